@@ -1,0 +1,54 @@
+"""Physics-informed neural ptychography.
+
+The public functions are loaded on first use (PEP 562), so that `import ptycho` costs
+milliseconds, imports no TensorFlow, writes no file and changes no global state.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Scan": "ptycho.scan",
+    "open_scan": "ptycho.data",
+    "save_scan": "ptycho.data",
+    "SimulationConfig": "ptycho.simulation",
+    "simulate": "ptycho.simulation",
+    "TrainConfig": "ptycho.config",
+    "train": "ptycho.training",
+    "reconstruct": "ptycho.reconstruction",
+    "RefineConfig": "ptycho.refine.config",
+    "refine": "ptycho.refinement",
+    "evaluate": "ptycho.evaluation",
+    "load": "ptycho.archive",
+    "PtychoError": "ptycho.errors",
+}
+
+__all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604
+
+if TYPE_CHECKING:
+    from ptycho.archive import load
+    from ptycho.config import TrainConfig
+    from ptycho.data import open_scan, save_scan
+    from ptycho.errors import PtychoError
+    from ptycho.evaluation import evaluate
+    from ptycho.reconstruction import reconstruct
+    from ptycho.refine.config import RefineConfig
+    from ptycho.refinement import refine
+    from ptycho.scan import Scan
+    from ptycho.simulation import SimulationConfig, simulate
+    from ptycho.training import train
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    # A submodule such as ptycho.data is reached by `import ptycho.data`, as everywhere in Python.
+    raise AttributeError(f"module 'ptycho' has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])

@@ -1,0 +1,1 @@
+"""The command line `ptycho`: one module a command."""

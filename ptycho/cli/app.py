@@ -1,0 +1,98 @@
+"""The program `ptycho`, and the one place where errors become words."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import sys
+
+import typer
+
+import ptycho
+from ptycho.errors import PtychoError
+
+COMMANDS = (
+    "simulate",
+    "inspect",
+    "convert",
+    "train",
+    "reconstruct",
+    "refine",
+    "evaluate",
+    "study",
+    "parity",
+    "bench",
+)
+
+app = typer.Typer(
+    name="ptycho",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Physics-informed neural ptychography: simulate, inspect, train, reconstruct, refine, "
+        "evaluate.\n\nExit codes: 0 success, 1 the work failed, 2 wrong usage or configuration, "
+        "3 unusable data, 130 interrupted."
+    ),
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"ptycho {ptycho.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and stop."
+    ),
+) -> None:
+    pass
+
+
+for _command in COMMANDS:
+    if importlib.util.find_spec(f"ptycho.cli.{_command}") is None:
+        continue  # rooms still being built
+    importlib.import_module(f"ptycho.cli.{_command}").register(app)
+
+
+def _describe(error: PtychoError) -> str:
+    fields = {
+        "error": type(error).__name__,
+        "what": error.what,
+        "where": error.where,
+        "expected": error.expected,
+        "got": error.got,
+        "fix": error.fix,
+    }
+    return json.dumps({key: None if value is None else str(value) for key, value in fields.items()})
+
+
+def main() -> None:
+    """Run a command; print a user's mistake as words (as JSON under `--json`), never a traceback."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        app()
+    except PtychoError as error:
+        if "--json" in sys.argv:
+            print(_describe(error))
+        print(f"ptycho: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print(
+            "ptycho: interrupted; finished files are complete, others were not written",
+            file=sys.stderr,
+        )
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader (head, less) went away: not a mistake. Silence the flush at exit too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

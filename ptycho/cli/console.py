@@ -1,0 +1,91 @@
+"""What every command shares: progress on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+ProgressFunction = Callable[[int, int, dict[str, Any]], None]
+
+stderr = Console(stderr=True)
+stdout = Console()
+
+
+@contextmanager
+def progress(description: str, *, quiet: bool = False) -> Iterator[ProgressFunction]:
+    """A bar on stderr as a function `(done, total, info)`; `info` is shown as `key value` pairs.
+
+    Where stderr is no terminal (a log file, CI) a line is printed at each tenth instead.
+    """
+    if quiet:
+        yield lambda done, total, info: None
+    elif stderr.is_terminal:
+        columns = [
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[info]}"),
+            TimeRemainingColumn(),
+        ]
+        with Progress(*columns, console=stderr) as bar:
+            task = bar.add_task(description, total=None, info="")
+            yield lambda done, total, info: bar.update(
+                task, completed=done, total=total, info=_words(info)
+            )
+    else:
+        yield _LinePrinter(description)
+
+
+class _LinePrinter:
+    def __init__(self, description: str) -> None:
+        self.description, self.tenth = description, -1
+
+    def __call__(self, done: int, total: int, info: dict[str, Any]) -> None:
+        tenth = 10 * done // max(total, 1)
+        if tenth != self.tenth:
+            self.tenth = tenth
+            print(
+                f"{self.description} {done}/{total} {_words(info)}".rstrip(),
+                file=stderr.file,
+                flush=True,
+            )
+
+
+def _words(info: dict[str, Any]) -> str:
+    return "  ".join(
+        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}"
+        for key, value in info.items()
+    )
+
+
+def print_json(result: dict[str, Any]) -> None:
+    """Exactly one JSON object on stdout; non-finite numbers become null, as JSON demands."""
+    print(json.dumps(_finite(result), indent=2, default=str))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if hasattr(value, "tolist"):  # NumPy scalars and arrays
+        return _finite(value.tolist())
+    if isinstance(value, float) and (value != value or value in (float("inf"), -float("inf"))):
+        return None
+    return value
+
+
+def print_table(title: str, rows: list[tuple[str, str]]) -> None:
+    """A two-column table on stdout."""
+    table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for name, value in rows:
+        table.add_row(name, value)
+    stdout.print(table)

@@ -1,0 +1,76 @@
+"""One exception tree: every message says what, where, expected, got, and what to type next.
+
+The command line turns any `PtychoError` into words at one place (`ptycho.cli.app.main`) and
+exits with its `exit_code`; anything else that escapes is a bug and keeps its traceback.
+Exit codes: 0 success, 1 the work failed, 2 wrong usage or configuration, 3 unusable data.
+"""
+
+from __future__ import annotations
+
+
+class PtychoError(Exception):
+    """A mistake that a person can mend.
+
+    Args:
+        what: one sentence, what went wrong.
+        where: the file, key or argument it concerns.
+        expected: what would have been right.
+        got: what was found.
+        fix: the next thing to do or type.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: object = None,
+        expected: object = None,
+        got: object = None,
+        fix: str | None = None,
+    ) -> None:
+        self.what, self.where, self.expected, self.got, self.fix = what, where, expected, got, fix
+        rows = [("where", where), ("expected", expected), ("got", got), ("fix", fix)]
+        lines = [what] + [f"  {name}: {value}" for name, value in rows if value is not None]
+        super().__init__("\n".join(lines))
+
+
+class UsageError(PtychoError):
+    """A command or function was called in a way that has no meaning."""
+
+    exit_code = 2
+
+
+class ConfigError(PtychoError):
+    """A configuration key or value is unknown, of the wrong type, or contradicts another."""
+
+    exit_code = 2
+
+
+class ShapeError(PtychoError):
+    """Two arrays that belong together do not fit; both shapes are named."""
+
+    exit_code = 3
+
+
+class ModelError(PtychoError):
+    """A network cannot be built, trained or applied as asked."""
+
+
+class CollapseError(ModelError):
+    """The network answers with a constant: std(prediction)/std(reference) is below 0.05."""
+
+
+class MissingPartError(PtychoError):
+    """An optional part (a backend, a program) is not installed."""
+
+
+class DataError(PtychoError):
+    """A file or a scan cannot be used as it is."""
+
+    exit_code = 3
+
+
+class ArchiveError(DataError):
+    """A saved run is incomplete, altered, or from a schema this version does not know."""
