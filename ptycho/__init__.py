@@ -27,7 +27,22 @@ _PUBLIC = {
     "PtychoError": "ptycho.errors",
 }
 
-__all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604
+__all__ = [
+    "PtychoError",
+    "RefineConfig",
+    "Scan",
+    "SimulationConfig",
+    "TrainConfig",
+    "__version__",
+    "evaluate",
+    "load",
+    "open_scan",
+    "reconstruct",
+    "refine",
+    "save_scan",
+    "simulate",
+    "train",
+]
 
 if TYPE_CHECKING:
     from ptycho.archive import load

@@ -73,7 +73,7 @@ def _describe(error: PtychoError) -> str:
 
 
 def main() -> None:
-    """Run a command; print a user's mistake as words (as JSON under `--json`), never a traceback."""
+    """Run a command; a user's mistake becomes words (JSON under `--json`), never a traceback."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         app()

@@ -1,0 +1,43 @@
+# make          prints what there is
+# Everything is installed into .venv here; a second run needs no network.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+BACKENDS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TORCH_STAMP := $(VENV)/.torch
+
+.PHONY: help install demo test lint clean
+
+help:  ## print this list
+	@echo "ptycho: physics-informed neural ptychography, and the harness that develops it"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
+	@echo "  make test BACKENDS=torch   the same with the pinned PyTorch (cross-backend tests)"
+
+install: $(STAMP)  ## make .venv and install everything, pinned (first time: network)
+
+$(STAMP): pyproject.toml constraints.txt scripts/tools/make_venv.sh
+	@sh scripts/tools/make_venv.sh $(VENV)
+	@touch $(STAMP)
+
+$(TORCH_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
+	@touch $(TORCH_STAMP)
+
+demo: $(STAMP)  ## simulate, train, reconstruct, refine; then the harness lands a fix; ends with a page
+	@$(BIN)/python demo/run.py
+
+test: $(STAMP) $(if $(filter torch,$(BACKENDS)),$(TORCH_STAMP)) lint  ## lint, types, layers, the whole test suite
+	@$(BIN)/python -m pytest
+
+lint: $(STAMP)  ## ruff, mypy, import-linter
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports
+
+clean:  ## remove what was made here (.venv, demo-output, caches)
+	rm -rf $(VENV) demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,37 @@
+"""What all tests share: quiet TensorFlow, the measured frames, and the closing list of skips."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+HOW_TO_GET = {
+    "real": "set PTYCHO_DATA_DIR to the folder with siemens-star-small.npz.bz2 (tike's test data)",
+    "torch": "make test BACKENDS=torch",
+    "browser": "install Chromium (Debian: apt-get install chromium)",
+    "bwrap": "install bubblewrap (Debian: apt-get install bubblewrap)",
+    "agents": "install and sign in to an agent program (claude, codex, opencode)",
+}
+
+
+@pytest.fixture(scope="session")
+def siemens_star_path() -> Path:
+    """The measured Siemens star, or a skip that says how to get it."""
+    path = Path(os.environ.get("PTYCHO_DATA_DIR", "")) / "siemens-star-small.npz.bz2"
+    if not os.environ.get("PTYCHO_DATA_DIR") or not path.is_file():
+        pytest.skip(f"measured frames are absent: {HOW_TO_GET['real']}")
+    return path
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """End with what was skipped and how to get it."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    marks = sorted({mark for report in skipped for mark in HOW_TO_GET if mark in report.keywords})
+    if skipped:
+        terminalreporter.section(f"{len(skipped)} skipped; how to run them")
+    for mark in marks:
+        terminalreporter.write_line(f"{mark}: {HOW_TO_GET[mark]}")
