@@ -1,0 +1,267 @@
+"""The dose study: how the loss and the number of photons decide what a reconstruction shows.
+
+Every arm sees the same object, probe and positions; only the photons, the loss and (on the
+ladder) the seed of noise and weights differ. Each arm simulates its own training and test scan
+at its dose, trains its own model, reconstructs the test scan and is measured against the truth.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from ptycho.errors import DataError, PtychoError
+from ptycho.studies import dose_report
+from ptycho.studies.runner import Outcome, run_arms
+
+FULL_LADDER = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9)
+SHORT_LADDER = (1e3, 1e5, 1e7, 1e9)
+COMPARISON_DOSES = (1e9, 1e4)
+LOSSES = ("mae", "poisson")
+
+
+class DoseStudyConfig(BaseModel):
+    """One study; the same configuration and seeds give the same numbers on the same machine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    N: Literal[64, 128] = 64
+    gridsize: Literal[1, 2] = 2
+    n_train: int = Field(1024, ge=16)
+    n_test: int = Field(256, ge=16)
+    nepochs: int = Field(20, ge=1)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    ladder: tuple[float, ...] | None = None
+
+    def ladder_photons(self) -> tuple[float, ...]:
+        """The doses of the ladder: as given, else short for short trainings; () for none."""
+        if self.ladder is not None:
+            return self.ladder
+        return SHORT_LADDER if self.nepochs <= 5 else FULL_LADDER
+
+
+def arms_of(config: DoseStudyConfig) -> list[dict[str, Any]]:
+    """Every arm once: two doses × two losses at the first seed, and the ladder (Poisson)."""
+    pairs = [(dose, loss, config.seeds[0]) for dose in COMPARISON_DOSES for loss in LOSSES]
+    pairs += [(dose, "poisson", seed) for dose in config.ladder_photons() for seed in config.seeds]
+    return [
+        {
+            "name": f"{loss}-{dose:.0e}-seed{seed}".replace("+", ""),
+            "photons": dose,
+            "loss": loss,
+            "seed": seed,
+        }
+        for dose, loss, seed in dict.fromkeys(pairs)
+    ]
+
+
+def run_arm(task: dict[str, Any]) -> dict[str, Any]:
+    """One arm: simulate, train, reconstruct, evaluate. Writes `metrics.json`, `arrays.npz`.
+
+    Args:
+        task: an arm of `arms_of` with `config` (a dict) and `folder` (the study's folder).
+
+    Returns:
+        The row of the study's table.
+    """
+    from ptycho.evaluation import evaluate
+    from ptycho.reconstruction import reconstruct
+    from ptycho.training import train
+
+    begun = time.perf_counter()
+    config = DoseStudyConfig(**task["config"])
+    folder = Path(task["folder"]) / task["name"]
+    folder.mkdir(parents=True, exist_ok=True)
+    training_scan = _scan(config, task, config.n_train, part=0)
+    test_scan = _scan(config, task, config.n_test, part=1)
+    run = train([training_scan], _train_config(config, task), folder / "run")
+    rec = reconstruct(run.model, test_scan)
+    metrics = evaluate(rec, truth=test_scan.truth)
+    row = {
+        **{key: task[key] for key in ("name", "photons", "loss", "seed")},
+        "photons_measured": float(np.mean(test_scan.photons_per_frame())),
+        "amplitude_ssim": metrics["amplitude"]["ssim"],
+        "amplitude_psnr_db": metrics["amplitude"]["psnr_db"],
+        "amplitude_std_ratio": metrics["amplitude"]["std_ratio"],
+        "phase_ssim": metrics["phase"]["ssim"],
+        "phase_psnr_db": metrics["phase"]["psnr_db"],
+        "frc_cycles_per_px": metrics["frc"]["cycles_per_px"],
+        "seconds": round(time.perf_counter() - begun, 2),
+    }
+    _write_arrays(folder / "arrays.npz", rec, test_scan)
+    _write_json(folder / "metrics.json", {"row": row, "config": task["config"]})
+    return row
+
+
+def run_dose_study(
+    config: DoseStudyConfig,
+    folder: Path,
+    *,
+    resume: bool = False,
+    skip_training: bool = False,
+    scheduler: str | None = None,
+    progress: Callable[[int, int, dict[str, Any]], None] | None = None,
+) -> dict[str, Any]:
+    """Run all arms and write table, figures and page under `folder`.
+
+    Args:
+        config: what to study.
+        folder: everything is written here; made if missing.
+        resume: arms that are finished with the same configuration are not run again.
+        skip_training: run nothing; make the report from the finished arms.
+        scheduler: address of a Dask scheduler, or None for this process.
+        progress: called after each arm.
+
+    Returns:
+        The content of `study.json`; `failed` names the arms that did not finish, and why.
+
+    Raises:
+        DataError: the folder holds another study, or nothing is there to report.
+    """
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = config.model_dump(mode="json")
+    arms = arms_of(config)
+    finished = _finished(folder, arms, settings) if resume or skip_training else {}
+    missing = [arm for arm in arms if arm["name"] not in finished]
+    tasks = [{**arm, "config": settings, "folder": str(folder)} for arm in missing]
+    outcomes: list[Outcome] = []
+    if tasks and not skip_training:
+        outcomes = run_arms(tasks, run_arm, scheduler=scheduler, progress=progress)
+    rows = finished | {o.arm["name"]: o.result for o in outcomes if o.result is not None}
+    if not rows:
+        why = "; ".join(f"{o.arm['name']}: {o.error}" for o in outcomes) or "no finished arm"
+        raise DataError(
+            "the study has nothing to report",
+            where=folder,
+            got=why,
+            fix=f"ptycho study dose --output-dir {folder}   (without --skip-training)",
+        )
+    study = {
+        "config": settings,
+        "versions": _versions(),
+        "arms": [rows[arm["name"]] for arm in arms if arm["name"] in rows],
+        "failed": {o.arm["name"]: o.error for o in outcomes if o.error is not None}
+        | ({arm["name"]: "not run" for arm in missing} if skip_training else {}),
+    }
+    _report(study, config, folder)
+    return study
+
+
+def _scan(config: DoseStudyConfig, task: dict[str, Any], n_frames: int, part: int) -> Any:
+    from ptycho.simulation import SimulationConfig, simulate
+
+    return simulate(
+        SimulationConfig(
+            N=config.N,
+            n_frames=n_frames,
+            photons=task["photons"],
+            seed=17 + part,
+            noise_seed=1000 * task["seed"] + part,
+        )
+    )
+
+
+def _train_config(config: DoseStudyConfig, task: dict[str, Any]) -> Any:
+    from ptycho.config import TrainConfig
+
+    return TrainConfig(
+        gridsize=config.gridsize, epochs=config.nepochs, loss=task["loss"], seed=task["seed"]
+    )
+
+
+def _finished(
+    folder: Path, arms: list[dict[str, Any]], settings: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
+    rows = {}
+    for arm in arms:
+        path = folder / arm["name"] / "metrics.json"
+        if not path.exists():
+            continue
+        saved = json.loads(path.read_text())
+        # The ladder and the seeds choose arms, they do not change one.
+        same = {k: v for k, v in settings.items() if k not in ("ladder", "seeds")}
+        if {k: saved["config"][k] for k in same} != same:
+            raise DataError(
+                "this folder holds arms of another configuration",
+                where=path,
+                expected=same,
+                got=saved["config"],
+                fix="choose another --output-dir, or leave out --resume",
+            )
+        rows[arm["name"]] = saved["row"]
+    return rows
+
+
+def _report(study: dict[str, Any], config: DoseStudyConfig, folder: Path) -> None:
+    rows = study["arms"]
+    first = config.seeds[0]
+    compared = [r for r in rows if r["photons"] in COMPARISON_DOSES and r["seed"] == first]
+    dose_report.write_csv(rows, folder / "metrics.csv")
+    if compared:
+        dose_report.comparison_figure(compared, folder, folder / "dose_comparison.png")
+    ladder = config.ladder_photons()
+    on_ladder = [r for r in rows if r["photons"] in ladder and r["loss"] == "poisson"]
+    if on_ladder:
+        dose_report.ladder_figure(on_ladder, folder / "dose_ladder.png")
+    _write_json(folder / "study.json", study)
+    dose_report.write_page(study, folder, folder / "index.html")
+
+
+def _write_arrays(path: Path, rec: Any, scan: Any) -> None:
+    """What the figures need: a frame, the reconstructed and the true amplitude, scanned area."""
+    rows, cols = np.nonzero(rec.region())
+    box = (slice(rows.min(), rows.max() + 1), slice(cols.min(), cols.max() + 1))
+    amplitude = np.abs(rec.object[box])
+    top, left = (
+        round(rec.origin_px[axis] - scan.truth.origin_px[axis]) + box[axis].start for axis in (0, 1)
+    )
+    truth = np.abs(scan.truth.object)[
+        max(top, 0) : top + amplitude.shape[0], max(left, 0) : left + amplitude.shape[1]
+    ]
+    # The reconstruction's scale is a gauge: bring both to the same median before they are shown.
+    amplitude *= np.median(truth) / max(float(np.median(amplitude)), 1e-12)
+    temporary = path.with_suffix(".part.npz")
+    np.savez_compressed(
+        temporary,
+        frame=scan.frames(np.array([0]))[0],
+        amplitude=amplitude.astype(np.float32),
+        truth_amplitude=truth.astype(np.float32),
+    )
+    temporary.replace(path)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    temporary = path.with_suffix(".part")
+    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    temporary.replace(path)
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version(), "machine": platform.machine()}
+    for package in ("ptycho", "keras", "numpy", "tensorflow", "tensorflow-cpu"):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def require_success(study: dict[str, Any]) -> None:
+    """Raise when an arm failed: the others are finished and reported, the command is not."""
+    if study["failed"]:
+        names = ", ".join(study["failed"])
+        raise PtychoError(
+            f"{len(study['failed'])} of {len(study['arms']) + len(study['failed'])} arms failed",
+            where=names,
+            got="; ".join(f"{name}: {why}" for name, why in study["failed"].items()),
+            fix="the same command with --resume runs only these again",
+        )

@@ -1,0 +1,99 @@
+"""Run the arms of a study on Dask: in this process by default, on any scheduler when asked.
+
+An arm is a plain dict and a function that can be imported, so that the same call works in a
+thread here and in a worker on another machine. A worker that dies is replaced by another: the
+scheduler gives its arms out again. An arm that raises does not stop the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ptycho.errors import MissingPartError, PtychoError, UsageError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one arm: a `result`, or the `error` that ended it (one line)."""
+
+    arm: dict[str, Any]
+    result: dict[str, Any] | None
+    error: str | None
+
+
+def run_arms(
+    arms: Sequence[dict[str, Any]],
+    run: Callable[[dict[str, Any]], dict[str, Any]],
+    *,
+    scheduler: str | None = None,
+    progress: Callable[[int, int, dict[str, Any]], None] | None = None,
+) -> list[Outcome]:
+    """Run every arm and return the outcomes in the order of `arms`.
+
+    Args:
+        arms: one JSON-able dict an arm, each with a unique `name`.
+        run: an importable function of one arm.
+        scheduler: `tcp://host:port` of a Dask scheduler; None starts one inside this process,
+            which runs one arm at a time (TensorFlow uses all cores by itself).
+        progress: called as `(done, total, {"arm": name})` after each arm.
+
+    Raises:
+        MissingPartError: dask.distributed is not installed.
+        UsageError: no scheduler answers at that address.
+    """
+    outcomes: dict[str, Outcome] = {}
+    with _client(scheduler) as client:
+        from distributed import as_completed
+
+        futures = {
+            client.submit(run, arm, key=f"arm-{arm['name']}", pure=False): arm for arm in arms
+        }
+        for future in as_completed(futures):
+            arm = futures[future]
+            problem = future.exception()
+            outcomes[arm["name"]] = Outcome(
+                arm, None if problem else future.result(), _words(problem) if problem else None
+            )
+            if progress:
+                progress(len(outcomes), len(arms), {"arm": arm["name"]})
+    return [outcomes[arm["name"]] for arm in arms]
+
+
+def _words(problem: BaseException) -> str:
+    text = str(problem) if isinstance(problem, PtychoError) else repr(problem)
+    return text.strip().replace("\n", ";")
+
+
+@contextmanager
+def _client(scheduler: str | None) -> Iterator[Any]:
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError as error:
+        raise MissingPartError(
+            "studies run on dask.distributed, which is not installed",
+            fix="pip install 'ptycho[cluster]'",
+        ) from error
+    if scheduler is None:
+        with (
+            LocalCluster(
+                n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+            ) as cluster,
+            Client(cluster) as client,
+        ):
+            yield client
+        return
+    try:
+        client = Client(scheduler, timeout=10)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise UsageError(
+            "no Dask scheduler answers",
+            where="--scheduler",
+            expected="tcp://host:port of a running scheduler",
+            got=scheduler,
+            fix="dask scheduler   (in another terminal; it prints its address)",
+        ) from error
+    with client:
+        yield client

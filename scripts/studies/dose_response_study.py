@@ -1,0 +1,9 @@
+"""The dose study as a script: the same program as `ptycho study dose`."""
+
+import sys
+
+from ptycho.cli.app import main
+
+if __name__ == "__main__":
+    sys.argv[1:1] = ["study", "dose"]
+    main()
