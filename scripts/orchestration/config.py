@@ -1,0 +1,171 @@
+"""orchestration.yaml: how the harness works on this repository. Unknown keys are errors.
+
+Every key has a default, so that an empty or missing file is valid; durations are written `90`,
+`90s`, `30m`, `2h`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from orchestration.core.policy import PolicyConfig
+from orchestration.errors import HarnessError
+
+FILE = "orchestration.yaml"
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?")
+_UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class ConfigProblem(HarnessError):
+    """orchestration.yaml says something that the harness does not understand."""
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """Limits; times in seconds, None = no limit of that kind."""
+
+    cycles: int | None = None
+    attempts_per_item: int = 6
+    turn_s: float = 1800.0
+    idle_s: float | None = 600.0
+    grace_s: float = 5.0
+    guard_s: float = 900.0
+    check_s: float = 600.0
+    agent_s: float | None = None
+    money: float | None = None
+    tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class HarnessConfig:
+    """The whole of orchestration.yaml."""
+
+    python: str = sys.executable
+    import_roots: tuple[str, ...] = (".",)
+    target: str | None = None
+    agent: str = "playbook"
+    agent_command: tuple[str, ...] = ()
+    supervisor_agent: str | None = None
+    ledger: str = "docs/fix_plan.md"
+    memory: str = "galph_memory.md"
+    order: str = "input.md"
+    findings: str = "docs/findings.md"
+    commands_doc: str = "docs/TESTING_GUIDE.md"
+    protected: tuple[str, ...] = ()
+    dwell_limit: int = 2
+    cooldown_cycles: int = 3
+    budgets: Budgets = field(default_factory=Budgets)
+
+    def policy(self, *, agent: str, deterministic: bool, cycles: int | None) -> PolicyConfig:
+        """Return the limits that decide() applies in one run."""
+        return PolicyConfig(
+            playbook=deterministic,
+            cycles=self.budgets.cycles if cycles is None else cycles,
+            dwell_limit=self.dwell_limit,
+            cooldown_cycles=self.cooldown_cycles,
+            attempts_per_item=self.budgets.attempts_per_item,
+            money=self.budgets.money,
+            tokens=self.budgets.tokens,
+            agent_seconds=self.budgets.agent_s,
+        )
+
+
+def parse_duration(value: object, where: str) -> float:
+    """Return seconds from a number or a text like `30m`; raises ConfigProblem."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+        return float(value)
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ConfigProblem(
+            "not a duration",
+            where=where,
+            expected="a number of seconds, or 90s, 30m, 2h",
+            got=repr(value),
+        )
+    return float(match[1]) * _UNIT_S[match[2] or "s"]
+
+
+def load_config(root: Path, text: str | None = None) -> HarnessConfig:
+    """Read `root`/orchestration.yaml (or `text` in its place); a missing file gives the defaults.
+
+    Raises ConfigProblem for bad YAML, unknown keys and values of the wrong type.
+    """
+    path = root / FILE
+    if text is None:
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigProblem("not valid YAML", where=path, got=str(error)) from None
+    raw = {} if raw is None else raw
+    if not isinstance(raw, dict):
+        raise ConfigProblem("expected key: value lines", where=path, got=type(raw).__name__)
+    return _build(raw, str(path), root)
+
+
+def _build(raw: dict[Any, Any], where: str, root: Path) -> HarnessConfig:
+    budgets = raw.pop("budgets", None) or {}
+    _known(raw, HarnessConfig, where)
+    if not isinstance(budgets, dict):
+        raise ConfigProblem("expected key: value lines", where=f"{where}: budgets", got=budgets)
+    _known(budgets, Budgets, f"{where}: budgets")
+    values: dict[str, Any] = {}
+    for name, value in raw.items():
+        values[name] = _value(name, value, f"{where}: {name}")
+    if "python" in values and "/" in values["python"]:
+        values["python"] = str(root / Path(values["python"]).expanduser())
+    limits = {
+        name: _limit(name, value, f"{where}: budgets.{name}") for name, value in budgets.items()
+    }
+    return HarnessConfig(**values, budgets=Budgets(**limits))
+
+
+def _known(raw: dict[Any, Any], kind: type, where: str) -> None:
+    names = [f.name for f in dataclasses.fields(kind)]
+    unknown = sorted(str(key) for key in raw if key not in names)
+    if unknown:
+        raise ConfigProblem(
+            f"unknown key {', '.join(unknown)}",
+            where=where,
+            expected=", ".join(names),
+            got=", ".join(unknown),
+            fix="correct the spelling or remove the key",
+        )
+
+
+def _value(name: str, value: object, where: str) -> Any:
+    lists = ("import_roots", "protected", "agent_command")
+    integers = ("dwell_limit", "cooldown_cycles")
+    optional = ("target", "supervisor_agent")
+    if name in lists and isinstance(value, list) and all(isinstance(v, str) for v in value):
+        return tuple(value)
+    if name in integers and type(value) is int and value >= 1:
+        return value
+    if name not in lists + integers and isinstance(value, str) and value:
+        return value
+    if name in optional and value is None:
+        return None
+    expected = (
+        "a list of texts" if name in lists else "an integer ≥ 1" if name in integers else "a text"
+    )
+    raise ConfigProblem("wrong kind of value", where=where, expected=expected, got=repr(value))
+
+
+def _limit(name: str, value: object, where: str) -> Any:
+    if value is None and name in ("cycles", "idle_s", "agent_s", "money", "tokens"):
+        return None
+    if name.endswith("_s"):
+        return parse_duration(value, where)
+    number = int | float if name == "money" else int
+    if isinstance(value, number) and not isinstance(value, bool) and value >= 0:
+        return value
+    raise ConfigProblem(
+        "wrong kind of value", where=where, expected="a number ≥ 0", got=repr(value)
+    )

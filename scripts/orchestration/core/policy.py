@@ -1,0 +1,227 @@
+"""policy.decide: what to do next, and why, as a pure function of state, ledger facts and config.
+
+The rules (harness.md §1, §3): a waiting item gets no turn; a done item takes no orders; an item
+is runnable when it is open, its dependencies are done, it is not cooling down and its budget is
+left; preferred are higher priority, then the item that unblocks more, then less dwell, then the
+older one. Two cycles without a newly verified criterion, or the same failure twice, force a pivot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from orchestration.core.reasons import ExitReason
+from orchestration.core.state import ItemState, State
+
+Action = Literal["work", "close", "block", "pivot", "stop"]
+NEEDS_AGENT = "needs an agent"
+"""How the reason of a block begins when the playbook agent cannot do the item."""
+FINISHED = ("done", "dropped")
+
+
+@dataclass(frozen=True)
+class ItemFacts:
+    """What the ledger says about one item, in the words of the policy."""
+
+    id: str
+    status: str
+    reason: str = ""
+    priority: int = 2
+    depends: tuple[str, ...] = ()
+    criteria_open: tuple[str, ...] = ()
+    criteria_total: int = 0
+    has_recipe: bool = False
+    needs_agent: bool = False
+    waiting_on: str = ""
+    until_passed: bool = False
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """The limits that decide() applies; None means that there is no such limit."""
+
+    playbook: bool = True
+    cycles: int | None = None
+    dwell_limit: int = 2
+    signature_limit: int = 2
+    cooldown_cycles: int = 3
+    attempts_per_item: int = 6
+    money: float | None = None
+    tokens: int | None = None
+    agent_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One decision: what, about which item, why, and the evidence for it."""
+
+    action: Action
+    item: str | None
+    reason: str
+    evidence: dict[str, Any] = field(default_factory=dict)
+    exit: ExitReason | None = None
+
+
+def decide(state: State, items: Sequence[ItemFacts], config: PolicyConfig) -> Decision:
+    """Return the next action; pure, total, and the same for the same input."""
+    facts = {item.id: effective(state, item, config) for item in items}
+    rows = [_row(state, facts, item, config) for item in facts.values()]
+    evidence: dict[str, Any] = {"cycle": state.cycle, "items": rows}
+    if state.tamper:
+        return Decision("stop", None, f"tamper: {state.tamper}", evidence, ExitReason.TAMPER)
+    if state.paused:
+        return Decision("stop", None, state.paused, evidence, ExitReason.BLOCKED_ON_USER)
+    for item in facts.values():
+        settled = _settle(state, item, config)
+        if settled is not None:
+            action, reason = settled
+            return Decision(action, item.id, reason, evidence)
+    runnable = [row for row in rows if row["runnable"]]
+    if not runnable:
+        reason_code, reason = _why_ended(rows)
+        return Decision("stop", None, reason, evidence, reason_code)
+    spent = _budget_spent(state, config)
+    if spent:
+        only_red = bool(state.run and state.run.rejected and not state.run.landed)
+        code = ExitReason.CHECKS_RED if only_red else ExitReason.BUDGET
+        return Decision("stop", None, spent, evidence, code)
+    best = min(runnable, key=lambda row: tuple(row["rank"]))
+    return Decision("work", best["id"], _preference(best, runnable), evidence)
+
+
+def effective(state: State, item: ItemFacts, config: PolicyConfig) -> ItemFacts:
+    """Return the item with the harness's marks that no commit has written yet laid over it.
+
+    A block that only says that an agent is needed is lifted when a real agent runs.
+    """
+    mark = state.pending.marks.get(item.id)
+    status, reason = (mark["status"], mark["reason"]) if mark else (item.status, item.reason)
+    if status == "blocked" and reason.startswith(NEEDS_AGENT) and not config.playbook:
+        status, reason = "open", "an agent is here now"
+    ticked = {name for owner, name in map(tuple, state.pending.ticks) if owner == item.id}
+    return ItemFacts(
+        **{
+            **item.__dict__,
+            "status": status,
+            "reason": reason,
+            "criteria_open": tuple(c for c in item.criteria_open if c not in ticked),
+        }
+    )
+
+
+def _settle(state: State, item: ItemFacts, config: PolicyConfig) -> tuple[Action, str] | None:
+    """Return what can be settled about an item without any turn: close, block or pivot."""
+    if item.status == "waiting" and item.until_passed:
+        return "block", f"waited for {item.waiting_on or 'an event'} until its date passed"
+    if item.status not in ("open", "in_progress"):
+        return None
+    if item.criteria_total and not item.criteria_open:
+        return "close", f"all {item.criteria_total} criteria are verified: nothing is left to do"
+    if config.playbook and (item.needs_agent or not item.has_recipe):
+        why = "the ledger says so" if item.needs_agent else "it has no recipe to carry out"
+        return "block", f"{NEEDS_AGENT}: {why}"
+    known = state.items.get(item.id, ItemState())
+    if known.rejected >= config.attempts_per_item:
+        return "block", f"{known.rejected} attempts were turned down without finishing it"
+    why_pivot = pivot_reason(known, state.cycle, config)
+    return ("pivot", why_pivot) if why_pivot else None
+
+
+def pivot_reason(known: ItemState, cycle: int, config: PolicyConfig) -> str:
+    """Return why an item must be left now, or "" (it may be worked on, or it already rests)."""
+    if known.cooldown_until > cycle:
+        return ""
+    tail = known.signatures[-config.signature_limit :]
+    if len(tail) == config.signature_limit and len(set(tail)) == 1:
+        return f"the same failure {config.signature_limit} times: {tail[-1]}"
+    if known.dwell >= config.dwell_limit and known.dwell >= config.dwell_limit + known.pivots:
+        return f"{known.dwell} cycles without a newly verified criterion"
+    return ""
+
+
+def _row(
+    state: State, facts: dict[str, ItemFacts], item: ItemFacts, config: PolicyConfig
+) -> dict[str, Any]:
+    """Return the evidence about one item: whether it may run, why not, and its rank."""
+    known = state.items.get(item.id, ItemState())
+    unmet = [d for d in item.depends if d not in facts or facts[d].status not in FINISHED]
+    missing = [d for d in unmet if d not in facts]
+    why = ""
+    if item.status in FINISHED:
+        why = item.status
+    elif item.status == "waiting":
+        why = f"waiting on {item.waiting_on or 'an event'}"
+    elif item.status == "blocked":
+        why = f"blocked: {item.reason}"
+    elif item.status not in ("open", "in_progress"):
+        why = f"status {item.status}"
+    elif missing:
+        why = f"depends on {', '.join(missing)}, which the ledger does not have"
+    elif unmet:
+        why = f"depends on {', '.join(unmet)}"
+    elif known.cooldown_until > state.cycle:
+        why = f"cooling down until cycle {known.cooldown_until}: {known.pivot_reason}"
+    unblocks = sum(item.id in other.depends for other in facts.values())
+    age = list(facts).index(item.id)
+    return {
+        "id": item.id,
+        "status": item.status,
+        "runnable": not why,
+        "why_not": why,
+        "dwell": known.dwell,
+        "attempts": known.attempts,
+        "open_criteria": list(item.criteria_open),
+        "rank": [item.priority, -unblocks, known.dwell, age],
+    }
+
+
+def _why_ended(rows: list[dict[str, Any]]) -> tuple[ExitReason, str]:
+    """Return the reason when nothing is runnable."""
+    if all(row["status"] in FINISHED for row in rows):
+        return ExitReason.DONE, f"all {len(rows)} items are done"
+    cooling = [row["id"] for row in rows if row["why_not"].startswith("cooling down")]
+    waiting = [row["id"] for row in rows if row["status"] == "waiting"]
+    blocked = [row["id"] for row in rows if row["status"] == "blocked"]
+    behind = [row["id"] for row in rows if row["why_not"].startswith("depends on")]
+    parts = [
+        f"{name}: {', '.join(ids)}"
+        for name, ids in (
+            ("without progress", cooling),
+            ("waiting", waiting),
+            ("blocked", blocked),
+            ("behind these", behind),
+        )
+        if ids
+    ]
+    reason = ExitReason.STALLED if cooling else ExitReason.BLOCKED_ON_USER
+    return reason, "nothing is runnable (" + "; ".join(parts) + ")"
+
+
+def _budget_spent(state: State, config: PolicyConfig) -> str:
+    """Return which budget of the run is spent, or ""."""
+    run = state.run
+    if run and config.cycles is not None and state.cycle - run.first_cycle >= config.cycles:
+        return f"the run's {config.cycles} cycles are spent"
+    if config.money is not None and (state.money or 0.0) >= config.money:
+        return f"the money budget is spent: {state.money} of {config.money}"
+    if config.tokens is not None and (state.tokens or 0) >= config.tokens:
+        return f"the token budget is spent: {state.tokens} of {config.tokens}"
+    if config.agent_seconds is not None and run and run.seconds >= config.agent_seconds:
+        return f"the agent time is spent: {run.seconds:.0f} of {config.agent_seconds:.0f} s"
+    return ""
+
+
+def _preference(best: dict[str, Any], runnable: list[dict[str, Any]]) -> str:
+    """Say why this item and not another."""
+    if len(runnable) == 1:
+        return "the only runnable item"
+    names = ("priority", "items it unblocks", "dwell", "age")
+    second = min(
+        (row for row in runnable if row["id"] != best["id"]), key=lambda row: tuple(row["rank"])
+    )
+    for name, mine, theirs in zip(names, best["rank"], second["rank"], strict=True):
+        if mine != theirs:
+            return f"preferred to {second['id']} by {name} ({abs(mine)} against {abs(theirs)})"
+    return f"preferred to {second['id']} by its place in the ledger"

@@ -1,0 +1,42 @@
+"""Why a run ended, and the exit code that says so."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from orchestration.errors import HarnessError
+
+
+class ExitReason(Enum):
+    """Every way in which a run can end; the value is the process's exit code."""
+
+    DONE = 0
+    CHECKS_RED = 1
+    USAGE = 2
+    BUDGET = 3
+    STALLED = 4
+    TAMPER = 5
+    BLOCKED_ON_USER = 6
+    RETRY_LATER = 75
+    INTERRUPTED = 130
+
+    @property
+    def code(self) -> int:
+        """The exit code of a process that ends for this reason."""
+        return int(self.value)
+
+
+class Stop(HarnessError):
+    """Ends a run at once with a typed reason."""
+
+    def __init__(self, reason: ExitReason, what: str, **details: object) -> None:
+        fix = details.pop("fix", None)
+        super().__init__(
+            what,
+            where=details.get("where"),
+            expected=details.get("expected"),
+            got=details.get("got"),
+            fix=None if fix is None else str(fix),
+            exit_code=reason.code,
+        )
+        self.reason = reason

@@ -1,0 +1,105 @@
+"""State: everything the harness knows, folded from the events and from nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+PHASES = ("decided", "ordered", "dispatched", "agent", "exited", "verified", "landing", "landed")
+"""How far the open cycle has come; the engine resumes at the step after this."""
+
+
+@dataclass
+class ItemState:
+    """What the log says about one focus issue."""
+
+    attempts: int = 0
+    rejected: int = 0
+    landed: int = 0
+    dwell: int = 0
+    """Consecutive cycles without a newly verified criterion or row (computed, never claimed)."""
+    cooldown_until: int = 0
+    """The item is not runnable before this cycle number (0: no cool-down)."""
+    pivots: int = 0
+    pivot_reason: str = ""
+    signatures: list[str] = field(default_factory=list)
+    failed_patches: list[str] = field(default_factory=list)
+    orders: list[str] = field(default_factory=list)
+    verified: list[str] = field(default_factory=list)
+    blocked: str = ""
+    actions: list[str] = field(default_factory=list)
+    approved: list[str] = field(default_factory=list)
+    last_verdict: str = ""
+    last_reason: str = ""
+    seconds: float = 0.0
+
+
+@dataclass
+class OpenCycle:
+    """The cycle that has begun and not ended: what the engine resumes after a kill."""
+
+    cycle: int
+    item: str
+    phase: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Run:
+    """The run in progress, or the last one."""
+
+    id: str
+    agent: str
+    started_at: str
+    first_cycle: int
+    cycles: int | None = None
+    ended: str | None = None
+    end_text: str = ""
+    polled: list[str] = field(default_factory=list)
+    landed: list[str] = field(default_factory=list)
+    rejected: list[str] = field(default_factory=list)
+    blocked: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclass
+class Pending:
+    """Changes to ledger, memory and notes that wait for the next commit of the harness."""
+
+    marks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+    memory: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[dict[str, Any]] = field(default_factory=list)
+    ticks: list[list[str]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.marks or self.attempts or self.memory or self.notes or self.ticks)
+
+
+@dataclass
+class State:
+    """The whole state; two states are equal when every later decision would be."""
+
+    seq: int = 0
+    at: str = ""
+    turn: int = 0
+    cycle: int = 0
+    run: Run | None = None
+    open: OpenCycle | None = None
+    items: dict[str, ItemState] = field(default_factory=dict)
+    orders: dict[str, int] = field(default_factory=dict)
+    pending: Pending = field(default_factory=Pending)
+    steers: list[dict[str, Any]] = field(default_factory=list)
+    consumed: list[str] = field(default_factory=list)
+    paused: str = ""
+    landings: list[dict[str, Any]] = field(default_factory=list)
+    last_progress: dict[str, Any] = field(default_factory=dict)
+    money: float | None = None
+    tokens: int | None = None
+    agent_seconds: float = 0.0
+    retro: str = ""
+    tamper: str = ""
+
+    def item(self, item_id: str) -> ItemState:
+        """Return the state of an item, made on first use."""
+        return self.items.setdefault(item_id, ItemState())
