@@ -1,0 +1,187 @@
+"""What differs between TensorFlow, PyTorch and JAX: the only module that knows which one runs.
+
+Everything else in `ptycho.physics` is written in `keras.ops`. Fields are handled as tuples of
+real planes, (re, im) or (x,), because gradients of real tensors mean the same on every backend,
+while those of complex tensors are conjugated in JAX.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+Planes = tuple[Any, ...]
+
+
+def name() -> str:
+    """ "tensorflow", "torch" or "jax"."""
+    return str(keras.backend.backend())
+
+
+def xla_enabled() -> bool:
+    """Whether compiled physics uses XLA: yes, unless USE_XLA_TRANSLATE is 0/false/no/off."""
+    return os.environ.get("USE_XLA_TRANSLATE", "1").strip().lower() not in {
+        "0",
+        "false",
+        "no",
+        "off",
+    }
+
+
+def jit(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile `function` of tensors; the switch USE_XLA_TRANSLATE is read at every call.
+
+    TensorFlow: a graph, with XLA or without. JAX: `jax.jit`. PyTorch: unchanged, since its
+    compiler took minutes for what it saves. Each new shape or dtype compiles anew.
+    """
+    if name() == "tensorflow":
+        import tensorflow as tf
+
+        with_xla = tf.function(function, jit_compile=True)
+        without = tf.function(function, jit_compile=False)
+
+        @functools.wraps(function)
+        def call(*args: Any) -> Any:
+            return (with_xla if xla_enabled() else without)(*args)
+
+        call.compiled = with_xla  # type: ignore[attr-defined]
+        return call
+    if name() == "jax":
+        import jax
+
+        return jax.jit(function)  # type: ignore[no-any-return]
+    return function
+
+
+def with_gradient(
+    forward: Callable[..., Planes], gradient: Callable[[Planes, Planes], tuple[Any, ...]]
+) -> Callable[..., Planes]:
+    """`forward(*reals) -> tuple of reals` whose derivative is `gradient(reals, upstream)`."""
+    if name() == "tensorflow":
+        import tensorflow as tf
+
+        @tf.custom_gradient  # type: ignore[untyped-decorator, unused-ignore]
+        def op(*tensors: Any) -> Any:
+            return forward(*tensors), lambda *upstream: gradient(tensors, upstream)
+
+        return lambda *tensors: tuple(op(*tensors))
+    if name() == "jax":
+        import jax
+
+        vjp = jax.custom_vjp(forward)
+        vjp.defvjp(lambda *tensors: (forward(*tensors), tensors), gradient)
+        return vjp  # type: ignore[no-any-return]
+    return _torch_with_gradient(forward, gradient)
+
+
+def _torch_with_gradient(
+    forward: Callable[..., Planes], gradient: Callable[[Planes, Planes], tuple[Any, ...]]
+) -> Callable[..., Planes]:
+    import torch
+
+    class Function(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, *tensors: Any) -> Any:
+            ctx.save_for_backward(*tensors)
+            return forward(*tensors)
+
+        @staticmethod
+        def backward(ctx: Any, *upstream: Any) -> Any:
+            return gradient(ctx.saved_tensors, upstream)
+
+    return lambda *tensors: tuple(Function.apply(*tensors))
+
+
+def tensor(value: Any) -> Any:
+    """A tensor of the backend; NumPy arrays keep their dtype, also float64."""
+    if ops.is_tensor(value):
+        return value
+    value = np.asarray(value)
+    return ops.convert_to_tensor(value, dtype=str(value.dtype))
+
+
+def concrete(value: Any) -> np.ndarray[Any, Any] | None:
+    """The numbers of a small tensor, or None while it is only being traced."""
+    if isinstance(value, np.ndarray):
+        return value
+    if name() == "tensorflow":
+        numpy = getattr(value, "numpy", None)
+        try:
+            return None if numpy is None else np.asarray(numpy())
+        except (AttributeError, NotImplementedError):
+            return None
+    if name() == "jax":
+        import jax
+
+        return None if isinstance(value, jax.core.Tracer) else np.asarray(value)
+    return None if value.is_meta else np.asarray(value.detach().cpu().numpy())
+
+
+def real_dtype(value: Any) -> str:
+    """ "float64" for float64 and complex128, else "float32"."""
+    return "float64" if str(dtype_of(value)) in ("float64", "complex128") else "float32"
+
+
+def dtype_of(value: Any) -> str:
+    """The dtype by its common name."""
+    return str(keras.backend.standardize_dtype(value.dtype))
+
+
+def planes(field: Any) -> Planes:
+    """(re, im) of a complex tensor, (x,) of a real one."""
+    if dtype_of(field).startswith("complex"):
+        return ops.real(field), ops.imag(field)
+    return (field,)
+
+
+def joined(parts: Planes) -> Any:
+    """The inverse of `planes`."""
+    if len(parts) == 1:
+        return parts[0]
+    if name() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.complex(*parts)
+    if name() == "jax":
+        import jax
+
+        return jax.lax.complex(*parts)
+    import torch
+
+    return torch.complex(*(part.contiguous() for part in parts))
+
+
+def fft2(field: Any) -> Any:
+    """Unitary two-dimensional FFT of the last two axes of a complex tensor."""
+    rows, cols = (int(side) for side in field.shape[-2:])
+    scale = 1.0 / float(np.sqrt(rows * cols))
+    if name() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.signal.fft2d(field) * tf.cast(scale, field.dtype)
+    if name() == "jax":
+        import jax.numpy as jnp
+
+        return jnp.fft.fft2(field, norm="ortho")
+    import torch
+
+    return torch.fft.fft2(field, norm="ortho")
+
+
+def gather(flat: Any, index: Any) -> Any:
+    """flat (B, L), index (B, n) int -> (B, n): each row gathers from its own row."""
+    if name() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.gather(flat, index, axis=1, batch_dims=1)
+    if name() == "torch":
+        import torch
+
+        return torch.gather(flat, 1, index.long())
+    return ops.take_along_axis(flat, index, axis=1)

@@ -1,0 +1,55 @@
+"""The far field: probe times object, a unitary Fourier transform, intensities added over modes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from ptycho.errors import ShapeError
+from ptycho.physics import backend
+from ptycho.physics.checks import require_rank, shape_of, square_side
+
+
+def diffract(patches: Any, probe: Any, background: Any = 0.0) -> Any:
+    """Expected counts: I = sum_k |F(probe_k * patch)|^2 + background, DC at [N // 2, N // 2].
+
+    F is unitary, so the counts of a frame sum to sum |probe * patch|^2: the probe carries the
+    dose in photons, the object is dimensionless. Modes of the probe add incoherently.
+
+    Args:
+        patches: (..., N, N) complex.
+        probe: (K, N, N) complex, K incoherent modes.
+        background: expected counts per pixel, scalar.
+
+    Returns:
+        (..., N, N) real, photons per pixel.
+
+    Raises:
+        ShapeError: a probe of another size; both shapes are named.
+    """
+    patches, probe = backend.tensor(patches), backend.tensor(probe)
+    require_rank("probe", probe, "K N N")
+    side = square_side("patches", patches)
+    if square_side("probe", probe) != side:
+        raise ShapeError(
+            "probe and patches differ in size",
+            where="probe, patches",
+            expected=f"probe (K, {side}, {side})",
+            got=f"probe {shape_of(probe)}, patches {shape_of(patches)}",
+        )
+    probe = _centring(ops.cast(probe, backend.dtype_of(patches)), side)
+    intensity = ops.cast(background, backend.real_dtype(patches))
+    for mode in range(int(probe.shape[0])):
+        far = backend.fft2(patches * probe[mode])
+        intensity = intensity + sum(plane * plane for plane in backend.planes(far))
+    return intensity if side % 2 == 0 else ops.roll(intensity, (side // 2,) * 2, axis=(-2, -1))
+
+
+def _centring(probe: Any, side: int) -> Any:
+    """A sign (-1)^(r + c) on the near field moves DC to the centre of an even far field."""
+    if side % 2:
+        return probe
+    sign = 1.0 - 2.0 * (np.indices((side, side)).sum(axis=0) % 2)
+    return probe * ops.cast(backend.tensor(sign), backend.dtype_of(probe))

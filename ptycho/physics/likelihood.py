@@ -1,0 +1,71 @@
+"""How likely counts are: the Poisson deviance in a form that keeps small differences in float32."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+from ptycho.physics import backend
+from ptycho.physics.checks import require_same
+
+# Below this rate (counts) the deviance goes on along its tangent: finite, with a finite slope.
+RATE_FLOOR = 1e-6
+
+
+def poisson_deviance(intensity: Any, counts: Any, mask: Any = None) -> Any:
+    """Mean half-deviance over the valid pixels: y (u - log1p u) with u = (I - y) / y.
+
+    It is zero for I = y and grows with -log likelihood; for y = 0 it is I. The textbook form
+    I - y log I loses a rate change of 0.1 % in float32, this one keeps it. With a right model its
+    expectation is about 1/2 for each pixel that counts well above one.
+
+    Args:
+        intensity: expected counts (..., N, N), real.
+        counts: measured counts, same shape.
+        mask: True (or 1) = valid; the shape of `counts`, or (N, N) for every frame.
+
+    Returns:
+        Scalar; finite, with a finite gradient, for every intensity >= 0.
+
+    Raises:
+        ShapeError: shapes that differ; both are named.
+    """
+    intensity = backend.tensor(intensity)
+    dtype = backend.real_dtype(intensity)
+    counts = ops.cast(backend.tensor(counts), dtype)
+    rank = len(intensity.shape)
+    require_same("intensity", intensity, "counts", counts, rank, "compare like with like")
+    require_same("counts", counts, "intensity", intensity, len(counts.shape), "same axes")
+    if mask is None:
+        return ops.mean(_deviance(intensity, counts))
+    mask = ops.cast(backend.tensor(mask), dtype)
+    if len(mask.shape) == 2:
+        mask = mask + ops.zeros_like(counts)
+    require_same("counts", counts, "mask", mask, rank, "one mask pixel per count")
+    masked = ops.where(mask > 0, _deviance(intensity, counts), ops.zeros_like(counts))
+    return ops.sum(masked * mask) / ops.maximum(ops.sum(mask), 1.0)
+
+
+def _deviance(intensity: Any, counts: Any) -> Any:
+    """Per pixel, with its own derivative 1 - y / I (0 / 1 at y = 0)."""
+
+    def forward(rate: Any, y: Any) -> tuple[Any, ...]:
+        safe = ops.maximum(rate, RATE_FLOOR)
+        positive = ops.where(y > 0, y, ops.ones_like(y))
+        u = (safe - positive) / positive
+        near = u > -0.5  # log1p is exact near zero, the logarithm of the ratio far from it
+        small = ops.log1p(ops.where(near, u, ops.zeros_like(u)))
+        large = ops.log(ops.where(near, ops.ones_like(u), safe / positive))
+        value = positive * (u - ops.where(near, small, large))
+        value = value + (rate - safe) * (1.0 - positive / safe)
+        return (ops.where(y > 0, value, rate),)
+
+    def gradient(tensors: Any, upstream: Any) -> tuple[Any, ...]:
+        rate, y = tensors
+        safe = ops.maximum(rate, RATE_FLOOR)
+        ratio = safe / ops.where(y > 0, y, ops.ones_like(y))
+        by_counts = ops.where(y > 0, ops.log(1.0 / ratio), ops.zeros_like(y))
+        return upstream[0] * (1.0 - y / safe), upstream[0] * by_counts
+
+    return backend.with_gradient(forward, gradient)(intensity, counts)[0]
