@@ -1,0 +1,1 @@
+"""Agents: programs that do the work of a turn. They claim; the gates measure."""

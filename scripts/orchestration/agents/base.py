@@ -1,0 +1,91 @@
+"""What the engine knows about any agent: it gets a turn and returns a typed outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from orchestration.documents.ledger import Item
+    from orchestration.documents.order import Order
+
+OutcomeKind = Literal["done", "partial", "blocked", "refused", "no_change", "crash", "timeout"]
+KINDS: tuple[OutcomeKind, ...] = (
+    "done",
+    "partial",
+    "blocked",
+    "refused",
+    "no_change",
+    "crash",
+    "timeout",
+)
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """Time limits of a turn in seconds: in all, without output, and after the result."""
+
+    total_s: float = 1800.0
+    idle_s: float | None = 600.0
+    grace_s: float = 30.0
+
+
+@dataclass(frozen=True)
+class TurnContext:
+    """Everything an agent may use.
+
+    `workspace` is the attempt's worktree, where the order lies as `input.md`; `brief` is the text
+    for it (empty: the order itself); `env` is the scrubbed environment; `log_dir` is the harness's
+    (outside the worktree); `report_dir` is where artifacts are to be written.
+    """
+
+    workspace: Path
+    order: Order | None
+    item: Item | None
+    brief: str
+    env: Mapping[str, str]
+    clocks: Clocks
+    log_dir: Path
+    report_dir: Path
+    isolation: str = "auto"
+    writable: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the agent claims, and how its process ended. Nothing in it is believed.
+
+    `tokens` and `cost` (US dollars) are None when the agent did not report them, never 0.
+    `denials` are the actions its own rules refused. `log_path` is its raw output, `isolation` the
+    level that held, `artifacts` the globs a recipe declared.
+    """
+
+    kind: OutcomeKind
+    text: str = ""
+    session: str | None = None
+    tokens: Mapping[str, int] | None = None
+    cost: float | None = None
+    denials: tuple[str, ...] = ()
+    exit_code: int | None = None
+    signal: int | None = None
+    log_path: Path | None = None
+    isolation: str | None = None
+    artifacts: tuple[str, ...] = field(default=())
+
+
+@runtime_checkable
+class Agent(Protocol):
+    """A backend. `name` is what `--agent` takes; `offline` is true if it needs no network."""
+
+    name: str
+    offline: bool
+
+    def version(self) -> str | None:
+        """Version for the receipt; None when it cannot be told."""
+        ...
+
+    def run(self, turn: TurnContext) -> Outcome:
+        """Do the turn in `turn.workspace` and return when all of it has ended."""
+        ...

@@ -1,0 +1,1 @@
+"""Gates: what the harness measures itself, because a claim is not evidence."""

@@ -1,0 +1,188 @@
+"""Which kind of file a path is, and which paths an attempt must not touch.
+
+The classes decide what counts: product and test changes can be landed as progress, plan-local and
+docs changes alone cannot; guarded paths (tests and everything that steers pytest or Python) come
+from the trusted commit whatever the attempt did to them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import PurePosixPath
+from typing import Literal
+
+Kind = Literal["product", "test", "tool", "plan-local", "docs"]
+KINDS: tuple[Kind, ...] = ("product", "test", "tool", "plan-local", "docs")
+
+# Files that steer pytest, the import system or coverage, wherever they lie.
+CONFIG_NAMES = frozenset(
+    {
+        "conftest.py",
+        "pytest.ini",
+        ".pytest.ini",
+        "pytest.toml",
+        ".pytest.toml",
+        "pyproject.toml",
+        "setup.cfg",
+        "tox.ini",
+        "noxfile.py",
+        ".coveragerc",
+        "sitecustomize.py",
+        "usercustomize.py",
+        "pyvenv.cfg",
+        ".gitattributes",
+        ".gitmodules",
+    }
+)
+TEST_FOLDERS = frozenset({"tests", "test", "testing"})
+# What the harness owns, and what reaches other machines: no attempt writes these.
+PROTECTED = (
+    "input.md",
+    "galph_memory.md",
+    "docs/fix_plan.md",
+    "orchestration.yaml",
+    "plans/active/*/reports/**",
+    "plans/active/*/summary.md",
+    ".github/**",
+    ".gitlab-ci.yml",
+    ".claude/**",
+    ".codex/**",
+    ".gemini/**",
+    ".mcp.json",
+    "AGENTS.md",
+    "CLAUDE.md",
+    ".gitmodules",
+    ".gitattributes",
+)
+_DOC_SUFFIXES = {".md", ".rst", ".txt", ".adoc"}
+_TOOL_FOLDERS = {"scripts", "tools", "bin", ".github", "ci", "benchmarks"}
+_TOOL_NAMES = {"Makefile", "Dockerfile", "justfile", "noxfile.py", "setup.py", ".gitignore"}
+
+
+@lru_cache(maxsize=4096)
+def _pattern(glob: str) -> re.Pattern[str]:
+    """`*` and `?` stay inside a folder, `**` crosses folders, a trailing `/` means all below."""
+    text = glob.removeprefix("./")
+    text = f"{text}**" if text.endswith("/") else text
+    out, i = [], 0
+    while i < len(text):
+        if text.startswith("**/", i):
+            out.append("(?:.*/)?")
+            i += 3
+        elif text.startswith("**", i):
+            out.append(".*")
+            i += 2
+        elif text[i] == "*":
+            out.append("[^/]*")
+            i += 1
+        elif text[i] == "?":
+            out.append("[^/]")
+            i += 1
+        else:
+            out.append(re.escape(text[i]))
+            i += 1
+    return re.compile("".join(out))
+
+
+def matches(path: str, globs: Iterable[str]) -> bool:
+    """Whether `path` (repository-relative, `/`) matches one of `globs` or lies in a named folder.
+
+    A node id is accepted too: `tests/x.py::test_y` matches `tests/x.py`.
+    """
+    for glob in globs:
+        bare = glob.split("::", 1)[0]
+        if _pattern(bare).fullmatch(path) or path.startswith(bare.rstrip("/") + "/"):
+            return True
+    return False
+
+
+def is_test(path: str) -> bool:
+    """A test file, or anything in a test folder (data and helpers included)."""
+    parts = PurePosixPath(path).parts
+    name = parts[-1]
+    named = name.endswith(".py") and (name.startswith("test_") or name.endswith("_test.py"))
+    return named or bool(TEST_FOLDERS.intersection(parts[:-1])) or parts[0] in TEST_FOLDERS
+
+
+def is_config(path: str) -> bool:
+    """A file that steers pytest, coverage or Python's start-up, or a compiled module."""
+    pure = PurePosixPath(path)
+    return pure.name in CONFIG_NAMES or pure.suffix in {".pth", ".pyc"}
+
+
+def is_guarded(path: str) -> bool:
+    """Taken from the trusted commit in every guard run: tests and configuration."""
+    return is_test(path) or is_config(path)
+
+
+def kind_of(path: str, *, product_roots: Sequence[str] = ()) -> Kind:
+    """Class of one path. `product_roots` are folders that are product although named otherwise."""
+    pure = PurePosixPath(path)
+    top = pure.parts[0]
+    if top == "plans":
+        return "plan-local"
+    if is_test(path) or pure.name == "conftest.py":
+        return "test"
+    if matches(path, product_roots):
+        return "product"
+    if top in {"docs", "doc"} or pure.suffix.lower() in _DOC_SUFFIXES or pure.name == "LICENSE":
+        return "docs"
+    if top in _TOOL_FOLDERS or pure.name in _TOOL_NAMES or is_config(path):
+        return "tool"
+    return "product"
+
+
+def classify(
+    paths: Iterable[str], *, product_roots: Sequence[str] = ()
+) -> dict[Kind, tuple[str, ...]]:
+    """Paths by class, all five classes present, sorted."""
+    groups: dict[Kind, list[str]] = {kind: [] for kind in KINDS}
+    for path in paths:
+        groups[kind_of(path, product_roots=product_roots)].append(path)
+    return {kind: tuple(sorted(found)) for kind, found in groups.items()}
+
+
+@dataclass(frozen=True)
+class ScopeReport:
+    """What an attempt touched and what of it was not its to touch (`path: reason` lines)."""
+
+    groups: dict[Kind, tuple[str, ...]]
+    violations: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing forbidden was touched."""
+        return not self.violations
+
+
+def check(
+    paths: Iterable[str],
+    *,
+    may_edit: Iterable[str] = (),
+    new: Iterable[str] = (),
+    forbidden: Iterable[str] = (),
+    protected: Iterable[str] = (),
+    product_roots: Sequence[str] = (),
+) -> ScopeReport:
+    """Hold the changed `paths` of an attempt against the order.
+
+    `may_edit` and `new` open tests and configuration that are otherwise closed; nothing opens what
+    the order forbids or what the harness owns.
+    """
+    names = sorted(set(paths))
+    allowed, closed = (*may_edit, *new), (*PROTECTED, *protected)
+    forbidden = tuple(forbidden)
+    lines = []
+    for path in names:
+        if matches(path, forbidden):
+            lines.append(f"{path}: the order forbids it")
+        elif matches(path, allowed):
+            continue
+        elif matches(path, closed):
+            lines.append(f"{path}: protected (only the harness or a person writes it)")
+        elif is_guarded(path):
+            lines.append(f"{path}: tests and configuration need `May edit tests:` in the order")
+    return ScopeReport(classify(names, product_roots=product_roots), tuple(lines))

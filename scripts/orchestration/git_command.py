@@ -1,0 +1,116 @@
+"""The one place where git is started: GitPython's command object, made safe and bounded.
+
+Why not plain `git.Git(...).execute`: it passes an inherited `GIT_DIR` or `GIT_INDEX_FILE` on to
+git (the command then works on another repository), runs the repository's hooks and fsmonitor
+program (code that an agent may have written), and waits for ever. Here every call drops those
+variables, switches such programs off, and ends after a time limit.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from git.cmd import Git
+
+from orchestration.errors import HarnessError
+
+SAFE_OPTIONS = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "protocol.ext.allow=never",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "commit.gpgSign=false",
+    "tag.gpgSign=false",
+    "core.pager=cat",
+    "core.editor=false",
+    "sequence.editor=false",
+    "submodule.recurse=false",
+    "advice.detachedHead=false",
+)
+# A person's identity and transport settings stay; everything else that redirects git goes.
+_KEPT = re.compile(r"GIT_(AUTHOR|COMMITTER|SSH|CONFIG_(GLOBAL|SYSTEM|NOSYSTEM)|PYTHON|SSL|PROXY)")
+_REF = re.compile(r"^[A-Za-z0-9_.@{}^~][\w./@{}^~+=,#-]*$")
+
+
+class GitError(HarnessError):
+    """Git refused or failed; `got` holds its own words."""
+
+
+class GitTimeout(GitError):
+    """Git did not finish within its time limit and was killed."""
+
+
+class RefMoved(GitError):
+    """A compare-and-swap lost: the ref is no longer where the caller saw it."""
+
+
+class MergeRefused(GitError):
+    """`git merge --ff-only` would touch the user's work, or the histories have diverged."""
+
+
+class Result(NamedTuple):
+    """One finished git command (bytes, because paths and files need not be UTF-8)."""
+
+    status: int
+    stdout: bytes
+    stderr: str
+
+
+def safe_ref(ref: str) -> str:
+    """Return `ref` if it cannot be read as an option or a pathspec; GitError otherwise."""
+    if not _REF.match(ref) or ".." in ref:
+        raise GitError(f"not a usable git revision: {ref!r}", expected="a branch, ref or hash")
+    return ref
+
+
+def inherited_redirections() -> list[str]:
+    """Names of `GIT_*` variables of this process that would redirect a git command."""
+    return [k for k in os.environ if k.startswith("GIT_") and not _KEPT.match(k)]
+
+
+def run_git(
+    cwd: Path,
+    args: tuple[str, ...],
+    *,
+    timeout_s: float,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes | None = None,
+) -> Result:
+    """Run `git args` in `cwd` and return its status and output; GitTimeout after `timeout_s`."""
+    settings = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", **(env or {})}
+    command: list[str] = []
+    unset = [name for name in inherited_redirections() if name not in settings]
+    if unset:
+        command = ["env", *(part for name in unset for part in ("-u", name))]
+    command.append("git")
+    for option in SAFE_OPTIONS:
+        command += ["-c", option]
+    command += args
+    with tempfile.TemporaryFile() as source:
+        if stdin is not None:
+            source.write(stdin)
+            source.seek(0)
+        status, out, err = Git(str(cwd)).execute(
+            command,
+            istream=source if stdin is not None else None,
+            with_extended_output=True,
+            with_exceptions=False,
+            stdout_as_string=False,
+            strip_newline_in_stdout=False,
+            kill_after_timeout=timeout_s,
+            env=settings,
+        )
+    words = err.decode("utf-8", "replace") if isinstance(err, bytes) else str(err)
+    if status < 0 and words.startswith("Timeout:"):
+        raise GitTimeout(
+            f"git {args[0]} took longer than {timeout_s:g} s and was killed",
+            where=cwd,
+            fix="look for a lock or a slow network, then run the same command again",
+        )
+    return Result(status, bytes(out) if isinstance(out, bytes) else str(out).encode(), words)

@@ -1,0 +1,252 @@
+"""Git objects and differences: blobs, trees, commits and patches, made by plumbing.
+
+Nothing here moves a ref or touches a checkout's index; `gitio.Repo` adds those.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestration.git_command import GitError, Result, run_git, safe_ref
+
+ZERO = "0" * 40
+IDENTITY = {"GIT_AUTHOR_NAME": "orchestrate", "GIT_AUTHOR_EMAIL": "orchestrate@localhost"}
+IDENTITY |= {"GIT_COMMITTER_NAME": "orchestrate", "GIT_COMMITTER_EMAIL": "orchestrate@localhost"}
+
+
+@dataclass(frozen=True)
+class DiffEntry:
+    """One changed path: status is git's letter (A M D T R C); modes are octal strings."""
+
+    status: str
+    path: str
+    old_path: str | None
+    old_mode: str
+    mode: str
+    old_sha: str
+    sha: str
+
+
+@dataclass(frozen=True)
+class TreeEntry:
+    """A file of a tree: octal mode (120000 symbolic link, 160000 submodule) and blob hash."""
+
+    mode: str
+    sha: str
+
+
+class ObjectStore:
+    """One repository's objects, and the means to run git in it.
+
+    `root` is that checkout, `git_dir` its private directory, `common_dir` the shared one; the
+    harness keeps all of its own files under `state_dir`, which no checkout shows.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, timeout_s: float = 60.0) -> None:
+        start = Path(path)
+        if not start.is_dir():
+            raise GitError("no such directory", where=start, fix="name the repository's folder")
+        self.timeout_s = timeout_s
+        asked = ("rev-parse", "--path-format=absolute", "--show-toplevel")
+        found = run_git(start, (*asked, "--git-dir", "--git-common-dir"), timeout_s=timeout_s)
+        if found.status:
+            raise GitError(
+                "not a git checkout",
+                where=start,
+                got=found.stderr.strip() or None,
+                fix="run it inside a repository with files, or `git init` first",
+            )
+        root, git_dir, common = os.fsdecode(found.stdout).splitlines()
+        self.root = Path(root)
+        self.git_dir = Path(git_dir).resolve()
+        self.common_dir = Path(common).resolve()
+
+    @property
+    def state_dir(self) -> Path:
+        """`<git common dir>/orchestration`, made on first use."""
+        path = self.common_dir / "orchestration"
+        path.mkdir(exist_ok=True)
+        return path
+
+    # -- running ---------------------------------------------------------------------------
+
+    def run(
+        self,
+        *args: str,
+        check: bool = True,
+        timeout_s: float | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes | None = None,
+        cwd: Path | None = None,
+    ) -> Result:
+        """One git command; GitError with git's own words when `check` and it failed."""
+        limit = self.timeout_s if timeout_s is None else timeout_s
+        result = run_git(cwd or self.root, args, timeout_s=limit, env=env, stdin=stdin)
+        if check and result.status:
+            raise GitError(
+                f"git {' '.join(args[:2])} failed (exit {result.status})",
+                where=cwd or self.root,
+                got=result.stderr.strip() or result.stdout.decode("utf-8", "replace").strip(),
+            )
+        return result
+
+    def text(self, *args: str, **options: object) -> str:
+        """Standard output of one git command as text, without the final newline."""
+        return os.fsdecode(self.run(*args, **options).stdout).rstrip("\n")  # type: ignore[arg-type]
+
+    # -- objects ---------------------------------------------------------------------------
+
+    def read_blob(self, rev: str, path: str) -> bytes:
+        """Bytes of `path` in commit or tree `rev`; GitError when absent."""
+        return self.run("cat-file", "blob", f"{safe_ref(rev)}:{path}").stdout
+
+    def exists_in(self, rev: str, path: str) -> bool:
+        """Whether commit or tree `rev` has `path`."""
+        return self.run("cat-file", "-e", f"{safe_ref(rev)}:{path}", check=False).status == 0
+
+    def list_tree(self, rev: str, *paths: str) -> dict[str, TreeEntry]:
+        """All files of `rev` (below `paths`) with mode and hash."""
+        args = (
+            "ls-tree",
+            "-r",
+            "-z",
+            "--full-tree",
+            safe_ref(rev),
+            *(("--", *paths) if paths else ()),
+        )
+        entries = {}
+        for record in os.fsdecode(self.run(*args).stdout).split("\0"):
+            if record:
+                meta, path = record.split("\t", 1)
+                mode, _, sha = meta.split()
+                entries[path] = TreeEntry(mode, sha)
+        return entries
+
+    def tree_of(self, rev: str) -> str:
+        """Tree hash of a commit (or of a tree itself)."""
+        return self.text("rev-parse", "--verify", f"{safe_ref(rev)}^{{tree}}")
+
+    def write_blob(self, data: bytes) -> str:
+        """Store bytes as they are (no filters); returns the hash."""
+        return self.text("hash-object", "-w", "--stdin", "--no-filters", stdin=data)
+
+    @contextmanager
+    def temporary_index(self, tree: str | None = None) -> Iterator[dict[str, str]]:
+        """Environment for commands on a throw-away index, filled from `tree` if given."""
+        with tempfile.TemporaryDirectory(dir=self.state_dir, prefix="index-") as folder:
+            env = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
+            self.run("read-tree", tree if tree else "--empty", env=env)
+            yield env
+
+    def write_tree(self, base: str | None, changes: Mapping[str, bytes | TreeEntry | None]) -> str:
+        """Tree of `base` (commit, tree or None) with `changes`: bytes, an entry, None deletes."""
+        lines = []
+        for path, value in changes.items():
+            if value is None:
+                lines.append(f"0 {ZERO}\t{path}")
+            elif isinstance(value, TreeEntry):
+                lines.append(f"{value.mode} {value.sha}\t{path}")
+            else:
+                lines.append(f"100644 {self.write_blob(value)}\t{path}")
+        data = os.fsencode("".join(f"{line}\0" for line in lines))
+        with self.temporary_index(self.tree_of(base) if base else None) as env:
+            self.run("update-index", "-z", "--replace", "--index-info", env=env, stdin=data)
+            return self.text("write-tree", env=env)
+
+    def snapshot_tree(self, worktree: Path, *, env: Mapping[str, str] | None = None) -> str:
+        """Tree of a worktree's files now (tracked and new, ignored ones not), index untouched.
+
+        It goes through `git add`, so attributes and filters (line ends, LFS) apply. `env` may pin
+        GIT_DIR and GIT_WORK_TREE, so that the worktree's own `.git` file is not believed.
+        """
+        with self.temporary_index() as index:
+            both = {**(env or {}), **index}
+            known = self.run("rev-parse", "HEAD^{tree}", check=False, env=both, cwd=worktree)
+            if known.status == 0:
+                self.run("read-tree", known.stdout.decode().strip(), env=both, cwd=worktree)
+            self.run("add", "--all", "--", ".", env=both, cwd=worktree)
+            return self.text("write-tree", env=both, cwd=worktree)
+
+    def commit_tree(
+        self,
+        tree: str,
+        parents: Iterable[str],
+        message: str,
+        *,
+        identity: Mapping[str, str] | None = None,
+        date: str | None = None,
+    ) -> str:
+        """Commit `tree` without touching any ref; returns the hash.
+
+        The user's git identity is used where one is set, the harness's own otherwise. `date` (git's
+        `<unix seconds> +0000` form) makes the hash a function of the contents alone.
+        """
+        env = dict(identity) if identity is not None else self._identity()
+        if date is not None:
+            env |= {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
+        flags = [part for parent in parents for part in ("-p", parent)]
+        text = message.encode()
+        return self.text("commit-tree", tree, *flags, "-F", "-", env=env, stdin=text)
+
+    def _identity(self) -> dict[str, str]:
+        known = self.run("var", "GIT_COMMITTER_IDENT", check=False).status == 0
+        return {} if known else dict(IDENTITY)
+
+    # -- differences -----------------------------------------------------------------------
+
+    def diff_entries(self, base: str, head: str, *, renames: bool = False) -> list[DiffEntry]:
+        """Changed files between two commits or trees."""
+        how = "--find-renames" if renames else "--no-renames"
+        args = ("diff-tree", "-r", "-z", how, self.tree_of(base), self.tree_of(head))
+        fields = iter(os.fsdecode(self.run(*args).stdout).split("\0"))
+        entries = []
+        for meta in fields:
+            if not meta:
+                break
+            old_mode, mode, old_sha, sha, letter = meta.lstrip(":").split()
+            path, old = next(fields), None
+            if letter[0] in "RC":
+                old, path = path, next(fields)
+            entries.append(DiffEntry(letter[0], path, old, old_mode, mode, old_sha, sha))
+        return entries
+
+    def diff_names(self, base: str, head: str) -> list[str]:
+        """Paths that differ between two commits or trees, sorted."""
+        return sorted(entry.path for entry in self.diff_entries(base, head))
+
+    def diff_text(self, base: str, head: str, *paths: str) -> str:
+        """The patch between two commits or trees (binary files included, ready for `git apply`)."""
+        flags = ("diff", "--no-ext-diff", "--no-textconv", "--binary", "--full-index", "--no-color")
+        out = self.run(*flags, self.tree_of(base), self.tree_of(head), "--", *paths).stdout
+        return out.decode("utf-8", "surrogateescape")
+
+    def patch_id(self, base: str, head: str) -> str:
+        """Identity of a change that ignores line numbers and white space; "" for no change."""
+        patch = self.diff_text(base, head).encode("utf-8", "surrogateescape")
+        words = self.run("patch-id", "--stable", stdin=patch).stdout.split()
+        return words[0].decode() if words else ""
+
+    def apply_patch(self, worktree: Path, patch_path: Path) -> list[str]:
+        """Apply a patch file to a worktree, all of it or nothing; returns the paths it touches.
+
+        An already applied patch changes nothing and returns []. GitError when it fits neither way.
+        """
+        patch = str(patch_path.resolve())
+        quiet = ("apply", "--whitespace=nowarn")
+        fits = self.run(*quiet, "--check", "--", patch, check=False, cwd=worktree)
+        if fits.status:
+            back = self.run(*quiet, "--check", "--reverse", "--", patch, check=False, cwd=worktree)
+            if back.status == 0:
+                return []
+            raise GitError(
+                "the patch does not apply", where=patch_path, got=fits.stderr.strip(),
+                fix="make it again from the order's base: git diff > file.patch",
+            )  # fmt: skip
+        stat = self.run("apply", "--numstat", "-z", "--", patch, cwd=worktree).stdout
+        self.run(*quiet, "--", patch, cwd=worktree)
+        return [os.fsdecode(r).split("\t", 2)[2] for r in stat.split(b"\0") if r.count(b"\t") == 2]
