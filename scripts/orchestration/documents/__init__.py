@@ -1,0 +1,7 @@
+"""The harness's documents: orders, ledger, findings, memory, plans, summaries.
+
+Each document has one reader, one canonical form and one validator; the command line, the gates and
+the views share them. Nothing here touches git, runs a process or imports more than the standard
+library and (only for documents with fences or comments) markdown-it-py: callers pass collection,
+file and history lookups in as functions.
+"""

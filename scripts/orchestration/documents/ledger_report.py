@@ -1,0 +1,100 @@
+"""Reader of the single-focus ledger of January 2026: status, focus, TODOs and attempt sections."""
+
+from __future__ import annotations
+
+from .blocks import Blocks, Heading
+from .keys import clean, parse_row
+from .ledger_lists import take_command
+from .ledger_model import Attempt, Criterion, Item, Ledger, Status
+from .ledger_values import parse_status
+from .refs import find_ids, parse_stamp, split_focus
+
+
+def read_report(blocks: Blocks, headings: list[Heading], ledger: Ledger) -> None:
+    """Fill ``ledger`` from ``## Status``, ``## Current Focus``, ``## TODOs``, attempts."""
+    lines = blocks.source.lines
+    names = {h.title.lower().strip(" :"): h for h in headings if h.level == 2}
+    focus = next((h for name, h in names.items() if name.startswith("current focus")), None)
+    if focus is None:
+        return
+    ledger.form = "report"
+    item = _focus_item(blocks, headings, focus)
+    if item is None:
+        return
+    ledger.items.append(item)
+    ledger.active_focus = item.id
+    status = names.get("status")
+    if status:
+        _read_status(blocks, _end(headings, status, len(lines)), status, item)
+    for heading in headings:
+        name = heading.title.lower()
+        end = _end(headings, heading, len(lines))
+        if heading.level == 2 and name.startswith(("todo", "completed items")):
+            _read_rows(blocks, heading.line + 1, end, ledger, item)
+        elif heading.level == 3 and parse_stamp(heading.title):
+            _read_attempt(blocks, heading, end, ledger, item)
+
+
+def _end(headings: list[Heading], heading: Heading, total: int) -> int:
+    return next((h.line for h in headings if h.line > heading.line), total)
+
+
+def _focus_item(blocks: Blocks, headings: list[Heading], focus: Heading) -> Item | None:
+    source = blocks.source
+    for number in blocks.visible(focus.line + 1, _end(headings, focus, len(source.lines))):
+        text = source.lines[number].strip()
+        item_id = split_focus(text)[0]
+        if item_id:
+            title = clean(text).split(item_id, 1)[-1].strip("*` —–-:")
+            return Item(item_id, title, line=number + 1, span=(0, len(source.text)))
+    return None
+
+
+def _read_status(blocks: Blocks, end: int, heading: Heading, item: Item) -> None:
+    source = blocks.source
+    for number in blocks.visible(heading.line + 1, end):
+        line = source.lines[number]
+        if line.strip():
+            value = parse_status(line)
+            item.status, item.reason, item.status_text = value.status, value.reason, line.strip()
+            start = source.starts[number] + len(line) - len(line.lstrip())
+            item.status_span = (start, source.end(number))
+            return
+
+
+def _read_rows(blocks: Blocks, start: int, end: int, ledger: Ledger, focus: Item) -> None:
+    source = blocks.source
+    for number in blocks.visible(start, end):
+        row = parse_row(source.lines[number], number)
+        if row is None:
+            continue
+        item_id, row_id = split_focus(row.row_id) if row.row_id else ("", None)
+        owner = _owner(ledger, item_id, focus, number)
+        command, meaning = take_command(row.text, number + 1)
+        name = row_id or row.row_id or f"C{len(owner.criteria) + 1}"
+        offset = source.starts[number] + row.column
+        owner.criteria.append(Criterion(name, row.state, command, meaning, number + 1, offset))
+
+
+def _owner(ledger: Ledger, item_id: str, focus: Item, number: int) -> Item:
+    if not item_id or item_id == focus.id:
+        return focus
+    found = ledger.item(item_id)
+    if found is None:
+        found = Item(item_id, "", Status.OPEN, line=number + 1)
+        ledger.items.append(found)
+    return found
+
+
+def _read_attempt(blocks: Blocks, heading: Heading, end: int, ledger: Ledger, focus: Item) -> None:
+    ids = find_ids(heading.title.replace(".", " "))
+    owner = ledger.item(ids[0]) if ids else focus
+    _, _, label = heading.title.rpartition("(")
+    body = "\n".join(blocks.source.lines[heading.line + 1 : end]).strip()
+    attempt = Attempt(
+        at=parse_stamp(heading.title),
+        label=label.rstrip(") ") if "(" in heading.title else heading.title,
+        text=body,
+        line=heading.line + 1,
+    )
+    (owner or focus).attempts.append(attempt)

@@ -1,0 +1,102 @@
+"""Source text with exact line positions.
+
+Markdown knows three line endings: ``\\n``, ``\\r\\n`` and ``\\r``. ``str.splitlines`` also splits
+at form feeds, U+2028 and others, which shifts every later line number, so lines are cut here and
+nowhere else. A byte order mark is kept in the text and hidden from the first line, because a BOM
+before ``#`` hides the first heading from a Markdown reader.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from pathlib import Path
+
+from .diagnostics import DocumentError
+
+#: Larger documents are refused: a ledger of this size is a log, not a document.
+MAX_BYTES = 10 * 1024 * 1024
+
+_BOM = "\ufeff"
+_ENDING = re.compile(r"\r\n|\n|\r")
+
+
+class SourceText:
+    """A document's text, its lines without endings, and the offset at which each line starts.
+
+    ``lines[i]`` is line ``i`` (from 0) without its ending; ``starts[i]`` is its offset in ``text``.
+    A final newline yields no extra line.
+    """
+
+    __slots__ = ("lines", "newline", "starts", "text")
+
+    def __init__(self, text: str, path: str = "document") -> None:
+        """Cut ``text`` into lines; raise :class:`DocumentError` above :data:`MAX_BYTES`."""
+        size = len(text) if len(text) > MAX_BYTES else len(text.encode("utf-8", "surrogatepass"))
+        if size > MAX_BYTES:
+            raise DocumentError(
+                "document too large",
+                where=path,
+                expected=f"at most {MAX_BYTES} bytes",
+                got=f"{size} bytes",
+                fix="move old entries to docs/archive/ and keep the current ones",
+            )
+        self.text = text
+        offset = len(_BOM) if text.startswith(_BOM) else 0
+        first = _ENDING.search(text)
+        #: The line ending of the first line, used for text that an edit inserts.
+        self.newline = first.group() if first else "\n"
+        self.starts = array("q")
+        self.lines: list[str] = []
+        for match in _ENDING.finditer(text):
+            self.starts.append(offset)
+            self.lines.append(text[offset : match.start()])
+            offset = match.end()
+        if offset < len(text):
+            self.starts.append(offset)
+            self.lines.append(text[offset:])
+
+    def end(self, index: int) -> int:
+        """Return the offset just after the content of line ``index`` (before its ending)."""
+        return self.starts[index] + len(self.lines[index])
+
+    def after(self, index: int) -> int:
+        """Return the offset just after line ``index`` and its ending."""
+        return self.starts[index + 1] if index + 1 < len(self.lines) else len(self.text)
+
+
+def read_text(path: Path) -> str:
+    """Read a document byte-exactly; undecodable bytes become surrogates and are written back.
+
+    Raises :class:`DocumentError` when the file is absent, not a file, or too large.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise DocumentError(
+                "document too large",
+                where=str(path),
+                expected=f"at most {MAX_BYTES} bytes",
+                got=f"{path.stat().st_size} bytes",
+                fix="move old entries to docs/archive/",
+            )
+        return path.read_bytes().decode("utf-8", "surrogateescape")
+    except OSError as error:
+        raise DocumentError(
+            "cannot read the document",
+            where=str(path),
+            got=error.strerror or type(error).__name__,
+            fix="name an existing file",
+        ) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` byte-exactly (the inverse of :func:`read_text`), atomically."""
+    data = text.encode("utf-8", "surrogateescape")
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_bytes(data)
+    temporary.replace(path)
+
+
+def replace_span(text: str, start: int, end: int, new: str) -> str:
+    """Return ``text`` with the characters ``start:end`` replaced by ``new``."""
+    return text[:start] + new + text[end:]
