@@ -43,8 +43,8 @@ def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     if name() == "tensorflow":
         import tensorflow as tf
 
-        with_xla = tf.function(function, jit_compile=True)
-        without = tf.function(function, jit_compile=False)
+        with_xla = tf.function(function, jit_compile=True, autograph=False)
+        without = tf.function(function, jit_compile=False, autograph=False)
 
         @functools.wraps(function)
         def call(*args: Any) -> Any:
@@ -164,7 +164,7 @@ def fft2(field: Any) -> Any:
     if name() == "tensorflow":
         import tensorflow as tf
 
-        return tf.signal.fft2d(field) * tf.cast(scale, field.dtype)
+        return tf.signal.fft2d(field) * tf.constant(scale, field.dtype)
     if name() == "jax":
         import jax.numpy as jnp
 
