@@ -1,0 +1,197 @@
+"""Run guard tests so that only honest work passes; the verdict never comes from an exit code.
+
+The recipe (measured against the attacks listed in docs/reliability.md): a fresh checkout, our own
+ini and reporter, exact node ids, every phase passed, none skipped or xfailed, and two canary tests
+beside the guards that must fail and that tell where the product was imported from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from orchestration import isolation as fences
+from orchestration.gates import guard_files as files
+from orchestration.gates.guard_types import GuardResult, GuardSpec, Verdict
+from orchestration.gates.verdict import judge, tally
+from orchestration.process import ChildResult, run_child, scrub_env
+
+__all__ = ["GuardResult", "GuardSpec", "Verdict", "collect_ids", "run_guard", "run_twice"]
+
+LAUNCHER = Path(__file__).with_name("launcher.py")
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """Names and secrets of one run."""
+
+    folder: Path
+    nonce: str
+    secret: str
+    canary_files: tuple[str, ...]
+    canaries: tuple[str, ...]
+    products: tuple[str, ...]
+    roots: tuple[Path, ...]
+
+
+def run_guard(spec: GuardSpec) -> GuardResult:
+    """Run the guards of `spec` in its checkout and judge them. Leaves the checkout as it was."""
+    level = fences.choose(spec.isolation)
+    targets = spec.targets()
+    absent = [name for name in targets if not (spec.checkout / name).exists()]
+    if not targets or absent:
+        reason = f"no such test file: {', '.join(absent)}" if absent else "nothing was selected"
+        nodes = dict.fromkeys(spec.node_ids or (), "missing")
+        return GuardResult("not-run", reason, nodes, tally(nodes), isolation=level)
+    with tempfile.TemporaryDirectory(prefix="guard-", ignore_cleanup_errors=True) as folder:
+        setup = _prepare(spec, Path(folder), targets)
+        try:
+            child = _start(spec, setup, level, [*targets, *setup.canary_files])
+            report = _read_report(setup)
+        finally:
+            for name in setup.canary_files:
+                (spec.checkout / name).unlink(missing_ok=True)
+        result = judge(spec, child, report, secret=setup.secret, canaries=setup.canaries)
+    return replace(result, isolation=level, log_path=spec.log_path)
+
+
+def collect_ids(spec: GuardSpec) -> tuple[list[str], list[str]]:
+    """Node ids that the selector matches, and what pytest said about files it could not read."""
+    targets = [name for name in spec.targets() if (spec.checkout / name).exists()]
+    if not targets:
+        return [], ["nothing was selected"]
+    with tempfile.TemporaryDirectory(prefix="collect-", ignore_cleanup_errors=True) as folder:
+        setup = _prepare(spec, Path(folder), (), canaries=False)
+        child = _start(spec, setup, fences.choose(spec.isolation), ["--collect-only", *targets])
+        report = _read_report(setup)
+    if not isinstance(report, dict):
+        return [], [f"collection did not finish: {child.output_tail[-2000:]}"]
+    problems = [f"{row['nodeid']}: {row['text']}" for row in report["collect_problems"]]
+    return list(report["matched"]), problems
+
+
+def run_twice(spec: GuardSpec) -> GuardResult:
+    """Run; when red, run once more. Tests that changed their mind are named in `flaky`.
+
+    A flaky guard is never a pass: the verdict of the first run stays.
+    """
+    first = run_guard(spec)
+    if first.verdict != "fail" or first.timed_out:
+        return first
+    again = run_guard(replace(spec, log_path=_second(spec.log_path)))
+    moved = [n for n, o in first.nodes.items() if o != "passed" and again.nodes.get(n) == "passed"]
+    if not moved:
+        return first
+    reason = f"flaky: {', '.join(moved)} failed, then passed unchanged; {first.reason}"
+    return replace(first, flaky=tuple(moved), reason=reason)
+
+
+def _second(path: Path | None) -> Path | None:
+    return path.with_name(f"{path.stem}-again{path.suffix}") if path else None
+
+
+def _prepare(
+    spec: GuardSpec, folder: Path, targets: Sequence[str], *, canaries: bool = True
+) -> _Setup:
+    """Write shim, ini and canary."""
+    checkout = spec.checkout.resolve()
+    roots = tuple((checkout / root).resolve() for root in spec.import_roots)
+    found = spec.products
+    if found is None:
+        found = files.product_names(checkout, spec.import_roots)
+    files.write_shim(folder / "shim", found, roots)
+    settings = files.repository_settings(checkout)
+    files.write_ini(folder / "guard.ini", settings, roots)
+    (folder / "bytecode").mkdir()
+    first, last, secret = (secrets.token_hex(6) for _ in range(3))
+    homes = sorted({(t if (checkout / t).is_dir() else os.path.dirname(t)) for t in targets})
+    names = []
+    if canaries:
+        for home in homes[:1]:
+            name = f"test_{secrets.token_hex(6)}.py"
+            text = files.CANARY.format(names=list(found), first=first, last=last, secret=secret)
+            (checkout / home / name).write_text(text, encoding="utf-8")
+            names.append(os.path.join(home, name) if home else name)
+    ids = tuple(f"{name}::test_{part}" for name in names for part in (first, last))
+    return _Setup(folder, secrets.token_hex(32), secret, tuple(names), ids, tuple(found), roots)
+
+
+def _start(spec: GuardSpec, setup: _Setup, level: fences.Level, args: Sequence[str]) -> ChildResult:
+    checkout = spec.checkout.resolve()
+    mode = files.import_mode(files.repository_settings(checkout))
+    options = ["-c", str(setup.folder / "guard.ini"), "--rootdir", str(checkout)]
+    options += ["-p", "no:cacheprovider", "--continue-on-collection-errors", "--color=no"]
+    options += ["-v", "--tb=short", f"--basetemp={setup.folder / 'tmp'}"]
+    options += [f"--import-mode={mode}"] if mode else []
+    options += [part for plugin in spec.plugins for part in ("-p", plugin)]
+    shim = str(setup.folder / "shim")
+    orders = {
+        "nonce": setup.nonce,
+        "report": str(setup.folder / "report"),
+        "node_ids": list(spec.node_ids) if spec.node_ids is not None else None,
+        "selector": list(spec.selectors()),
+        "canaries": list(setup.canaries),
+        "python_path": [shim, *map(str, setup.roots)],
+        "args": [*options, *args],
+    }
+    command = fences.wrap(
+        [spec.python, "-P", str(LAUNCHER)],
+        level,
+        cwd=checkout,
+        writable=[checkout, setup.folder],
+    )
+    return run_child(
+        command,
+        checkout,
+        _environment(spec, setup, shim),
+        total_s=spec.timeout_s,
+        idle_s=spec.idle_s,
+        grace_s=1.0,
+        log_path=spec.log_path,
+        stdin=json.dumps(orders).encode(),
+    )
+
+
+def _environment(spec: GuardSpec, setup: _Setup, shim: str) -> dict[str, str]:
+    """A scrubbed environment; only the shim is importable before pytest itself is loaded."""
+    env = scrub_env(spec.env, keep=spec.keep_env)
+    for name in (
+        "PYTEST_ADDOPTS",
+        "PYTEST_PLUGINS",
+        "PYTHONHOME",
+        "PYTHONOPTIMIZE",
+        "PYTHONSTARTUP",
+    ):
+        env.pop(name, None)
+    found = shutil.which(spec.python)
+    home = os.path.dirname(os.path.abspath(found)) if found else ""
+    env["PATH"] = os.pathsep.join(part for part in (home, env.get("PATH", os.defpath)) if part)
+    env["PYTHONPATH"] = shim
+    env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    # Compiled files in the tree are not trusted: Python reads and writes them elsewhere.
+    env.setdefault("MPLCONFIGDIR", str(setup.folder / "cache"))  # the home folder may be read-only
+    env["XDG_CACHE_HOME"] = str(setup.folder / "cache")
+    env["PYTHONPYCACHEPREFIX"] = str(setup.folder / "bytecode")
+    return env
+
+
+def _read_report(setup: _Setup) -> dict[str, Any] | str | None:
+    """The report, "forged" when its signature is wrong, or None when there is none."""
+    path = setup.folder / "report"
+    if not path.is_file():
+        return None
+    signature, _, body = path.read_bytes().partition(b"\n")
+    right = hmac.new(setup.nonce.encode(), body, hashlib.sha256).hexdigest().encode()
+    if not hmac.compare_digest(signature, right):
+        return "forged"
+    loaded: dict[str, Any] = json.loads(body)
+    return loaded

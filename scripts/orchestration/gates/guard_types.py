@@ -1,0 +1,84 @@
+"""What a guard run is asked and what it answers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+Verdict = Literal["pass", "fail", "error", "not-run", "tampered"]
+
+
+@dataclass(frozen=True)
+class GuardSpec:
+    """What to run and where.
+
+    `node_ids` is the exact set (as `selectors.collect` gave it on the trusted commit); without it
+    `selector` (files, folders, `file::name`) decides and must match at least one test.
+    `import_roots` are folders of the checkout, `products` the packages in them (found when None).
+    `plugins` are pytest plugins to load by module name; no other is loaded.
+    """
+
+    checkout: Path
+    node_ids: Sequence[str] | None = None
+    selector: str | Sequence[str] | None = None
+    python: str = sys.executable
+    import_roots: Sequence[str] = (".",)
+    products: Sequence[str] | None = None
+    timeout_s: float = 600.0
+    idle_s: float | None = None
+    log_path: Path | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    keep_env: Sequence[str] = ()
+    plugins: Sequence[str] = ()
+    isolation: str = "auto"
+
+    def targets(self) -> tuple[str, ...]:
+        """Files and folders to hand to pytest, each once."""
+        names = self.node_ids if self.node_ids is not None else self.selectors()
+        return tuple(dict.fromkeys(name.split("::", 1)[0] for name in names))
+
+    def selectors(self) -> tuple[str, ...]:
+        """The selector as a tuple of node-id prefixes."""
+        if self.selector is None:
+            return ()
+        given = self.selector.split() if isinstance(self.selector, str) else self.selector
+        return tuple(part.removeprefix("./").rstrip("/") for part in given)
+
+
+@dataclass(frozen=True)
+class GuardResult:
+    """The verdict and all evidence for it.
+
+    `nodes` maps every expected id to passed, failed, error, skipped, xfailed, xpassed or missing;
+    `messages` holds the first failure text of each that did not pass; `origins` where each product
+    package was imported from; `flaky` the ids that failed once and passed when run again.
+    """
+
+    verdict: Verdict
+    reason: str
+    nodes: dict[str, str] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    log_path: Path | None = None
+    isolation: str = "scan"
+    messages: dict[str, str] = field(default_factory=dict)
+    origins: dict[str, list[str]] = field(default_factory=dict)
+    collected: tuple[str, ...] = ()
+    timed_out: str | None = None
+    exit_code: int | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    flaky: tuple[str, ...] = ()
+    output_tail: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Anything but the verdict `pass` is not a pass."""
+        return self.verdict == "pass"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form for receipts."""
+        row = {k: v for k, v in vars(self).items() if k not in ("output_tail",)}
+        return row | {"log_path": str(self.log_path) if self.log_path else None}

@@ -1,0 +1,125 @@
+"""Runs pytest inside the guarded interpreter and reports what happened. Standard library + pytest.
+
+Started as ``python -P launcher.py`` by `guard`, with its orders as JSON on standard input, so that
+neither ``argv`` nor the environment shows the nonce or the report's path to the code under test.
+The report is signed with the nonce (HMAC), which is never written anywhere: a process that outlives
+the run cannot forge one. Code inside this process could; the canary is there to catch that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import sys
+import time
+
+import pytest  # before any folder of the checkout is importable: a fake one there stays unseen
+
+MESSAGE_CAP = 4000
+CANARY_CAP = 200_000
+
+
+class Reporter:
+    """Collects exact node ids and the outcome of every phase."""
+
+    def __init__(self, orders):
+        self.wanted = orders["node_ids"]
+        self.selector = orders["selector"]
+        self.canaries = orders["canaries"]
+        self.collected, self.matched, self.phases = [], [], {}
+        self.collect_problems, self.exit_status = [], None
+
+    def _is_wanted(self, nodeid):
+        if self.wanted is not None:
+            return nodeid in self.wanted
+        return any(
+            nodeid == one or nodeid.startswith((one + "::", one + "[", one.rstrip("/") + "/"))
+            for one in self.selector
+        )
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(self, session, config, items):
+        before = {item.nodeid for item in items}
+        yield
+        first, last = (self.canaries[:1], self.canaries[1:])
+        by_id = {item.nodeid: item for item in items}
+        self.collected = sorted(by_id)
+        self.vanished = sorted(set(before) - set(by_id))
+        mine = [item for item in items if item.nodeid not in self.canaries]
+        mine = [item for item in mine if self._is_wanted(item.nodeid)]
+        self.matched = [item.nodeid for item in mine]
+        head = [by_id[name] for name in first if name in by_id]
+        tail = [by_id[name] for name in last if name in by_id]
+        keep = [*head, *mine, *tail]
+        chosen = {id(item) for item in keep}
+        dropped = [item for item in items if id(item) not in chosen]
+        if dropped:
+            config.hook.pytest_deselected(items=dropped)
+        items[:] = keep
+
+    def pytest_collectreport(self, report):
+        if report.outcome != "passed":
+            text = str(getattr(report, "longreprtext", "") or report.longrepr)
+            row = {"nodeid": report.nodeid, "outcome": report.outcome, "text": text[-MESSAGE_CAP:]}
+            self.collect_problems.append(row)
+
+    def pytest_runtest_logreport(self, report):
+        cap = CANARY_CAP if report.nodeid in self.canaries else MESSAGE_CAP
+        crash = getattr(getattr(report, "longrepr", None), "reprcrash", None)
+        text = getattr(crash, "message", None) or getattr(report, "longreprtext", "") or ""
+        self.phases.setdefault(report.nodeid, []).append(
+            {
+                "when": report.when,
+                "outcome": report.outcome,
+                "xfail": hasattr(report, "wasxfail"),
+                "seconds": report.duration,
+                "text": str(text)[:cap],
+            }
+        )
+
+    def pytest_sessionfinish(self, session, exitstatus):
+        self.exit_status = int(exitstatus)
+
+
+def publish(orders, reporter, status):
+    """Write the signed report in one step."""
+    body = json.dumps(
+        {
+            "status": int(status),
+            "python": sys.version.split()[0],
+            "pytest": pytest.__version__,
+            "pytest_file": pytest.__file__,
+            "finished": time.time(),
+            **{k: v for k, v in vars(reporter).items() if k not in ("wanted", "selector")},
+        }
+    ).encode("utf-8", "backslashreplace")
+    signature = hmac.new(orders["nonce"].encode(), body, hashlib.sha256).hexdigest().encode()
+    partial = orders["report"] + ".part"
+    with open(partial, "wb") as out:
+        out.write(signature + b"\n" + body)
+    os.replace(partial, orders["report"])
+
+
+def main():
+    """Read the orders, run pytest, publish, and leave without running exit handlers."""
+    orders = json.loads(sys.stdin.buffer.read())
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.environ["PYTHONPATH"] = os.pathsep.join(orders["python_path"])
+    sys.argv[:] = ["pytest"]
+    reporter = Reporter(orders)
+    leave, replace = os._exit, publish  # kept: the code under test may rebind module attributes
+    try:
+        status = pytest.main(orders["args"], plugins=[reporter])
+    except SystemExit as problem:
+        status = problem.code if isinstance(problem.code, int) else 3
+    replace(orders, reporter, status)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    leave(int(status))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""How well a child is fenced in: bubblewrap, a PID namespace, or only the process scan.
+
+- ``bwrap``: the file system is read-only except for named folders, and nothing outlives the child.
+- ``pidns``: nothing outlives the child; files are not protected (detected afterwards instead).
+- ``scan``: `reaping` finds what is left by group, marker and adoption; files as above.
+
+The level that held is returned with every run and goes into the receipt: never assumed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from orchestration.errors import HarnessError
+
+Level = Literal["bwrap", "pidns", "scan"]
+LEVELS: tuple[Level, ...] = ("bwrap", "pidns", "scan")
+# The first process of a PID namespace ignores signals it does not handle, so a shell takes that
+# place and passes the exit code on. The program and its arguments are never read as shell text.
+_INIT = ("/bin/sh", "-c", '"$@"; exit $?', "init")
+_UNSHARE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
+
+
+def _works(argv: Sequence[str]) -> bool:
+    try:
+        done = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+@cache
+def _unshare_prefix() -> tuple[str, ...] | None:
+    if shutil.which("unshare") is None:
+        return None
+    for extra in ((), ("--user", "--map-current-user")):
+        prefix = (*_UNSHARE, *extra)
+        if _works([*prefix, "--", *_INIT, "true"]):
+            return prefix
+    return None
+
+
+@cache
+def _bwrap_works() -> bool:
+    if shutil.which("bwrap") is None:
+        return False
+    return _works(["bwrap", *_BWRAP, "--", "true"])
+
+
+_BWRAP = (
+    "--die-with-parent",
+    "--unshare-pid",
+    "--unshare-ipc",
+    "--ro-bind",
+    "/",
+    "/",
+    "--dev",
+    "/dev",
+    "--proc",
+    "/proc",
+    "--tmpfs",
+    "/tmp",
+)
+
+
+def available() -> list[Level]:
+    """Levels that work on this machine for this user, best first (each is tried once)."""
+    found: list[Level] = []
+    if _bwrap_works():
+        found.append("bwrap")
+    if _unshare_prefix():
+        found.append("pidns")
+    return [*found, "scan"]
+
+
+def choose(wanted: str = "auto") -> Level:
+    """The level to use: the best available for `auto`, else exactly the one asked for."""
+    levels = available()
+    if wanted == "auto":
+        return levels[0]
+    for level in levels:
+        if level == wanted:
+            return level
+    raise HarnessError(
+        f"isolation {wanted!r} does not work here",
+        expected=f"auto or one of: {', '.join(levels)}",
+        got=wanted,
+        fix="install bubblewrap (apt install bubblewrap)" if wanted == "bwrap" else None,
+    )
+
+
+def wrap(
+    argv: Sequence[str], level: Level, *, cwd: Path, writable: Sequence[Path] = ()
+) -> list[str]:
+    """`argv` started behind the fence of `level`; `writable` folders must exist already."""
+    if level == "scan":
+        return list(argv)
+    if level == "pidns":
+        prefix = _unshare_prefix()
+        assert prefix is not None
+        return [*prefix, "--", *_INIT, *argv]
+    binds = [part for path in writable for part in ("--bind", str(path), str(path))]
+    return ["bwrap", *_BWRAP, *binds, "--chdir", os.fspath(cwd), "--", *argv]
