@@ -1,0 +1,230 @@
+"""Configuration: frozen, checked, and resolved at one place.
+
+Precedence: defaults < YAML file < `--set key=value`. Unknown keys are errors, never ignored;
+nested keys are written with dots (`network_options.width=32`). The resolved configuration is
+passed as an argument everywhere; nothing reads a global.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ptycho.errors import ConfigError
+
+
+class GroupingConfig(BaseModel):
+    """How frames are grouped; shared by training and reconstruction."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gridsize: int = Field(2, ge=1, le=8, description="g: groups of g² overlapping frames")
+    neighbours: int | None = Field(
+        None, ge=1, description="candidates for a group's members; None: the grouping's default"
+    )
+    max_distance_px: float | None = Field(
+        None, gt=0, description="farthest member from the seed frame; None: half a probe width"
+    )
+
+
+class TrainConfig(GroupingConfig):
+    """Everything that decides a training; written into the run folder as it was used."""
+
+    network: str = Field("default", description="'default' or 'cnn'")
+    network_options: dict[str, int | float | str | bool] = Field(default_factory=dict)
+    loss: Literal["poisson", "mae"] = Field(
+        "poisson", description="deviance of counts, or mean absolute error of amplitudes"
+    )
+    estimate_steps: int = Field(
+        5, ge=1, le=200, description="K: physics steps that make the default network's input"
+    )
+    epochs: int = Field(20, ge=1)
+    time_budget_s: float | None = Field(
+        None, gt=0, description="stop (and finish the learning-rate schedule) by then"
+    )
+    batch_size: int = Field(16, ge=1, description="groups in a step")
+    learning_rate: float = Field(1e-3, gt=0)
+    final_learning_rate_fraction: float = Field(0.02, gt=0, le=1)
+    warmup_steps: int = Field(20, ge=0)
+    clip_norm: float | None = Field(1.0, gt=0, description="global gradient norm; None: no clip")
+    thinning: float | None = Field(
+        0.5, gt=0, lt=1,
+        description="share of each count that is the input, the rest is the target; None: off",
+    )
+    rethin_epochs: int = Field(
+        5, ge=1, description="draw a new thinning every so many epochs"
+    )
+    validation_fraction: float = Field(0.1, ge=0, lt=0.9)
+    validation_margin_px: float | None = Field(
+        None, ge=0, description="gap between training and validation frames; None: half a frame"
+    )
+    patience: int | None = Field(
+        10, ge=1, description="epochs without a better held-out deviance; None: no early stop"
+    )
+    probe_trainable: bool = False
+    scale_trainable: bool = False
+    background: float = Field(1e-3, gt=0, description="counts per pixel added to the model")
+    seed: int = Field(0, ge=0)
+    deterministic: bool = Field(
+        True, description="bit-equal repeats on a CPU (TensorFlow op determinism, process-wide)"
+    )
+    checkpoint: bool = Field(True, description="write a checkpoint after every epoch")
+    estimate_cache_mib: int = Field(
+        384, ge=0, description="keep the physics estimates in memory up to this size"
+    )
+
+    @model_validator(mode="after")
+    def _agree(self) -> TrainConfig:
+        if self.neighbours is not None and self.neighbours < self.gridsize**2 - 1:
+            raise ValueError(
+                f"neighbours={self.neighbours} cannot fill groups of gridsize²="
+                f"{self.gridsize**2} frames (at least {self.gridsize**2 - 1} are needed)"
+            )
+        if self.patience is not None and self.validation_fraction == 0:
+            raise ValueError(
+                "patience needs held-out frames: set validation_fraction > 0 or patience to null"
+            )
+        return self
+
+
+class ReconstructConfig(GroupingConfig):
+    """How a trained network (or the untrained control) is applied to a scan."""
+
+    gridsize: int | None = Field(  # type: ignore[assignment]
+        None, ge=1, le=8, description="g; None: the one of the run (2 without a run)"
+    )
+    batch_size: int = Field(32, ge=1, description="groups in a pass through the network")
+    align_phases: bool = Field(True, description="align the constant phase of each group")
+    probe: Literal["auto", "scan", "model"] = Field(
+        "auto", description="whose probe; auto: the model's if it was trained, else the scan's"
+    )
+    spool_mib: int = Field(
+        256, ge=1, description="group images above this size wait in a temporary file"
+    )
+    seed: int = Field(0, ge=0)
+
+
+Config = TypeVar("Config", bound=BaseModel)
+
+
+def resolve(
+    kind: type[Config],
+    *,
+    file: str | Path | None = None,
+    overrides: Iterable[str] = (),
+    base: dict[str, Any] | None = None,
+) -> Config:
+    """A configuration of class `kind`: defaults < `base` < YAML `file` < `key=value` overrides.
+
+    Args:
+        kind: a frozen pydantic model with `extra="forbid"`.
+        file: YAML mapping of keys to values, or None.
+        overrides: texts `key=value`; the value is read as YAML (`true`, `1e-3`, `null`, `[1, 2]`).
+        base: values below the file, such as those of a resumed run.
+
+    Raises:
+        ConfigError: an unreadable file, an unknown key, a value of the wrong type, or values
+            that contradict each other; the key and the source are named.
+    """
+    values: dict[str, Any] = dict(base or {})
+    sources = dict.fromkeys(values, "base")
+    if file is not None:
+        from_file = _read_yaml(Path(file))
+        values |= from_file
+        sources |= dict.fromkeys(from_file, str(file))
+    for text in overrides:
+        key, value = _split(text)
+        _put(values, key.split("."), value, text)
+        sources[key.split(".")[0]] = f"--set {text}"
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise _explain(kind, error, sources) from None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(
+            "the configuration file cannot be read", where=path, expected="YAML", got=error
+        ) from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise ConfigError(
+            "the configuration file is not a mapping of keys to values",
+            where=path,
+            expected="lines such as `epochs: 10`",
+            got=type(content).__name__,
+        )
+    return content
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that also reads `1e-3` as a number (YAML 1.1 wants `1.0e-3`)."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    key: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:float"]
+    for key, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(
+        r"""^[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+
+        |\.[0-9]+(?:[eE][-+]?[0-9]+)?|\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$""",
+        re.VERBOSE,
+    ),
+    list("-+0123456789."),
+)
+
+
+def _split(text: str) -> tuple[str, Any]:
+    key, sign, value = text.partition("=")
+    if not sign or not key.strip():
+        raise ConfigError(
+            "this is no setting", where=f"--set {text}", expected="key=value", got=text
+        )
+    try:
+        return key.strip(), yaml.load(value, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            "the value of a setting cannot be read", where=f"--set {text}", got=error
+        ) from error
+
+
+def _put(values: dict[str, Any], path: list[str], value: Any, text: str) -> None:
+    for key in path[:-1]:
+        inner = values.get(key, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(
+                f"{key} holds a value, not further keys", where=f"--set {text}", got=inner
+            )
+        values[key] = values = dict(inner)  # a copy: never write into the caller's mapping
+    values[path[-1]] = value
+
+
+def _explain(
+    kind: type[BaseModel], error: ValidationError, sources: dict[str, str]
+) -> ConfigError:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"]) or "(together)"
+    known = ", ".join(kind.model_fields)
+    source = sources.get(key.split(".")[0])
+    if first["type"] == "extra_forbidden":
+        return ConfigError(
+            f"{kind.__name__} has no key {key!r}", where=source, expected=f"one of {known}", got=key
+        )
+    message = first["msg"].removeprefix("Value error, ")
+    return ConfigError(
+        f"the setting {key} is not valid",
+        where=source,
+        expected=message,
+        got=None if first["type"] == "value_error" else repr(first["input"]),
+    )

@@ -1,0 +1,371 @@
+"""`PtychoPINN`: a network between two pieces of physics. No module state.
+
+counts → (untrained estimate) → network → object on the group's canvas → diffraction → counts.
+The network never sees the object; it learns from how well its object explains counts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from ptycho.errors import CollapseError, ConfigError, ModelError, ShapeError
+from ptycho.forward import canvas_correction, expected_counts, loss_function, patch_merge
+from ptycho.nn import build_network, network_spec
+from ptycho.physics import backend
+from ptycho.physics.patches import canvas_size_for
+from ptycho.physics.scaling import Scaling
+from ptycho.untrained import group_estimate
+
+CANVAS_MULTIPLE = 4
+COLLAPSE_RATIO = 0.05
+
+
+@keras.saving.register_keras_serializable("ptycho")
+class PtychoPINN(keras.Model):
+    """A network trained through the forward model of ptychography.
+
+    Inputs are `(counts, offsets)`, or a dict with these keys: counts (B, C, N, N) float32 photons,
+    DC-centred; offsets (B, C, 2) px (row, col), position − group centre. The default network may
+    be given `features`, its physics estimate made beforehand, instead of counts. The output is
+    the expected counts (B, C, N, N); the target is measured counts.
+
+    Args:
+        N: frame side in pixels.
+        gridsize: g; a group has C = g² frames.
+        probe: (K, N, N) or (N, N) complex; Σ|P|² = photons of a frame where the object is 1.
+        scaling: measured on the training split; its dose must be the probe's.
+        network: name in the registry; `network_options` go to its builder.
+        loss: "poisson" (half-deviance) or "mae" (amplitudes).
+        probe_trainable, scale_trainable: whether these weights move.
+        canvas_size: P; None: grown from the offsets by `fit_canvas`, which `fit`,
+            `train_on_batch` and `predict_objects` call.
+        estimate_steps: K, physics steps that make the default network's input.
+        mask: (N, N), True where the detector counts.
+        seed: of the initial weights.
+
+    Raises:
+        ShapeError: probe or mask that do not fit N. ConfigError: an unknown network or loss.
+    """
+
+    def __init__(
+        self,
+        N: int,
+        gridsize: int,
+        probe: Any,
+        scaling: Scaling,
+        *,
+        network: str = "default",
+        network_options: dict[str, Any] | None = None,
+        loss: str = "poisson",
+        probe_trainable: bool = False,
+        scale_trainable: bool = False,
+        canvas_size: int | None = None,
+        estimate_steps: int = 5,
+        mask: Any = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(name="ptycho_pinn")
+        if loss not in ("poisson", "mae"):
+            raise ConfigError("unknown loss", where="loss", expected="poisson or mae", got=loss)
+        self.N, self.gridsize, self.scaling = int(N), int(gridsize), scaling
+        self.spec, self.loss_name = network_spec(network), loss
+        self.network_options = dict(network_options or {})
+        self.canvas_size, self.estimate_steps = canvas_size, int(estimate_steps)
+        self.seed = int(seed)
+        self.mask = _mask(mask, self.N)
+        probe = _probe(probe, self.N)
+        self.network = build_network(
+            network, self.N, self.gridsize**2, seed=seed, **self.network_options
+        )
+        # In units of its own r.m.s., so that a step of the optimizer means the same at any dose.
+        self.probe_unit = float(np.sqrt(np.mean(np.sum(np.abs(probe) ** 2, axis=0))))
+        self.lit_px = _lit_px(probe)
+        self.probe_weight = self.add_weight(
+            name="probe",
+            shape=(*probe.shape, 2),
+            initializer=keras.initializers.Constant(
+                np.stack([probe.real, probe.imag], axis=-1) / self.probe_unit
+            ),
+            trainable=probe_trainable,
+        )
+        self.log_scale = self.add_weight(
+            name="log_scale", shape=(), initializer="zeros", trainable=scale_trainable
+        )
+        self.built = True
+
+    # -- the pieces of the model ------------------------------------------------------------
+
+    def probe_tensor(self) -> Any:
+        """The probe with the scale in it, (K, N, N) complex, as the optimizer sees it."""
+        scaled = self.probe_weight * (self.probe_unit * ops.exp(0.5 * self.log_scale))
+        return backend.joined((scaled[..., 0], scaled[..., 1]))
+
+    @property
+    def probe(self) -> np.ndarray:
+        """The probe now, (K, N, N) complex64."""
+        return np.asarray(backend.concrete(self.probe_tensor()), np.complex64)
+
+    def fit_canvas(self, offsets: Any) -> int:
+        """Let the canvas hold these offsets (B, C, 2); it only grows. Returns its side P."""
+        needed = canvas_size_for(offsets, self.N, multiple=CANVAS_MULTIPLE)
+        if self.canvas_size is None or needed > self.canvas_size:
+            self.canvas_size = needed
+            self.train_function = self.test_function = self.predict_function = None
+        return self.canvas_size
+
+    @property
+    def window(self) -> int:
+        """Side of the canvas' centre that the default network corrects: all that is lit."""
+        size = self._canvas()
+        return min(-(-(self.lit_px + size - self.N) // 4) * 4, size // 4 * 4)
+
+    def _canvas(self) -> int:
+        if self.canvas_size is None:
+            raise ModelError(
+                "the canvas size of the model is not known yet",
+                where="canvas_size",
+                fix="model.fit_canvas(offsets), or PtychoPINN(…, canvas_size=P)",
+            )
+        return self.canvas_size
+
+    def features(self, counts: Any, offsets: Any, probe: Any = None) -> Any:
+        """The default network's input (B, P, P, 5): the untrained estimate, no gradient."""
+        estimate = group_estimate(
+            counts,
+            offsets,
+            self.probe_tensor() if probe is None else probe,
+            steps=self.estimate_steps,
+            canvas_size=self._canvas(),
+            mask=self.mask,
+            background=self.scaling.background,
+        )
+        return ops.stop_gradient(estimate)
+
+    def canvases(self, inputs: Any, training: bool = False) -> tuple[Any, Any]:
+        """The groups' objects (B, P, P) complex and their coverage (B, P, P)."""
+        counts, offsets, features = self._unpack(inputs)
+        if self.spec.sees == "canvas":
+            if features is None:
+                features = self.features(counts, offsets)
+            correction = self.network(self._centre(features), training=training)
+            return canvas_correction(self.window)(features, correction), features[..., 4]
+        patches = self.network(self._amplitudes(counts), training=training)
+        return patch_merge(self._canvas())(patches, offsets, self._merge_weights())
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Expected counts (B, C, N, N)."""
+        _, offsets, _ = self._unpack(inputs)
+        canvas, _ = self.canvases(inputs, training=training)
+        background = np.float32(self.scaling.background)
+        return expected_counts(self.N)(canvas, offsets, self.probe_tensor(), background)
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """The loss over the dose (mean counts per pixel), so that it means the same at any dose."""
+        value = loss_function(self.loss_name)(y_pred, ops.cast(y, "float32"), self.mask)
+        return value / self.loss_unit
+
+    @property
+    def loss_unit(self) -> float:
+        """`loss` × this = deviance (or amplitude error) per pixel."""
+        rms = self.scaling.input_rms
+        return rms**2 if self.loss_name == "poisson" else rms
+
+    def _unpack(self, inputs: Any) -> tuple[Any, Any, Any]:
+        if isinstance(inputs, dict):
+            counts, offsets, features = (
+                inputs.get(key) for key in ("counts", "offsets", "features")
+            )
+        else:
+            (counts, offsets), features = inputs, None
+        for name, array, tail in (
+            ("counts", counts, (self.gridsize**2, self.N, self.N)),
+            ("offsets", offsets, (self.gridsize**2, 2)),
+        ):
+            if array is not None and tuple(array.shape[1:]) != tail:
+                raise ShapeError(
+                    f"{name} do not fit the model", where=name,
+                    expected=f"(B, {', '.join(map(str, tail))})", got=tuple(array.shape),
+                )  # fmt: skip
+        return counts, offsets, features
+
+    def _centre(self, features: Any) -> Any:
+        low = self._canvas() // 2 - self.window // 2
+        inner = slice(low, low + self.window)
+        return features[:, inner, inner]
+
+    def _amplitudes(self, counts: Any, unit: float | None = None) -> Any:
+        counts = ops.maximum(ops.cast(counts, "float32"), 0.0) * self.mask
+        scaled = ops.sqrt(counts) / (self.scaling.input_rms if unit is None else unit)
+        return ops.transpose(scaled, (0, 2, 3, 1))
+
+    def _merge_weights(self) -> Any:
+        """Illumination in the part of the patch that the network describes, never zero there."""
+        power = ops.sum(ops.sum(ops.square(self.probe_weight), axis=-1), axis=0)
+        margin = round(self.N * (1 - self.spec.support) / 2)
+        inside = np.zeros((self.N, self.N), np.float32)
+        inside[margin : self.N - margin, margin : self.N - margin] = 1.0
+        return ops.stop_gradient(inside * (power + 1e-3 * ops.max(power)))
+
+    # -- use ----------------------------------------------------------------------------------
+
+    def compile(self, optimizer: Any = "adam", **kwargs: Any) -> None:
+        """Keras' compile; the loss is the model's own. On a CPU the convolutions stay off XLA."""
+        kwargs.setdefault("jit_compile", backend.name() == "jax" or _gpu())
+        super().compile(optimizer=optimizer, **kwargs)
+
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Keras' fit, after growing the canvas to the offsets where they are arrays."""
+        self._grow(x)
+        return super().fit(x, *args, **kwargs)
+
+    def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Keras' train_on_batch, after growing the canvas to the offsets."""
+        self._grow(x)
+        return super().train_on_batch(x, *args, **kwargs)
+
+    def test_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Keras' test_on_batch, after growing the canvas to the offsets."""
+        self._grow(x)
+        return super().test_on_batch(x, *args, **kwargs)
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Expected counts; Keras' predict, after growing the canvas to the offsets."""
+        self._grow(x)
+        return super().predict(x, *args, **kwargs)
+
+    def _grow(self, x: Any) -> None:
+        offsets = None
+        if isinstance(x, dict):
+            offsets = x.get("offsets")
+        elif isinstance(x, tuple | list) and len(x) == 2:
+            offsets = x[1]
+        if offsets is not None and (numbers := backend.concrete(offsets)) is not None:
+            self.fit_canvas(numbers)
+
+    def predict_objects(
+        self, counts: Any, offsets: Any, *, probe: Any = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The objects of groups; the answer for a group does not depend on its batch.
+
+        Args:
+            counts: (B, C, N, N) photons. offsets: (B, C, 2) px.
+            probe: (K, N, N) complex of this scan, at its dose; None: the model's.
+
+        Returns:
+            canvas (B, P, P) complex64 and coverage (B, P, P) float32, P = `canvas_size`.
+        """
+        offsets = np.asarray(offsets, np.float32)
+        self.fit_canvas(offsets)
+        counts = np.asarray(counts, np.float32)
+        self._unpack((counts, offsets))
+        if self.spec.sees == "canvas":
+            features = np.asarray(
+                backend.concrete(
+                    self.features(counts, offsets, None if probe is None else _probe(probe, self.N))
+                )
+            )
+            return self.correct(features)
+        unit = self.scaling.input_rms * self._dose_ratio(probe)
+        answer = self.network.predict_on_batch(self._amplitudes(counts, unit))
+        canvas, coverage = patch_merge(self._canvas())(answer, offsets, self._merge_weights())
+        return _numpy(canvas, np.complex64), _numpy(coverage, np.float32)
+
+    def correct(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The default network on estimates made beforehand: canvas and coverage, NumPy."""
+        correction = self.network.predict_on_batch(np.ascontiguousarray(self._centre(features)))
+        canvas = canvas_correction(self.window)(features, correction)
+        return _numpy(canvas, np.complex64), np.ascontiguousarray(features[..., 4])
+
+    def _dose_ratio(self, probe: Any) -> float:
+        """√(photons of this probe / photons of the model's): what it does to amplitudes."""
+        if probe is None:
+            return 1.0
+        ours = float(np.sum(np.abs(self.probe) ** 2))
+        return float(np.sqrt(np.sum(np.abs(_probe(probe, self.N)) ** 2) / ours))
+
+
+def check_collapse(prediction: Any, reference: Any, weights: Any) -> float:
+    """std(prediction) / std(reference) over the lit pixels of groups; below 0.05 is a collapse.
+
+    A network that answers with a constant explains a little of everything, so its loss falls and
+    nothing else shows that it has learned nothing. The reference is the truth where it is known,
+    else the untrained physics estimate.
+
+    Args:
+        prediction, reference: (B, P, P) complex. weights: (B, P, P) ≥ 0.
+
+    Returns:
+        The ratio.
+
+    Raises:
+        CollapseError: it is below 0.05, or not finite.
+    """
+    spread = [_spread(np.asarray(field), np.asarray(weights)) for field in (prediction, reference)]
+    ratio = spread[0] / max(spread[1], 1e-12)
+    if not np.isfinite(ratio) or ratio < COLLAPSE_RATIO:
+        raise CollapseError(
+            "the network answers with a constant",
+            where="std(prediction) / std(reference)",
+            expected=f">= {COLLAPSE_RATIO}",
+            got=f"{ratio:.4g}",
+            fix="train longer or with a smaller learning rate; compare --untrained K",
+        )
+    return float(ratio)
+
+
+def _spread(fields: np.ndarray, weights: np.ndarray) -> float:
+    lit = weights > 0.1 * weights.max(axis=(1, 2), keepdims=True)
+    share = lit / np.maximum(lit.sum(axis=(1, 2), keepdims=True), 1)
+    mean = np.sum(fields * share, axis=(1, 2), keepdims=True)
+    return float(np.sqrt(np.mean(np.sum(np.abs(fields - mean) ** 2 * share, axis=(1, 2)))))
+
+
+def _numpy(tensor: Any, dtype: Any) -> np.ndarray:
+    return np.asarray(backend.concrete(tensor), dtype)
+
+
+def _gpu() -> bool:
+    if backend.name() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def _probe(probe: Any, N: int) -> np.ndarray:
+    array = np.asarray(probe, np.complex64)
+    array = array[None] if array.ndim == 2 else array
+    if array.ndim != 3 or array.shape[1:] != (N, N):
+        raise ShapeError(
+            "the probe does not fit the frames",
+            where="probe", expected=f"(K, {N}, {N}) complex", got=np.shape(probe),
+        )  # fmt: skip
+    return array
+
+
+def _mask(mask: Any, N: int) -> np.ndarray:
+    if mask is None:
+        return np.ones((N, N), np.float32)
+    array = np.asarray(mask, np.float32)
+    if array.shape != (N, N):
+        raise ShapeError(
+            "the mask does not fit the frames", where="mask", expected=(N, N), got=array.shape
+        )
+    return array
+
+
+def _lit_px(probe: np.ndarray, share: float = 0.99) -> int:
+    """The smallest even side of a central box that holds `share` of the probe's photons."""
+    power, middle = np.sum(np.abs(probe) ** 2, axis=0), probe.shape[-1] // 2
+    total = float(power.sum())
+    for half in range(1, middle):
+        box = slice(middle - half, middle + half)
+        if float(power[box, box].sum()) >= share * total:
+            return 2 * half
+    return probe.shape[-1]

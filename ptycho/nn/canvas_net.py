@@ -1,0 +1,52 @@
+"""`default`: a small residual network on the physics estimate of a group's canvas.
+
+It never sees raw diffraction. A few accelerated physics steps (`ptycho.untrained`) turn the
+group's frames into an image first, all frames aligned on one canvas, and the network corrects
+that image. Three consequences: it needs an order of magnitude fewer operations than a network
+that must learn to invert diffraction; it is fully convolutional, so any canvas size and any
+group size g work with the same weights; and an untrained network (its head starts at zero)
+already answers with the physics estimate, so that training can only be judged against it.
+"""
+
+from __future__ import annotations
+
+import keras
+from keras import layers
+
+from ptycho.nn.blocks import DepthToSpace, SpaceToDepth, conv, residual, seeds
+
+STRIDE = 4
+IN_CHANNELS = 5  # the length of ptycho.untrained.FEATURES (nn knows no physics)
+
+
+def build_canvas_net(
+    N: int,
+    channels: int,
+    *,
+    seed: int = 0,
+    width: int = 48,
+    deep_blocks: int = 2,
+) -> keras.Model:
+    """(B, W, W, 5) features of the canvas → (B, W, W, 2) correction, real and imaginary.
+
+    Args:
+        N, channels: frame side and frames in a group; the network depends on neither.
+        seed: of the initial weights.
+        width: filters at half resolution; twice as many at a quarter.
+        deep_blocks: residual blocks at a quarter of the resolution.
+
+    W, the part of the canvas that is corrected, may be any multiple of 4 (`STRIDE`).
+    """
+    del N, channels  # fully convolutional, and groups of any size meet on one canvas
+    draw = seeds(seed)
+    inputs = keras.Input((None, None, IN_CHANNELS), name="estimate")
+    x = conv(width, 3, next(draw))(SpaceToDepth(2)(inputs))
+    fine = residual(x, width, draw)
+    x = conv(2 * width, 1, next(draw))(SpaceToDepth(2)(fine))
+    for _ in range(deep_blocks):
+        x = residual(x, 2 * width, draw)
+    x = DepthToSpace(2)(conv(4 * width, 1, next(draw))(x))
+    x = residual(layers.Add()([fine, x]), width, draw)
+    x = layers.Activation("relu")(x)
+    x = conv(8, 3, next(draw), gain=0.0)(x)
+    return keras.Model(inputs, DepthToSpace(2)(x), name="default")
