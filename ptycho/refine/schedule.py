@@ -1,0 +1,65 @@
+"""When to lower the step and when to stop: a small state machine without tensors or clocks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from ptycho.refine.config import RefineConfig
+
+
+@dataclass
+class Schedule:
+    """Full step while the budget's first part lasts and held-out deviance falls, then cosine.
+
+    The decay matters: with mini-batches the fields jitter around the minimum by an amount that
+    follows the step. So a held-out deviance that no longer falls starts the decay, early, and
+    does not simply stop; the best state is kept by the caller.
+    """
+
+    config: RefineConfig
+    best: float = math.inf
+    best_pass: int = 0
+    reason: str = "budget"
+    _cool_from: float | None = None
+    _cool_length: float = 0.0
+    _low: list[float] = field(default_factory=list)
+
+    def step(self, used: float) -> float:
+        """Factor on the step sizes when the share `used` in [0, 1] of the budget is gone."""
+        if self._cool_from is None:
+            hold = self.config.hold_fraction
+            if used < hold or hold >= 1:
+                return 1.0
+            self._cool_from, self._cool_length = hold, 1 - hold
+        into = min(1.0, max(0.0, (used - self._cool_from) / max(self._cool_length, 1e-9)))
+        low = self.config.final_step_fraction
+        return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * into))
+
+    def judge(self, done: int, used: float, held_out: float | None) -> bool:
+        """Note the held-out deviance after pass `done`; True if this state is to be kept."""
+        if held_out is None:
+            return True
+        better = held_out < self.best
+        if better:
+            self.best, self.best_pass = held_out, done
+        stalled = done - self.best_pass >= self.config.patience
+        if stalled and self._cool_from is None and used < self.config.hold_fraction:
+            ratio = (1 - self.config.hold_fraction) / max(self.config.hold_fraction, 1e-9)
+            self._cool_from = used
+            self._cool_length = max(used * min(ratio, 1.0), 1e-9)
+            self._cool_length = min(self._cool_length, 1 - used)
+            self.best_pass = done
+            self.reason = "held-out deviance stopped falling"
+        return better
+
+    def finished(self, done: int, used: float) -> bool:
+        """Whether to stop after pass `done` with the share `used` of the budget gone."""
+        if used >= 1 or done >= self.config.passes:
+            return True
+        if self._cool_from is None:
+            return False
+        if done - self.best_pass >= self.config.patience and math.isfinite(self.best):
+            self.reason = "held-out deviance stopped falling"
+            return True
+        return used >= self._cool_from + self._cool_length

@@ -1,0 +1,193 @@
+"""Where a refinement starts: canvas, probe modes, the held-out counts. NumPy only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from ptycho.data.result import Reconstruction
+from ptycho.errors import DataError, ShapeError
+from ptycho.refine.config import RefineConfig
+from ptycho.scan import Scan
+
+MINIMUM_BACKGROUND = 1e-3
+_SECOND_MODE_ENERGY = 0.02
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """The object array of a refinement, in the scan frame."""
+
+    shape: tuple[int, int]
+    origin_px: tuple[int, int]
+    N: int
+
+    @classmethod
+    def around(cls, positions_px: np.ndarray, N: int, margin_px: int) -> Canvas:
+        """The smallest canvas on which every patch fits with `margin_px` to spare on each side."""
+        low = np.floor(positions_px.min(0)).astype(int) - N // 2 - margin_px
+        high = np.floor(positions_px.max(0)).astype(int) + N // 2 + 1 + margin_px
+        height, width = (int(side) for side in high - low)
+        return cls((height, width), (int(low[0]), int(low[1])), N)
+
+    def corners(self, positions_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(M, 2) int32 first pixels and (M, 2) float32 fractions of the patches at positions."""
+        relative = positions_px - np.asarray(self.origin_px) - self.N // 2
+        corner = np.floor(relative)
+        fraction = np.minimum(relative - corner, np.float32(1 - 2**-24))
+        return corner.astype(np.int32), fraction.astype(np.float32)
+
+
+class Frames:
+    """Counts by mini-batch; some frames give part of their photons away to be the judge.
+
+    Of `held` frames the share `share` of the photons is drawn binomially into a held-out set; the
+    rest is what the refinement sees. Both parts are independent Poisson counts, so held-out
+    deviance rises as soon as noise is being fitted. Without integer counts nothing is held out.
+    """
+
+    def __init__(self, scan: Scan, config: RefineConfig, rng: np.random.Generator) -> None:
+        self.scan = scan
+        self.mask = np.ones((scan.N, scan.N), bool) if scan.mask is None else scan.mask
+        self.share = config.held_out_share
+        self.held, self.held_counts = self._hold_out(config, rng)
+        self._kept = {int(i): row for row, i in enumerate(self.held)}
+
+    def _hold_out(
+        self, config: RefineConfig, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        n = self.scan.n_frames
+        wanted = 0 if config.held_out_fraction == 0 else max(1, round(config.held_out_fraction * n))
+        held = np.sort(rng.choice(n, wanted, replace=False)) if n > 1 else np.zeros(0, int)
+        counts = self.counts(held)
+        if not wanted or not np.array_equal(counts, np.round(counts)):
+            return held[:0], counts[:0]
+        return held, rng.binomial(counts.astype(np.int64), self.share).astype(np.float32)
+
+    def counts(self, indices: np.ndarray) -> np.ndarray:
+        """(B, N, N) float32 measured counts, zero under the mask whatever stands there."""
+        counts = np.asarray(self.scan.frames(indices), np.float32)
+        return np.where(self.mask, counts, np.float32(0))
+
+    def training(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """√(counts/dose) (B, N, N) and dose (B,) of the part that the refinement may see."""
+        counts = self.counts(indices)
+        dose = np.ones(len(indices), np.float32)
+        for row, index in enumerate(indices):
+            if (kept := self._kept.get(int(index))) is not None:
+                dose[row] = 1 - self.share
+                counts[row] = (counts[row] - self.held_counts[kept]) / dose[row]
+        return np.sqrt(counts), dose
+
+
+def batch_size(n_frames: int, wanted: int | None) -> int:
+    """Frames in an update: about twelve updates a pass converge fastest on the measured star."""
+    return min(n_frames, wanted or min(64, max(8, round(n_frames / 12))))
+
+
+def start_object(canvas: Canvas, start: Reconstruction | None) -> np.ndarray:
+    """(H, W) complex64: `start` moved onto the canvas, 1 where it says nothing."""
+    out = np.ones(canvas.shape, np.complex64)
+    if start is None:
+        return out
+    offset = np.asarray(start.origin_px) - np.asarray(canvas.origin_px)
+    whole = np.round(offset).astype(int)
+    known = start.coverage > 0
+    values = np.where(known, start.object, 1)
+    if np.abs(offset - whole).max() > 1e-6:
+        values = ndimage.shift(values, offset - whole, order=3, mode="nearest")
+    low = np.maximum(whole, 0)
+    high = np.minimum(whole + values.shape, canvas.shape)
+    if (high <= low).any():
+        raise DataError(
+            "the start and the scan do not overlap",
+            expected=f"pixels near rows and columns {canvas.origin_px} … of the scan frame",
+            got=f"a start of shape {values.shape} with origin {start.origin_px}",
+            fix="give the --start that was made from this scan",
+        )
+    inside = tuple(slice(*pair) for pair in zip(low, high, strict=True))
+    source = tuple(slice(*pair) for pair in zip(low - whole, high - whole, strict=True))
+    out[inside] = np.where(known[source], values[source], 1)
+    return out
+
+
+def start_probe(scan: Scan, start: Reconstruction | None, modes: int | None) -> np.ndarray:
+    """(K, N, N) complex64 modes to start from: those of `start`, of the scan, or an estimate.
+
+    A missing probe is estimated as the focus of the mean pattern's amplitude. Missing modes are
+    the first one times a coordinate, with 2 % of its energy each: a mode of zeros would stay zero.
+    """
+    probe = scan.probe if start is None or start.probe is None else start.probe
+    if probe is None:
+        probe = _probe_from_mean(scan)
+    probe = np.asarray(probe, np.complex64)
+    if probe.shape[-1] != scan.N:
+        raise ShapeError(
+            "the probe does not fit the frames",
+            where=scan.name,
+            expected=f"({scan.N}, {scan.N})",
+            got=probe.shape[-2:],
+        )
+    wanted = modes or len(probe)
+    return probe[:wanted] if wanted <= len(probe) else _seed_modes(probe, wanted)
+
+
+def _probe_from_mean(scan: Scan) -> np.ndarray:
+    total = np.zeros((scan.N, scan.N))
+    for first in range(0, scan.n_frames, 256):
+        chosen = np.arange(first, min(first + 256, scan.n_frames))
+        total += scan.frames(chosen).sum(0)
+    if scan.mask is not None:
+        total = np.where(scan.mask, total, 0.0)
+    amplitude = np.sqrt(total / scan.n_frames)
+    return np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(amplitude), norm="ortho"))[None]
+
+
+def _seed_modes(probe: np.ndarray, wanted: int) -> np.ndarray:
+    power = np.abs(probe[0]) ** 2
+    axes = np.indices(power.shape) - np.array(ndimage.center_of_mass(power))[:, None, None]
+    width = np.sqrt((axes**2 * power).sum((1, 2)) / power.sum())[:, None, None]
+    row, col = axes / width
+    modes = list(probe)
+    for index in range(len(probe), wanted):
+        order = index + 1  # 2 → row, 3 → col, then products of rising degree
+        mode = probe[0] * (row ** (order // 2) if order % 2 == 0 else row ** (order // 2 - 1) * col)
+        modes.append(mode * np.sqrt(_SECOND_MODE_ENERGY * power.sum() / np.sum(np.abs(mode) ** 2)))
+    return np.stack(modes).astype(np.complex64)
+
+
+def orthogonal_modes(probe: np.ndarray) -> np.ndarray:
+    """The same mixed state in modes that are orthogonal, strongest first: (K, N, N)."""
+    if len(probe) == 1:
+        return probe
+    _, singular, rows = np.linalg.svd(probe.reshape(len(probe), -1), full_matrices=False)
+    return (singular[:, None] * rows).reshape(probe.shape).astype(np.complex64)
+
+
+def coverage(canvas: Canvas, probe: np.ndarray, positions_px: np.ndarray) -> np.ndarray:
+    """(H, W) float32: photons that each object pixel saw, Σ_j Σ_k |P_k|² at the positions."""
+    light = (np.abs(probe) ** 2).sum(0)
+    out = np.zeros(canvas.shape, np.float64)
+    N = canvas.N
+    for (row, col), (down, right) in zip(*canvas.corners(positions_px), strict=True):
+        for dr, dc, weight in _taps(float(down), float(right)):
+            out[row + dr : row + dr + N, col + dc : col + dc + N] += weight * light
+    return out.astype(np.float32)
+
+
+def _taps(down: float, right: float) -> list[tuple[int, int, float]]:
+    return [
+        (0, 0, (1 - down) * (1 - right)),
+        (0, 1, (1 - down) * right),
+        (1, 0, down * (1 - right)),
+        (1, 1, down * right),
+    ]
+
+
+def background_of(scan: Scan, config: RefineConfig) -> float:
+    """Counts per pixel added to the model; never zero, so that its gradient stays finite."""
+    value: Any = config.background if config.background is not None else scan.background
+    return max(float(value or 0.0), MINIMUM_BACKGROUND)

@@ -1,0 +1,182 @@
+"""Gradient refinement: object, probe modes and positions against all counts of a scan.
+
+The same physics as the network's loss, used as an iterative engine: from scratch it is the quality
+reference on measured data, after a network the final polish. What is compiled and why it converges:
+`ptycho.refine.step`; when it stops: `ptycho.refine.schedule`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ptycho.data.result import Reconstruction
+from ptycho.errors import ModelError, ShapeError
+from ptycho.refine import setup
+from ptycho.refine.config import RefineConfig
+from ptycho.refine.schedule import Schedule
+from ptycho.scan import Scan
+
+if TYPE_CHECKING:
+    from ptycho.refine.engine import Engine
+
+Progress = Callable[[int, int, dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class RefineResult:
+    """What a refinement found and how well it explains the counts.
+
+    Args:
+        reconstruction: object, coverage, origin, probe (and positions if they were corrected).
+        residual: Σ|√I−√y| / Σ√y over all valid pixels of all frames.
+        deviance_per_pixel: Poisson half-deviance; about ½ in well-lit pixels if only noise is left.
+        seconds: wall time, compilation included.
+        iterations: passes over the scan.
+        history: one row a pass: pass, seconds, residual, held_out_deviance, step.
+    """
+
+    reconstruction: Reconstruction
+    residual: float
+    deviance_per_pixel: float
+    seconds: float
+    iterations: int
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def refine(
+    scan: Scan,
+    *,
+    start: Reconstruction | None = None,
+    config: RefineConfig | None = None,
+    progress: Progress | None = None,
+) -> RefineResult:
+    """Recover object and probe from `scan`, from scratch or from `start`.
+
+    Args:
+        scan: measured or simulated frames; masked pixels leave the fields unconstrained.
+        start: a reconstruction in the scan frame to begin with; None: an empty object.
+        config: `RefineConfig`; None: its defaults.
+        progress: called after each pass with (done, total, info).
+
+    Raises:
+        ShapeError: odd frames, or a probe that does not fit them.
+        ModelError: the fields became infinite.
+    """
+    began = time.monotonic()
+    config = config or RefineConfig()
+    engine = _prepare(scan, start, config)
+    history, reason, best = _loop(engine, config, began, progress)
+    engine.state, engine.positions_px = best
+    score = engine.score()
+    seconds = time.monotonic() - began
+    rec = _result(engine, scan, config)
+    rec = rec.with_meta(
+        stopped_by=reason,
+        started_from="scratch" if start is None else start.meta.get("method", "reconstruction"),
+        residual=score.residual,
+        deviance_per_pixel=score.deviance_per_pixel,
+        held_out_deviance=min((row["held_out_deviance"] for row in history), default=None)
+        if len(engine.frames.held)
+        else None,
+        seconds=seconds,
+        iterations=len(history),
+    )
+    return RefineResult(
+        rec, score.residual, score.deviance_per_pixel, seconds, len(history), history
+    )
+
+
+def _prepare(scan: Scan, start: Reconstruction | None, config: RefineConfig) -> Engine:
+    if scan.N % 2:
+        raise ShapeError(
+            "refinement needs frames of even side",
+            where=scan.name,
+            expected="an even N",
+            got=scan.N,
+            fix="crop or bin the frames; `ptycho convert --help`",
+        )
+    from ptycho.refine.engine import Engine
+
+    margin = 1 + math.ceil(config.position_limit_px) if config.positions else 1
+    positions = np.asarray(scan.positions_px, np.float64)
+    canvas = setup.Canvas.around(positions, scan.N, margin)
+    engine = Engine(
+        setup.Frames(scan, config, np.random.default_rng(config.seed)),
+        canvas,
+        (setup.start_object(canvas, start), setup.start_probe(scan, start, config.modes)),
+        positions,
+        config,
+        setup.batch_size(scan.n_frames, config.batch_size),
+        setup.background_of(scan, config),
+    )
+    engine.match_intensity()
+    return engine
+
+
+def _loop(
+    engine: Engine, config: RefineConfig, began: float, progress: Progress | None
+) -> tuple[list[dict[str, Any]], str, tuple[Any, np.ndarray]]:
+    rng = np.random.default_rng((config.seed, 1))
+    schedule, history = Schedule(config), []
+    best = (engine.state, engine.positions_px.copy())
+    used, done = 0.0, 0
+    while not (done and schedule.finished(done, used)):
+        factor = schedule.step(used)
+        move = config.positions and used >= config.position_start
+        order = rng.permutation(engine.frames.scan.n_frames)
+        residual = engine.run_pass(order, factor, move=move)
+        held_out = engine.held_out_deviance()
+        if not math.isfinite(residual):
+            raise ModelError(
+                "the refinement diverged",
+                where=f"pass {done + 1}",
+                expected="a finite residual",
+                got=residual,
+                fix="lower --set object_step=0.1, or raise --set damping=0.5",
+            )
+        done += 1
+        seconds = time.monotonic() - began
+        used = max(done / config.passes, seconds / config.seconds if config.seconds else 0.0)
+        if schedule.judge(done, used, held_out):
+            best = (engine.state, engine.positions_px.copy())
+        row = {"pass": done, "seconds": seconds, "residual": residual, "step": factor}
+        history.append({**row, "held_out_deviance": held_out})
+        if progress:
+            info = {"residual": residual} | ({} if held_out is None else {"held-out": held_out})
+            progress(round(1000 * min(used, 1)), 1000, {"pass": done, **info})
+    return history, schedule.reason, best
+
+
+def _result(engine: Engine, scan: Scan, config: RefineConfig) -> Reconstruction:
+    """Fields in the scan's gauge: the probe has the scan's dose, the object no global phase."""
+    field_, probe = engine.fields()
+    probe = setup.orthogonal_modes(probe)
+    seen = setup.coverage(engine.canvas, probe, engine.positions_px)
+    energy = float(np.sum(np.abs(probe) ** 2))
+    known = None if scan.probe is None else float(np.sum(np.abs(scan.probe) ** 2))
+    scale = math.sqrt((known or energy) / energy)
+    centre = np.sum(field_ * seen)
+    turn = np.conj(centre) / max(abs(centre), 1e-30)
+    return Reconstruction(
+        object=field_ * turn / scale,
+        coverage=seen * scale**2,
+        origin_px=engine.canvas.origin_px,
+        probe=probe * scale,
+        meta={
+            "method": "refine",
+            "scan": scan.name,
+            "config": config.model_dump(),
+            "batch_size": engine.batch,
+            "n_frames": scan.n_frames,
+            "photons_per_frame": float(np.mean(scan.photons_per_frame())),
+            "held_out_frames": len(engine.frames.held),
+            "mode_shares": [float(np.sum(np.abs(m) ** 2) / energy) for m in probe],
+        },
+        positions_px=engine.positions_px if config.positions else None,
+    )
