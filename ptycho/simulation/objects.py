@@ -1,0 +1,62 @@
+"""Objects: pictures as amplitude and phase."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from skimage import color, data, io, transform
+
+from ptycho.errors import DataError, UsageError
+from ptycho.simulation.config import PHOTOGRAPHS
+
+MAX_PICTURE_BYTES = 256 << 20
+
+
+def picture(name: str, shape: tuple[int, int]) -> np.ndarray:
+    """(H, W) float64 in [0, 1]: a photograph that scikit-image ships, or a picture file.
+
+    Raises:
+        UsageError: no such photograph and no such file.
+        DataError: the file is no picture, or larger than 256 MiB.
+    """
+    if name in PHOTOGRAPHS:
+        image = getattr(data, name)()
+    elif Path(name).is_file():
+        image = _read(Path(name))
+    else:
+        raise UsageError(
+            "no such picture", where=name, expected=f"a file, or one of {', '.join(PHOTOGRAPHS)}"
+        )
+    grey = color.rgb2gray(image[..., :3]) if image.ndim == 3 else image.astype(np.float64)
+    grey = transform.resize(grey, shape, order=1, anti_aliasing=True, mode="reflect")
+    low, high = float(grey.min()), float(grey.max())
+    return (grey - low) / (high - low if high > low else 1.0)
+
+
+def _read(path: Path) -> np.ndarray:
+    if path.stat().st_size > MAX_PICTURE_BYTES:
+        raise DataError(
+            "the picture is too large",
+            where=path,
+            expected=f"≤ {MAX_PICTURE_BYTES} bytes",
+            got=path.stat().st_size,
+        )
+    try:
+        return np.asarray(io.imread(path))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError("this file is no picture", where=path, got=error) from error
+
+
+def complex_object(
+    amplitude: str,
+    phase: str,
+    shape: tuple[int, int],
+    *,
+    amplitude_range: tuple[float, float],
+    phase_range_rad: float,
+) -> np.ndarray:
+    """(H, W) complex128 object from two pictures, contrast as stated."""
+    low, high = amplitude_range
+    magnitude = low + (high - low) * picture(amplitude, shape)
+    return magnitude * np.exp(1j * phase_range_rad * picture(phase, shape))
