@@ -1,0 +1,116 @@
+"""Read what a view needs from a repository, changing nothing: log, ledger, committed evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+
+from orchestration.config import HarnessConfig, load_config
+from orchestration.core.events import Event, verify_chain
+from orchestration.core.reduce import reduce
+from orchestration.core.state import State
+from orchestration.documents.ledger import Ledger, parse_ledger
+from orchestration.errors import HarnessError
+from orchestration.gitio import Repo
+from orchestration.landing import RESULTS
+from orchestration.publish import read_branch
+from orchestration.views.evidence import Evidence, describe, gather
+from orchestration.views.model import View, build_view
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A repository as the views see it. `tip` is where landed work is; `events` the whole log."""
+
+    repo: Repo
+    config: HarnessConfig
+    events: list[Event]
+    state: State
+    tip: str
+    view: View
+
+    @property
+    def log_tip(self) -> str:
+        """Hash of the last event, "" without any."""
+        return self.events[-1].sha if self.events else ""
+
+
+def load(root: Path, *, now: datetime | None = None) -> Loaded:
+    """Open the repository around `root` and compute its view.
+
+    Raises HarnessError where there is no repository, commit or ledger, and CorruptLog.
+    """
+    repo = Repo(root)
+    config = load_config(repo.root)
+    events = read_events(repo)
+    state = reduce(events)
+    branch = config.target or repo.branch() or "HEAD"
+    target = repo.try_resolve(f"refs/heads/{branch}") or repo.head()
+    results = repo.try_resolve(RESULTS + branch)
+    waits = results is not None and not repo.is_ancestor(results, target)
+    tip = results if results is not None and waits else target
+    budgets = config.budgets
+    view = build_view(
+        state=state,
+        events=events,
+        ledger=_ledger(repo, config, tip),
+        repository=repo.root.name,
+        branch=branch,
+        head=tip[:12],
+        now=now or datetime.now(UTC),
+        caps={"agent_s": budgets.agent_s, "money": budgets.money, "tokens": budgets.tokens},
+        results_waiting=tip[:12] if waits else "",
+    )
+    return Loaded(repo, config, events, state, tip, view)
+
+
+def read_events(repo: Repo) -> list[Event]:
+    """Return the verified log: the local one, else (a fresh clone) the published one.
+
+    A last line without its newline is being written right now and does not count yet.
+    """
+    files = sorted((repo.state_dir / "log").glob("[0-9]*.jsonl"))
+    return verify_chain(_lines(files)) if files else read_branch(repo)
+
+
+def _lines(files: list[Path]) -> Iterator[tuple[str, str]]:
+    for path in files:
+        text = path.read_bytes().decode("utf-8", "replace")
+        for number, line in enumerate(text.split("\n")[:-1], start=1):
+            yield f"{path}:{number}", line
+
+
+def _ledger(repo: Repo, config: HarnessConfig, tip: str) -> Ledger:
+    if not repo.exists_in(tip, config.ledger):
+        raise HarnessError(
+            "the ledger is missing",
+            where=f"{tip[:12]}:{config.ledger}",
+            expected="a committed ledger with focus issues",
+            fix="orchestrate init, then commit what it wrote",
+        )
+    text = repo.read_blob(tip, config.ledger).decode("utf-8", "replace")
+    return parse_ledger(text, config.ledger)
+
+
+def evidence_of(loaded: Loaded) -> list[Evidence]:
+    """Return what the landings left in their report folders, and the notes of blocked items."""
+    files: list[tuple[str, str]] = []
+    for landing in loaded.state.landings:
+        receipt = str(landing.get("receipt") or "")
+        if not receipt:
+            continue
+        folder = str(PurePosixPath(receipt).parent)
+        files += [(str(landing["item"]), p) for p in loaded.repo.list_tree(loaded.tip, folder)]
+    found = gather(files, lambda path: loaded.repo.read_blob(loaded.tip, path))
+    return [*found, *_notes(loaded.events)]
+
+
+def _notes(events: list[Event]) -> list[Evidence]:
+    notes: dict[str, Evidence] = {}
+    for event in events:
+        for note in event.data.get("notes", []):
+            path = str(note["path"])
+            notes[path] = describe(path, str(event.item), str(note["text"]).encode())
+    return list(notes.values())

@@ -1,0 +1,307 @@
+"""The one picture that all views draw: items, turns, landings, and what stands in the way.
+
+Built from the event log, the ledger at the branch's tip, and committed files alone; nothing here
+changes anything, and every view (terminal, JSON, HTML) is a rendering of the same `View`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+from orchestration.core.events import Event
+from orchestration.core.state import ItemState, State
+from orchestration.documents.ledger import Item, Ledger
+
+GROUPS = (
+    ("landed", "Landed"),
+    ("working", "In work"),
+    ("waiting", "Waiting"),
+    ("blocked", "Blocked"),
+    ("open", "Open"),
+    ("dropped", "Dropped"),
+)
+"""Key and heading of each group of items, in the order in which they are shown."""
+
+
+@dataclass(frozen=True)
+class CriterionView:
+    """An exit check: whether the harness has verified it, what it says and the command."""
+
+    id: str
+    met: bool
+    meaning: str
+    command: str
+
+
+@dataclass(frozen=True)
+class ItemView:
+    """One focus issue as it stands now, unwritten marks of the harness included."""
+
+    id: str
+    title: str
+    group: str
+    status: str
+    reason: str
+    priority: str
+    depends: tuple[str, ...]
+    criteria: tuple[CriterionView, ...]
+    waits_for: str
+    check: str
+    until: str
+    attempts: int
+    dwell: int
+    seconds: float
+    commits: tuple[str, ...]
+
+    @property
+    def met(self) -> int:
+        """How many criteria are verified."""
+        return sum(criterion.met for criterion in self.criteria)
+
+
+@dataclass(frozen=True)
+class TurnView:
+    """One turn that worked on an item: why it, what the agent did, and what was measured."""
+
+    turn: int
+    at: str
+    item: str
+    why: str
+    order: str
+    claimed: str
+    verdict: str
+    reason: str
+    seconds: float | None
+    isolation: str
+    changed: tuple[str, ...]
+    verified: tuple[str, ...]
+    guard: str
+    commit: str
+    subject: str
+    receipt: str
+
+
+@dataclass(frozen=True)
+class View:
+    """Everything a view shows. `ended` is the reason of the last run, or "" while it runs."""
+
+    repository: str
+    branch: str
+    head: str
+    generated_at: str
+    run_id: str
+    agent: str
+    started_at: str
+    ended: str
+    end_text: str
+    cycles: int
+    paused: str
+    tamper: str
+    items: tuple[ItemView, ...]
+    turns: tuple[TurnView, ...]
+    last_progress: dict[str, Any] = field(default_factory=dict)
+    spend: dict[str, Any] = field(default_factory=dict)
+    advice: tuple[str, ...] = ()
+    decision: dict[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def group(self, key: str) -> tuple[ItemView, ...]:
+        """The items of one group, in ledger order."""
+        return tuple(item for item in self.items if item.group == key)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return asdict(self)
+
+
+def build_view(
+    *,
+    state: State,
+    events: Sequence[Event],
+    ledger: Ledger,
+    repository: str,
+    branch: str,
+    head: str,
+    now: datetime,
+    caps: dict[str, Any] | None = None,
+    results_waiting: str = "",
+) -> View:
+    """Fold log and ledger into one View.
+
+    `caps` are the configured limits of money, tokens and agent seconds (None: no limit);
+    `results_waiting` is the short sha of landed commits that wait on the results branch, or "".
+    """
+    run = state.run
+    return View(
+        repository=repository,
+        branch=branch,
+        head=head,
+        generated_at=now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        run_id=run.id if run else "",
+        agent=run.agent if run else "",
+        started_at=run.started_at if run else "",
+        ended=(run.ended or "") if run else "",
+        end_text=run.end_text if run else "",
+        cycles=state.cycle - run.first_cycle if run else 0,
+        paused=state.paused,
+        tamper=state.tamper,
+        items=tuple(item_view(item, state) for item in ledger.items),
+        turns=tuple(turn_views(events)),
+        last_progress=dict(state.last_progress),
+        spend=_spend(state, caps or {}),
+        advice=tuple(_advice(state, ledger, branch, results_waiting)),
+        decision=_last_decision(events),
+        warnings=tuple(str(e.data.get("text", e.data)) for e in events if e.kind == "warning")[-5:],
+    )
+
+
+def item_view(item: Item, state: State) -> ItemView:
+    """Return how an item stands: the ledger, with marks that no commit has written yet on top."""
+    known = state.items.get(item.id, ItemState())
+    mark = state.pending.marks.get(item.id)
+    status = mark["status"] if mark else str(item.status.value)
+    reason = mark["reason"] if mark else item.reason
+    ticked = {name for owner, name in map(tuple, state.pending.ticks) if owner == item.id}
+    waiting = item.waiting if status == "waiting" else None
+    commits = tuple(
+        str(row.get("commit") or row.get("sha") or "")[:12]
+        for row in state.landings
+        if row.get("item") == item.id
+    )
+    return ItemView(
+        id=item.id,
+        title=item.title,
+        group=_group(status, state.open.item == item.id if state.open else False),
+        status=status,
+        reason="" if waiting else reason,
+        priority=str(item.priority),
+        depends=tuple(item.depends),
+        criteria=tuple(
+            CriterionView(
+                c.id,
+                c.state == "x" or c.id in ticked,
+                c.meaning,
+                c.command.text if c.command else "",
+            )
+            for c in item.criteria
+        ),
+        waits_for=waiting.on if waiting else "",
+        check=waiting.check.text if waiting else "",
+        until=waiting.until.strftime("%Y-%m-%d") if waiting and waiting.until else "",
+        attempts=known.attempts,
+        dwell=known.dwell,
+        seconds=round(known.seconds, 1),
+        commits=commits,
+    )
+
+
+def _group(status: str, is_open: bool) -> str:
+    if is_open or status == "in_progress":
+        return "working"
+    names = {"done": "landed", "waiting": "waiting", "blocked": "blocked", "dropped": "dropped"}
+    return names.get(status, "open")
+
+
+def turn_views(events: Sequence[Event]) -> list[TurnView]:
+    """One row for each dispatched attempt, oldest first; a decision's turn may precede it."""
+    rows: list[TurnView] = []
+    facts: dict[str, dict[str, Any]] = {}
+    where: dict[str, Any] = {}
+    for event in events:
+        if event.kind == "decision" and event.data.get("action") == "work":
+            facts, where = {}, {}
+        if event.kind == "dispatch":
+            where = {"turn": event.turn, "at": event.at, "item": str(event.item)}
+        if event.kind == "commit" and event.data.get("purpose") != "landing":
+            continue
+        facts[event.kind] = event.data
+        if event.kind == "turn_end" and event.role == "worker" and where:
+            rows.append(_turn(where, facts))
+            where = {}
+    if where:
+        rows.append(_turn(where, facts))
+    return rows
+
+
+def _turn(where: dict[str, Any], facts: dict[str, dict[str, Any]]) -> TurnView:
+    exited, verdict = facts.get("agent_exit", {}), facts.get("verdict", {})
+    commit = facts.get("commit", {})
+    attempt = verdict.get("attempt", {})
+    return TurnView(
+        **where,
+        why=str(facts.get("decision", {}).get("reason", "")),
+        order=str(facts.get("order", {}).get("text", "")),
+        claimed=str(exited.get("outcome", "")),
+        verdict=str(verdict.get("verdict", "")) or "running",
+        reason=str(verdict.get("reason", "")),
+        seconds=exited.get("seconds"),
+        isolation=str(exited.get("isolation") or ""),
+        changed=tuple(exited.get("changed", ())),
+        verified=tuple(verdict.get("verified", ())),
+        guard=guard_words(verdict.get("guard")) or str(attempt.get("criteria", "")),
+        commit=str(commit.get("commit") or commit.get("sha") or "")[:12],
+        subject=str(commit.get("subject", "")),
+        receipt=str(commit.get("receipt", "")),
+    )
+
+
+def guard_words(guard: Any) -> str:
+    """Return a guard's result in a few words, whatever of it is known."""
+    if isinstance(guard, str):
+        return guard
+    if not isinstance(guard, dict):
+        return ""
+    base, attempt = guard.get("base"), guard.get("attempt")
+    if isinstance(base, dict) or isinstance(attempt, dict):
+        parts = [(name, side) for name, side in (("base", base), ("attempt", attempt)) if side]
+        return ", ".join(f"{name} {guard_words(side)}" for name, side in parts)
+    counts = guard.get("counts")
+    words = str(guard.get("verdict", ""))
+    if isinstance(counts, dict):
+        words += " (" + ", ".join(f"{n} {name}" for name, n in counts.items() if n) + ")"
+    return words.replace(" ()", "")
+
+
+def _spend(state: State, caps: dict[str, Any]) -> dict[str, Any]:
+    """What was spent against its cap; what no agent reported stays None (unknown)."""
+    return {
+        "agent_s": round(state.agent_seconds, 1),
+        "agent_s_cap": caps.get("agent_s"),
+        "money": state.money,
+        "money_cap": caps.get("money"),
+        "tokens": state.tokens,
+        "tokens_cap": caps.get("tokens"),
+    }
+
+
+def _last_decision(events: Sequence[Event]) -> dict[str, Any]:
+    for event in reversed(events):
+        if event.kind == "decision":
+            return {"item": event.item, "at": event.at, **event.data}
+    return {}
+
+
+def _advice(state: State, ledger: Ledger, branch: str, results_waiting: str) -> list[str]:
+    """Return what a person can type next, most urgent first."""
+    lines = []
+    if results_waiting:
+        lines.append(
+            f"landed commits wait on orchestration/results/{branch}: "
+            f"git switch {branch} && git merge orchestration/results/{branch}"
+        )
+    if state.tamper:
+        lines.append(f"look at what happened ({state.tamper}), then: orchestrate resume")
+    elif state.paused:
+        lines.append("orchestrate resume")
+    views = [item_view(item, state) for item in ledger.items]
+    for view in views:
+        if view.group == "blocked" and view.reason.startswith("needs an agent"):
+            lines.append(f"{view.id}: orchestrate run --agent NAME")
+        elif view.group == "blocked":
+            lines.append(f"{view.id}: mend what its reason says, then set its Status to open")
+        elif view.group == "waiting":
+            lines.append(f"{view.id}: waits for {view.waits_for or 'an event'}; nothing to type")
+    return lines
