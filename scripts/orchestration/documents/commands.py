@@ -19,7 +19,7 @@ _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_
 _TEE = re.compile(r"[ \t]*(?:2>&1[ \t]*)?\|&?[ \t]*tee[ \t]+(?:-a[ \t]+)?")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)[ \t]*(ms|s|sec|m|min|h|d)?(?![A-Za-z0-9])")
 _UNITS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_WITHIN = re.compile(r"[ \t(,;]+within[ \t]*:[ \t]*([0-9][^),;]{0,16})\)?", re.IGNORECASE)
+_WITHIN = re.compile(r"[ \t(,;#]+within[ \t]*:[ \t]*([0-9][^),;]{0,16})\)?", re.IGNORECASE)
 _SCRIPT_FIX = "put the commands in a script file and name it, e.g. `bash scripts/check.sh`"
 
 
@@ -237,4 +237,6 @@ def render_command(command: Command) -> str:
     if command.error:
         return command.text
     parts = [f"{name}={shlex.quote(value)}" for name, value in command.env.items()]
-    return " ".join([*parts, *(shlex.quote(word) for word in command.argv)])
+    text = " ".join([*parts, *(shlex.quote(word) for word in command.argv)])
+    limit = command.within_s
+    return text if limit is None else f"{text} # within: {render_duration(limit)}"

@@ -18,6 +18,14 @@ _PATH = re.compile(
 )
 
 
+_EXTENSIONS = frozenset(
+    ("py", "pyi", "md", "rst", "txt", "toml", "yaml", "yml", "json", "jsonl", "cfg", "ini", "sh",
+     "csv", "tsv", "log", "ipynb", "html", "css", "js", "c", "h", "cpp", "npz", "npy", "h5",
+     "hdf5", "cxi", "nxs", "ptyr", "png", "jpg", "jpeg", "svg", "pdf", "patch", "diff", "lock",
+     "in", "gz", "bz2", "zip")
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Ref:
     """A place in the repository: ``path[:first-last][::symbol]``; lines count from 1."""
@@ -70,15 +78,27 @@ def parse_refs(text: str) -> list[Ref]:
     return refs
 
 
-def looks_like_path(token: str) -> bool:
-    """Tell whether a token reads as a path or node id rather than a word."""
+def is_file_name(text: str) -> bool:
+    """Tell whether a text ends in an extension that files of a repository have."""
+    return "." in text and text.rpartition(".")[2].lower() in _EXTENSIONS
+
+
+def looks_like_path(token: str, *, in_prose: bool = False) -> bool:
+    """Tell whether a token reads as a path or node id rather than a word.
+
+    ``in_prose`` is stricter: ``and/or`` and ``tf.cond`` are words there.
+    """
     head = token.partition("::")[0]
     match = _LINES.search(head[-24:])
     if match:
         head = head[: len(head) - len(match.group())]
     if not head or len(head) > 400 or head.startswith(("http:", "https:", "-")):
         return False
-    return "::" in token or _PATH.fullmatch(head) is not None
+    if in_prose:
+        return _PATH.fullmatch(head) is not None and is_file_name(head)
+    return "::" in token or (
+        _PATH.fullmatch(head) is not None and ("/" in head or is_file_name(head))
+    )
 
 
 def is_id(text: str) -> bool:

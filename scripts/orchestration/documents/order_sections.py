@@ -1,0 +1,116 @@
+"""Cut an order into its header and sections, whatever form it has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .blocks import Blocks, heading_of
+from .order_aliases import BARE_TITLES, INLINE_TITLES, SECTION_ALIASES, section_key
+
+
+@dataclass(slots=True)
+class RawSection:
+    """Lines ``start:end`` (from 0) under a title at line ``line``; ``first`` is inline text."""
+
+    kind: str
+    title: str
+    level: int
+    line: int
+    start: int
+    end: int
+    first: str = ""
+
+
+@dataclass(slots=True)
+class Cut:
+    """An order in pieces: H1 title, header lines, sections, and the marks of its form."""
+
+    title: str
+    title_line: int
+    header: list[int]
+    sections: list[RawSection]
+    bare: bool
+    wrapper: bool
+
+
+def cut(blocks: Blocks) -> Cut:
+    """Cut a document at its headings, or at bare titles when it has no known heading."""
+    title, title_line = "", -1
+    marks: list[RawSection] = []
+    wrapper = False
+    level = 0
+    for heading in blocks.headings:
+        key = section_key(heading.title)
+        kind = SECTION_ALIASES.get(key)
+        if heading.level == 1 and title_line < 0 and kind is None and not marks:
+            title, title_line = heading.title, heading.line
+        elif kind == "wrapper":
+            wrapper, level = True, 0
+            marks.append(RawSection("wrapper", heading.title, heading.level, heading.line, 0, 0))
+        elif kind is None and marks and 0 < level < heading.level:
+            continue
+        else:
+            level = heading.level
+            name = kind or "other"
+            marks.append(RawSection(name, heading.title, level, heading.line, 0, 0))
+    known = any(mark.kind not in ("other", "wrapper") for mark in marks)
+    bare = not known and not wrapper
+    if bare:
+        marks = sorted(marks + _bare_titles(blocks), key=lambda mark: mark.line)
+    for mark, following in zip(marks, [*marks[1:], None], strict=True):
+        mark.start = mark.line + 1
+        mark.end = following.line if following else len(blocks.source.lines)
+    stop = marks[0].line if marks else len(blocks.source.lines)
+    header = [n for n in range(stop) if n != title_line]
+    for mark in marks:
+        if mark.kind == "wrapper":
+            header += range(mark.start, mark.end)
+    sections = [mark for mark in marks if mark.kind != "wrapper"]
+    return Cut(title, title_line, header, sections, bare and bool(sections), wrapper)
+
+
+def _bare_titles(blocks: Blocks) -> list[RawSection]:
+    found = []
+    for number, line in enumerate(blocks.source.lines):
+        if not line[:1].isalpha() and line[:1] != "*":
+            continue
+        if line[:2] == "* " or blocks.opaque[number] or len(line) > 4000:
+            continue
+        head, colon, rest = line.partition(":")
+        key = section_key(head)
+        rest = rest.strip().lstrip("*_").strip()
+        if key not in BARE_TITLES or len(head) > 60:
+            continue
+        inline = bool(colon) and bool(rest)
+        if (inline and key in INLINE_TITLES) or not rest:
+            kind = SECTION_ALIASES[key]
+            title = head.strip("*_ ")
+            found.append(RawSection(kind, title, 2, number, 0, 0, rest))
+    return found
+
+
+def body_text(blocks: Blocks, section: RawSection) -> str:
+    """Return a section's text: inner headings one level below, open fences closed, no margins."""
+    lines = [section.first] if section.first else []
+    for number in range(section.start, section.end):
+        line = blocks.source.lines[number]
+        found = None if blocks.opaque[number] or "#" not in line[:4] else heading_of(line)
+        if found:
+            level = min(6, max(3, found[0] + 2 - section.level))
+            line = ("#" * level + " " + found[1]).rstrip()
+        lines.append(line.rstrip(" \t"))
+    for fence in blocks.fences_in(section.start, section.end):
+        if not fence.closed:
+            opening = blocks.source.lines[fence.start].strip(" \t").lstrip("-*+0123456789.) \t")
+            width = len(opening) - len(opening.lstrip(opening[0]))
+            lines.append(opening[0] * width)
+    for start, end in blocks.comments:
+        if section.start <= start < section.end and end == section.end:
+            text = "\n".join(blocks.source.lines[start:end])
+            if "-->" not in text[4:]:
+                lines.append("-->")
+    while lines and not lines[0].strip():
+        lines.pop(0)
+    while lines and not lines[-1].strip():
+        lines.pop()
+    return "\n".join(lines)

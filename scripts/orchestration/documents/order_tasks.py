@@ -1,0 +1,172 @@
+"""Bullets of an order's sections: tasks, contracts, artifacts, findings, steps."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from .blocks import Blocks
+from .keys import clean, indent_of, parse_row, strip_bullets, take_row_id
+from .order_model import ArtifactTarget, Contract, FindingRef, Task
+from .order_sections import RawSection
+from .refs import Ref, is_id, looks_like_path, parse_refs
+
+_VERB = re.compile(r"\**(Implement \(test\)|Implement|Update|Document|Capture|Run)\b\**:?\**[ \t]+")
+_VERIFY = re.compile(r"[ \t]*(?:\([ \t]*verify:[ \t]*([^()]*(?:\([^()]*\)[^()]*)*)\)|verify:(.*))$")
+_SPAN = re.compile(r"`([^`\s]{1,400})`")
+_NEW = re.compile(r"\(?new(?::\)|\)|:)[ \t]*", re.IGNORECASE)
+_DASH = re.compile(r"[ \t]+(?:—|–|--|-)[ \t]+")
+
+
+@dataclass(slots=True)
+class Entry:
+    """One bullet or paragraph: its first line without the bullet, and the lines under it."""
+
+    first: str
+    raw: str
+    detail: list[str]
+    line: int
+    bullet: bool
+
+    def joined(self) -> str:
+        """Return the text on one line."""
+        return " ".join(part.strip() for part in [self.first, *self.detail] if part.strip())
+
+
+def entries(blocks: Blocks, section: RawSection) -> list[Entry]:
+    """Return the outermost bullets of a section; prose between them becomes unbulleted entries."""
+    found: list[Entry] = []
+    if section.first:
+        found.append(Entry(section.first, section.first, [], section.line, False))
+    base: int | None = None
+    for number in range(section.start, section.end):
+        line = blocks.source.lines[number].expandtabs(4)
+        text = line.strip()
+        fenced = bool(blocks.opaque[number])
+        at, count = strip_bullets(line)
+        indent = indent_of(line)
+        if count and not fenced and (base is None or indent < base + 2):
+            base = indent if base is None else min(base, indent)
+            found.append(Entry(line[at:].strip(), line.strip(), [], number, True))
+        elif found and (found[-1].bullet or fenced):
+            found[-1].detail.append(line[min(2, indent) :].rstrip() if text else "")
+        elif text:
+            found.append(Entry(text, text, [], number, False))
+    for entry in found:
+        while entry.detail and not entry.detail[-1]:
+            entry.detail.pop()
+    return found
+
+
+def read_task(entry: Entry) -> Task:
+    """Read ``[x] T1: Implement `path::symbol` — text (verify: command)`` and its detail lines."""
+    row = parse_row("- " + entry.first)
+    state, row_id, text = (row.state, row.row_id, row.text) if row else (" ", "", entry.first)
+    if not row_id:
+        row_id, text = take_row_id(text)
+    match = _VERB.match(text)
+    verb = ""
+    if match:
+        verb, text = match.group(1), text[match.end() :]
+    verify = None
+    found = _VERIFY.search(text[-2000:])
+    if found:
+        cut = len(text) - len(text[-2000:]) + found.start()
+        verify = clean((found.group(1) or found.group(2) or "").strip()) or None
+        text = text[:cut].rstrip() if verify else text
+    refs, text, new = _front_refs(text)
+    if not refs:
+        refs = _prose_refs(text)
+    body = "\n".join([text, *entry.detail]).rstrip()
+    return Task(row_id, state, verb, tuple(refs), body, verify, new, entry.line + 1)
+
+
+def _front_refs(text: str) -> tuple[list[Ref], str, bool]:
+    refs: list[Ref] = []
+    rest = text
+    new = False
+    while True:
+        mark = _NEW.match(rest)
+        if mark:
+            new, rest = True, rest[mark.end() :]
+        token, after = _token(rest)
+        if not token or not looks_like_path(token):
+            break
+        refs += parse_refs(token)
+        rest = after
+        mark = _NEW.match(rest.lstrip())
+        if mark:
+            new, rest = True, rest.lstrip()[mark.end() :]
+        bare = rest.lstrip(" \t")
+        if bare[:1] != ",":
+            break
+        rest = bare[1:].lstrip()
+    if not refs:
+        return [], text, new and text != rest and bool(_NEW.match(text))
+    rest = rest.strip()
+    while rest[:1] in ("—", "–", "-", ":") and rest[:2] != "--":
+        rest = rest[1:].lstrip()
+    return refs, rest, new
+
+
+def _token(text: str) -> tuple[str, str]:
+    if text.startswith("`"):
+        end = text.find("`", 1)
+        return (text[1:end], text[end + 1 :]) if end > 1 else ("", text)
+    match = re.match(r"\**([^\s,`]+(?:\{[^}\s]{0,200}\}[^\s,`]*)*)\**", text)
+    if match is None:
+        return "", text
+    token = match.group(1).rstrip("*:;.")
+    if "{" in token and "}" not in token:
+        brace = text.find("}")
+        if 0 < brace < 300:
+            token = text[: brace + 1]
+            return token, text[brace + 1 :]
+    return token, text[match.start(1) + len(token) :].lstrip("*")
+
+
+def _prose_refs(text: str) -> list[Ref]:
+    refs: list[Ref] = []
+    for match in _SPAN.finditer(text[:20000]):
+        if looks_like_path(match.group(1), in_prose=True):
+            refs += [ref for ref in parse_refs(match.group(1)) if ref not in refs]
+    return refs
+
+
+def split_dash(text: str) -> tuple[str, str]:
+    """Cut ``name — meaning`` at the first free-standing dash."""
+    match = _DASH.search(text)
+    if match is None:
+        return text.strip(), ""
+    return text[: match.start()].strip(), text[match.end() :].strip()
+
+
+def read_contract(entry: Entry) -> Contract:
+    """Read ``path:line — rule``; a bullet without a path is a rule alone."""
+    token, rest = _token(entry.joined())
+    if token and looks_like_path(token):
+        refs = parse_refs(token)
+        rest = rest.strip()
+        while rest[:1] in ("—", "–", "-", ":"):
+            rest = rest[1:].lstrip()
+        return Contract(refs[0], rest, entry.line + 1)
+    return Contract(None, entry.joined(), entry.line + 1)
+
+
+def read_artifact(entry: Entry) -> ArtifactTarget:
+    """Read ``name — what it proves``."""
+    name, meaning = split_dash(entry.joined())
+    return ArtifactTarget(clean(name), meaning, entry.line + 1)
+
+
+def read_finding(entry: Entry) -> FindingRef:
+    """Read ``CONFIG-001 — adherence`` or a text without an id."""
+    text = entry.joined()
+    bare = text.lstrip("*`_[ ")
+    word = bare.split(" ", 1)[0].strip("*`_:;,.()[]")
+    if is_id(word) and "-" in word and word.upper() == word:
+        rest = bare[bare.find(word) + len(word) :].lstrip("*`_]:;,. \t")
+        while rest[:1] in ("—", "–", "-"):
+            rest = rest[1:].lstrip()
+        return FindingRef(word, rest.strip(), entry.line + 1)
+    return FindingRef("", text, entry.line + 1)
