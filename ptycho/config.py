@@ -61,7 +61,7 @@ class TrainConfig(GroupingConfig):
     )
     validation_fraction: float = Field(0.1, ge=0, lt=0.9)
     validation_margin_px: float | None = Field(
-        None, ge=0, description="gap between training and validation frames; None: half a frame"
+        None, ge=0, description="gap between training and held-out frames; None: the lit width"
     )
     patience: int | None = Field(
         10, ge=1, description="epochs without a better held-out deviance; None: no early stop"

@@ -83,7 +83,7 @@ class PtychoPINN(keras.Model):
         )
         # In units of its own r.m.s., so that a step of the optimizer means the same at any dose.
         self.probe_unit = float(np.sqrt(np.mean(np.sum(np.abs(probe) ** 2, axis=0))))
-        self.lit_px = _lit_px(probe)
+        self.lit_px = lit_px(probe)
         self.probe_weight = self.add_weight(
             name="probe",
             shape=(*probe.shape, 2),
@@ -360,7 +360,7 @@ def _mask(mask: Any, N: int) -> np.ndarray:
     return array
 
 
-def _lit_px(probe: np.ndarray, share: float = 0.99) -> int:
+def lit_px(probe: np.ndarray, share: float = 0.99) -> int:
     """The smallest even side of a central box that holds `share` of the probe's photons."""
     power, middle = np.sum(np.abs(probe) ** 2, axis=0), probe.shape[-1] // 2
     total = float(power.sum())

@@ -1,0 +1,262 @@
+"""What a training step is fed: thinned frames in spatially separate groups, without hidden state.
+
+Every random draw is a generator of (seed, purpose, epoch), so an epoch can be replayed exactly
+after a kill with nothing saved but its number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ptycho.config import TrainConfig
+from ptycho.errors import ConfigError, DataError
+from ptycho.grouping import make_groups, split_spatially
+from ptycho.model import lit_px
+from ptycho.physics.scaling import Scaling
+
+if TYPE_CHECKING:
+    from ptycho.model import PtychoPINN
+    from ptycho.scan import Scan
+
+_SHUFFLE, _THIN, _SPLIT, _GROUP, _HELD_OUT = range(5)
+PROBE_AGREEMENT = 0.98
+
+
+def generator(seed: int, purpose: int, *numbers: int) -> np.random.Generator:
+    """The generator of one purpose; equal arguments give equal draws."""
+    return np.random.default_rng([seed, purpose, *numbers])
+
+
+@dataclass
+class GroupSet:
+    """Groups over one array of frames, and how to draw batches of them.
+
+    Attributes:
+        counts: (M, N, N) float32, the frames of all scans, each at the dose of the first.
+        indices: (G, C) into `counts`. offsets: (G, C, 2) px float32.
+    """
+
+    counts: np.ndarray
+    indices: np.ndarray
+    offsets: np.ndarray
+    inputs: np.ndarray | None = None
+    targets: np.ndarray | None = None
+    features: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def thin(self, share: float | None, rng: np.random.Generator) -> None:
+        """Split the counts binomially: y₁ ~ Bin(y, share) is input, y − y₁ target, both scaled up.
+
+        The half-deviance is homogeneous, D(aI, ay) = a·D(I, y): the scaled target has the
+        gradient of the thinned one, times a constant. None: input and target are the counts.
+        """
+        if share is None:
+            self.inputs = self.targets = self.counts
+            return
+        part = rng.binomial(self.counts.astype(np.int64), share).astype(np.float32)
+        self.inputs = part / np.float32(share)
+        self.targets = (self.counts - part) / np.float32(1.0 - share)
+
+    def estimate(self, model: PtychoPINN, batch_size: int, limit_mib: int) -> None:
+        """Keep the default network's physics estimates in memory if they fit in `limit_mib`."""
+        self.features = None
+        size = model.canvas_size or 0
+        if model.spec.sees != "canvas" or len(self) * size**2 * 20 > limit_mib * 2**20:
+            return
+        features = np.empty((len(self), size, size, 5), np.float32)
+        for first in range(0, len(self), batch_size):
+            part = np.arange(first, min(first + batch_size, len(self)))
+            padded = np.resize(part, batch_size)  # one shape, so one compilation
+            features[part] = self._features(model, padded)[: len(part)]
+        self.features = features
+
+    def _features(self, model: PtychoPINN, groups: np.ndarray) -> np.ndarray:
+        assert self.inputs is not None
+        return np.asarray(model.features(self.inputs[self.indices[groups]], self.offsets[groups]))
+
+    def batch(self, model: PtychoPINN, groups: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
+        """(inputs, target counts) of these groups."""
+        assert self.inputs is not None and self.targets is not None
+        inputs: dict[str, Any] = {"offsets": self.offsets[groups]}
+        if model.spec.sees != "canvas":
+            inputs["counts"] = self.inputs[self.indices[groups]]
+        elif self.features is not None:
+            inputs["features"] = self.features[groups]
+        else:
+            inputs["features"] = self._features(model, groups)
+        return inputs, self.targets[self.indices[groups]]
+
+
+def shuffled(count: int, batch_size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Whole batches of a permutation; what is left over waits for another epoch's order."""
+    order = rng.permutation(count)
+    if count < batch_size:
+        order = np.resize(order, batch_size)
+    for first in range(0, len(order) - batch_size + 1, batch_size):
+        yield order[first : first + batch_size]
+
+
+def in_order(count: int, batch_size: int) -> Iterator[np.ndarray]:
+    """Every group at least once, in whole batches (the last is filled up from the start)."""
+    order = np.resize(np.arange(count), -(-count // batch_size) * batch_size)
+    yield from order.reshape(-1, batch_size)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Groups to learn from, groups to judge by, and what the model needs to know of the scans."""
+
+    training: GroupSet
+    held_out: GroupSet | None
+    probe: np.ndarray
+    mask: np.ndarray | None
+    scaling: Scaling
+    N: int
+
+
+def assemble(scans: Sequence[Scan], config: TrainConfig) -> TrainingData:
+    """Split, group and bring to one dose.
+
+    Raises:
+        DataError: no scan, a scan without a probe, of another size, or without enough frames.
+        ConfigError: scans whose probes differ, or fractional counts with thinning.
+    """
+    if not scans:
+        raise DataError("there is nothing to train on", expected="at least one scan", got="none")
+    first = scans[0]
+    probe = _probe(first)
+    parts: list[tuple[list[Any], list[Any]]] = []
+    for number, scan in enumerate(scans):
+        ratio = _dose_ratio(scan, first, probe)
+        parts.append(_split(scan, config, number, ratio))
+    training = _join([part[0] for part in parts])
+    held_out = _join([part[1] for part in parts])
+    if training is None:
+        raise DataError(
+            "no groups of frames can be made",
+            where=", ".join(scan.name for scan in scans),
+            expected=f"groups of {config.gridsize**2} frames",
+            got=f"{sum(scan.n_frames for scan in scans)} frames",
+            fix="--set validation_fraction=0 --set patience=null, or a smaller gridsize",
+        )
+    if held_out is None and config.patience is not None:
+        raise DataError(
+            "no frames are left to hold out",
+            where="validation_fraction, validation_margin_px",
+            expected=f"a group of {config.gridsize**2} frames besides the training frames",
+            got=f"{sum(scan.n_frames for scan in scans)} frames",
+            fix="--set validation_fraction=0.2 --set validation_margin_px=0, or patience=null",
+        )
+    if config.thinning is not None:
+        _require_integers(training.counts, first.name)
+    mask = None if first.mask is None else np.asarray(first.mask, bool)
+    scaling = Scaling.from_counts(
+        training.counts,
+        mask=mask,
+        probe_photons=float(np.sum(np.abs(probe) ** 2)),
+        background=max(config.background, float(first.background)),
+    )
+    return TrainingData(training, held_out, probe, mask, scaling, first.N)
+
+
+def _split(
+    scan: Scan, config: TrainConfig, number: int, ratio: float
+) -> tuple[list[Any], list[Any]]:
+    positions = np.asarray(scan.positions_px, np.float64)
+    margin = config.validation_margin_px
+    if margin is None:
+        margin = lit_px(_probe(scan))  # the lit areas of training and held-out frames are apart
+    if config.validation_fraction > 0:
+        train, held_out = split_spatially(
+            positions, validation_fraction=config.validation_fraction, margin_px=margin
+        )
+    else:
+        train, held_out = np.arange(scan.n_frames), np.arange(0)
+    return tuple(  # type: ignore[return-value]
+        _grouped(scan, np.sort(chosen), config, number, ratio) for chosen in (train, held_out)
+    )
+
+
+def _grouped(
+    scan: Scan, chosen: np.ndarray, config: TrainConfig, number: int, ratio: float
+) -> list[Any]:
+    if len(chosen) < config.gridsize**2:
+        return []
+    groups = make_groups(
+        np.asarray(scan.positions_px)[chosen],
+        config.gridsize,
+        neighbours=config.neighbours,
+        max_distance_px=config.max_distance_px,
+        rng=generator(config.seed, _GROUP, number),
+    )
+    if not len(groups.indices):
+        return []
+    counts = np.asarray(scan.frames(chosen), np.float32)
+    if ratio != 1.0:
+        counts = counts * np.float32(ratio)
+    return [counts, groups.indices, groups.offsets_px]
+
+
+def _join(parts: list[list[Any]]) -> GroupSet | None:
+    parts = [part for part in parts if part]
+    if not parts:
+        return None
+    starts = np.cumsum([0] + [len(part[0]) for part in parts[:-1]])
+    indices = [part[1] + start for part, start in zip(parts, starts, strict=True)]
+    return GroupSet(
+        counts=np.concatenate([part[0] for part in parts]) if len(parts) > 1 else parts[0][0],
+        indices=np.concatenate(indices),
+        offsets=np.concatenate([part[2] for part in parts]).astype(np.float32),
+    )
+
+
+def _probe(scan: Scan) -> np.ndarray:
+    if scan.probe is None:
+        raise DataError(
+            "the scan has no probe, and a network cannot be trained without one",
+            where=scan.name,
+            expected="a probe guess (K, N, N) in the file",
+            got="none",
+            fix=f"ptycho refine {scan.name} -o REFINED.h5 recovers one",
+        )
+    probe = np.asarray(scan.probe, np.complex64)
+    return probe[None] if probe.ndim == 2 else probe
+
+
+def _dose_ratio(scan: Scan, first: Scan, probe: np.ndarray) -> float:
+    """Photons of the first scan's probe over this one's; the probes must agree in shape."""
+    if scan is first:
+        return 1.0
+    other = _probe(scan)
+    if scan.N != first.N or other.shape != probe.shape:
+        raise DataError(
+            "scans that are trained together must have frames and probes of one size",
+            where=scan.name, expected=probe.shape, got=other.shape,
+        )  # fmt: skip
+    norms = [float(np.sqrt(np.sum(np.abs(field) ** 2))) for field in (probe, other)]
+    agreement = abs(np.vdot(probe, other)) / (norms[0] * norms[1])
+    if agreement < PROBE_AGREEMENT:
+        raise ConfigError(
+            "scans that are trained together must share one probe",
+            where=f"{first.name}, {scan.name}",
+            expected=f"correlation of the probes >= {PROBE_AGREEMENT}",
+            got=f"{agreement:.3f}",
+            fix="train one run for each probe",
+        )
+    ratio = (norms[0] / norms[1]) ** 2
+    return 1.0 if abs(ratio - 1.0) < 1e-3 else ratio
+
+
+def _require_integers(counts: np.ndarray, name: str) -> None:
+    if not np.array_equal(counts, np.rint(counts)):
+        raise ConfigError(
+            "thinning splits photons, and these counts are not whole numbers",
+            where=name, expected="integer counts (scans of equal dose)",
+            got="fractional counts", fix="--set thinning=null",
+        )  # fmt: skip
