@@ -11,46 +11,64 @@ class RefineConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     seconds: float | None = Field(
-        None, gt=0, description="time budget, compilation included; the step schedule fits into it"
+        default=None,
+        gt=0,
+        description="time budget, compilation included; the step schedule fits into it",
     )
-    passes: int = Field(100, ge=1, description="most passes over all frames")
+    passes: int = Field(default=100, ge=1, description="most passes over all frames")
     modes: int | None = Field(
-        None, ge=1, le=32, description="incoherent probe modes; None: as many as the probe has"
+        default=None,
+        ge=1,
+        le=32,
+        description="incoherent probe modes; None: as many as the probe has",
     )
-    positions: bool = Field(False, description="correct the scan positions too")
-    update_probe: bool = Field(True, description="recover the probe together with the object")
+    positions: bool = Field(default=False, description="correct the scan positions too")
+    update_probe: bool = Field(
+        default=True, description="recover the probe together with the object"
+    )
 
     batch_size: int | None = Field(
-        None,
+        default=None,
         ge=1,
         description="frames an update; None: a twelfth of the scan, at least 8, at most 64",
     )
-    object_step: float = Field(0.2, gt=0, le=2)
-    probe_step: float = Field(0.1, ge=0, le=2)
-    position_step: float = Field(0.3, ge=0, le=2)
+    object_step: float = Field(default=0.2, gt=0, le=2)
+    probe_step: float = Field(default=0.1, ge=0, le=2)
+    position_step: float = Field(default=0.3, ge=0, le=2)
     position_start: float = Field(
-        0.2, ge=0, lt=1, description="share of the budget after which positions move"
+        default=0.2, ge=0, lt=1, description="share of the budget after which positions move"
     )
-    position_limit_px: float = Field(4.0, gt=0, description="farthest a position may move")
-    momentum: float = Field(0.9, ge=0, lt=1)
+    position_limit_px: float = Field(default=4.0, gt=0, description="farthest a position may move")
+    momentum: float = Field(default=0.9, ge=0, lt=1)
     damping: float = Field(
-        0.1, gt=0, le=1, description="α: share of the largest illumination added to each pixel's"
+        default=0.1,
+        gt=0,
+        le=1,
+        description="α: share of the largest illumination added to each pixel's",
     )
     hold_fraction: float = Field(
-        0.6, ge=0, le=1, description="share of the budget at full step, then cosine decay"
+        default=0.6, ge=0, le=1, description="share of the budget at full step, then cosine decay"
     )
-    final_step_fraction: float = Field(0.1, gt=0, le=1)
+    final_step_fraction: float = Field(default=0.1, gt=0, le=1)
 
     held_out_fraction: float = Field(
-        0.1, ge=0, lt=1, description="share of the frames that give counts to the held-out set"
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="share of the frames that give counts to the held-out set",
     )
     held_out_share: float = Field(
-        0.5, gt=0, lt=1, description="share of those frames' photons that is held out (thinning)"
+        default=0.5,
+        gt=0,
+        lt=1,
+        description="share of those frames' photons that is held out (thinning)",
     )
     patience: int = Field(
-        10, ge=1, description="passes without a better held-out deviance before the step decays"
+        default=10,
+        ge=1,
+        description="passes without a better held-out deviance before the step decays",
     )
     background: float | None = Field(
-        None, gt=0, description="counts per pixel added to the model; None: the scan's own"
+        default=None, gt=0, description="counts per pixel added to the model; None: the scan's own"
     )
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)

@@ -1,0 +1,162 @@
+"""How good is a reconstruction: against the truth, against another one, or against its own twin.
+
+Without a truth the resolution comes from two halves of the data: either every other frame
+(`frames`) or every frame with half its photons (`counts`, binomial thinning). Both halves are
+refined apart with one configuration, and correlated. That is the resolution of half the dose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from ptycho.data.result import Reconstruction
+from ptycho.errors import DataError, UsageError
+from ptycho.metrics import Comparison, common, compare
+from ptycho.refine.config import RefineConfig
+from ptycho.refinement import refine
+from ptycho.scan import Scan, Truth
+
+Progress = Callable[[int, int, dict[str, Any]], None]
+MIN_COVERAGE = 0.25
+"""Pixels with less than this share of the usual illumination do not count."""
+
+
+def evaluate(
+    reconstruction: Reconstruction,
+    reference: Scan | Truth | Reconstruction,
+    *,
+    min_coverage: float = MIN_COVERAGE,
+    ramp: bool = True,
+    shift: bool = True,
+) -> dict[str, Any]:
+    """Metrics of `reconstruction` against `reference`; see `ptycho.metrics.compare` for the keys.
+
+    Args:
+        reconstruction: in the scan frame.
+        reference: a truth, a scan that carries one, or another reconstruction of the same scan.
+        min_coverage: share of the usual illumination below which a pixel does not count.
+        ramp, shift: remove a phase ramp and a small shift; diffraction leaves both open as soon
+            as the probe is recovered too.
+
+    Raises:
+        DataError: the scan has no truth.
+        UsageError: no pixel in common.
+    """
+    return evaluate_images(
+        reconstruction, reference, min_coverage=min_coverage, ramp=ramp, shift=shift
+    ).metrics
+
+
+def evaluate_images(
+    reconstruction: Reconstruction,
+    reference: Scan | Truth | Reconstruction,
+    *,
+    min_coverage: float = MIN_COVERAGE,
+    ramp: bool = True,
+    shift: bool = True,
+) -> Comparison:
+    """As `evaluate`, with the aligned images for a figure."""
+    reference, kind = _reference(reference)
+    region_b = reference.region(min_coverage) if isinstance(reference, Reconstruction) else None
+    overlap = common(
+        reconstruction.object,
+        reconstruction.origin_px,
+        reconstruction.region(min_coverage),
+        reference.object,
+        reference.origin_px,
+        region_b,
+    )
+    weights = _cut(reconstruction.coverage, reconstruction.origin_px, overlap)
+    result = compare(overlap.a, overlap.b, overlap.region, weights, ramp=ramp, shift=shift)
+    result.metrics.update(kind=kind, min_coverage=min_coverage, origin_px=list(overlap.origin_px))
+    return result
+
+
+def _reference(
+    reference: Scan | Truth | Reconstruction,
+) -> tuple[Truth | Reconstruction, str]:
+    if isinstance(reference, Reconstruction):
+        return reference, "against"
+    if isinstance(reference, Truth):
+        return reference, "truth"
+    if reference.truth is None:
+        raise DataError(
+            "this scan carries no truth to compare with",
+            where=reference.name,
+            expected="a simulated scan",
+            got="no truth",
+            fix="measured data: ptycho evaluate OUT.h5 --half-sets",
+        )
+    return reference.truth, "truth"
+
+
+def _cut(image: np.ndarray, origin_px: tuple[float, float], overlap: Any) -> np.ndarray:
+    row, col = (round(o - p) for o, p in zip(overlap.origin_px, origin_px, strict=True))
+    height, width = overlap.region.shape
+    return image[row : row + height, col : col + width]
+
+
+@dataclass(frozen=True)
+class HalfSets:
+    """Two independent reconstructions of one scan and their ring correlation."""
+
+    metrics: dict[str, Any]
+    halves: tuple[Reconstruction, Reconstruction]
+    comparison: Comparison
+
+
+def split(
+    scan: Scan, by: Literal["frames", "counts"], rng: np.random.Generator
+) -> tuple[Scan, Scan]:
+    """Two halves of a scan: even and odd frames, or binomially halved counts of every frame."""
+    if by == "counts":
+        return scan.thin(rng, 0.5)
+    if by == "frames":
+        if scan.n_frames < 4:
+            raise UsageError("half sets need at least 4 frames", where=scan.name, got=scan.n_frames)
+        every = np.arange(scan.n_frames)
+        return scan.subset(every[::2]), scan.subset(every[1::2])
+    raise UsageError("unknown way to halve a scan", expected="frames or counts", got=by)
+
+
+def evaluate_half_sets(
+    scan: Scan,
+    config: RefineConfig | None = None,
+    *,
+    by: Literal["frames", "counts"] = "frames",
+    min_coverage: float = MIN_COVERAGE,
+    progress: Progress | None = None,
+) -> HalfSets:
+    """Refine both halves of `scan` with `config` and correlate them.
+
+    A time budget in `config` holds for each half.
+
+    Raises:
+        UsageError: too few frames, or an unknown `by`.
+    """
+    config = config or RefineConfig()
+    halves = split(scan, by, np.random.default_rng((config.seed, 2)))
+    results = []
+    for index, half in enumerate(halves):
+        report = None
+        if progress:
+
+            def report(done: int, total: int, info: dict[str, Any], index: int = index) -> None:
+                progress(index * total + done, 2 * total, {"half": index + 1, **info})
+
+        results.append(refine(half, config=config, progress=report))
+    first, second = (result.reconstruction for result in results)
+    comparison = evaluate_images(first, second, min_coverage=min_coverage)
+    comparison.metrics.update(
+        kind="half-sets",
+        split=by,
+        residuals=[result.residual for result in results],
+        deviances_per_pixel=[result.deviance_per_pixel for result in results],
+        seconds=[result.seconds for result in results],
+        iterations=[result.iterations for result in results],
+    )
+    return HalfSets(comparison.metrics, (first, second), comparison)

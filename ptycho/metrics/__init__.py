@@ -1,0 +1,20 @@
+"""Metrics on complex images: gauge first, then numbers. NumPy, SciPy and scikit-image only."""
+
+from __future__ import annotations
+
+from ptycho.metrics.compare import Comparison, compare
+from ptycho.metrics.frc import FrcCurve, frc
+from ptycho.metrics.gauge import Gauge, fit_gauge
+from ptycho.metrics.overlap import Overlap, common, largest_rectangle
+
+__all__ = [
+    "Comparison",
+    "FrcCurve",
+    "Gauge",
+    "Overlap",
+    "common",
+    "compare",
+    "fit_gauge",
+    "frc",
+    "largest_rectangle",
+]
