@@ -1,0 +1,53 @@
+"""`ptycho inspect`: what a scan file holds, and what looks wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from ptycho.cli import console
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command()(inspect)
+
+
+def inspect(
+    file: Path = typer.Argument(..., help="A scan file."),
+    measurement: str | None = typer.Option(
+        None, help="counts, amplitude or intensity, for a file that does not say."
+    ),
+    figure: Path | None = typer.Option(None, help="Write a picture of the scan to this PNG."),
+    json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
+) -> None:
+    """Show shapes, units, photons, overlap, coverage, memory for training, and warnings."""
+    from ptycho.data import open_scan
+    from ptycho.inspection import inspect_scan
+
+    scan = open_scan(file, measurement=measurement)  # type: ignore[arg-type]
+    facts = {"path": str(file), **inspect_scan(scan)}
+    if figure is not None:
+        from ptycho.report.scan_figures import scan_figure
+
+        facts["figure"] = str(scan_figure(scan, figure))
+    if json_output:
+        console.print_json(facts)
+        return
+    rows = [
+        (name.replace("_", " "), _words(value))
+        for name, value in facts.items()
+        if name != "warnings"
+    ]
+    console.print_table(f"{scan.name}", rows)
+    for warning in facts["warnings"]:
+        console.stderr.print(f"warning: {warning}")
+
+
+def _words(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(_words(item) for item in value)
+    return "unknown" if value is None else str(value)

@@ -1,0 +1,1 @@
+"""Figures: matplotlib objects without global state, written as PNG."""
