@@ -75,7 +75,7 @@ def save_run(model: PtychoPINN, config: TrainConfig, folder: str | Path) -> Path
         network=model.spec.name,
         network_options=model.network_options,
         loss=model.loss_name,
-        canvas_size=model.canvas_size,
+        canvas_size=model.require_canvas(),
         estimate_steps=model.estimate_steps,
         probe_modes=int(model.probe_weight.shape[0]),
         probe_unit=model.probe_unit,

@@ -7,7 +7,6 @@ passed as an argument everywhere; nothing reads a global.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -23,59 +22,75 @@ class GroupingConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    gridsize: int = Field(2, ge=1, le=8, description="g: groups of g² overlapping frames")
+    gridsize: int = Field(default=2, ge=1, le=8, description="g: groups of g² overlapping frames")
     neighbours: int | None = Field(
-        None, ge=1, description="candidates for a group's members; None: the grouping's default"
+        default=None,
+        ge=1,
+        description="candidates for a group's members; None: the grouping's default",
     )
     max_distance_px: float | None = Field(
-        None, gt=0, description="farthest member from the seed frame; None: half a probe width"
+        default=None,
+        gt=0,
+        description="farthest member from the seed frame; None: half a probe width",
     )
 
 
 class TrainConfig(GroupingConfig):
     """Everything that decides a training; written into the run folder as it was used."""
 
-    network: str = Field("default", description="'default' or 'cnn'")
+    network: str = Field(default="default", description="'default' or 'cnn'")
     network_options: dict[str, int | float | str | bool] = Field(default_factory=dict)
     loss: Literal["poisson", "mae"] = Field(
-        "poisson", description="deviance of counts, or mean absolute error of amplitudes"
+        default="poisson", description="deviance of counts, or mean absolute error of amplitudes"
     )
     estimate_steps: int = Field(
-        5, ge=1, le=200, description="K: physics steps that make the default network's input"
+        default=5,
+        ge=1,
+        le=200,
+        description="K: physics steps that make the default network's input",
     )
-    epochs: int = Field(20, ge=1)
+    epochs: int = Field(default=20, ge=1)
     time_budget_s: float | None = Field(
-        None, gt=0, description="stop (and finish the learning-rate schedule) by then"
+        default=None, gt=0, description="stop (and finish the learning-rate schedule) by then"
     )
-    batch_size: int = Field(16, ge=1, description="groups in a step")
-    learning_rate: float = Field(1e-3, gt=0)
-    final_learning_rate_fraction: float = Field(0.02, gt=0, le=1)
-    warmup_steps: int = Field(20, ge=0)
-    clip_norm: float | None = Field(1.0, gt=0, description="global gradient norm; None: no clip")
+    batch_size: int = Field(default=16, ge=1, description="groups in a step")
+    learning_rate: float = Field(default=1e-3, gt=0)
+    final_learning_rate_fraction: float = Field(default=0.02, gt=0, le=1)
+    warmup_steps: int = Field(default=20, ge=0)
+    clip_norm: float | None = Field(
+        default=1.0, gt=0, description="global gradient norm; None: no clip"
+    )
     thinning: float | None = Field(
-        0.5, gt=0, lt=1,
+        default=0.5,
+        gt=0,
+        lt=1,
         description="share of each count that is the input, the rest is the target; None: off",
     )
     rethin_epochs: int = Field(
-        5, ge=1, description="draw a new thinning every so many epochs"
+        default=5, ge=1, description="draw a new thinning every so many epochs"
     )
-    validation_fraction: float = Field(0.1, ge=0, lt=0.9)
+    validation_fraction: float = Field(default=0.1, ge=0, lt=0.9)
     validation_margin_px: float | None = Field(
-        None, ge=0, description="gap between training and held-out frames; None: the lit width"
+        default=None,
+        ge=0,
+        description="gap between training and held-out frames; None: the lit width",
     )
     patience: int | None = Field(
-        10, ge=1, description="epochs without a better held-out deviance; None: no early stop"
+        default=10,
+        ge=1,
+        description="epochs without a better held-out deviance; None: no early stop",
     )
     probe_trainable: bool = False
     scale_trainable: bool = False
-    background: float = Field(1e-3, gt=0, description="counts per pixel added to the model")
-    seed: int = Field(0, ge=0)
+    background: float = Field(default=1e-3, gt=0, description="counts per pixel added to the model")
+    seed: int = Field(default=0, ge=0)
     deterministic: bool = Field(
-        True, description="bit-equal repeats on a CPU (TensorFlow op determinism, process-wide)"
+        default=True,
+        description="bit-equal repeats on a CPU (TensorFlow op determinism, process-wide)",
     )
-    checkpoint: bool = Field(True, description="write a checkpoint after every epoch")
+    checkpoint: bool = Field(default=True, description="write a checkpoint after every epoch")
     estimate_cache_mib: int = Field(
-        384, ge=0, description="keep the physics estimates in memory up to this size"
+        default=384, ge=0, description="keep the physics estimates in memory up to this size"
     )
 
     @model_validator(mode="after")
@@ -95,18 +110,23 @@ class TrainConfig(GroupingConfig):
 class ReconstructConfig(GroupingConfig):
     """How a trained network (or the untrained control) is applied to a scan."""
 
-    gridsize: int | None = Field(  # type: ignore[assignment]
-        None, ge=1, le=8, description="g; None: the one of the run (2 without a run)"
+    gridsize: int | None = Field(
+        # type: ignore[assignment]
+        default=None,
+        ge=1,
+        le=8,
+        description="g; None: the one of the run (2 without a run)",
     )
-    batch_size: int = Field(32, ge=1, description="groups in a pass through the network")
-    align_phases: bool = Field(True, description="align the constant phase of each group")
+    batch_size: int = Field(default=32, ge=1, description="groups in a pass through the network")
+    align_phases: bool = Field(default=True, description="align the constant phase of each group")
     probe: Literal["auto", "scan", "model"] = Field(
-        "auto", description="whose probe; auto: the model's if it was trained, else the scan's"
+        default="auto",
+        description="whose probe; auto: the model's if it was trained, else the scan's",
     )
     spool_mib: int = Field(
-        256, ge=1, description="group images above this size wait in a temporary file"
+        default=256, ge=1, description="group images above this size wait in a temporary file"
     )
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
 
 
 Config = TypeVar("Config", bound=BaseModel)
@@ -149,7 +169,7 @@ def resolve(
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(
             "the configuration file cannot be read", where=path, expected="YAML", got=error
@@ -166,25 +186,6 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that also reads `1e-3` as a number (YAML 1.1 wants `1.0e-3`)."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    key: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:float"]
-    for key, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"""^[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+
-        |\.[0-9]+(?:[eE][-+]?[0-9]+)?|\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$""",
-        re.VERBOSE,
-    ),
-    list("-+0123456789."),
-)
-
-
 def _split(text: str) -> tuple[str, Any]:
     key, sign, value = text.partition("=")
     if not sign or not key.strip():
@@ -192,7 +193,7 @@ def _split(text: str) -> tuple[str, Any]:
             "this is no setting", where=f"--set {text}", expected="key=value", got=text
         )
     try:
-        return key.strip(), yaml.load(value, Loader=_Loader)
+        return key.strip(), yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise ConfigError(
             "the value of a setting cannot be read", where=f"--set {text}", got=error
@@ -210,9 +211,7 @@ def _put(values: dict[str, Any], path: list[str], value: Any, text: str) -> None
     values[path[-1]] = value
 
 
-def _explain(
-    kind: type[BaseModel], error: ValidationError, sources: dict[str, str]
-) -> ConfigError:
+def _explain(kind: type[BaseModel], error: ValidationError, sources: dict[str, str]) -> ConfigError:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"]) or "(together)"
     known = ", ".join(kind.model_fields)

@@ -120,10 +120,11 @@ class PtychoPINN(keras.Model):
     @property
     def window(self) -> int:
         """Side of the canvas' centre that the default network corrects: all that is lit."""
-        size = self._canvas()
+        size = self.require_canvas()
         return min(-(-(self.lit_px + size - self.N) // 4) * 4, size // 4 * 4)
 
-    def _canvas(self) -> int:
+    def require_canvas(self) -> int:
+        """P; ModelError while it is not known."""
         if self.canvas_size is None:
             raise ModelError(
                 "the canvas size of the model is not known yet",
@@ -139,7 +140,7 @@ class PtychoPINN(keras.Model):
             offsets,
             self.probe_tensor() if probe is None else probe,
             steps=self.estimate_steps,
-            canvas_size=self._canvas(),
+            canvas_size=self.require_canvas(),
             mask=self.mask,
             background=self.scaling.background,
         )
@@ -154,7 +155,7 @@ class PtychoPINN(keras.Model):
             correction = self.network(self._centre(features), training=training)
             return canvas_correction(self.window)(features, correction), features[..., 4]
         patches = self.network(self._amplitudes(counts), training=training)
-        return patch_merge(self._canvas())(patches, offsets, self._merge_weights())
+        return patch_merge(self.require_canvas())(patches, offsets, self._merge_weights())
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Expected counts (B, C, N, N)."""
@@ -195,7 +196,7 @@ class PtychoPINN(keras.Model):
         return counts, offsets, features
 
     def _centre(self, features: Any) -> Any:
-        low = self._canvas() // 2 - self.window // 2
+        low = self.require_canvas() // 2 - self.window // 2
         inner = slice(low, low + self.window)
         return features[:, inner, inner]
 
@@ -273,7 +274,9 @@ class PtychoPINN(keras.Model):
             return self.correct(features)
         unit = self.scaling.input_rms * self._dose_ratio(probe)
         answer = self.network.predict_on_batch(self._amplitudes(counts, unit))
-        canvas, coverage = patch_merge(self._canvas())(answer, offsets, self._merge_weights())
+        canvas, coverage = patch_merge(self.require_canvas())(
+            answer, offsets, self._merge_weights()
+        )
         return _numpy(canvas, np.complex64), _numpy(coverage, np.float32)
 
     def correct(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -70,9 +70,9 @@ def reconstruct(
             factors = group_sync(canvases, coverage, groups.centres_px)
         else:
             factors = np.ones(len(groups), np.complex64)
-        image, weight, origin = _stitch(canvases, coverage, factors, groups.centres_px)
-    light = _light(scan, probe, weight.shape, origin)
-    image, light, origin = _crop(image, light, weight, origin)
+        image, weight, corner = _stitch(canvases, coverage, factors, groups.centres_px)
+    light = _light(scan, probe, image.shape, corner)
+    image, light, origin = _crop(image, light, weight, corner)
     ended = time.perf_counter()
     meta = facts | {
         "scan": scan.name,
@@ -86,9 +86,7 @@ def reconstruct(
     return Reconstruction(image, light, origin, probe, meta)
 
 
-def _model(
-    model_or_run: Any, untrained: int | None
-) -> tuple[PtychoPINN | None, dict[str, Any]]:
+def _model(model_or_run: Any, untrained: int | None) -> tuple[PtychoPINN | None, dict[str, Any]]:
     if (model_or_run is None) == (untrained is None):
         raise UsageError(
             "a reconstruction takes either a trained run or a number of untrained steps",
@@ -108,9 +106,7 @@ def _model(
     return run, facts | {"network": run.spec.name, "estimate_steps": run.estimate_steps}
 
 
-def _choose_probe(
-    model: PtychoPINN | None, scan: Scan, config: ReconstructConfig
-) -> np.ndarray:
+def _choose_probe(model: PtychoPINN | None, scan: Scan, config: ReconstructConfig) -> np.ndarray:
     """The scan's probe, or the model's brought to the dose of the scan."""
     wanted = config.probe
     if wanted == "auto":
@@ -243,9 +239,7 @@ def _stitch(
     return image.astype(np.complex64), np.where(seen, weight, 0.0), origin
 
 
-def _light(
-    scan: Scan, probe: np.ndarray, shape: tuple[int, int], origin: np.ndarray
-) -> np.ndarray:
+def _light(scan: Scan, probe: np.ndarray, shape: tuple[int, int], origin: np.ndarray) -> np.ndarray:
     """Photons that each object pixel saw: the sum of |probe|² over the frames."""
     from ptycho.physics.patches import stitch
 

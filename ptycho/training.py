@@ -262,7 +262,7 @@ class _Trainer:
             offsets,
             model.probe,
             steps=self.config.estimate_steps,
-            canvas_size=model.canvas_size,
+            canvas_size=prediction.shape[-1],
             mask=model.mask,
             background=model.scaling.background,
         )
@@ -271,7 +271,9 @@ class _Trainer:
 
     def _thin(self) -> None:
         """A new thinning every `rethin_epochs`; the estimates are made again with it."""
-        rounds = 0 if self.config.thinning is None else self.state.epoch // self.config.rethin_epochs
+        rounds = (
+            0 if self.config.thinning is None else self.state.epoch // self.config.rethin_epochs
+        )
         if self.thinned_in == rounds:
             return
         rng = generator(self.config.seed, _THIN, rounds)

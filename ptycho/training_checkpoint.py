@@ -50,9 +50,7 @@ def save_checkpoint(folder: Path, model: PtychoPINN, state: Any, identity: dict[
     write_arrays(folder / CHECKPOINT, arrays, meta={"identity": identity, "state": numbers})
 
 
-def load_checkpoint(
-    folder: Path, model: PtychoPINN, state: Any, identity: dict[str, str]
-) -> None:
+def load_checkpoint(folder: Path, model: PtychoPINN, state: Any, identity: dict[str, str]) -> None:
     """Continue from `checkpoint.h5`; nothing happens where there is none.
 
     Raises:

@@ -62,7 +62,9 @@ def group_estimate(
     if steps < 1:
         raise UsageError(
             "the untrained estimate needs at least one step",
-            where="steps", expected=">= 1", got=steps,
+            where="steps",
+            expected=">= 1",
+            got=steps,
         )
     counts, offsets, probe = (backend.tensor(array) for array in (counts, offsets, probe))
     _check(counts, offsets, probe)

@@ -84,9 +84,7 @@ def conv(filters: int, kernel: int, seed: int, *, gain: float = 2.0, **options: 
         start = keras.initializers.VarianceScaling(gain, "fan_in", "truncated_normal", seed=seed)
     else:
         start = keras.initializers.Zeros()
-    return layers.Conv2D(
-        filters, kernel, padding="same", kernel_initializer=start, **options
-    )
+    return layers.Conv2D(filters, kernel, padding="same", kernel_initializer=start, **options)
 
 
 def residual(x: Any, filters: int, seed: Iterator[int]) -> Any:

@@ -15,7 +15,9 @@ SIZE = 24
 
 def _groups(rng: np.random.Generator, side: int, step: int) -> tuple[np.ndarray, np.ndarray]:
     extent = SIZE + step * side
-    field = np.exp(1j * rng.uniform(-0.8, 0.8, (extent, extent))) * rng.uniform(0.5, 1, (extent,) * 2)
+    field = np.exp(1j * rng.uniform(-0.8, 0.8, (extent, extent))) * rng.uniform(
+        0.5, 1, (extent,) * 2
+    )
     corners = step * np.stack(np.meshgrid(range(side), range(side), indexing="ij"), -1)
     corners = corners.reshape(-1, 2)
     cut = [field[r : r + SIZE, c : c + SIZE] for r, c in corners]
