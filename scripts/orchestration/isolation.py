@@ -81,11 +81,14 @@ def available() -> list[Level]:
     return [*found, "scan"]
 
 
-def choose(wanted: str = "auto") -> Level:
-    """The level to use: the best available for `auto`, else exactly the one asked for."""
+def choose(wanted: str = "auto", *, trusted: bool = False) -> Level:
+    """The level to use: the best available for `auto`, else exactly the one asked for.
+
+    What a person wrote is `trusted`: `auto` then keeps processes together but leaves files open.
+    """
     levels = available()
     if wanted == "auto":
-        return levels[0]
+        return next(level for level in levels if level != "bwrap" or not trusted)
     for level in levels:
         if level == wanted:
             return level

@@ -118,13 +118,13 @@ class Family:
         killed: set[int] = set()
         deadline = time.monotonic() + 10.0
         while True:
+            alive = self.members()
+            killed.update(process.pid for process in alive)
             _signal_group(self.pid, signal.SIGKILL)
             child.wait()
-            alive = self.members()
             if not alive or time.monotonic() > deadline:
                 break
             for process in alive:
-                killed.add(process.pid)
                 with contextlib.suppress(psutil.Error):
                     process.kill()
             _reap(alive)

@@ -1,0 +1,119 @@
+"""Any program as an agent: an argv template, started without a shell.
+
+Placeholders in an argument: `{order}` and `{brief}` (files), `{workspace}`, `{report_dir}`,
+`{item}`, `{python}`; anything else in braces is an error. The brief also arrives on standard input
+unless `stdin` is "none". Exit code 0 means "done", `blocked_code` means "blocked"; whatever it
+prints is kept as a log and its last lines as text. It reports neither tokens nor cost, so both are
+unknown.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+
+from orchestration import isolation
+from orchestration.agents.base import Outcome, OutcomeKind, TurnContext
+from orchestration.errors import HarnessError
+from orchestration.gitio import Repo
+from orchestration.process import ChildResult, run_child
+
+_HOLE = re.compile(r"\{([^{}]*)\}")
+PLACEHOLDERS = ("brief", "item", "order", "python", "report_dir", "workspace")
+
+
+class CustomAgent:
+    """`command` is an argv (or one line, cut as a POSIX shell would, but never given to one)."""
+
+    name = "custom"
+    offline = False
+
+    def __init__(
+        self,
+        command: Sequence[str] | str = (),
+        *,
+        stdin: str = "brief",
+        blocked_code: int = 6,
+        python: str = sys.executable,
+    ) -> None:
+        argv = shlex.split(command) if isinstance(command, str) else [str(p) for p in command]
+        if not argv:
+            raise HarnessError(
+                "the custom agent needs a command",
+                expected="agent_command: [program, argument, …] in orchestration.yaml",
+                fix="orchestrate run --agent custom with agent_command set",
+            )
+        if stdin not in ("brief", "none"):
+            raise HarnessError("unknown stdin mode", expected="brief or none", got=stdin)
+        for part in argv:
+            _check_holes(part)
+        self.command, self.stdin, self.python = tuple(argv), stdin, python
+        self.blocked_code = blocked_code
+
+    def version(self) -> str | None:
+        """A template has no version; the receipt records the command itself."""
+        return None
+
+    def run(self, turn: TurnContext) -> Outcome:
+        """Start the program in the workspace and wait for all of it to end."""
+        level = isolation.choose(turn.isolation)
+        brief = turn.log_dir / "brief.md"
+        brief.parent.mkdir(parents=True, exist_ok=True)
+        brief.write_text(turn.brief, encoding="utf-8")
+        values = {
+            "brief": str(brief),
+            "item": turn.item.id if turn.item else "",
+            "order": str(turn.workspace / "input.md"),
+            "python": self.python,
+            "report_dir": str(turn.report_dir),
+            "workspace": str(turn.workspace),
+        }
+        argv = [_HOLE.sub(lambda hole: values[hole[1]], part) for part in self.command]
+        turn.report_dir.mkdir(parents=True, exist_ok=True)
+        child = run_child(
+            isolation.wrap(
+                argv,
+                level,
+                cwd=turn.workspace,
+                writable=[turn.workspace, turn.report_dir, *turn.writable],
+            ),
+            turn.workspace,
+            turn.env,
+            total_s=turn.clocks.total_s,
+            idle_s=turn.clocks.idle_s,
+            grace_s=turn.clocks.grace_s,
+            log_path=turn.log_dir / "agent.log",
+            stdin=turn.brief.encode() if self.stdin == "brief" else None,
+        )
+        return self._outcome(turn, child, level)
+
+    def _outcome(self, turn: TurnContext, child: ChildResult, level: str) -> Outcome:
+        kind: OutcomeKind = "done"
+        if child.timed_out:
+            kind = "timeout"
+        elif child.exit_code == self.blocked_code:
+            kind = "blocked"
+        elif not child.ok:
+            kind = "crash"
+        elif not any(e.path != "input.md" for e in Repo(turn.workspace).status()):
+            kind = "no_change"
+        return Outcome(
+            kind,
+            "\n".join(child.output_tail.strip().splitlines()[-40:])[-4000:],
+            exit_code=child.exit_code,
+            signal=child.signal,
+            log_path=child.log_path,
+            isolation=level,
+        )
+
+
+def _check_holes(part: str) -> None:
+    for hole in _HOLE.findall(part):
+        if hole not in PLACEHOLDERS:
+            raise HarnessError(
+                f"unknown placeholder {{{hole}}} in the agent's command",
+                expected=", ".join(f"{{{name}}}" for name in PLACEHOLDERS),
+                got=part,
+            )

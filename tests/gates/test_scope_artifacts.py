@@ -1,0 +1,119 @@
+"""Path classes, scope, and the inventory of evidence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from orchestration.gates.artifacts import check_inventory, inventory, write_inventory
+from orchestration.gates.scope import check, classify, is_guarded, kind_of, matches
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("pkg/a.py", "product"),
+        ("src/pkg/data.json", "product"),
+        ("tests/test_a.py", "test"),
+        ("pkg/tests/golden.npz", "test"),
+        ("pkg/test_inline.py", "test"),
+        ("conftest.py", "test"),
+        ("scripts/run.py", "tool"),
+        ("Makefile", "tool"),
+        ("pyproject.toml", "tool"),
+        ("docs/guide.md", "docs"),
+        ("README.md", "docs"),
+        ("plans/active/X/summary.md", "plan-local"),
+        ("pkg/latest.py", "product"),
+    ],
+)
+def test_kind(path: str, kind: str) -> None:
+    assert kind_of(path) == kind
+
+
+def test_a_folder_named_like_tools_can_be_product() -> None:
+    assert kind_of("scripts/harness/a.py", product_roots=["scripts/harness"]) == "product"
+    assert kind_of("scripts/harness/tests/test_a.py", product_roots=["scripts/harness"]) == "test"
+
+
+def test_classify_keeps_every_path_once() -> None:
+    groups = classify(["b.py", "a.py", "tests/t.py", "docs/x.md"])
+    assert groups["product"] == ("a.py", "b.py")
+    assert groups["tool"] == ()
+    assert sum(len(found) for found in groups.values()) == 4
+
+
+@pytest.mark.parametrize(
+    ("path", "glob", "expected"),
+    [
+        ("tests/a/b.py", "tests/*.py", False),
+        ("tests/a/b.py", "tests/**/*.py", True),
+        ("tests/b.py", "tests/**/*.py", True),
+        ("tests/a/b.py", "tests", True),
+        ("tests/a/b.py", "tests/", True),
+        ("tests_other/b.py", "tests", False),
+        ("tests/b.py", "tests/b.py::test_x", True),
+        ("tests/[b].py", "tests/[b].py", True),
+        ("tests/b.py", "./tests/?.py", True),
+    ],
+)
+def test_globs(path: str, glob: str, expected: bool) -> None:
+    assert matches(path, [glob]) is expected
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["a/conftest.py", "x.pth", "sitecustomize.py", "p/__pycache__/m.pyc", "pytest.toml", "tox.ini"],
+)
+def test_whatever_steers_python_is_guarded(path: str) -> None:
+    assert is_guarded(path)
+
+
+def test_scope_names_each_violation_with_its_reason() -> None:
+    report = check(
+        ["pkg/a.py", "input.md", "tests/t.py", "tests/new.py", "pkg/secret.py", "AGENTS.md"],
+        new=["tests/new.py"],
+        forbidden=["pkg/secret.py"],
+    )
+    assert not report.ok
+    assert [line.split(":")[0] for line in report.violations] == [
+        "AGENTS.md",
+        "input.md",
+        "pkg/secret.py",
+        "tests/t.py",
+    ]
+    assert check(["pkg/a.py"]).ok
+
+
+def test_what_the_order_forbids_is_not_opened_by_may_edit() -> None:
+    assert not check(["tests/t.py"], may_edit=["tests/**"], forbidden=["tests/t.py"]).ok
+
+
+def test_inventory_round_trip_and_tamper(tmp_path: Path) -> None:
+    (tmp_path / "cli").mkdir()
+    (tmp_path / "cli" / "run.log").write_text("ok\n")
+    (tmp_path / "green").mkdir()
+    (tmp_path / "green" / "a  b.txt").write_bytes(b"\0\1")
+    found = inventory(tmp_path, producers={"cli": "harness"})
+    assert [(e.path, e.bytes, e.producer) for e in found.entries] == [
+        ("cli/run.log", 3, "harness"),
+        ("green/a  b.txt", 2, "agent"),
+    ]
+    write_inventory(tmp_path, found)
+    assert inventory(tmp_path).entries[0].path == "cli/run.log"
+    assert check_inventory(tmp_path) == []
+    (tmp_path / "cli" / "run.log").write_text("forged\n")
+    (tmp_path / "green" / "a  b.txt").unlink()
+    assert len(check_inventory(tmp_path)) == 2
+
+
+def test_inventory_leaves_out_links_and_what_is_too_large(tmp_path: Path) -> None:
+    (tmp_path / "big").write_bytes(b"x" * 100)
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    (tmp_path / "folder").symlink_to("/etc")
+    (tmp_path / "small").write_bytes(b"x")
+    found = inventory(tmp_path, file_cap_bytes=50)
+    assert [e.path for e in found.entries] == ["small"]
+    assert len(found.problems) == 3
+    many = inventory(tmp_path, file_cap_bytes=200, total_cap_bytes=100)
+    assert [e.path for e in many.entries] == ["big"]
