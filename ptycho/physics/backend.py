@@ -7,9 +7,11 @@ while those of complex tensors are conjugated in JAX.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import keras
@@ -34,16 +36,25 @@ def xla_enabled() -> bool:
     }
 
 
+_compiling_with_xla: ContextVar[bool] = ContextVar("compiling_with_xla", default=False)
+
+
 def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile `function` of tensors; the switch USE_XLA_TRANSLATE is read at every call.
 
     TensorFlow: a graph, with XLA or without. JAX: `jax.jit`. PyTorch: unchanged, since its
     compiler took minutes for what it saves. Each new shape or dtype compiles anew.
     """
+
+    @functools.wraps(function)
+    def under_xla(*args: Any) -> Any:
+        with _marked():
+            return function(*args)
+
     if name() == "tensorflow":
         import tensorflow as tf
 
-        with_xla = tf.function(function, jit_compile=True, autograph=False)
+        with_xla = tf.function(under_xla, jit_compile=True, autograph=False)
         without = tf.function(function, jit_compile=False, autograph=False)
 
         @functools.wraps(function)
@@ -55,8 +66,34 @@ def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     if name() == "jax":
         import jax
 
-        return jax.jit(function)  # type: ignore[no-any-return]
+        return jax.jit(under_xla)  # type: ignore[no-any-return]
     return function
+
+
+@contextlib.contextmanager
+def _marked() -> Iterator[None]:
+    token = _compiling_with_xla.set(True)
+    try:
+        yield
+    finally:
+        _compiling_with_xla.reset(token)
+
+
+def serial_windows() -> bool:
+    """Whether windows are best moved one after another: in XLA programs for a CPU.
+
+    There a loop of block copies is three times faster than one gather (measured, docs/
+    performance.md); on a GPU, and outside XLA, a loop pays for each step.
+    """
+    if not _compiling_with_xla.get():
+        return False
+    if name() == "tensorflow":
+        import tensorflow as tf
+
+        return not tf.config.list_physical_devices("GPU")
+    import jax
+
+    return bool(jax.default_backend() == "cpu")
 
 
 def with_gradient(

@@ -13,9 +13,9 @@ import numpy as np
 from keras import ops
 
 from ptycho.errors import ShapeError
-from ptycho.physics import backend, windows
+from ptycho.physics import backend
 from ptycho.physics.checks import Size, require_pairs, require_rank, require_same, square_side
-from ptycho.physics.translation import place, split, spread, window
+from ptycho.physics.translation import place, window
 
 # Where the summed weight is below this share of the largest weight, nothing was measured.
 COVERAGE_FLOOR = 1e-6
@@ -51,14 +51,16 @@ def extract(canvas: Any, offsets: Any, N: int) -> Any:
         (B, C, N, N).
 
     Raises:
-        ShapeError: shapes that do not fit, or an offset whose patch leaves the canvas.
+        ShapeError: shapes that do not fit, or an offset whose patch leaves the canvas (where
+            offsets are only traced, the patch becomes NaN instead).
     """
     canvas, offsets = backend.tensor(canvas), backend.tensor(offsets)
     require_rank("canvas", canvas, "B P P")
     _require_offsets("canvas", canvas, offsets, 1)
     side = square_side("canvas", canvas)
     _require_fit(offsets, int(N), side)
-    return window(canvas, _corners(canvas, offsets, int(N), side), (int(N), int(N)))
+    corners = _corners(canvas, offsets, int(N), side)
+    return window(canvas, corners, (int(N), int(N)), inside=True)
 
 
 def merge(patches: Any, offsets: Any, weights: Any, canvas_size: int) -> tuple[Any, Any]:
@@ -77,7 +79,8 @@ def merge(patches: Any, offsets: Any, weights: Any, canvas_size: int) -> tuple[A
         canvas (B, P, P) of the dtype of `patches`, and coverage (B, P, P), the summed weight.
 
     Raises:
-        ShapeError: shapes that do not fit, or an offset whose patch leaves the canvas.
+        ShapeError: shapes that do not fit, or an offset whose patch leaves the canvas (where
+            offsets are only traced, the patch becomes NaN instead).
     """
     patches, offsets = backend.tensor(patches), backend.tensor(offsets)
     require_rank("patches", patches, "B C N N")
@@ -87,8 +90,8 @@ def merge(patches: Any, offsets: Any, weights: Any, canvas_size: int) -> tuple[A
     weights = _full_weights(weights, patches, side)
     corners = _corners(patches, offsets, side, size[0])
     # One canvas a group: `place` sums over a group's own frames (axis 1), never over axis 0.
-    total = place(_times(patches, weights), corners, size)
-    coverage = place(weights, corners, size)
+    total = place(_times(patches, weights), corners, size, inside=True)
+    coverage = place(weights, corners, size, inside=True)
     return _divided(
         total, coverage, ops.max(weights, axis=(1, 2, 3), keepdims=True)[:, 0]
     ), coverage
@@ -127,20 +130,22 @@ def stitch(
     require_same("patches", patches, "positions_px", corners, 1, "give one position per patch")
     _require_inside(corners, side, shape)
     weights = _full_weights(weights, patches, side)
-    rows, cols, fr, fc = split(corners)
+    corners = _poisoned(corners, (shape[0] - side, shape[1] - side))[None]
+    total = place(_times(patches, weights)[None], corners, shape, inside=True)[0]
+    coverage = place(weights[None], corners, shape, inside=True)[0]
+    return _divided(total, coverage, ops.max(weights)), coverage
 
-    def total(plane: Any) -> Any:
-        return windows.paste_all(spread(plane, fr, fc), rows, cols, shape)
 
-    numerator = backend.joined(
-        tuple(total(plane) for plane in backend.planes(_times(patches, weights)))
-    )
-    coverage = total(weights)
-    return _divided(numerator, coverage, ops.max(weights)), coverage
+def _poisoned(corners: Any, room: Size) -> Any:
+    """NaN where a patch leaves the canvas, since compiled code cannot raise."""
+    fits = ops.logical_and(corners >= 0.0, corners <= ops.cast(list(room), corners.dtype))
+    return ops.where(fits, corners, ops.full_like(corners, float("nan")))
 
 
 def _corners(like: Any, offsets: Any, side: int, canvas_side: int) -> Any:
-    return ops.cast(offsets, backend.real_dtype(like)) + float(canvas_side // 2 - side // 2)
+    start = float(canvas_side // 2 - side // 2)
+    corners = ops.cast(offsets, backend.real_dtype(like)) + start
+    return _poisoned(corners, (canvas_side - side, canvas_side - side))
 
 
 def _times(field: Any, weights: Any) -> Any:

@@ -41,41 +41,47 @@ def translate(images: Any, shifts: Any) -> Any:
     return place(images[:, None], shifts[:, None], size)
 
 
-def window(canvas: Any, corners: Any, size: Size) -> Any:
-    """Read patches at real-valued corners: (B, H, W), (B, C, 2) -> (B, C, h, w); zero outside."""
+def window(canvas: Any, corners: Any, size: Size, *, inside: bool = False) -> Any:
+    """Read patches at real-valued corners: (B, H, W), (B, C, 2) -> (B, C, h, w); zero outside.
+
+    Args:
+        inside: the caller knows that every patch lies within the canvas, so that the fast form
+            may be used where it is one.
+    """
     corners = ops.cast(corners, backend.real_dtype(canvas))
+    form = _form(inside)
 
     def forward(*tensors: Any) -> Planes:
-        return tuple(_read(plane, tensors[-1], size) for plane in tensors[:-1])
+        return tuple(_read(plane, tensors[-1], size, form) for plane in tensors[:-1])
 
     def gradient(tensors: Planes, upstream: Planes) -> tuple[Any, ...]:
         shape = (int(tensors[0].shape[-2]), int(tensors[0].shape[-1]))
-        back = tuple(_add(part, tensors[-1], shape) for part in upstream)
+        back = tuple(_add(part, tensors[-1], shape, form) for part in upstream)
         return (*back, _by_corner(tensors[:-1], upstream, tensors[-1], size))
 
-    return backend.joined(
-        backend.with_gradient(forward, gradient)(*backend.planes(canvas), corners)
-    )
+    read = backend.with_gradient(forward, gradient)
+    return backend.joined(read(*backend.planes(canvas), corners))
 
 
-def place(patches: Any, corners: Any, size: Size) -> Any:
+def place(patches: Any, corners: Any, size: Size, *, inside: bool = False) -> Any:
     """Add patches at real-valued corners: (B, C, h, w), (B, C, 2) -> (B, H, W).
 
     Each group (axis B) has its own canvas; only its own patches (axis C) are summed on it.
+    `inside` as in `window`; without it, what falls outside is dropped.
     """
     corners = ops.cast(corners, backend.real_dtype(patches))
+    form = _form(inside)
     shape = (int(patches.shape[-2]), int(patches.shape[-1]))
 
     def forward(*tensors: Any) -> Planes:
-        return tuple(_add(plane, tensors[-1], size) for plane in tensors[:-1])
+        return tuple(_add(plane, tensors[-1], size, form) for plane in tensors[:-1])
 
     def gradient(tensors: Planes, upstream: Planes) -> tuple[Any, ...]:
-        back = tuple(_read(part, tensors[-1], shape) for part in upstream)
+        back = tuple(_read(part, tensors[-1], shape, form) for part in upstream)
         return (*back, _by_corner(upstream, tensors[:-1], tensors[-1], shape))
 
-    return backend.joined(
-        backend.with_gradient(forward, gradient)(*backend.planes(patches), corners)
-    )
+    add = backend.with_gradient(forward, gradient)
+    return backend.joined(add(*backend.planes(patches), corners))
 
 
 def split(corners: Any) -> tuple[Any, Any, Any, Any]:
@@ -95,16 +101,27 @@ def spread(patches: Any, fr: Any, fc: Any) -> Any:
     return (1 - fc) * cols[..., 1:] + fc * cols[..., :-1]
 
 
-def _read(plane: Any, corners: Any, size: Size) -> Any:
+def _form(inside: bool) -> str:
+    """Which of three forms of equal values is fastest here; chosen once, for both directions."""
+    if not backend.serial_windows():
+        return "gather"
+    return "inside" if inside else "framed"
+
+
+def _read(plane: Any, corners: Any, size: Size, form: str) -> Any:
     rows, cols, fr, fc = split(corners)
-    block = windows.cut(plane, rows, cols, (size[0] + 1, size[1] + 1))
+    cut = {"gather": windows.cut, "inside": windows.cut_serial, "framed": windows.cut_framed}[form]
+    block = cut(plane, rows, cols, (size[0] + 1, size[1] + 1))
     block = (1 - fr) * block[..., :-1, :] + fr * block[..., 1:, :]
     return (1 - fc) * block[..., :-1] + fc * block[..., 1:]
 
 
-def _add(patches: Any, corners: Any, size: Size) -> Any:
+def _add(patches: Any, corners: Any, size: Size, form: str) -> Any:
     rows, cols, fr, fc = split(corners)
-    return windows.paste(spread(patches, fr, fc), rows, cols, size)
+    if form == "inside":
+        return windows.add_serial(patches, rows, cols, fr, fc, size)
+    cut = windows.cut if form == "gather" else windows.cut_framed
+    return windows.paste(spread(patches, fr, fc), rows, cols, size, cut)
 
 
 def _by_corner(canvas: Planes, patches: Planes, corners: Any, size: Size) -> Any:

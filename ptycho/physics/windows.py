@@ -1,4 +1,8 @@
-"""Integer windows: `cut` reads blocks out of an array, `paste` adds them back (its adjoint)."""
+"""Integer windows: `cut` reads blocks out of an array, `paste` adds them back (its adjoint).
+
+Each in two forms of the same meaning: one gather, which suits eager execution and GPUs, and a loop
+of block copies (`*_serial`), which XLA turns into the fastest code on a CPU.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +35,7 @@ def cut(plane: Any, rows: Any, cols: Any, size: Size) -> Any:
     return ops.reshape(taken, (-1, count, *size))
 
 
-def paste(blocks: Any, rows: Any, cols: Any, size: Size) -> Any:
+def paste(blocks: Any, rows: Any, cols: Any, size: Size, cut: Any = cut) -> Any:
     """The adjoint of `cut`: each group's blocks added onto its own array of `size`.
 
     Args:
@@ -42,19 +46,86 @@ def paste(blocks: Any, rows: Any, cols: Any, size: Size) -> Any:
         (B, H, W): axis C is summed, axis B never is.
     """
     count, height, width = (int(side) for side in blocks.shape[1:])
+    if size[0] * size[1] > 4 * height * width:
+        return _paste_scattered(blocks, rows, cols, size)
+    # Moving a block there is reading it from there: a gather, but of a whole canvas per block.
     single = ops.reshape(blocks, (-1, height, width))
     back = cut(single, ops.reshape(-rows, (-1, 1)), ops.reshape(-cols, (-1, 1)), size)
     return ops.sum(ops.reshape(back, (-1, count, *size)), axis=1)
 
 
-def paste_all(blocks: Any, rows: Any, cols: Any, size: Size) -> Any:
-    """Many blocks (M, h, w) onto one large array of `size`; parts outside are dropped."""
-    height, width = (int(side) for side in blocks.shape[1:])
-    r = rows[:, None] + ops.arange(height, dtype="int32")
-    c = cols[:, None] + ops.arange(width, dtype="int32")
-    inside = ((r >= 0) & (r < size[0]))[:, :, None] & ((c >= 0) & (c < size[1]))[:, None, :]
-    index = ops.where(inside, r[:, :, None] * size[1] + c[:, None, :], size[0] * size[1])
-    total = ops.segment_sum(
-        ops.reshape(blocks, (-1,)), ops.reshape(index, (-1,)), num_segments=size[0] * size[1] + 1
-    )
-    return ops.reshape(total[:-1], size)
+def _paste_scattered(blocks: Any, rows: Any, cols: Any, size: Size) -> Any:
+    """`paste` onto a canvas much larger than a block, in memory that does not grow with it."""
+    groups = ops.shape(blocks)[0]
+    height, width = (int(side) for side in blocks.shape[-2:])
+    pixels = size[0] * size[1]
+    r = rows[..., None] + ops.arange(height, dtype="int32")
+    c = cols[..., None] + ops.arange(width, dtype="int32")
+    inside = ((r >= 0) & (r < size[0]))[..., :, None] & ((c >= 0) & (c < size[1]))[..., None, :]
+    index = ops.where(inside, r[..., :, None] * size[1] + c[..., None, :], pixels)
+    own = ops.arange(groups, dtype="int32")[:, None, None, None] * (pixels + 1)
+    flat, index = ops.reshape(blocks, (-1,)), ops.reshape(index + own, (-1,))
+    total = ops.segment_sum(flat, index, num_segments=groups * (pixels + 1))
+    return ops.reshape(ops.reshape(total, (-1, pixels + 1))[:, :pixels], (-1, *size))
+
+
+def cut_serial(plane: Any, rows: Any, cols: Any, size: Size) -> Any:
+    """`cut` for blocks that lie inside the array, except for a last row and column of zeros."""
+    count = int(rows.shape[1])
+    plane = ops.pad(plane, ((0, 0), (0, 1), (0, 1)))
+    rows, cols = ops.reshape(rows, (-1,)), ops.reshape(cols, (-1,))
+    total = ops.shape(rows)[0]
+
+    def body(i: Any, blocks: Any) -> tuple[Any, Any]:
+        block = ops.slice(plane, ops.stack([i // count, rows[i], cols[i]]), (1, *size))
+        return i + 1, ops.slice_update(blocks, ops.stack([i, 0, 0]), block)
+
+    empty = ops.zeros((total, *size), dtype=plane.dtype)
+    blocks = ops.while_loop(lambda i, _: i < total, body, (0, empty))[1]
+    return ops.reshape(blocks, (-1, count, *size))
+
+
+def cut_framed(plane: Any, rows: Any, cols: Any, size: Size) -> Any:
+    """`cut` as a loop for blocks anywhere: each array is laid into one frame of zeros, and read."""
+    count = int(rows.shape[1])
+    height, width = (int(side) for side in plane.shape[-2:])
+    rows = ops.clip(ops.reshape(rows, (-1,)), -size[0], height) + size[0]
+    cols = ops.clip(ops.reshape(cols, (-1,)), -size[1], width) + size[1]
+    total = ops.shape(rows)[0]
+
+    def body(i: Any, frame: Any, blocks: Any) -> tuple[Any, Any, Any]:
+        image = ops.slice(plane, ops.stack([i // count, 0, 0]), (1, height, width))
+        frame = ops.slice_update(frame, [0, size[0], size[1]], image)
+        block = ops.slice(frame, ops.stack([0, rows[i], cols[i]]), (1, *size))
+        return i + 1, frame, ops.slice_update(blocks, ops.stack([i, 0, 0]), block)
+
+    frame = ops.zeros((1, height + 2 * size[0], width + 2 * size[1]), dtype=plane.dtype)
+    blocks = ops.zeros((total, *size), dtype=plane.dtype)
+    blocks = ops.while_loop(lambda i, *_: i < total, body, (0, frame, blocks))[2]
+    return ops.reshape(blocks, (-1, count, *size))
+
+
+def add_serial(patches: Any, rows: Any, cols: Any, fr: Any, fc: Any, size: Size) -> Any:
+    """Blended patches added onto their group's array of `size`, all inside it.
+
+    The four taps of a patch are four weighted block additions at neighbouring pixels, because a
+    loop body that blends first is not vectorised.
+    """
+    count, height, width = (int(side) for side in patches.shape[1:])
+    patches = ops.reshape(patches, (-1, height, width))
+    rows, cols, fr, fc = (ops.reshape(each, (-1,)) for each in (rows, cols, fr, fc))
+    total = ops.shape(rows)[0]
+
+    def body(i: Any, canvas: Any) -> tuple[Any, Any]:
+        patch = ops.slice(patches, ops.stack([i, 0, 0]), (1, height, width))
+        a, b = fr[i], fc[i]
+        taps = ((0, 0, (1 - a) * (1 - b)), (1, 0, a * (1 - b)), (0, 1, (1 - a) * b), (1, 1, a * b))
+        for down, right, weight in taps:
+            at = ops.stack([i // count, rows[i] + down, cols[i] + right])
+            old = ops.slice(canvas, at, (1, height, width))
+            canvas = ops.slice_update(canvas, at, old + weight * patch)
+        return i + 1, canvas
+
+    start = ops.zeros((total // count, size[0] + 1, size[1] + 1), dtype=patches.dtype)
+    canvas = ops.while_loop(lambda i, _: i < total, body, (0, start))[1]
+    return canvas[:, : size[0], : size[1]]
