@@ -63,7 +63,7 @@ class HarnessConfig:
     cooldown_cycles: int = 3
     budgets: Budgets = field(default_factory=Budgets)
 
-    def policy(self, *, agent: str, deterministic: bool, cycles: int | None) -> PolicyConfig:
+    def policy(self, *, deterministic: bool, cycles: int | None) -> PolicyConfig:
         """Return the limits that decide() applies in one run."""
         return PolicyConfig(
             playbook=deterministic,

@@ -1,8 +1,8 @@
 """EventLog: the append-only log on disk, one file a turn, every line flushed to the platter.
 
 `<state dir>/log/000042.jsonl`. A line counts as soon as its newline is written; a last line
-without one is what a killed process leaves, was never acknowledged, and is set aside on opening.
-Anything else that does not verify refuses to open (CorruptLog) and names the recovery command.
+without one is what a killed process leaves, was never acknowledged, and is set aside by the next
+run. Anything else that does not verify refuses to open (CorruptLog) and names the recovery command.
 """
 
 from __future__ import annotations
@@ -52,7 +52,12 @@ class EventLog:
         self.directory = state_dir / "log"
         self.directory.mkdir(parents=True, exist_ok=True)
         self.clock, self.hook = clock, hook
-        self._repair_torn_tail()
+        self.refresh()
+
+    def refresh(self, *, repair: bool = False) -> None:
+        """Read the log again. `repair` (only under the run lock) sets a torn last line aside."""
+        if repair:
+            self._repair_torn_tail()
         self.events = verify_chain(self._lines())
         self.state: State = reduce(self.events)
 

@@ -20,7 +20,7 @@ GENESIS = "0" * 64
 KINDS = frozenset(
     {
         "run_start", "run_end", "decision", "order", "dispatch", "agent_start", "agent_exit",
-        "verdict", "land", "commit", "turn_end", "pivot", "poll", "wake", "block", "close",
+        "verdict", "land", "commit", "turn_end", "pivot", "poll", "block", "close",
         "reopen", "steer", "pause", "resume", "approve", "revert", "retro", "warning",
     }
 )  # fmt: skip

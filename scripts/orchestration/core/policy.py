@@ -80,7 +80,7 @@ def decide(state: State, items: Sequence[ItemFacts], config: PolicyConfig) -> De
             return Decision(action, item.id, reason, evidence)
     runnable = [row for row in rows if row["runnable"]]
     if not runnable:
-        reason_code, reason = _why_ended(rows)
+        reason_code, reason = _why_ended(rows, bool(state.run and state.run.stalled))
         return Decision("stop", None, reason, evidence, reason_code)
     spent = _budget_spent(state, config)
     if spent:
@@ -133,6 +133,8 @@ def pivot_reason(known: ItemState, cycle: int, config: PolicyConfig) -> str:
     """Return why an item must be left now, or "" (it may be worked on, or it already rests)."""
     if known.cooldown_until > cycle:
         return ""
+    if known.halted:
+        return known.halted
     tail = known.signatures[-config.signature_limit :]
     if len(tail) == config.signature_limit and len(set(tail)) == 1:
         return f"the same failure {config.signature_limit} times: {tail[-1]}"
@@ -177,7 +179,7 @@ def _row(
     }
 
 
-def _why_ended(rows: list[dict[str, Any]]) -> tuple[ExitReason, str]:
+def _why_ended(rows: list[dict[str, Any]], stalled: bool) -> tuple[ExitReason, str]:
     """Return the reason when nothing is runnable."""
     if all(row["status"] in FINISHED for row in rows):
         return ExitReason.DONE, f"all {len(rows)} items are done"
@@ -195,7 +197,7 @@ def _why_ended(rows: list[dict[str, Any]]) -> tuple[ExitReason, str]:
         )
         if ids
     ]
-    reason = ExitReason.STALLED if cooling else ExitReason.BLOCKED_ON_USER
+    reason = ExitReason.STALLED if cooling or stalled else ExitReason.BLOCKED_ON_USER
     return reason, "nothing is runnable (" + "; ".join(parts) + ")"
 
 

@@ -15,6 +15,7 @@ def reduce(events: Iterable[Event], state: State | None = None) -> State:
     """Fold events into a state; a given state is continued in place and returned."""
     state = State() if state is None else state
     for event in events:
+        # Data is shared with the event, so handlers copy what they change.
         state.seq, state.at, state.turn = event.seq, event.at, event.turn
         handler = HANDLERS.get(event.kind)
         if handler is not None:
@@ -66,6 +67,8 @@ def _order(state: State, event: Event) -> None:
 def _dispatch(state: State, event: Event) -> None:
     _advance("dispatched")(state, event)
     _item(state, event).attempts = event.data["attempt"]
+    delivered = {steer["id"] for steer in event.data.get("steers", [])}
+    state.steers = [steer for steer in state.steers if steer["id"] not in delivered]
 
 
 def _agent_exit(state: State, event: Event) -> None:
@@ -124,6 +127,7 @@ def _failed(item: ItemState, data: dict[str, Any]) -> None:
     item.rejected += 1
     if data.get("signature"):
         item.signatures.append(data["signature"])
+    item.halted = data.get("halt", "")
     if data.get("patch"):
         item.failed_patches.append(data["patch"])
 
@@ -136,8 +140,16 @@ def _remember(state: State, event: Event, entry: dict[str, Any]) -> None:
         )
 
 
+def _land(state: State, event: Event) -> None:
+    if event.data.get("purpose") == "closing":
+        state.closing = event.data
+    else:
+        _advance("landing")(state, event)
+
+
 def _commit(state: State, event: Event) -> None:
     data = event.data
+    state.closing = None
     if data.get("flushed", True):
         state.pending = Pending()
     if data.get("purpose") == "landing":
@@ -150,11 +162,10 @@ def _commit(state: State, event: Event) -> None:
 
 
 def _turn_end(state: State, event: Event) -> None:
-    if event.role == "worker":
-        outcome = event.data.get("outcome")
-        if state.run is not None and outcome in ("reject", "tamper", "blocked"):
-            state.run.rejected.append(str(event.item))
-        state.open = None
+    outcome = event.data.get("outcome")
+    if state.run is not None and outcome in ("reject", "tamper", "blocked"):
+        state.run.rejected.append(str(event.item))
+    state.open = None
 
 
 def _pivot(state: State, event: Event) -> None:
@@ -162,18 +173,18 @@ def _pivot(state: State, event: Event) -> None:
     item.pivots += 1
     item.pivot_reason = event.data["reason"]
     item.cooldown_until = event.data["until"]
-    item.signatures = []
+    if state.open is not None:
+        state.open.facts["pivot"] = event.data
+    item.signatures, item.halted = [], ""
     _remember(state, event, event.data.get("memory", {}))
 
 
 def _poll(state: State, event: Event) -> None:
     if state.run is not None and event.item is not None:
         state.run.polled.append(event.item)
-
-
-def _wake(state: State, event: Event) -> None:
-    reason = event.data.get("reason", "its check passed")
-    state.pending.marks[str(event.item)] = {"status": "open", "reason": reason}
+    if event.data["arrived"]:
+        mark = {"status": "open", "reason": event.data["reason"]}
+        state.pending.marks[str(event.item)] = mark
 
 
 def _block(state: State, event: Event) -> None:
@@ -184,6 +195,7 @@ def _block(state: State, event: Event) -> None:
     _remember(state, event, data.get("memory", {}))
     if state.run is not None:
         state.run.blocked.append(name)
+        state.run.stalled = state.run.stalled or bool(data.get("stalled"))
 
 
 def _close(state: State, event: Event) -> None:
@@ -192,6 +204,7 @@ def _close(state: State, event: Event) -> None:
 
 
 def _reopen(state: State, event: Event) -> None:
+    _consume(state, event)
     old = _item(state, event)
     state.items[str(event.item)] = ItemState(
         attempts=old.attempts,
@@ -209,12 +222,8 @@ def _reopen(state: State, event: Event) -> None:
 
 
 def _steer(state: State, event: Event) -> None:
-    if event.data.get("id"):
-        state.consumed.append(event.data["id"])
-    if event.data.get("delivered"):
-        state.steers = [s for s in state.steers if s["id"] != event.data["delivered"]]
-    else:
-        state.steers.append({"id": event.data["id"], "text": event.data["text"]})
+    _consume(state, event)
+    state.steers.append({"id": event.data["id"], "text": event.data["text"]})
 
 
 def _pause(state: State, event: Event) -> None:
@@ -239,6 +248,8 @@ def _consume(state: State, event: Event) -> None:
 
 def _retro(state: State, event: Event) -> None:
     state.retro = event.data["text"]
+    if state.open is not None:
+        state.open.facts["retro"] = event.data
 
 
 def _item(state: State, event: Event) -> ItemState:
@@ -254,12 +265,11 @@ HANDLERS: dict[str, Handler] = {
     "agent_start": _advance("agent"),
     "agent_exit": _agent_exit,
     "verdict": _verdict,
-    "land": _advance("landing"),
+    "land": _land,
     "commit": _commit,
     "turn_end": _turn_end,
     "pivot": _pivot,
     "poll": _poll,
-    "wake": _wake,
     "block": _block,
     "close": _close,
     "reopen": _reopen,

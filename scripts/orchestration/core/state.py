@@ -31,6 +31,8 @@ class ItemState:
     approved: list[str] = field(default_factory=list)
     last_verdict: str = ""
     last_reason: str = ""
+    halted: str = ""
+    """Why the item must be left at once (the same patch again, the same order again)."""
     seconds: float = 0.0
 
 
@@ -53,6 +55,7 @@ class Run:
     started_at: str
     first_cycle: int
     cycles: int | None = None
+    stalled: bool = False
     ended: str | None = None
     end_text: str = ""
     polled: list[str] = field(default_factory=list)
@@ -86,6 +89,8 @@ class State:
     cycle: int = 0
     run: Run | None = None
     open: OpenCycle | None = None
+    closing: dict[str, Any] | None = None
+    """The closing commit that was announced and is not yet on its branch."""
     items: dict[str, ItemState] = field(default_factory=dict)
     orders: dict[str, int] = field(default_factory=dict)
     pending: Pending = field(default_factory=Pending)

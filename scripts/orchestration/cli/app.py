@@ -1,0 +1,83 @@
+"""The program `orchestrate`, and the one place where errors become words and exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import sys
+
+import typer
+
+import orchestration
+from orchestration.core.reasons import ExitReason
+from orchestration.errors import HarnessError
+
+PARTS = (
+    "orchestration.cli.run",
+    "orchestration.cli.look",
+    "orchestration.cli.control",
+    "orchestration.cli.history",
+    "orchestration.cli_documents",
+    "orchestration.cli_views",
+)
+
+app = typer.Typer(
+    name="orchestrate",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "A supervisor/worker loop that works through docs/fix_plan.md under guard tests.\n\n"
+        "Exit codes of a run: "
+        + ", ".join(f"{reason.name} {reason.code}" for reason in ExitReason)
+        + "."
+    ),
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"orchestrate {orchestration.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and stop."
+    ),
+) -> None:
+    pass
+
+
+for _part in PARTS:
+    if importlib.util.find_spec(_part) is not None:
+        importlib.import_module(_part).register(app)
+
+
+def _describe(error: HarnessError) -> str:
+    fields = ("what", "where", "expected", "got", "fix")
+    values = {name: getattr(error, name) for name in fields}
+    return json.dumps(
+        {"error": type(error).__name__}
+        | {name: None if value is None else str(value) for name, value in values.items()}
+    )
+
+
+def main() -> None:
+    """Run a command; a user's mistake becomes words (JSON under `--json`), never a traceback."""
+    try:
+        app()
+    except HarnessError as error:
+        if "--json" in sys.argv:
+            print(_describe(error))
+        print(f"orchestrate: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("orchestrate: interrupted; the next run continues from the log", file=sys.stderr)
+        sys.exit(ExitReason.INTERRUPTED.code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -1,0 +1,157 @@
+"""`orchestrate run`, `supervisor`, `worker`: the commands that make something happen."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import typer
+
+from orchestration.config import parse_duration
+from orchestration.core.reasons import ExitReason
+from orchestration.engine import Engine, Summary
+from orchestration.errors import HarnessError
+from orchestration.runtime import Harness, RandomIds
+from orchestration.session import open_harness
+
+REPO = typer.Option(Path("."), "--repo", "-C", help="The repository.")
+JSON = typer.Option(False, "--json", help="One JSON object on stdout.")
+AGENT = typer.Option(None, "--agent", help="Who works: playbook (default), custom, …")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    app.command("run")(run)
+    app.command("supervisor")(supervisor)
+    app.command("worker")(worker)
+
+
+def voice() -> Callable[[str], None]:
+    """A function that prints progress lines with seconds since the start on stderr."""
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    started = time.monotonic()
+
+    def say(text: str) -> None:
+        console.print(f"[dim]{time.monotonic() - started:7.1f} s[/dim] ", end="")
+        console.print(text, markup=False)
+
+    return say
+
+
+def run(
+    cycles: int | None = typer.Option(None, "--cycles", min=1, help="At most so many cycles."),
+    agent: str | None = AGENT,
+    wait: str | None = typer.Option(None, "--wait", help="Poll waiting items so long: 90s, 30m."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Print the next decision and stop."),
+    path: Path = REPO,
+    json_output: bool = JSON,
+) -> None:
+    """Work through the ledger until nothing is left to do; the exit code is the reason's."""
+    harness = open_harness(path, agent=agent, cycles=cycles, say=voice())
+    wait_s = parse_duration(wait, "--wait") if wait else 0.0
+    engine = Engine(harness, RandomIds().run_id, wait_s=wait_s, report=write_report)
+    if dry_run:
+        _preview(engine, json_output)
+        return
+    summary = engine.run()
+    if json_output:
+        print(json.dumps(summary.to_dict(), ensure_ascii=False))
+    else:
+        print(render(summary))
+    raise typer.Exit(summary.exit_code)
+
+
+def render(summary: Summary) -> str:
+    """The end of a run in a few lines."""
+    rows = [
+        ("reason", f"{summary.reason} ({summary.exit_code}): {summary.text}"),
+        ("cycles", str(summary.cycles)),
+        *[
+            (name, ", ".join(getattr(summary, name)) or "none")
+            for name in ("landed", "rejected", "waiting", "blocked")
+        ],
+        ("report", summary.report or "none"),
+    ]
+    return "\n".join(f"{name:9} {text}" for name, text in rows)
+
+
+def _preview(engine: Engine, json_output: bool) -> None:
+    decision = engine.preview()
+    if json_output:
+        facts = {**vars(decision), "exit": decision.exit.name if decision.exit else None}
+        print(json.dumps(facts, ensure_ascii=False))
+        return
+    reason = f" -> {decision.exit.name}" if decision.exit else ""
+    print(f"{decision.action} {decision.item or ''}{reason}: {decision.reason}")
+    for row in decision.evidence["items"]:
+        print(f"  {row['id']}: {'runnable' if row['runnable'] else row['why_not']}")
+
+
+def write_report(harness: Harness) -> str | None:
+    """Write the page of `orchestrate report`; a page that cannot be written ends no run."""
+    try:
+        from orchestration.views.load import evidence_of, load
+        from orchestration.views.page import render_page
+
+        loaded = load(harness.repo.root)
+        page = harness.repo.state_dir / "report.html"
+        text = render_page(loaded.view, evidence_of(loaded), log_tip=loaded.log_tip)
+        page.write_text(text, encoding="utf-8")
+    except (ImportError, HarnessError, OSError) as problem:
+        harness.say(f"no report: {problem}")
+        return None
+    return str(page)
+
+
+def supervisor(
+    role: str | None = typer.Option(None, "--role", help="galph or supervisor; both mean this."),
+    agent: str | None = AGENT,
+    path: Path = REPO,
+    json_output: bool = JSON,
+) -> None:
+    """One supervisor turn: decide, and write the order (it is logged, and printed here)."""
+    _role(role, ("galph", "supervisor"))
+    harness = open_harness(path, agent=agent, say=voice())
+    engine = Engine(harness, RandomIds().run_id)
+    ended = engine.run_supervisor()
+    opened = harness.state.open
+    order = opened.facts.get("order") if opened else None
+    if json_output:
+        print(json.dumps({"order": order, "ended": list(ended) if ended else None}))
+    elif order:
+        print(order["text"], end="")
+    elif ended:
+        print(f"no order: {ended[0]}: {ended[1]}")
+    raise typer.Exit(ExitReason[ended[0]].code if ended else 0)
+
+
+def worker(
+    role: str | None = typer.Option(None, "--role", help="ralph or worker; both mean this."),
+    agent: str | None = AGENT,
+    path: Path = REPO,
+    json_output: bool = JSON,
+) -> None:
+    """One worker turn: carry out the open order, verify, land or keep."""
+    _role(role, ("ralph", "worker"))
+    harness = open_harness(path, agent=agent, say=voice())
+    engine = Engine(harness, RandomIds().run_id, report=write_report)
+    outcome = engine.run_worker()
+    if json_output:
+        print(json.dumps(outcome))
+    else:
+        print(f"{outcome['item']}: {outcome['verdict']} - {outcome['reason']}")
+    raise typer.Exit(0 if outcome["verdict"] == "land" else ExitReason.CHECKS_RED.code)
+
+
+def _role(given: str | None, accepted: tuple[str, ...]) -> None:
+    if given is not None and given not in accepted:
+        raise HarnessError(
+            "this command has another role",
+            expected=" or ".join(accepted),
+            got=given,
+            fix="orchestrate supervisor --role galph, or orchestrate worker --role ralph",
+        )

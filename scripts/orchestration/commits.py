@@ -1,0 +1,161 @@
+"""The two kinds of commit that the harness makes: a landing, and the closing one of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestration.core.clock import parse_stamp
+from orchestration.gates import artifacts
+from orchestration.landing import documents_after, landing_message
+from orchestration.receipts import digest, render_receipt
+from orchestration.runtime import Harness, read_text_at
+
+
+@dataclass(frozen=True)
+class Built:
+    """A commit object that no ref names yet."""
+
+    commit: str
+    subject: str
+    receipt: str
+    files: int
+
+
+def build_landing(
+    harness: Harness, facts: Mapping[str, Any], at: str, turn: int, report: Path, title: str
+) -> Built:
+    """Commit the verified snapshot with evidence, receipt, ledger and memory in it.
+
+    The commit's date is that of the verdict, so that building it again gives the same hash.
+    """
+    dispatch, order, verdict = facts["dispatch"], facts["order"], facts["verdict"]
+    base, place = dispatch["base"], dispatch["report"]
+    changes = _documents(harness, base)
+    changes[harness.config.order] = order["text"].encode()
+    entries = _evidence(harness, report, place, changes, turn)
+    receipt = render_receipt(_receipt(harness, facts, at, turn, entries))
+    receipt_path = f"{place}/receipt.json"
+    changes[receipt_path] = receipt
+    tree = harness.repo.write_tree(facts["agent_exit"]["tree"], changes)
+    item = dispatch["item"]
+    name = f"{item}.{order['row']}" if order.get("row") else item
+    subject = f"RALPH {name}: {title} (tests: {_tests(verdict)})"
+    message = landing_message(
+        subject,
+        {
+            "Turn-Id": str(turn),
+            "Role": "worker",
+            "Order": order["hash"],
+            "Guard": _guard_line(verdict),
+            "Receipt": f"{receipt_path} {digest(receipt)}",
+        },
+    )
+    commit = harness.repo.commit_tree(tree, [base], message, date=git_date(at))
+    return Built(commit, subject, receipt_path, len(changes))
+
+
+def build_closing(harness: Harness, base: str, at: str, turn: int) -> Built | None:
+    """Commit ledger, memory and notes that no landing carried; None when they are unchanged."""
+    changes = _documents(harness, base)
+    if not changes:
+        return None
+    pending = harness.state.pending
+    what = [f"{item} {mark['status']}" for item, mark in pending.marks.items()]
+    what = what or [f"{len(pending.attempts)} attempts"]
+    subject = "SUPERVISOR " + ("; ".join(what))[:100]
+    message = landing_message(subject, {"Turn-Id": str(turn), "Role": "supervisor"})
+    tree = harness.repo.write_tree(base, changes)
+    if tree == harness.repo.tree_of(base):
+        return None
+    commit = harness.repo.commit_tree(tree, [base], message, date=git_date(at))
+    return Built(commit, subject, "", len(changes))
+
+
+def git_date(at: str) -> str:
+    """A log time in git's `<unix seconds> +0000` form."""
+    return f"{int(parse_stamp(at).timestamp())} +0000"
+
+
+def _documents(harness: Harness, base: str) -> dict[str, bytes]:
+    config = harness.config
+    read = {name: read_text_at(harness.repo, base, name) for name in (config.ledger, config.memory)}
+    return documents_after(read, harness.state.pending, ledger=config.ledger, memory=config.memory)
+
+
+def _evidence(
+    harness: Harness, report: Path, place: str, changes: dict[str, bytes], turn: int
+) -> list[dict[str, Any]]:
+    """Add the report's files to the commit; returns the inventory."""
+    found = artifacts.inventory(report, producers={"green": "harness", "red": "harness"})
+    artifacts.write_inventory(report, found)
+    rows = []
+    for entry in found.entries:
+        changes[f"{place}/{entry.path}"] = (report / entry.path).read_bytes()
+        producer = f"turn {turn} ({entry.producer})"
+        rows.append(
+            {"path": f"{place}/{entry.path}", "bytes": entry.bytes, "sha256": entry.sha256,
+             "producer": producer}
+        )  # fmt: skip
+    name = f"analysis/{artifacts.INVENTORY}"
+    changes[f"{place}/{name}"] = (report / name).read_bytes()
+    return rows
+
+
+def _receipt(
+    harness: Harness, facts: Mapping[str, Any], at: str, turn: int, entries: list[dict[str, Any]]
+) -> dict[str, Any]:
+    dispatch, order = facts["dispatch"], facts["order"]
+    ended, verdict = facts["agent_exit"], facts["verdict"]
+    after = harness.repo.list_tree(ended["tree"])
+    changed = {path: after[path].sha if path in after else None for path in ended["changed"]}
+    return {
+        "item": dispatch["item"],
+        "row": order.get("row"),
+        "attempt": dispatch["attempt"],
+        "turn": turn,
+        "at": at,
+        "role": "worker",
+        "agent": {
+            "name": harness.agent.name,
+            "claims": ended["outcome"],
+            "text": ended["text"],
+            "session": ended["session"],
+            "tokens": ended["tokens"],
+            "cost": ended["cost"],
+            "denials": ended["denials"],
+            "seconds": ended["seconds"],
+            "isolation": ended["isolation"],
+        },
+        "base": dispatch["base"],
+        "tree": ended["tree"],
+        "order": order["hash"],
+        "changed": changed,
+        "classes": verdict["classes"],
+        "guard": verdict["guard"],
+        "checks": verdict["checks"],
+        "verified": verdict["verified"],
+        "criteria_ticked": verdict["ticks"],
+        "artifacts": entries,
+    }
+
+
+def _tests(verdict: Mapping[str, Any]) -> str:
+    counts = (verdict["guard"].get("attempt") or {}).get("counts") or {}
+    parts = [f"{number} {name}" for name, number in counts.items() if number]
+    if parts:
+        return ", ".join(parts)
+    passed = sum(1 for row in verdict["checks"] if row["passed"])
+    return f"{passed} checks passed" if verdict["checks"] else "none"
+
+
+def _guard_line(verdict: Mapping[str, Any]) -> str:
+    guard = verdict["guard"]
+    if "attempt" not in guard:
+        return "none"
+    nodes = list(guard["attempt"]["nodes"])
+    base = f", {guard['base']['verdict']} on the base" if "base" in guard else ""
+    shown = " ".join(nodes[:3]) + (f" and {len(nodes) - 3} more" if len(nodes) > 3 else "")
+    return f"{shown} ({guard['attempt']['verdict']}{base})"

@@ -1,0 +1,247 @@
+"""One cycle, resumable at every step: order, dispatch, agent, verdict, landing, end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from orchestration import commits
+from orchestration.core.state import ItemState, OpenCycle
+from orchestration.documents.ledger import Item
+from orchestration.documents.order import parse_order
+from orchestration.landing import advance
+from orchestration.retrospective import due, retrospective
+from orchestration.runtime import Harness
+from orchestration.settle import blocked_note, pivot_data
+from orchestration.supervisor import RepeatedOrder, write_brief, write_order
+from orchestration.verify import Case, Findings, judge
+from orchestration.worker import move_files, new_stamp, prepare, report_path, run_agent, turn_dir
+from orchestration.workspace import Workspace, create
+
+
+class Cycle:
+    """The open cycle of a harness: `run_to_end` makes the steps that are left."""
+
+    def __init__(self, harness: Harness, opened: OpenCycle) -> None:
+        self.harness, self.opened = harness, opened
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The data of the cycle's events so far, by kind."""
+        return self.opened.facts
+
+    def run_to_end(self) -> None:
+        """Make every step that is left; the log's phase says which is next."""
+        steps: dict[str, Callable[[], None]] = {
+            "decided": self._order,
+            "ordered": self._dispatch,
+            "dispatched": self._agent,
+            "agent": self._agent,
+            "exited": self._verify,
+            "verified": self._land_or_keep,
+            "landing": self._finish_landing,
+            "landed": self._finish,
+        }
+        while self.harness.state.open is self.opened:
+            steps[self.opened.phase]()
+
+    def supervise(self) -> None:
+        """The supervisor's turn alone."""
+        self._order()
+
+    # -- supervisor's turn -------------------------------------------------------------------
+
+    def _order(self) -> None:
+        harness = self.harness
+        base = harness.tip().sha
+        item = self._item(base)
+        if item is None or self.facts.get("pivot"):
+            self._end("gone" if item is None else "repeated-order", "supervisor")
+            return
+        if due(harness.state, item.id) and not self.facts.get("retro"):
+            text = retrospective(harness.log.events, item.id)
+            harness.log.append("retro", {"text": text}, item=item.id)
+        try:
+            draft = write_order(harness, item, base, harness.state.turn)
+        except RepeatedOrder as problem:
+            harness.say(f"no order for {item.id}: {problem.what}")
+            reason = f"{problem.what} ({problem.got})"
+            harness.log.append(
+                "pivot", pivot_data(harness, item, reason), role="supervisor", item=item.id
+            )
+            self._end("repeated-order", "supervisor")
+            return
+        harness.say(f"order {harness.state.turn:04d} for {item.id}: {draft.mode}, row {draft.row}")
+        harness.log.append("order", draft.event(), role="supervisor", item=item.id)
+
+    def _item(self, sha: str) -> Item | None:
+        _, ledger = self.harness.ledger_at(sha)
+        return ledger.item(self.opened.item)
+
+    # -- worker's turn -----------------------------------------------------------------------
+
+    def _dispatch(self) -> None:
+        harness, item_id = self.harness, self.opened.item
+        known = harness.state.items.get(item_id, ItemState())
+        stamp = new_stamp(harness)
+        data = {
+            "item": item_id,
+            "attempt": known.attempts + 1,
+            "base": harness.tip().sha,
+            "stamp": stamp,
+            "report": report_path(item_id, stamp),
+            "steers": list(harness.state.steers),
+        }
+        harness.log.append(
+            "dispatch", data, role="worker", item=item_id, turn=harness.state.turn + 1
+        )
+
+    def _agent(self) -> None:
+        harness, dispatch = self.harness, self.facts["dispatch"]
+        item = self._item(dispatch["base"])
+        assert item is not None
+        turn = harness.state.turn
+        workspace = prepare(harness, item, dispatch["attempt"], dispatch["base"], turn)
+        again = self.opened.phase == "agent"
+        if not again:
+            harness.log.append(
+                "agent_start", {"agent": harness.agent.name}, role="worker", item=item.id
+            )
+        harness.say(f"{harness.agent.name} works on {item.id} (attempt {dispatch['attempt']})")
+        text = self.facts["order"]["text"]
+        order = parse_order(text, harness.config.order)
+        brief = write_brief(harness, item, text, dispatch["steers"])
+        data = run_agent(harness, item, order, brief, workspace, turn, text)
+        data["agent"] = harness.agent.name
+        first = str(data["text"]).strip().splitlines()
+        harness.say(f"{harness.agent.name}: {data['outcome']}; {first[0] if first else ''}")
+        harness.log.append("agent_exit", data, role="worker", item=item.id)
+
+    def _verify(self) -> None:
+        harness = self.harness
+        dispatch, ended = self.facts["dispatch"], self.facts["agent_exit"]
+        item = self._item(dispatch["base"])
+        assert item is not None
+        order_data = self.facts["order"]
+        case = Case(
+            harness=harness,
+            item=item,
+            order=parse_order(order_data["text"], harness.config.order),
+            mode=order_data["mode"],
+            base=dispatch["base"],
+            commit=ended["snapshot"],
+            exit=ended,
+            report=turn_dir(harness, harness.state.turn) / "report",
+            report_path=dispatch["report"],
+        )
+        found = judge(case)
+        harness.say(f"verdict for {item.id}: {found.verdict} - {found.reason}")
+        harness.log.append("verdict", self._verdict_data(item, found), role="worker", item=item.id)
+
+    def _verdict_data(self, item: Item, found: Findings) -> dict[str, Any]:
+        dispatch = self.facts["dispatch"]
+        left = [
+            c.id for c in item.criteria if c.state not in ("x", "D") and c.id not in found.ticks
+        ]
+        done = found.verdict == "land" and not left
+        link = f"{dispatch['report']}/receipt.json" if found.verdict == "land" else ""
+        notes = []
+        if found.verdict in ("reject", "blocked", "tamper"):
+            note = blocked_note(
+                item,
+                dispatch["stamp"],
+                found.reason,
+                command=found.command,
+                needs="an attempt whose checks pass",
+                directory=dispatch["report"],
+            )
+            notes, link = [note], note["path"]
+        next_step = "done" if done else f"next: {left[0] if left else 'the same row'}"
+        return {
+            "verdict": found.verdict, "reason": found.reason, "signature": found.signature,
+            "halt": found.halt, "patch": found.patch, "guard": found.guard,
+            "checks": found.checks, "verified": found.verified, "ticks": found.ticks,
+            "classes": found.classes, "done": done, "notes": notes,
+            "done_reason": f"verified: {', '.join(found.verified)}",
+            "attempt": {
+                "outcome": "landed" if found.verdict == "land" else found.verdict,
+                "criteria": ", ".join(found.verified), "signature": found.signature[:120],
+                "link": link,
+            },
+            "memory": {
+                "title": "landed" if found.verdict == "land" else found.verdict,
+                "decision": found.reason, "mode": self.facts["order"]["mode"],
+                "artifacts": dispatch["report"] if found.verdict == "land" else None,
+                "next": next_step, "state": "ready_for_implementation",
+            },
+        }  # fmt: skip
+
+    # -- landing -----------------------------------------------------------------------------
+
+    def _land_or_keep(self) -> None:
+        harness, verdict = self.harness, self.facts["verdict"]
+        if verdict["verdict"] != "land":
+            self._finish()
+            return
+        dispatch = self.facts["dispatch"]
+        item = self._item(dispatch["base"])
+        assert item is not None
+        turn = harness.state.turn
+        built = commits.build_landing(
+            harness,
+            self.facts,
+            self._verdict_time(),
+            turn,
+            turn_dir(harness, turn) / "report",
+            item.title,
+        )
+        data = {
+            "purpose": "landing", "commit": built.commit, "base": dispatch["base"],
+            "subject": built.subject, "receipt": built.receipt,
+        }  # fmt: skip
+        harness.log.append("land", data, role="worker", item=item.id)
+
+    def _verdict_time(self) -> str:
+        events = self.harness.log.turn_events(self.harness.state.turn)
+        return next(event.at for event in reversed(events) if event.kind == "verdict")
+
+    def _finish_landing(self) -> None:
+        harness, land = self.harness, self.facts["land"]
+        went = advance(harness.repo, harness.target, land["commit"], land["base"])
+        note = f" - {went.note}" if went.note else ""
+        harness.say(f"landed {land['commit'][:12]} on {went.ref.removeprefix('refs/heads/')}{note}")
+        data = {**land, "via": went.via, "ref": went.ref, "note": went.note}
+        harness.log.append("commit", data, role="worker", item=self.opened.item)
+
+    # -- the end -----------------------------------------------------------------------------
+
+    def _finish(self) -> None:
+        """Put the worktree away (the branch and the snapshot stay) and end the turn."""
+        dispatch, ended = self.facts["dispatch"], self.facts["agent_exit"]
+        verdict = self.facts["verdict"]["verdict"]
+        workspace = create(
+            self.harness.repo, self.opened.item, dispatch["attempt"], dispatch["base"]
+        )
+        put_away(self.harness, workspace, ended["snapshot"])
+        self._end(verdict, "worker")
+
+    def _end(self, outcome: str, role: str) -> None:
+        self.harness.log.append(
+            "turn_end",
+            {"cycle": self.opened.cycle, "outcome": outcome},
+            role=role,
+            item=self.opened.item,
+        )
+
+
+def put_away(harness: Harness, workspace: Workspace, snapshot: str) -> None:
+    """Remove an attempt's worktree; its branch then names the snapshot, so nothing is lost."""
+    repo = harness.repo
+    tree = repo.snapshot_tree(workspace.path)
+    kept = workspace.snapshot("what was left in the worktree")
+    move_files(repo, workspace.path, tree, snapshot)
+    branch = f"refs/heads/{workspace.branch}"
+    if repo.try_resolve(branch) != snapshot:
+        repo.run("update-ref", branch, snapshot)
+    if not workspace.remove():
+        harness.say(f"kept the worktree {workspace.path} ({kept.commit[:12]})")

@@ -1,0 +1,282 @@
+"""The loop: one step after another, each announced in the log before its effect is made.
+
+A run is a series of steps, and the log alone says which step is next; a process that was killed
+anywhere is continued by the next one. An effect is either repeatable (an order is composed, a
+snapshot is judged) or finds that it was already made (a branch that has the commit).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from orchestration import commits, inbox, publish
+from orchestration.core.policy import Decision, decide
+from orchestration.core.reasons import ExitReason, Stop
+from orchestration.cycle import Cycle
+from orchestration.documents.ledger import Ledger
+from orchestration.errors import HarnessError
+from orchestration.landing import advance
+from orchestration.polling import next_poll_s, poll_waiting
+from orchestration.runtime import Harness
+from orchestration.settle import block_data, close_data, pivot_data
+from orchestration.workspace import leftovers, remove_checkout
+
+
+@dataclass
+class Summary:
+    """How a run ended; `exit_code` is the reason's."""
+
+    reason: str
+    text: str
+    exit_code: int
+    cycles: int
+    landed: list[str] = field(default_factory=list)
+    rejected: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+    blocked: list[str] = field(default_factory=list)
+    report: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready form of `orchestrate run --json`."""
+        return dict(vars(self))
+
+
+class Engine:
+    """Runs cycles until the policy says stop."""
+
+    def __init__(
+        self,
+        harness: Harness,
+        run_id: Callable[[], str],
+        *,
+        wait_s: float = 0.0,
+        report: Callable[[Harness], str | None] | None = None,
+    ) -> None:
+        self.harness, self.run_id, self.report = harness, run_id, report
+        self.wait_left_s = wait_s
+
+    # -- the loop --------------------------------------------------------------------------
+
+    def run(self) -> Summary:
+        """Work until nothing is left to do, and say why; the log has every step.
+
+        Raises HarnessError when another run holds the lock, and for what a person must mend.
+        """
+        with self._prepared():
+            return self._loop()
+
+    @contextmanager
+    def _prepared(self) -> Iterator[None]:
+        """Hold the run lock; check the log; clear what a killed run left; open the run."""
+        harness = self.harness
+        lock = FileLock(harness.repo.state_dir / "run.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise HarnessError(
+                "another run is at work in this repository",
+                where=lock.lock_file,
+                fix="wait for it, or look: orchestrate status",
+            ) from None
+        try:
+            harness.log.refresh(repair=True)
+            publish.check_fork(harness.repo, harness.log)
+            for path in leftovers(harness.repo):
+                remove_checkout(harness.repo, path)
+            self._open_run()
+            yield
+        finally:
+            lock.release()
+
+    def run_supervisor(self) -> tuple[str, str] | None:
+        """One supervisor turn alone: decisions until an order is open, or the reason for none."""
+        with self._prepared():
+            while self.harness.state.open is None or self.harness.state.open.phase == "decided":
+                if self.harness.state.open is not None:
+                    Cycle(self.harness, self.harness.state.open).supervise()
+                    continue
+                done = self.step()
+                if done is not None:
+                    self._end(*done)
+                    return done[0].name, done[1]
+            publish.publish(self.harness.repo, self.harness.log)
+        return None
+
+    def run_worker(self) -> dict[str, Any]:
+        """One worker turn alone, on the order that is open; its verdict."""
+        with self._prepared():
+            opened = self.harness.state.open
+            if opened is None or opened.phase == "decided":
+                fix = "write one: orchestrate supervisor"
+                raise HarnessError("there is no open order", fix=fix)
+            Cycle(self.harness, opened).run_to_end()
+            publish.publish(self.harness.repo, self.harness.log)
+            verdict = opened.facts["verdict"]
+        return {"item": opened.item, **{k: verdict[k] for k in ("verdict", "reason", "verified")}}
+
+    def _loop(self) -> Summary:
+        try:
+            while True:
+                done = self.step()
+                if done is not None:
+                    return self._end(*done)
+        except KeyboardInterrupt:
+            return self._end(ExitReason.INTERRUPTED, "stopped from the keyboard")
+        except Stop as stop:
+            return self._end(stop.reason, str(stop))
+
+    def _open_run(self) -> None:
+        """Continue a run that was killed; otherwise begin one."""
+        harness, run = self.harness, self.harness.state.run
+        if run is not None and run.ended is None and run.agent == harness.agent.name:
+            harness.say(f"continuing the run of {run.started_at}, which did not end")
+            return
+        data = {
+            "run": self.run_id(), "agent": harness.agent.name, "cycles": harness.policy.cycles,
+            "target": harness.target,
+        }  # fmt: skip
+        harness.log.append("run_start", data)
+
+    def step(self) -> tuple[ExitReason, str] | None:
+        """Make one step; returns the reason when the run is over."""
+        harness = self.harness
+        inbox.take(harness.repo.state_dir, harness.log)
+        if harness.state.closing is not None:
+            self._finish_closing(harness.state.closing)
+        if harness.state.open is not None:
+            Cycle(harness, harness.state.open).run_to_end()
+            publish.publish(harness.repo, harness.log)
+            return None
+        _, ledger = harness.ledger_at(harness.tip().sha)
+        self._reopened(ledger)
+        poll_waiting(harness, ledger)
+        decision = decide(harness.state, harness.facts(ledger), harness.policy)
+        return self._carry_out(decision, ledger)
+
+    def preview(self) -> Decision:
+        """The next decision, without doing anything (`run --dry-run`, `why`)."""
+        _, ledger = self.harness.ledger_at(self.harness.tip().sha)
+        return decide(self.harness.state, self.harness.facts(ledger), self.harness.policy)
+
+    # -- decisions -------------------------------------------------------------------------
+
+    def _carry_out(self, decision: Decision, ledger: Ledger) -> tuple[ExitReason, str] | None:
+        harness, log = self.harness, self.harness.log
+        item = ledger.item(decision.item) if decision.item else None
+        if decision.action == "stop":
+            return self._stop(decision, ledger)
+        assert item is not None
+        harness.say(f"{decision.action} {item.id}: {decision.reason}")
+        if decision.action == "work":
+            cycle = harness.state.cycle + 1
+            data = {"cycle": cycle, "action": "work", "reason": decision.reason,
+                    "evidence": decision.evidence}  # fmt: skip
+            log.append("decision", data, item=item.id, turn=harness.state.turn + 1)
+        elif decision.action == "close":
+            log.append("close", close_data(decision.reason, item), item=item.id)
+        elif decision.action == "block":
+            log.append("block", block_data(harness, item, decision.reason), item=item.id)
+        elif decision.action == "pivot":
+            log.append("pivot", pivot_data(harness, item, decision.reason), item=item.id)
+        return None
+
+    def _stop(self, decision: Decision, ledger: Ledger) -> tuple[ExitReason, str] | None:
+        """End the run, unless waiting items may still arrive within `--wait`."""
+        harness = self.harness
+        assert decision.exit is not None
+        if decision.exit is ExitReason.BLOCKED_ON_USER and not harness.state.paused:
+            pause = next_poll_s(harness, ledger)
+            if pause is not None and self.wait_left_s > 0:
+                pause = min(pause, self.wait_left_s)
+                harness.say(f"nothing to do but wait; polling again in {pause:g} s")
+                harness.clock.sleep(pause)
+                self.wait_left_s -= pause
+                poll_waiting(harness, ledger, again=True)
+                return None
+        if decision.exit is ExitReason.STALLED:
+            for row in decision.evidence["items"]:
+                item = ledger.item(row["id"])
+                if row["why_not"].startswith("cooling down") and item is not None:
+                    reason = "stalled: " + row["why_not"].partition(": ")[2]
+                    data = block_data(harness, item, reason, stalled=True)
+                    harness.log.append("block", data, item=item.id)
+        self._close()
+        return decision.exit, decision.reason
+
+    def _reopened(self, ledger: Ledger) -> None:
+        """Notice items that a person set back to open; their dwell and orders start afresh."""
+        state = self.harness.state
+        for item in ledger.items:
+            known = state.items.get(item.id)
+            if known is None or item.id in state.pending.marks:
+                continue
+            if known.blocked and item.status.value in ("open", "in_progress"):
+                self.harness.log.append("reopen", {}, role="user", item=item.id)
+
+    # -- the closing commit ------------------------------------------------------------------
+
+    def _close(self) -> None:
+        """One SUPERVISOR commit when ledger, memory or notes changed and no landing took them."""
+        harness = self.harness
+        if not harness.state.pending:
+            return
+        base = harness.tip().sha
+        built = commits.build_closing(harness, base, harness.state.at, harness.state.turn)
+        if built is None:
+            harness.log.append("commit", {"purpose": "none", "commit": None})
+            return
+        data = {"purpose": "closing", "commit": built.commit, "base": base,
+                "subject": built.subject}  # fmt: skip
+        harness.log.append("land", data)
+        self._finish_closing(data)
+
+    def _finish_closing(self, data: dict[str, Any]) -> None:
+        harness = self.harness
+        went = advance(harness.repo, harness.target, data["commit"], data["base"])
+        harness.log.append(
+            "commit",
+            {"purpose": "closing", "commit": data["commit"], "via": went.via, "ref": went.ref,
+             "subject": data["subject"]},
+        )  # fmt: skip
+        harness.say(f"closing commit {data['commit'][:12]} on {went.ref}" + _dash(went.note))
+
+    # -- the end -----------------------------------------------------------------------------
+
+    def _end(self, reason: ExitReason, text: str) -> Summary:
+        harness = self.harness
+        harness.log.append("run_end", {"reason": reason.name, "text": text, "code": reason.code})
+        publish.publish(harness.repo, harness.log)
+        summary = self.summary(reason, text)
+        if self.report is not None:
+            summary.report = self.report(harness)
+        return summary
+
+    def summary(self, reason: ExitReason, text: str) -> Summary:
+        """Count what the run did; waiting and blocked are as the ledger has them now."""
+        state = self.harness.state
+        assert state.run is not None
+        try:
+            _, ledger = self.harness.ledger_at(self.harness.tip().sha)
+            now = {item.id: item.status.value for item in ledger.items}
+        except HarnessError:
+            now = {}
+        now |= {item: mark["status"] for item, mark in state.pending.marks.items()}
+        return Summary(
+            reason=reason.name,
+            text=text,
+            exit_code=reason.code,
+            cycles=state.cycle - state.run.first_cycle,
+            landed=list(state.run.landed),
+            rejected=list(state.run.rejected),
+            waiting=[item for item, status in now.items() if status == "waiting"],
+            blocked=[item for item, status in now.items() if status == "blocked"],
+        )
+
+
+def _dash(note: str) -> str:
+    return f" - {note}" if note else ""

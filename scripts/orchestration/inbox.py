@@ -1,0 +1,49 @@
+"""The inbox: what a person says to a running harness; each message is taken exactly once.
+
+A message is a small JSON file in `<state dir>/inbox/`, written atomically; the engine turns it
+into an event that carries the file's name, and only then removes the file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+from orchestration.eventlog import EventLog
+
+KINDS = ("steer", "pause", "resume", "approve", "reopen")
+
+
+def post(state_dir: Path, kind: str, data: dict[str, Any], item: str | None = None) -> str:
+    """Leave a message; returns its id."""
+    folder = state_dir / "inbox"
+    folder.mkdir(parents=True, exist_ok=True)
+    number = len(list(folder.iterdir()))
+    name = f"{number:04d}-{uuid.uuid4().hex[:8]}"
+    temporary = folder / f".{name}.tmp"
+    temporary.write_text(json.dumps({"kind": kind, "item": item, "data": data}), encoding="utf-8")
+    os.replace(temporary, folder / f"{name}.json")
+    return name
+
+
+def waiting(state_dir: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Messages not yet taken, oldest first."""
+    folder = state_dir / "inbox"
+    if not folder.is_dir():
+        return []
+    return [(p.stem, json.loads(p.read_text("utf-8"))) for p in sorted(folder.glob("*.json"))]
+
+
+def take(state_dir: Path, log: EventLog) -> int:
+    """Turn every waiting message into an event; returns how many were new."""
+    count = 0
+    for name, message in waiting(state_dir):
+        if name not in log.state.consumed:
+            data = {**message["data"], "id": name}
+            log.append(message["kind"], data, role="user", item=message["item"])
+            count += 1
+        (state_dir / "inbox" / f"{name}.json").unlink(missing_ok=True)
+    return count

@@ -1,0 +1,167 @@
+"""Harness: what every turn works with - repository, configuration, log, clock, agent, voice."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from orchestration import documents
+from orchestration.agents.base import Agent, Clocks
+from orchestration.config import HarnessConfig
+from orchestration.core.clock import Clock
+from orchestration.core.policy import ItemFacts, PolicyConfig
+from orchestration.core.state import State
+from orchestration.documents.ledger import Item, Ledger, parse_ledger
+from orchestration.errors import HarnessError
+from orchestration.eventlog import EventLog
+from orchestration.gitio import Repo
+from orchestration.landing import Tip, current_tip
+from orchestration.process import scrub_env
+
+__all__ = ["Harness", "RandomIds", "SystemClock", "documents", "read_text_at", "target_of"]
+
+PRIORITIES = {"P0": 0, "P1": 1, "P2": 2, "P3": 3}
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> datetime:
+        """Return the current time, aware, in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Return seconds that never go backwards."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+
+class RandomIds:
+    """Random run identifiers."""
+
+    def run_id(self) -> str:
+        """Return twelve random hexadecimal digits."""
+        return uuid.uuid4().hex[:12]
+
+
+@dataclass
+class Harness:
+    """One repository under the harness. `say` prints progress for a person."""
+
+    repo: Repo
+    config: HarnessConfig
+    log: EventLog
+    clock: Clock
+    agent: Agent
+    target: str
+    say: Callable[[str], None]
+    policy: PolicyConfig
+    extra_env: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def state(self) -> State:
+        """The state as the log has it now."""
+        return self.log.state
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether the agent does the same again when it is asked the same again."""
+        return self.agent.name == "playbook"
+
+    def tip(self) -> Tip:
+        """Where the next attempt starts: the target branch, or the results that wait on it."""
+        return current_tip(self.repo, self.target)
+
+    def ledger_at(self, sha: str) -> tuple[str, Ledger]:
+        """The ledger's text and content at a commit."""
+        text = read_text_at(self.repo, sha, self.config.ledger)
+        if text is None:
+            raise HarnessError(
+                "the ledger is missing",
+                where=f"{sha[:12]}:{self.config.ledger}",
+                expected="a committed ledger with focus issues",
+                fix="orchestrate init, then commit what it wrote",
+            )
+        return text, parse_ledger(text, self.config.ledger)
+
+    def facts(self, ledger: Ledger) -> list[ItemFacts]:
+        """The ledger in the words of the policy."""
+        now = self.clock.now()
+        return [item_facts(item, now) for item in ledger.items]
+
+    def clocks(self) -> Clocks:
+        """The three clocks of an agent's turn."""
+        budgets = self.config.budgets
+        return Clocks(budgets.turn_s, budgets.idle_s, budgets.grace_s)
+
+    def environment(self, root: Path, report: Path, item_id: str) -> dict[str, str]:
+        """The scrubbed environment of a command of a turn that works in `root`.
+
+        The checkout's import roots come first on PYTHONPATH, and the configured interpreter's
+        folder first on PATH, so that `python` and console scripts are the checked ones.
+        """
+        roots = [str((root / name).resolve()) for name in self.config.import_roots]
+        bin_dir = str(Path(self.config.python).parent)
+        path = os.pathsep.join([bin_dir, os.environ.get("PATH", os.defpath)])
+        return scrub_env(
+            {
+                "PYTHONPATH": os.pathsep.join(roots),
+                "PATH": path,
+                "HUB": str(report),
+                "TURN_DIR": str(report),
+                "AUTHORITATIVE_CMDS_DOC": self.config.commands_doc,
+                "ORCHESTRATION_ITEM": item_id,
+                **self.extra_env,
+            }
+        )
+
+
+def item_facts(item: Item, now: datetime) -> ItemFacts:
+    """One ledger item in the words of the policy."""
+    waiting = item.waiting
+    return ItemFacts(
+        id=item.id,
+        status=str(item.status.value),
+        reason=item.reason,
+        priority=PRIORITIES.get(str(item.priority), 2),
+        depends=tuple(item.depends),
+        criteria_open=tuple(c.id for c in item.criteria if c.state not in ("x", "D")),
+        criteria_total=len(item.criteria),
+        has_recipe=bool(item.recipes),
+        needs_agent=item.needs == "agent",
+        waiting_on=waiting.on if waiting else "",
+        until_passed=bool(waiting and waiting.expired(now)),
+    )
+
+
+def read_text_at(repo: Repo, sha: str, path: str) -> str | None:
+    """The text of a committed file, or None where the commit lacks it."""
+    if not repo.exists_in(sha, path):
+        return None
+    return repo.read_blob(sha, path).decode("utf-8", "replace")
+
+
+def target_of(repo: Repo, config: HarnessConfig) -> str:
+    """The branch that landings advance; HarnessError when HEAD is detached and none is set."""
+    target = config.target or repo.branch()
+    if not target:
+        raise HarnessError(
+            "HEAD is detached, so there is no branch to land on",
+            where=repo.root,
+            fix="git switch a branch, or set `target:` in orchestration.yaml",
+        )
+    if repo.try_resolve(f"refs/heads/{target}") is None:
+        raise HarnessError(
+            f"the target branch {target} has no commit",
+            where=repo.root,
+            fix="make a first commit, or correct `target:` in orchestration.yaml",
+        )
+    return target

@@ -1,0 +1,30 @@
+"""Screening of a diff before anything of it runs: secrets, tamper patterns, odd files.
+
+Uses the gates' own scanners; each is asked only about what the attempt changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orchestration.gitio import Repo
+
+MAX_FILE_BYTES = 5 << 20
+
+
+def screen(repo: Repo, base: str, commit: str, changed: Sequence[str]) -> str:
+    """Return why the diff must not go on, or "".
+
+    A symbolic link or submodule that is new, a file above 5 MiB.
+    """
+    before, after = repo.list_tree(base), repo.list_tree(commit)
+    for path in changed:
+        entry, old = after.get(path), before.get(path)
+        if entry is None:
+            continue
+        if entry.mode in ("120000", "160000") and (old is None or old.mode != entry.mode):
+            return f"{path}: a new {'link' if entry.mode == '120000' else 'submodule'}"
+        size = int(repo.text("cat-file", "-s", entry.sha)) if entry.mode != "160000" else 0
+        if size > MAX_FILE_BYTES:
+            return f"{path}: {size} bytes, more than {MAX_FILE_BYTES} (use the artifacts folder)"
+    return ""

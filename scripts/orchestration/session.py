@@ -1,0 +1,56 @@
+"""Opening a repository for work: the parts of a Harness put together from its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from orchestration.agents.base import Agent
+from orchestration.agents.registry import get_agent
+from orchestration.config import HarnessConfig, load_config
+from orchestration.core.clock import Clock
+from orchestration.eventlog import EventLog
+from orchestration.gitio import Repo
+from orchestration.runtime import Harness, SystemClock, target_of
+
+Hook = Callable[[str, object], None]
+
+
+def make_agent(name: str, config: HarnessConfig) -> Agent:
+    """The agent of that name with its settings from the configuration."""
+    if name == "playbook":
+        return get_agent(name, python=config.python)
+    if name == "custom":
+        return get_agent(name, command=list(config.agent_command), python=config.python)
+    return get_agent(name)
+
+
+def open_harness(
+    path: Path | str = ".",
+    *,
+    agent: str | Agent | None = None,
+    cycles: int | None = None,
+    say: Callable[[str], None] = lambda text: None,
+    clock: Clock | None = None,
+    hook: Hook | None = None,
+    extra_env: Mapping[str, str] | None = None,
+) -> Harness:
+    """Open the repository around `path`; raises HarnessError for what a person must mend."""
+    repo = Repo(path)
+    config = load_config(repo.root)
+    chosen = config.agent if agent is None else agent
+    worker = make_agent(chosen, config) if isinstance(chosen, str) else chosen
+    clock = clock or SystemClock()
+    log = EventLog(repo.state_dir, clock, hook=hook)
+    deterministic = worker.name == "playbook"
+    return Harness(
+        repo=repo,
+        config=config,
+        log=log,
+        clock=clock,
+        agent=worker,
+        target=target_of(repo, config),
+        say=say,
+        policy=config.policy(deterministic=deterministic, cycles=cycles),
+        extra_env=extra_env or {},
+    )

@@ -1,0 +1,213 @@
+"""One supervisor turn: write a validated order for the item that the policy chose.
+
+The built-in supervisor is deterministic: it turns a ledger item (its open criteria, guard and
+recipes) and the last failure into an order. An agent may write the order in its place; errors go
+back to it once, then the built-in one writes a minimal order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestration.core.state import ItemState
+from orchestration.documents.ledger import Item, Recipe
+from orchestration.documents.order import Order, content_hash, parse_order
+from orchestration.errors import HarnessError
+from orchestration.runtime import Harness
+
+BRIEF_LIMIT = 12_000
+"""Bytes that a brief may have."""
+
+
+class RepeatedOrder(HarnessError):
+    """The same order would be issued a second time, and nothing says why that should help."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An order ready to be logged."""
+
+    text: str
+    order: Order
+    hash: str
+    row: str | None
+    mode: str
+    source: str
+    retry_reason: str = ""
+    diagnostics: tuple[str, ...] = field(default=())
+
+    def event(self, action_type: str = "implementation") -> dict[str, Any]:
+        """The data of the `order` event."""
+        return {
+            "text": self.text,
+            "hash": self.hash,
+            "row": self.row,
+            "mode": self.mode,
+            "source": self.source,
+            "action_type": action_type,
+            "retry_reason": self.retry_reason,
+            "diagnostics": list(self.diagnostics),
+        }
+
+
+def write_order(harness: Harness, item: Item, base: str, turn: int) -> Draft:
+    """Compose, parse and check the built-in order for an item.
+
+    Raises RepeatedOrder when its content is that of an earlier order and no reason to try again
+    exists (a deterministic agent, on an unchanged base, would only fail again).
+    """
+    known = harness.state.items.get(item.id, ItemState())
+    row = choose_row(item)
+    first = compose_order(harness, item, base, turn, row, known, retry="")
+    if first.hash not in harness.state.orders:
+        return first
+    retry = _retry_reason(harness, known)
+    if not retry:
+        raise RepeatedOrder(
+            f"the order for {item.id} would repeat that of turn {harness.state.orders[first.hash]}",
+            where=harness.config.ledger,
+            got=known.last_reason or "the earlier attempt landed and changed no criterion",
+            fix="change the item's recipe, guard or criteria, or run it with an agent",
+        )
+    return compose_order(harness, item, base, turn, row, known, retry=retry)
+
+
+def _retry_reason(harness: Harness, known: ItemState) -> str:
+    """Why the same order may be issued again, or "" when it may not."""
+    if known.last_verdict == "stale":
+        return "the branch moved while the last attempt was verified"
+    if known.approved:
+        return f"a person approved {', '.join(sorted(set(known.approved)))}"
+    if harness.deterministic:
+        return ""
+    if known.last_verdict and known.last_reason:
+        return f"attempt {known.attempts} was turned down: {known.last_reason}"
+    return ""
+
+
+def choose_row(item: Item) -> str | None:
+    """The criterion that the next order is about: the first open one, recipes' rows first."""
+    still_open = [c.id for c in item.criteria if c.state not in ("x", "D")]
+    rows = [recipe.row for recipe in item.recipes if recipe.row]
+    for name in still_open:
+        if name in rows:
+            return name
+    return still_open[0] if still_open and rows else None
+
+
+def recipes_for(item: Item, row: str | None) -> list[Recipe]:
+    """The recipe steps that an order about `row` carries out (those without a row always)."""
+    return [recipe for recipe in item.recipes if recipe.row in (None, row) or row is None]
+
+
+def compose_order(
+    harness: Harness,
+    item: Item,
+    base: str,
+    turn: int,
+    row: str | None,
+    known: ItemState,
+    *,
+    retry: str,
+) -> Draft:
+    """Write the order's text and read it back."""
+    recipes = recipes_for(item, row)
+    mode = mode_of(item)
+    focus = f"{item.id}.{row}" if row else item.id
+    head = [
+        f"# Order {turn:04d} · {item.id} — {item.title}",
+        f"Focus: {focus}",
+        f"Mode: {mode}",
+        f"Selector: {item.guard or 'none'}",
+        f"Branch: {harness.target}",
+        f"Base: {base}",
+        f"Budget: {harness.config.budgets.turn_s:g}s/1 attempt",
+    ]
+    if retry:
+        head.append(f"retry-reason: {retry}")
+    # The playbook would do the same again whatever the findings say, so they do not make an
+    # order of its a new one; a changed patch file does.
+    seen = ItemState() if harness.deterministic else known
+    parts = ["\n".join(head), *_sections(harness, item, base, row, recipes, seen)]
+    text = "\n\n".join(parts) + "\n"
+    order = parse_order(text, harness.config.order)
+    problems = tuple(str(d) for d in order.diagnostics)
+    return Draft(text, order, content_hash(order), row, mode, "built-in", retry, problems)
+
+
+def mode_of(item: Item) -> str:
+    """TDD where a guard must turn from red to green, else what the item's type says."""
+    kind = (item.type or "").lower()
+    if item.guard and kind in ("", "bugfix", "feature"):
+        return "TDD"
+    return {"docs": "Docs", "perf": "Perf"}.get(kind, "Implementation")
+
+
+def _sections(
+    harness: Harness,
+    item: Item,
+    base: str,
+    row: str | None,
+    recipes: list[Recipe],
+    known: ItemState,
+) -> list[str]:
+    still_open = [c for c in item.criteria if c.state not in ("x", "D")]
+    names = ", ".join(c.id for c in still_open if row is None or c.id == row)
+    goal = f"## Goal\n{item.title}. Advances {names or 'the guard'}."
+    tasks = [_recipe_task(harness, base, n, r) for n, r in enumerate(recipes, start=1)]
+    if not tasks:
+        tasks = [f"- [ ] T{n} {c.id}: {c.meaning}" for n, c in enumerate(still_open, start=1)]
+    checks = [c.command.text for c in still_open if c.command and (row is None or c.id == row)]
+    parts = [goal, "## Tasks\n" + "\n".join(tasks)]
+    commands = ([f"pytest {item.guard}"] if item.guard else []) + checks
+    if commands:
+        parts.append("## Checks\n```sh\n" + "\n".join(commands) + "\n```")
+    globs = [glob for recipe in recipes for glob in recipe.artifacts]
+    if globs:
+        parts.append("## Artifacts\n" + "\n".join(f"- {glob} — evidence" for glob in globs))
+    edits = [glob for recipe in recipes for glob in recipe.may_edit_tests]
+    if edits:
+        parts.append("## May edit tests\n" + "\n".join(f"- {glob}" for glob in edits))
+    parts.append(
+        "## If blocked\n- Say which command failed, its last lines, and what would unblock it."
+    )
+    findings = f"- last attempt: {known.last_reason}" if known.last_reason else "- none"
+    parts.append("## Findings\n" + findings)
+    return parts
+
+
+def _recipe_task(harness: Harness, base: str, number: int, recipe: Recipe) -> str:
+    if recipe.kind == "apply":
+        entry = harness.repo.list_tree(base, recipe.patch or "").get(recipe.patch or "")
+        version = f"blob {entry.sha[:10]}" if entry else "not in the base"
+        return f"- [ ] T{number} Apply `{recipe.patch}` — the patch a person wrote ({version})"
+    text = recipe.command.text if recipe.command else ""
+    return f"- [ ] T{number} Run `{text}` — the command a person wrote"
+
+
+def write_brief(
+    harness: Harness, item: Item, draft_text: str, steers: Sequence[Mapping[str, str]] = ()
+) -> str:
+    """The text for the worker: order, what failed before, steering; at most 12 KB."""
+    known = harness.state.items.get(item.id, ItemState())
+    parts = [draft_text]
+    if known.last_reason:
+        parts.append(f"## What happened last\n{known.last_verdict}: {known.last_reason}")
+    if harness.state.retro:
+        parts.append(harness.state.retro)
+    if steers:
+        said = "\n".join(f"- {steer['text']}" for steer in steers)
+        parts.append(f"## From a person (obey first)\n{said}")
+    parts.append(
+        "## Rules\n"
+        "- Work only in this directory; do not commit, push, or touch tests not named above.\n"
+        "- Evidence files go to $TURN_DIR. The harness runs every check itself.\n"
+    )
+    text = "\n\n".join(parts)
+    encoded = text.encode()
+    if len(encoded) <= BRIEF_LIMIT:
+        return text
+    mark = "\n\n[cut: the brief is limited to 12 KB; the whole order is input.md]\n"
+    return encoded[: BRIEF_LIMIT - len(mark.encode())].decode(errors="ignore") + mark

@@ -1,0 +1,401 @@
+"""Verify: what the harness measures about an attempt, from its snapshot alone.
+
+The order of the gates: did anything happen at all, did the agent touch what is not its own, is it
+the same change as before; then the guard (red on the base first, green on the attempt), then the
+criteria's commands in a fresh checkout. The result is the data of the `verdict` event; running it
+again after a kill gives the same.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestration.core.state import ItemState
+from orchestration.documents.commands import Command
+from orchestration.documents.ledger import Criterion, Item
+from orchestration.documents.order import Order
+from orchestration.errors import HarnessError
+from orchestration.gates import scope
+from orchestration.gates.guard import GuardResult, GuardSpec, run_guard
+from orchestration.gates.selectors import collect
+from orchestration.process import run_child
+from orchestration.runtime import Harness
+from orchestration.screening import screen
+from orchestration.workspace import export, fresh_checkout, lay_over, remove_checkout
+
+PYTEST_WORDS = ("pytest",)
+
+
+@dataclass
+class Findings:
+    """What has been measured so far; `reason` non-empty means that the attempt is turned down."""
+
+    verdict: str = ""
+    reason: str = ""
+    signature: str = ""
+    command: str = ""
+    halt: str = ""
+    patch: str = ""
+    guard: dict[str, Any] = field(default_factory=dict)
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    verified: list[str] = field(default_factory=list)
+    ticks: list[str] = field(default_factory=list)
+    classes: dict[str, list[str]] = field(default_factory=dict)
+
+    def turn_down(self, verdict: str, reason: str, signature: str, command: str = "") -> None:
+        """Record the first reason against the attempt; later ones do not replace it."""
+        if not self.verdict:
+            self.verdict, self.reason = verdict, reason
+            self.signature, self.command = signature, command
+
+
+@dataclass
+class Case:
+    """One attempt to be judged."""
+
+    harness: Harness
+    item: Item
+    order: Order
+    mode: str
+    base: str
+    commit: str
+    exit: dict[str, Any]
+    report: Path
+    report_path: str
+    found: Findings = field(default_factory=Findings)
+    _ids: dict[str, list[str]] = field(default_factory=dict)
+    _green: dict[str, GuardResult] = field(default_factory=dict)
+
+    @property
+    def new_tests(self) -> tuple[str, ...]:
+        """Test files that the order lets the attempt add."""
+        return tuple(ref.path for task in self.order.tasks if task.new for ref in task.refs)
+
+    @property
+    def may_edit(self) -> tuple[str, ...]:
+        """Test globs that the order lets the attempt change."""
+        recipes = tuple(glob for r in self.item.recipes for glob in r.may_edit_tests)
+        return (*self.order.may_edit_tests, *recipes)
+
+
+def judge(case: Case) -> Findings:
+    """Run all gates on a case and return what was found; never raises for a bad attempt."""
+    found, harness = case.found, case.harness
+    if harness.tip().sha != case.base:
+        found.turn_down("stale", "the branch moved while the attempt ran", "")
+        return found
+    _look_at_outcome(case)
+    if not found.verdict:
+        _look_at_diff(case)
+    if not found.verdict:
+        _run_guards(case)
+    if not found.verdict:
+        _run_criteria(case)
+    if not found.verdict:
+        _decide(case)
+    if found.verdict == "land" and harness.tip().sha != case.base:
+        found.verdict, found.reason = "stale", "the branch moved while the attempt was verified"
+        found.verified, found.ticks = [], []
+    return found
+
+
+def _look_at_outcome(case: Case) -> None:
+    facts, found = case.exit, case.found
+    said = " ".join(str(facts["text"]).split())[-300:]
+    if facts.get("refs_moved"):
+        found.turn_down("tamper", "refs were moved: " + "; ".join(facts["refs_moved"]), "refs")
+    elif facts["outcome"] == "blocked" or facts["outcome"] == "refused":
+        found.turn_down("blocked", f"the agent is {facts['outcome']}: {said}", f"blocked: {said}")
+    elif facts["outcome"] in ("crash", "timeout"):
+        found.turn_down(
+            "reject",
+            f"the agent ended with {facts['outcome']}: {said}",
+            f"{facts['outcome']}: exit {facts['exit_code']} signal {facts['signal']}",
+        )
+
+
+def _look_at_diff(case: Case) -> None:
+    harness, found, changed = case.harness, case.found, case.exit["changed"]
+    found.classes = {kind: list(paths) for kind, paths in scope.classify(changed).items() if paths}
+    if not changed:
+        return
+    found.patch = harness.repo.patch_id(case.base, case.commit)
+    known = harness.state.items.get(case.item.id, ItemState())
+    if found.patch and found.patch in known.failed_patches:
+        found.halt = "an attempt made the same change as one that had failed"
+        found.turn_down("reject", found.halt, "same patch")
+        return
+    limits = scope.check(
+        changed,
+        may_edit=(*case.may_edit, *known.approved),
+        new=case.new_tests,
+        forbidden=_forbidden(case.order),
+        protected=harness.config.protected,
+    )
+    if not limits.ok:
+        found.turn_down("reject", "out of scope: " + "; ".join(limits.violations[:5]), "scope")
+        return
+    alarm = screen(harness.repo, case.base, case.commit, changed)
+    if alarm:
+        found.turn_down("reject", alarm, "screening")
+
+
+def _forbidden(order: Order) -> tuple[str, ...]:
+    """The entries of `## Forbidden` that are paths (the rest is prose for the agent)."""
+    words = [str(entry).strip().strip("`- ").split(" ")[0] for entry in order.forbidden]
+    return tuple(word for word in words if "/" in word or "." in word or "*" in word)
+
+
+def _run_guards(case: Case) -> None:
+    selector = case.item.guard or (case.order.selector if case.order.selector != "none" else None)
+    if not selector:
+        return
+    harness, found = case.harness, case.found
+    red = None
+    if case.exit["changed"] and case.mode == "TDD":
+        harness.say(f"guard on the base (must be red): {selector}")
+        red = run_selector(case, str(selector), on_base=True)
+        found.guard["base"] = summary(red)
+        harness.say(f"guard on the base: {red.verdict} ({red.reason or counts_text(red)})")
+        if red.verdict != "fail":
+            found.turn_down(
+                "reject",
+                f"the guard is {red.verdict} on the base, and must fail there: {red.reason}",
+                f"guard on base: {red.verdict}",
+                f"pytest {selector}",
+            )
+            return
+    harness.say(f"guard on the attempt: {selector}")
+    green = run_selector(case, str(selector), on_base=False)
+    found.guard["attempt"] = summary(green)
+    harness.say(f"guard on the attempt: {green.verdict} ({counts_text(green)})")
+    if green.verdict == "tampered":
+        found.turn_down("tamper", f"guard: {green.reason}", "guard tampered")
+    elif not green.passed:
+        bad = [name for name, state in sorted(green.nodes.items()) if state != "passed"]
+        found.turn_down(
+            "reject",
+            f"the guard is {green.verdict}: {green.reason}",
+            f"guard {green.verdict}: {' '.join(bad[:5])}",
+            f"pytest {selector}",
+        )
+    elif red is not None or not case.item.criteria:
+        found.verified.append("guard")
+
+
+def run_selector(case: Case, selector: str, *, on_base: bool) -> GuardResult:
+    """Run the exact tests that the trusted commit collects for a selector, on one side."""
+    harness, repo = case.harness, case.harness.repo
+    if not on_base and selector in case._green:
+        return case._green[selector]
+    ids = _collect_on_base(case, selector)
+    if not ids:
+        return GuardResult("not-run", f"{selector} collects nothing")
+    if on_base:
+        checkout = export(repo, _base_tree(case), head=case.base, name="base")
+    else:
+        checkout = fresh_checkout(
+            repo,
+            case.commit,
+            overlay_from=case.base,
+            may_edit=case.may_edit,
+            new=case.new_tests,
+            name="attempt",
+        )
+    name = "red/guard_base.log" if on_base else f"green/guard_attempt_{len(case._green) + 1}.log"
+    spec = GuardSpec(
+        checkout,
+        node_ids=ids,
+        python=harness.config.python,
+        import_roots=harness.config.import_roots,
+        timeout_s=harness.config.budgets.guard_s,
+        log_path=case.report / name,
+        env=harness.extra_env,
+    )
+    try:
+        result = run_guard(spec)
+    finally:
+        remove_checkout(repo, checkout)
+    if not on_base:
+        case._green[selector] = result
+    return result
+
+
+def _base_tree(case: Case) -> str:
+    """The base's files, with the order's new tests laid over them (they must fail there)."""
+    repo = case.harness.repo
+    opened = (*case.new_tests, *case.may_edit)
+    return lay_over(repo, case.base, case.commit, opened) if opened else repo.tree_of(case.base)
+
+
+def _collect_on_base(case: Case, selector: str) -> list[str]:
+    if selector not in case._ids:
+        harness = case.harness
+        checkout = export(harness.repo, _base_tree(case), head=case.base, name="collect")
+        try:
+            case._ids[selector] = collect(
+                checkout,
+                selector,
+                harness.config.python,
+                import_roots=harness.config.import_roots,
+                timeout_s=harness.config.budgets.guard_s,
+            )
+        finally:
+            remove_checkout(harness.repo, checkout)
+    return case._ids[selector]
+
+
+def _run_criteria(case: Case) -> None:
+    """Run the commands of the criteria that the order advances, in one fresh checkout."""
+    wanted = [
+        c
+        for c in case.item.criteria
+        if c.state not in ("x", "D")
+        and c.command is not None
+        and (case.order.row in (None, "", c.id) or not _has_row(case))
+    ]
+    ran = {c.command.text for c in wanted if c.command} | {f"pytest {case.item.guard}"}
+    extra = [check for check in case.order.checks if check.text not in ran and check.argv]
+    if not wanted and not extra:
+        return
+    repo = case.harness.repo
+    checkout = fresh_checkout(
+        repo,
+        case.commit,
+        overlay_from=case.base,
+        may_edit=case.may_edit,
+        new=case.new_tests,
+        name="checks",
+    )
+    place = checkout / case.report_path
+    try:
+        shutil.copytree(case.report, place, dirs_exist_ok=True)
+        for criterion in wanted:
+            row = _check(case, checkout, place, criterion.id, _command(criterion))
+            if row["passed"]:
+                case.found.verified.append(criterion.id)
+                case.found.ticks.append(criterion.id)
+        for number, command in enumerate(extra, start=1):
+            row = _check(case, checkout, place, f"check{number}", command)
+            if not row["passed"]:
+                case.found.turn_down(
+                    "reject",
+                    f"a check of the order failed: {command.text} ({row['how']})",
+                    f"check: {command.text}: {row['how']}",
+                    command.text,
+                )
+    finally:
+        remove_checkout(repo, checkout)
+
+
+def _has_row(case: Case) -> bool:
+    return any(c.id == case.order.row for c in case.item.criteria)
+
+
+def _command(criterion: Criterion) -> Command:
+    assert criterion.command is not None
+    return criterion.command
+
+
+def _check(case: Case, checkout: Path, place: Path, name: str, command: Command) -> dict[str, Any]:
+    """Run one check; pytest selectors go through the guard, everything else by argv."""
+    selector = pytest_selector(command.argv)
+    case.harness.say(f"check {name}: {command.text}")
+    if selector:
+        result = run_selector(case, selector, on_base=False)
+        row = {"name": name, "command": command.text, "passed": result.passed,
+               "how": f"guard {result.verdict} ({counts_text(result)})",
+               "seconds": round(result.seconds, 3)}  # fmt: skip
+    else:
+        row = _run_command(case, checkout, place, name, command)
+    case.found.checks.append(row)
+    case.harness.say(f"check {name}: {'passed' if row['passed'] else 'failed'} ({row['how']})")
+    return row
+
+
+def _run_command(
+    case: Case, checkout: Path, place: Path, name: str, command: Command
+) -> dict[str, Any]:
+    env = case.harness.environment(checkout, place, case.item.id)
+    ready = command.expanded(env)
+    limit = ready.within_s or case.harness.config.budgets.check_s
+    row: dict[str, Any] = {"name": name, "command": command.text, "passed": False, "seconds": 0.0}
+    try:
+        child = run_child(
+            interpreter(ready.argv, case.harness.config.python),
+            checkout,
+            {**env, **ready.env},
+            total_s=limit,
+            log_path=case.report / "cli" / f"check_{name}.log",
+        )
+    except HarnessError as problem:
+        return {**row, "how": problem.what}
+    how = f"exit {child.exit_code}" if child.exit_code is not None else f"signal {child.signal}"
+    if child.timed_out:
+        how = f"no end within {limit:g} s"
+    return {**row, "passed": child.ok, "how": how, "seconds": round(child.seconds, 3)}
+
+
+def interpreter(argv: Sequence[str], python: str) -> list[str]:
+    """`python …` means the configured interpreter, whatever PATH says."""
+    words = list(argv)
+    if words and words[0] in ("python", "python3"):
+        words[0] = python
+    return words
+
+
+def pytest_selector(argv: Sequence[str]) -> str:
+    """The node ids of a plain `pytest …` command, or "" when it is another or has options."""
+    words = list(argv)
+    if words[:2] in (["python", "-m"], ["python3", "-m"]):
+        words = words[2:]
+    if not words or words[0] not in PYTEST_WORDS:
+        return ""
+    rest = [word for word in words[1:] if word not in ("-q", "-v", "-x", "-vv")]
+    return " ".join(rest) if rest and not any(w.startswith("-") for w in rest) else ""
+
+
+def _decide(case: Case) -> None:
+    """Land what newly verified something; turn down the rest."""
+    found = case.found
+    known = case.harness.state.items.get(case.item.id, ItemState())
+    fresh = [name for name in found.verified if name not in known.verified]
+    if fresh:
+        found.verdict, found.reason = "land", "newly verified: " + ", ".join(fresh)
+        return
+    failed = [row for row in found.checks if not row["passed"]]
+    if failed:
+        first = failed[0]
+        found.turn_down(
+            "reject",
+            f"criterion {first['name']} is not met: {first['command']} ({first['how']})",
+            f"criterion {first['name']}: {first['how']}",
+            first["command"],
+        )
+    else:
+        only = ", ".join(sorted(found.classes)) or "nothing"
+        found.turn_down(
+            "reject", f"no criterion newly verified (changed: {only})", f"no progress: {only}"
+        )
+
+
+def summary(result: GuardResult) -> dict[str, Any]:
+    """What a receipt keeps of a guard run."""
+    return {
+        "verdict": result.verdict,
+        "reason": result.reason,
+        "nodes": dict(sorted(result.nodes.items())),
+        "counts": dict(result.counts),
+        "isolation": result.isolation,
+        "seconds": round(result.seconds, 3),
+    }
+
+
+def counts_text(result: GuardResult) -> str:
+    """`3 passed, 1 failed`."""
+    parts = [f"{number} {name}" for name, number in result.counts.items() if number]
+    return ", ".join(parts) or result.reason or "no tests"

@@ -1,0 +1,195 @@
+"""One worker turn: a worktree at the recorded base, the order in it, an agent, a snapshot.
+
+Nothing here judges the result; `verify` does, from the snapshot alone.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from orchestration.agents.base import Outcome, TurnContext
+from orchestration.core.clock import compact_stamp
+from orchestration.documents.ledger import Item
+from orchestration.documents.order import Order
+from orchestration.errors import HarnessError
+from orchestration.gates.scope import matches
+from orchestration.gitio import Repo
+from orchestration.runtime import Harness
+from orchestration.supervisor import recipes_for
+from orchestration.workspace import Workspace, create, slug
+
+REPORT_PARTS = ("green", "red", "cli", "analysis")
+OUR_REFS = ("refs/heads/orchestration/", "refs/orchestration/", "refs/remotes/", "refs/stash")
+MAX_TEXT = 4_000
+
+
+def turn_dir(harness: Harness, turn: int) -> Path:
+    """The harness's own folder of a turn, outside every checkout."""
+    return harness.repo.state_dir / "turns" / f"{turn:06d}"
+
+
+def report_path(item_id: str, stamp: str) -> str:
+    """Where a turn's evidence lies in the repository."""
+    return f"plans/active/{slug(item_id)}/reports/{stamp}"
+
+
+def new_stamp(harness: Harness) -> str:
+    """A report directory name for now that no earlier turn of this repository has."""
+    taken = {event.data["stamp"] for event in harness.log.events if event.kind == "dispatch"} | {
+        event.data["stamp"] for event in harness.log.events if event.data.get("stamp")
+    }
+    now = compact_stamp(harness.clock.now())
+    if now not in taken:
+        return now
+    number = 2
+    while f"{now}-{number}" in taken:
+        number += 1
+    return f"{now}-{number}"
+
+
+def prepare(harness: Harness, item: Item, n: int, base: str, turn: int) -> Workspace:
+    """The attempt's clean worktree at its base.
+
+    What an interrupted agent left in it is kept as a commit under refs/orchestration first.
+    """
+    workspace = create(harness.repo, item.id, n, base)
+    saved = workspace.snapshot("interrupted attempt")
+    repo, path = harness.repo, workspace.path
+    if not saved.empty:
+        move_files(repo, path, saved.tree, base)
+        harness.say(f"kept what an interrupted attempt left as {saved.commit[:12]}")
+    ref = f"refs/heads/{workspace.branch}"
+    now = repo.try_resolve(ref)
+    if now != base:
+        repo.run("update-ref", ref, base, now or "")
+    folder = turn_dir(harness, turn)
+    if folder.exists():
+        shutil.rmtree(folder)
+    for part in REPORT_PARTS:
+        (folder / "report" / part).mkdir(parents=True)
+    (folder / "logs").mkdir()
+    return workspace
+
+
+def move_files(repo: Repo, path: Path, tree: str, goal: str) -> None:
+    """Bring a worktree of ours, whose files are those of `tree`, to `goal` without any force.
+
+    git refuses (and this raises) when a file is not as `tree` has it.
+    """
+    repo.run("read-tree", tree, cwd=path)
+    repo.run("update-index", "-q", "--refresh", check=False, cwd=path)
+    repo.run("read-tree", "-m", "-u", tree, goal, cwd=path)
+
+
+def run_agent(
+    harness: Harness,
+    item: Item,
+    order: Order,
+    brief: str,
+    workspace: Workspace,
+    turn: int,
+    order_text: str,
+) -> dict[str, Any]:
+    """Run the agent and return the data of the `agent_exit` event: its claims and the snapshot."""
+    folder = turn_dir(harness, turn)
+    report = folder / "report"
+    order_file = workspace.path / harness.config.order
+    order_file.parent.mkdir(parents=True, exist_ok=True)
+    order_file.write_text(order_text, encoding="utf-8")
+    (folder / "order.md").write_text(order_text, encoding="utf-8")
+    (folder / "brief.md").write_text(brief, encoding="utf-8")
+    doable = replace(item, recipes=recipes_for(item, order.row))
+    context = TurnContext(
+        workspace=workspace.path,
+        order=order,
+        item=doable,
+        brief=brief,
+        env=harness.environment(workspace.path, report, item.id),
+        clocks=harness.clocks(),
+        log_dir=folder / "logs",
+        report_dir=report,
+    )
+    before = harness.repo.snapshot_refs()
+    started = harness.clock.monotonic()
+    outcome = _run(harness, context)
+    seconds = harness.clock.monotonic() - started
+    moved = _restore_refs(harness, before)
+    return _exit_facts(harness, workspace, report, outcome, seconds, moved)
+
+
+def _run(harness: Harness, context: TurnContext) -> Outcome:
+    """Run the agent; a harness error inside it (a missing program) is an outcome, not an end."""
+    try:
+        return harness.agent.run(context)
+    except HarnessError as problem:
+        return Outcome(kind="crash", text=str(problem))
+
+
+def _restore_refs(harness: Harness, before: dict[str, str]) -> list[str]:
+    """Put back refs that an agent moved; a branch that somebody has checked out is left alone.
+
+    A person may commit while an agent works: a checked-out branch is theirs, and that it moved is
+    found later as a moved base. The playbook runs only what a person wrote and is not suspected.
+    """
+    if harness.deterministic:
+        return []
+    mine = [w.branch for w in harness.repo.worktrees() if w.branch]
+    return harness.repo.restore_refs(before, ignore=(*OUR_REFS, *mine, "HEAD"))
+
+
+def _exit_facts(
+    harness: Harness,
+    workspace: Workspace,
+    report: Path,
+    outcome: Outcome,
+    seconds: float,
+    moved: list[str],
+) -> dict[str, Any]:
+    collected = collect_artifacts(harness, workspace, report, outcome.artifacts)
+    own = [harness.config.order, harness.config.ledger, harness.config.memory]
+    snapshot = workspace.snapshot(
+        f"attempt {workspace.n} of {workspace.item}", exclude=[*own, *collected]
+    )
+    tokens = None if outcome.tokens is None else sum(outcome.tokens.values())
+    return {
+        "outcome": outcome.kind,
+        "text": outcome.text[-MAX_TEXT:],
+        "session": outcome.session,
+        "tokens": tokens,
+        "cost": outcome.cost,
+        "denials": list(outcome.denials)[:50],
+        "exit_code": outcome.exit_code,
+        "signal": outcome.signal,
+        "isolation": outcome.isolation,
+        "seconds": round(seconds, 3),
+        "snapshot": snapshot.commit,
+        "tree": snapshot.tree,
+        "changed": list(snapshot.changed),
+        "refs_moved": moved,
+    }
+
+
+def collect_artifacts(
+    harness: Harness, workspace: Workspace, report: Path, globs: tuple[str, ...]
+) -> list[str]:
+    """Copy what a recipe declared as artifacts into the report; returns the paths taken.
+
+    Tracked files are copied and stay part of the attempt; new ones move into the report.
+    """
+    tracked = harness.repo.list_tree(workspace.base)
+    taken = []
+    for path in sorted(workspace.path.rglob("*")):
+        name = path.relative_to(workspace.path).as_posix()
+        if name.startswith(".git/") or not path.is_file() or path.is_symlink():
+            continue
+        if globs and matches(name, globs):
+            goal = report / "analysis" / path.name
+            if goal.exists():
+                goal = report / "analysis" / name.replace("/", "_")
+            shutil.copyfile(path, goal)
+            if name not in tracked:
+                taken.append(name)
+    return taken
