@@ -1,0 +1,220 @@
+"""doctor: is everything there that a run needs? Each check says what was found and how to mend it.
+
+Nothing is changed and nothing is imported from the product: the configured interpreter is asked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from orchestration.agents.registry import get_agent
+from orchestration.config import HarnessConfig, load_config
+from orchestration.documents.ledger import check_ledger, parse_ledger
+from orchestration.errors import HarnessError
+from orchestration.gitio import Repo
+from orchestration.isolation import choose
+from orchestration.views.load import read_events
+
+State = Literal["ok", "warn", "fail"]
+MINIMUM_PYTHON = (3, 11)
+MINIMUM_FREE_BYTES = 1 << 30
+PROBE = """
+import json, sys
+found = {"version": list(sys.version_info[:3]), "executable": sys.executable, "pytest": None}
+try:
+    import pytest
+    found["pytest"] = pytest.__version__
+except ImportError:
+    pass
+print(json.dumps(found))
+"""
+"""What the configured interpreter is asked to run."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One examined thing. `fix` is what to type, "" when nothing needs mending."""
+
+    name: str
+    state: State
+    found: str
+    fix: str = ""
+
+    @property
+    def mark(self) -> str:
+        """`ok`, `warn` or `FAIL`, for a terminal."""
+        return "FAIL" if self.state == "fail" else self.state
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return asdict(self)
+
+
+def examine(root: Path, *, agent: str | None = None) -> list[Check]:
+    """Return all checks of the repository around `root`, the most basic ones first.
+
+    What depends on a failed check is left out: without a repository there is only one row.
+    """
+    try:
+        repo = Repo(root)
+    except HarnessError as problem:
+        return [_failed("repository", problem)]
+    checks = [Check("repository", "ok", str(repo.root)), _git()]
+    try:
+        config = load_config(repo.root)
+    except HarnessError as problem:
+        return [*checks, _failed("orchestration.yaml", problem)]
+    checks += [
+        _configuration(repo),
+        *_branch(repo, config),
+        _names(repo),
+        _ledger(repo, config),
+        _log(repo),
+        *_interpreter(repo, config),
+        _agent(config, agent or config.agent),
+        _isolation(),
+        _disk(repo),
+    ]
+    return checks
+
+
+def _failed(name: str, problem: HarnessError) -> Check:
+    details = ": ".join(str(part) for part in (problem.what, problem.got) if part)
+    return Check(name, "fail", details, problem.fix or "")
+
+
+def _git() -> Check:
+    program = shutil.which("git")
+    if program is None:
+        return Check("git", "fail", "not found on PATH", "install git")
+    done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=30)
+    return Check("git", "ok", done.stdout.strip())
+
+
+def _configuration(repo: Repo) -> Check:
+    if (repo.root / "orchestration.yaml").exists():
+        return Check("orchestration.yaml", "ok", "read; every key is known")
+    return Check("orchestration.yaml", "warn", "missing; defaults apply", "orchestrate init")
+
+
+def _branch(repo: Repo, config: HarnessConfig) -> list[Check]:
+    try:
+        repo.head()
+    except HarnessError as problem:
+        return [_failed("first commit", problem)]
+    branch = config.target or repo.branch()
+    if branch is None:
+        fix = "git switch a branch, or set `target:` in orchestration.yaml"
+        return [Check("target branch", "fail", "HEAD is detached", fix)]
+    if repo.try_resolve(f"refs/heads/{branch}") is None:
+        return [Check("target branch", "fail", f"{branch} does not exist", f"git branch {branch}")]
+    checks = [Check("target branch", "ok", branch)]
+    if repo.is_dirty():
+        words = "uncommitted changes are left alone; a landing that overlaps them waits"
+        checks.append(Check("working tree", "warn", words))
+    return checks
+
+
+def _names(repo: Repo) -> Check:
+    """A branch `orchestration` would make every `orchestration/…` ref impossible."""
+    if repo.try_resolve("refs/heads/orchestration") is not None:
+        found = "a branch named `orchestration` is in the way of orchestration/log"
+        return Check("ref names", "fail", found, "git branch -m orchestration orchestration-old")
+    return Check("ref names", "ok", "orchestration/… is free")
+
+
+def _ledger(repo: Repo, config: HarnessConfig) -> Check:
+    head = repo.try_resolve("HEAD")
+    if head is None or not repo.exists_in(head, config.ledger):
+        fix = "orchestrate init, then commit what it wrote"
+        return Check("ledger", "fail", f"{config.ledger} is not committed", fix)
+    ledger = parse_ledger(repo.read_blob(head, config.ledger).decode("utf-8", "replace"))
+    errors = [d for d in check_ledger(ledger) if d.severity == "error"]
+    if errors:
+        fix = f"orchestrate validate {config.ledger}"
+        return Check("ledger", "fail", f"{len(errors)} errors; {errors[0].render()}", fix)
+    return Check("ledger", "ok", f"{len(ledger.items)} items in {config.ledger}")
+
+
+def _log(repo: Repo) -> Check:
+    try:
+        events = read_events(repo)
+    except HarnessError as problem:
+        return _failed("event log", problem)
+    return Check("event log", "ok", f"{len(events)} events, chain unbroken")
+
+
+def _interpreter(repo: Repo, config: HarnessConfig) -> list[Check]:
+    fix = "set `python:` in orchestration.yaml to an interpreter with pytest"
+    env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
+    try:
+        done = subprocess.run(
+            [config.python, "-c", PROBE], capture_output=True, text=True, timeout=60, env=env
+        )
+        found = json.loads(done.stdout)
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        return [Check("interpreter", "fail", f"{config.python}: {error}", fix)]
+    version = tuple(found["version"])
+    words = ".".join(map(str, version))
+    state: State = "ok" if version >= MINIMUM_PYTHON else "fail"
+    checks = [
+        Check(
+            "interpreter", state, f"Python {words} at {config.python}", "" if state == "ok" else fix
+        )
+    ]
+    if found["pytest"] is None:
+        checks.append(
+            Check(
+                "pytest", "fail", "not importable there", f"{config.python} -m pip install pytest"
+            )
+        )
+    else:
+        checks.append(Check("pytest", "ok", found["pytest"]))
+    return [*checks, _roots(repo, config)]
+
+
+def _roots(repo: Repo, config: HarnessConfig) -> Check:
+    missing = [name for name in config.import_roots if not (repo.root / name).is_dir()]
+    if missing:
+        fix = "correct `import_roots:` in orchestration.yaml"
+        return Check("import roots", "fail", f"no such folder: {', '.join(missing)}", fix)
+    return Check("import roots", "ok", ", ".join(config.import_roots))
+
+
+def _agent(config: HarnessConfig, name: str) -> Check:
+    options: dict[str, object] = {}
+    if name == "custom":
+        options = {"command": config.agent_command}
+    elif name == "playbook":
+        options = {"python": config.python}
+    try:
+        agent = get_agent(name, **options)
+    except HarnessError as problem:
+        return _failed("agent", problem)
+    version = agent.version()
+    if version is None and not agent.offline:
+        return Check("agent", "warn", f"{name}: its version cannot be told", f"install {name}")
+    return Check("agent", "ok", f"{name} {version or ''}".strip())
+
+
+def _isolation() -> Check:
+    level = choose("auto")
+    if level == "bwrap":
+        return Check("isolation", "ok", "bwrap: files and processes of a turn are fenced in")
+    words = {"pidns": "pidns: processes are fenced in, files are checked afterwards"}
+    found = words.get(level, f"{level}: processes and files are checked afterwards")
+    return Check("isolation", "warn", found, "install bubblewrap for the strongest level")
+
+
+def _disk(repo: Repo) -> Check:
+    free = shutil.disk_usage(repo.common_dir).free
+    found = f"{free / (1 << 30):.1f} GiB free"
+    if free < MINIMUM_FREE_BYTES:
+        return Check("disk", "fail", found, "free at least 1 GiB")
+    return Check("disk", "ok", found)

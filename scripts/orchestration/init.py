@@ -1,0 +1,233 @@
+"""init: make any git repository with pytest ready, and touch nothing that is already there.
+
+Three small files are written where they are missing: orchestration.yaml (with the import roots that
+were found), the ledger with one first issue that can be run at once, and the findings table.
+"""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import tomllib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestration.errors import HarnessError
+from orchestration.gitio import Repo
+
+SKIPPED = {"node_modules", "build", "dist", "venv", "env", "site-packages", "__pycache__"}
+TEST_FOLDERS = ("tests", "test")
+CONFIG = """# How `orchestrate` works on this repository; every key has a default.
+{python}import_roots: [{roots}]
+"""
+LEDGER = """# Fix plan: the ledger
+
+A focus issue has exit criteria that the harness runs itself; nobody else ticks them.
+
+## Items
+
+### [SUITE-GREEN-001] Every test passes in a fresh checkout
+- Status: open
+- Priority: P1
+- Type: evidence
+- Depends: none
+- Exit:
+  - [ ] C1 `pytest {tests}` — each test of {tests} is collected and passes, none is skipped
+- Recipe:
+  - run: python -m pytest -q {tests}
+    within: 30m
+"""
+FINDINGS = """# Findings
+
+| Finding ID | Date | Keywords | Synopsis | Evidence Pointer | Status |
+|---|---|---|---|---|---|
+"""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a repository is laid out: folders to import from, where tests are, its interpreter."""
+
+    import_roots: tuple[str, ...]
+    tests: str
+    packages: tuple[str, ...]
+    python: str | None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What `prepare` did: files written and kept, and what was found."""
+
+    root: str
+    written: tuple[str, ...]
+    kept: tuple[str, ...]
+    import_roots: tuple[str, ...]
+    tests: str
+    packages: tuple[str, ...]
+    next_command: str
+
+    @property
+    def summary(self) -> str:
+        """The layout in one line."""
+        names = ", ".join(self.packages) or "no package"
+        return f"{names}; tests in {self.tests}; import roots {', '.join(self.import_roots)}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return asdict(self)
+
+
+def prepare(root: Path) -> Prepared:
+    """Write what is missing in the repository around `root`.
+
+    Raises HarnessError when there is no repository, or no test that pytest would find.
+    """
+    repo = Repo(root)
+    layout = find_layout(repo.root)
+    python = f"python: {layout.python}\n" if layout.python else ""
+    quoted = ", ".join(f'"{name}"' for name in layout.import_roots)
+    files = {
+        "orchestration.yaml": CONFIG.format(python=python, roots=quoted),
+        "docs/fix_plan.md": LEDGER.format(tests=layout.tests),
+        "docs/findings.md": FINDINGS,
+    }
+    written, kept = [], []
+    for name, text in files.items():
+        path = repo.root / name
+        if path.exists():
+            kept.append(name)
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        written.append(name)
+    names = " ".join(files)
+    next_command = f'git add {names} && git commit -m "Add a ledger" && orchestrate run'
+    return Prepared(
+        root=str(repo.root),
+        written=tuple(written),
+        kept=tuple(kept),
+        import_roots=layout.import_roots,
+        tests=layout.tests,
+        packages=layout.packages,
+        next_command=next_command if written else "orchestrate doctor && orchestrate run",
+    )
+
+
+def find_layout(root: Path) -> Layout:
+    """Return the layout of a repository, from its configuration first and its folders second."""
+    project = _toml(root / "pyproject.toml")
+    declared = [name for name in _declared_roots(root, project) if (root / name).is_dir()]
+    roots = list(dict.fromkeys(declared))
+    if not roots and _packages(root / "src"):
+        roots = ["src"]
+    if "." not in roots:
+        roots.append(".")
+    tests = _tests(root, project)
+    packages = [name for folder in roots for name in _packages(root / folder)]
+    found = [name for name in dict.fromkeys(packages) if name != tests.split("/")[0]]
+    venv = next((v for v in (".venv", "venv") if (root / v / "bin/python").exists()), None)
+    return Layout(tuple(roots), tests, tuple(found), f"{venv}/bin/python" if venv else None)
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise HarnessError("not valid TOML", where=path, got=str(error)) from None
+
+
+def _pytest_options(root: Path, project: dict[str, Any]) -> dict[str, list[str]]:
+    """Return pytest's `pythonpath` and `testpaths`, wherever they are written."""
+    table = project.get("tool", {}).get("pytest", {}).get("ini_options", {})
+    options: dict[str, list[str]] = {}
+    for key in ("pythonpath", "testpaths"):
+        value = table.get(key, [])
+        options[key] = value.split() if isinstance(value, str) else [str(v) for v in value]
+    for name, section in (
+        ("pytest.ini", "pytest"),
+        ("tox.ini", "pytest"),
+        ("setup.cfg", "tool:pytest"),
+    ):
+        reader = configparser.ConfigParser(interpolation=None)
+        try:
+            reader.read(root / name, encoding="utf-8")
+        except (configparser.Error, UnicodeDecodeError):
+            continue
+        for key in options:
+            options[key] += reader.get(section, key, fallback="").split()
+    return options
+
+
+def _declared_roots(root: Path, project: dict[str, Any]) -> Iterable[str]:
+    yield from _pytest_options(root, project)["pythonpath"]
+    tools = project.get("tool", {})
+    yield from tools.get("hatch", {}).get("build", {}).get("dev-mode-dirs", [])
+    setuptools = tools.get("setuptools", {})
+    directory = setuptools.get("package-dir", {}).get("")
+    if directory:
+        yield str(directory)
+    packages = setuptools.get("packages", {})
+    if isinstance(packages, dict):
+        yield from packages.get("find", {}).get("where", [])
+
+
+def _packages(folder: Path) -> list[str]:
+    """Return names that can be imported from a folder: packages and single modules."""
+    if not folder.is_dir():
+        return []
+    names = []
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith((".", "_")) or path.name in SKIPPED | set(TEST_FOLDERS):
+            continue
+        is_package = path.is_dir() and (path / "__init__.py").is_file()
+        is_module = path.suffix == ".py" and not _is_test_name(path.name)
+        if is_package or (is_module and path.name not in ("setup.py", "conftest.py", "noxfile.py")):
+            names.append(path.stem)
+    return names
+
+
+def _is_test_name(name: str) -> bool:
+    return name.startswith("test_") or name.endswith("_test.py")
+
+
+def _tests(root: Path, project: dict[str, Any]) -> str:
+    """Return the folder (or file) that holds the tests."""
+    declared = _pytest_options(root, project)["testpaths"]
+    for name in (*declared, *TEST_FOLDERS):
+        if _has_tests(root / name):
+            return Path(name).as_posix()
+    for path in sorted(root.rglob("*.py")):
+        parts = path.relative_to(root).parts
+        hidden = any(p.startswith(".") or p in SKIPPED for p in parts[:-1])
+        if not hidden and _is_test_name(path.name) and _defines_tests(path):
+            return parts[0] if len(parts) > 1 else path.name
+    raise HarnessError(
+        "no test was found",
+        where=root,
+        expected="a file test_*.py or *_test.py with a test in it",
+        fix="write a first test, for example tests/test_first.py, then: orchestrate init",
+    )
+
+
+def _has_tests(place: Path) -> bool:
+    if place.is_file():
+        return _defines_tests(place)
+    return place.is_dir() and any(
+        _is_test_name(path.name) and _defines_tests(path) for path in sorted(place.rglob("*.py"))
+    )
+
+
+def _defines_tests(path: Path) -> bool:
+    """Tell whether a file has a test function or a class with test methods (read, never run)."""
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, UnicodeDecodeError, ValueError):
+        return False
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return any(
+        isinstance(node, functions) and node.name.startswith("test") for node in ast.walk(tree)
+    )
