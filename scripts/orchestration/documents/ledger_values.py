@@ -9,6 +9,7 @@ from .commands import parse_duration, read_command, render_command, render_durat
 from .keys import clean
 from .ledger_model import DEFAULT_POLL_S, DEFAULT_PRIORITY, Status, Waiting
 from .refs import is_id, parse_stamp, render_stamp
+from .text import successive
 
 _WORDS = {
     **{s.value: s for s in Status if s is not Status.UNKNOWN},
@@ -73,7 +74,7 @@ def parse_waiting(text: str, line: int = 0) -> tuple[Waiting | None, str | None]
     """Read ``On: who; Check: command; Poll: 60s; Until: 2030-01-01``; return (wait, problem)."""
     marks = list(_FIELD.finditer(text))
     fields: dict[str, str] = {}
-    for mark, following in zip(marks, [*marks[1:], None], strict=True):
+    for mark, following in successive(marks):
         end = following.start() if following else len(text)
         fields[mark.group(1).lower()] = clean(text[mark.end() : end].strip().rstrip(";"))
     missing = [name for name in ("on", "check", "until") if not fields.get(name)]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from .blocks import Blocks, heading_of
 from .order_aliases import BARE_TITLES, INLINE_TITLES, SECTION_ALIASES, section_key
+from .text import successive
 
 
 @dataclass(slots=True)
@@ -57,7 +58,7 @@ def cut(blocks: Blocks) -> Cut:
     bare = not known and not wrapper
     if bare:
         marks = sorted(marks + _bare_titles(blocks), key=lambda mark: mark.line)
-    for mark, following in zip(marks, [*marks[1:], None], strict=True):
+    for mark, following in successive(marks):
         mark.start = mark.line + 1
         mark.end = following.line if following else len(blocks.source.lines)
     stop = marks[0].line if marks else len(blocks.source.lines)

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import re
 from array import array
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from .diagnostics import DocumentError
 
 #: Larger documents are refused: a ledger of this size is a log, not a document.
 MAX_BYTES = 10 * 1024 * 1024
 
+_T = TypeVar("_T")
 _BOM = "\ufeff"
 _ENDING = re.compile(r"\r\n|\n|\r")
 
@@ -63,6 +66,12 @@ class SourceText:
     def after(self, index: int) -> int:
         """Return the offset just after line ``index`` and its ending."""
         return self.starts[index + 1] if index + 1 < len(self.lines) else len(self.text)
+
+
+def successive(items: Sequence[_T]) -> Iterator[tuple[_T, _T | None]]:
+    """Yield each item with the one after it, the last one with None."""
+    for index, item in enumerate(items):
+        yield item, items[index + 1] if index + 1 < len(items) else None
 
 
 def read_text(path: Path) -> str:

@@ -24,9 +24,9 @@ class ValidationContext:
     """Lookups of the validator, each optional.
 
     ``exists(path)``, ``read_lines(path) -> lines or None``, ``collect(selector) -> node ids`` (may
-    raise HarnessError), ``resolve(ref) -> sha or None``, ``symbols(path) -> names or None``.
-    ``known_orders`` are content hashes of earlier orders, ``protected`` are path globs, ``surfaces``
-    are globs of allowed paths (empty: all), ``turn_dir`` the directory the harness allocated.
+    raise HarnessError), ``resolve(ref) -> sha or None``. ``known_orders`` are content hashes of
+    earlier orders, ``protected`` and ``approved`` are path globs, ``surfaces`` are globs of allowed
+    paths (empty: all), ``turn_dir`` is the directory that the harness allocated.
     """
 
     path: str = "input.md"

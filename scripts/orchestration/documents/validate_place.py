@@ -15,6 +15,7 @@ from .refs import selector_paths
 from .validate import Rule, ValidationContext
 
 _CODE = (".py", ".pyi")
+_BLOCKS = (ast.If, ast.Try, ast.With, ast.For, ast.ExceptHandler)
 
 
 def matches(path: str, globs: Sequence[str]) -> bool:
@@ -146,9 +147,7 @@ def python_symbols(source: str) -> set[str] | None:
                 names.update(prefix + t.id for t in node.targets if isinstance(t, ast.Name))
             elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
                 names.add(prefix + node.target.id)
-            elif isinstance(node, ast.If | ast.Try | ast.With | ast.For) or isinstance(
-                node, ast.ExceptHandler
-            ):
+            elif isinstance(node, _BLOCKS):
                 pending.append((prefix, node))
     return names
 
