@@ -191,6 +191,15 @@ def load_reconstruction(path: str | Path) -> Reconstruction:
     return Reconstruction(**arrays, meta=meta)
 
 
+def is_reconstruction(path: str | Path) -> bool:
+    """Whether the file says that it is a reconstruction (its content is not checked)."""
+    try:
+        with h5py.File(path, "r") as file:
+            return bool(file.attrs.get("format") == FORMAT)
+    except OSError:
+        return False
+
+
 def _check_schema(file: h5py.File, path: Path) -> None:
     kind, schema = file.attrs.get("format"), file.attrs.get("schema")
     if kind != FORMAT or schema != SCHEMA:

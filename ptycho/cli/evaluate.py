@@ -1,0 +1,181 @@
+"""`ptycho evaluate OUT.h5 --truth SCAN_OR_FILE | --against OTHER.h5 | --half-sets`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ptycho.cli import console
+
+if TYPE_CHECKING:
+    from ptycho.data.result import Reconstruction
+    from ptycho.metrics import Comparison
+    from ptycho.scan import Scan
+
+
+def register(app: typer.Typer) -> None:
+    """Add `evaluate` to the program."""
+    app.command("evaluate")(evaluate)
+
+
+def evaluate(
+    reconstruction: Path = typer.Argument(..., metavar="OUT.h5", help="What is to be judged."),
+    truth: Path | None = typer.Option(
+        None, "--truth", help="A simulated scan that carries its truth, or a reconstruction file."
+    ),
+    against: Path | None = typer.Option(
+        None, "--against", help="Another reconstruction of the same scan."
+    ),
+    half_sets: bool = typer.Option(
+        False, "--half-sets", help="Refine two halves of the scan as OUT.h5 was, correlate them."
+    ),
+    scan: Path | None = typer.Option(
+        None, "--scan", help="For --half-sets: the scan, if it is no longer where it was."
+    ),
+    split: str = typer.Option(
+        "frames", help="For --half-sets: even and odd 'frames', or halved 'counts'."
+    ),
+    seconds: float | None = typer.Option(None, help="For --half-sets: time for each half."),
+    min_coverage: float = typer.Option(
+        0.25, min=0.0, max=1.0, help="Share of the usual illumination a pixel needs to count."
+    ),
+    ramp: bool = typer.Option(True, help="Take a phase ramp off before comparing."),
+    shift: bool = typer.Option(True, help="Take a small shift off before comparing."),
+    figure: Path | None = typer.Option(None, "--figure", help="PNG; default beside OUT.h5."),
+    json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
+) -> None:
+    """Metrics after the gauge: SSIM, MS-SSIM, PSNR, MAE, contrast, Fourier ring correlation."""
+    _exactly_one(truth=truth, against=against, half_sets=half_sets)
+    from ptycho.data.result import load_reconstruction
+
+    rec = load_reconstruction(reconstruction)
+    if half_sets:
+        comparison = _half_sets(rec, scan, split, seconds, min_coverage)
+        title = f"half sets of {rec.meta.get('scan', reconstruction.name)}, by {split}"
+    else:
+        from ptycho.evaluation import evaluate_images
+
+        other = against or truth
+        assert other is not None
+        comparison = evaluate_images(
+            rec,
+            _load_reference(other, is_truth=truth is not None),
+            min_coverage=min_coverage,
+            ramp=ramp,
+            shift=shift,
+        )
+        title = f"{reconstruction.name} against {other.name}"
+    picture = _figure(comparison, title, figure or _beside(reconstruction, comparison))
+    facts = {"reconstruction": str(reconstruction), "figure": str(picture), **comparison.metrics}
+    if json_output:
+        console.print_json(facts)
+    else:
+        _print(facts)
+
+
+def _exactly_one(**given: Any) -> None:
+    from ptycho.errors import UsageError
+
+    chosen = [f"--{name.replace('_', '-')}" for name, value in given.items() if value]
+    if len(chosen) != 1:
+        raise UsageError(
+            "say what to compare with",
+            where="ptycho evaluate",
+            expected="exactly one of --truth, --against, --half-sets",
+            got=", ".join(chosen) or "none",
+        )
+
+
+def _load_reference(path: Path, *, is_truth: bool) -> Any:
+    """A reconstruction file, or (for a truth) a scan that carries one."""
+    from ptycho.data import open_scan
+    from ptycho.data.result import is_reconstruction, load_reconstruction
+    from ptycho.errors import DataError
+    from ptycho.scan import Truth
+
+    if not is_truth:
+        return load_reconstruction(path)
+    if is_reconstruction(path):
+        rec = load_reconstruction(path)
+        return Truth(rec.object, rec.origin_px)
+    scan = open_scan(path)
+    if scan.truth is None:
+        raise DataError(
+            "this scan carries no truth to compare with",
+            where=path,
+            expected="a simulated scan",
+            got="no truth",
+            fix="measured data: ptycho evaluate OUT.h5 --half-sets",
+        )
+    return scan.truth
+
+
+def _half_sets(
+    rec: Reconstruction, path: Path | None, split: str, seconds: float | None, min_coverage: float
+) -> Comparison:
+    from ptycho.evaluation import evaluate_half_sets
+    from ptycho.refine.config import RefineConfig
+    from ptycho.validation import validated
+
+    scan = _scan_of(rec, path)
+    stored = rec.meta.get("config", {}) if rec.meta.get("method") == "refine" else {}
+    values = {key: value for key, value in stored.items() if key in RefineConfig.model_fields}
+    if seconds is not None:
+        values |= {"seconds": seconds, "passes": 1_000_000}
+    config = validated(RefineConfig, **values)
+    if split not in ("frames", "counts"):
+        from ptycho.errors import UsageError
+
+        raise UsageError(
+            "unknown way to halve a scan", where="--split", expected="frames or counts", got=split
+        )
+    by: Any = split
+    with console.progress("half sets") as bar:
+        halves = evaluate_half_sets(scan, config, by=by, min_coverage=min_coverage, progress=bar)
+    return halves.comparison
+
+
+def _scan_of(rec: Reconstruction, path: Path | None) -> Scan:
+    from ptycho.data import open_scan
+    from ptycho.errors import UsageError
+
+    stored = rec.meta.get("scan_path")
+    found = path or (Path(stored) if stored else None)
+    if found is None or not found.exists():
+        raise UsageError(
+            "half sets need the scan",
+            where="--half-sets",
+            expected="the scan that the reconstruction was made from",
+            got="nothing recorded" if found is None else f"no file {found}",
+            fix="add --scan SCAN",
+        )
+    return open_scan(found, measurement=rec.meta.get("measurement"))
+
+
+def _beside(reconstruction: Path, comparison: Comparison) -> Path:
+    return reconstruction.with_name(f"{reconstruction.stem}-{comparison.metrics['kind']}.png")
+
+
+def _figure(comparison: Comparison, title: str, path: Path) -> Path:
+    from ptycho.report.figures import evaluate_figure
+    from ptycho.report.panels import save_figure
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return save_figure(evaluate_figure(comparison, title=title), path)
+
+
+def _print(facts: dict[str, Any]) -> None:
+    frc = facts["frc"]
+    rows = [("compared with", str(facts["kind"])), ("pixels", str(facts["pixels"]))]
+    names = [("ssim", "SSIM"), ("ms_ssim", "MS-SSIM"), ("psnr_db", "PSNR dB"), ("mae", "MAE")]
+    for part in ("amplitude", "phase"):
+        rows += [(f"{part} {name}", f"{facts[part][key]:.4f}") for key, name in names]
+        rows.append((f"{part} std ratio", f"{facts[part]['std_ratio']:.4f}"))
+    rows.append(("complex error", f"{facts['complex']['relative_error']:.4f}"))
+    mark = "" if frc["crossed"] else " (never below half bit)"
+    rows.append(("FRC half bit", f"{frc['cycles_per_px']:.4f} cycles/px{mark}"))
+    rows.append(("resolution", f"{frc['resolution_px']:.2f} px"))
+    rows.append(("figure", facts["figure"]))
+    console.print_table(f"evaluated {facts['reconstruction']}", rows)

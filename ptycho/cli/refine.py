@@ -1,0 +1,107 @@
+"""`ptycho refine SCAN [--start OUT.h5] -o OUT2.h5`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from ptycho.cli import console
+
+
+def register(app: typer.Typer) -> None:
+    """Add `refine` to the program."""
+    app.command("refine")(refine)
+
+
+def refine(
+    scan: Path = typer.Argument(..., help="A scan in any format that `ptycho inspect` reads."),
+    output: Path = typer.Option(..., "--output", "-o", help="OUT.h5: object, probe, coverage."),
+    start: Path | None = typer.Option(
+        None, "--start", help="Begin with this reconstruction instead of an empty object."
+    ),
+    seconds: float | None = typer.Option(
+        None, help="Time budget; the step schedule fits into it (compilation included)."
+    ),
+    passes: int | None = typer.Option(None, help="Most passes over all frames."),
+    modes: int | None = typer.Option(None, help="Incoherent probe modes."),
+    positions: bool = typer.Option(False, "--positions", help="Correct the scan positions too."),
+    config: Path | None = typer.Option(None, "--config", help="YAML with settings."),
+    settings: list[str] = typer.Option(
+        [], "--set", metavar="KEY=VALUE", help="A setting; overrides the file. Repeatable."
+    ),
+    measurement: str | None = typer.Option(
+        None, help="counts, amplitude or intensity, where the file does not say."
+    ),
+    figure: bool = typer.Option(True, help="Write OUT.png beside the file."),
+    json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
+) -> None:
+    """Recover object and probe by gradient refinement, from scratch or from a reconstruction.
+
+    Stops when held-out counts are explained no better, or at the end of the budget. A passes limit
+    without a time budget gives the same result each time; with --seconds alone passes are not
+    limited.
+    """
+    from ptycho.config import resolve
+    from ptycho.data import open_scan
+    from ptycho.data.result import load_reconstruction, save_reconstruction
+    from ptycho.refine.config import RefineConfig
+
+    flags = _flags(seconds=seconds, passes=passes, modes=modes, positions=positions or None)
+    config_ = resolve(RefineConfig, file=config, overrides=[*flags, *settings])
+    _check_output(output)
+    first = load_reconstruction(start) if start else None
+    loaded = open_scan(scan, measurement=measurement)  # type: ignore[arg-type]
+    from ptycho.refinement import refine as run
+
+    with console.progress(f"refine {scan.name}") as bar:
+        result = run(loaded, start=first, config=config_, progress=bar)
+    rec = result.reconstruction.with_meta(scan_path=str(scan.resolve()), measurement=measurement)
+    save_reconstruction(rec, output)
+    facts: dict[str, Any] = {"output": str(output), "scan": str(scan)}
+    if figure:
+        facts["figure"] = str(_figure(result, loaded, output))
+    keys = ("stopped_by", "started_from", "held_out_deviance", "mode_shares")
+    facts |= {key: rec.meta[key] for key in keys}
+    facts |= {
+        "residual": result.residual,
+        "deviance_per_pixel": result.deviance_per_pixel,
+        "seconds": round(result.seconds, 3),
+        "iterations": result.iterations,
+    }
+    if json_output:
+        console.print_json(facts)
+    else:
+        console.print_table("refined", [(key, _text(value)) for key, value in facts.items()])
+
+
+def _flags(**values: Any) -> list[str]:
+    """Options as settings, so that they win over a file and are checked in one place."""
+    if values["seconds"] is not None and values["passes"] is None:
+        values["passes"] = 1_000_000  # the clock decides
+    return [f"{key}={value}" for key, value in values.items() if value is not None]
+
+
+def _check_output(output: Path) -> None:
+    """Make the folder now: a wrong name must not be found out after the work."""
+    from ptycho.errors import UsageError
+
+    if output.is_dir():
+        raise UsageError(
+            "the output must be a file", where="--output", expected="OUT.h5", got=output
+        )
+    output.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _figure(result: Any, scan: Any, output: Path) -> Path:
+    from ptycho.report.figures import refine_figure
+    from ptycho.report.panels import save_figure
+
+    return save_figure(refine_figure(result, scan), output.with_suffix(".png"))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
