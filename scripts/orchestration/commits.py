@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from orchestration.core.clock import parse_stamp
+from orchestration.documents.ledger import set_status, tick
+from orchestration.errors import HarnessError
 from orchestration.gates import artifacts
+from orchestration.git_objects import TreeEntry
 from orchestration.landing import documents_after, landing_message
 from orchestration.receipts import digest, render_receipt
 from orchestration.runtime import Harness, read_text_at
@@ -72,6 +77,38 @@ def build_closing(harness: Harness, base: str, at: str, turn: int) -> Built | No
         return None
     commit = harness.repo.commit_tree(tree, [base], message, date=git_date(at))
     return Built(commit, subject, "", len(changes))
+
+
+def build_revert(harness: Harness, landing: Mapping[str, Any], base: str, when: datetime) -> Built:
+    """Commit `base` without the product changes of a landing; its evidence and history stay.
+
+    Raises HarnessError when a later commit changed one of those files.
+    """
+    repo, commit = harness.repo, landing["commit"]
+    facts = json.loads(repo.read_blob(commit, landing["receipt"]))
+    before, mine, now = (repo.list_tree(sha) for sha in (facts["base"], commit, base))
+    later = [path for path in facts["changed"] if now.get(path) != mine.get(path)]
+    if later:
+        raise HarnessError(
+            "later commits changed the same files; this landing cannot be taken back alone",
+            got=", ".join(later[:5]),
+            fix=f"git revert {commit[:12]}, and mend it by hand",
+        )
+    changes: dict[str, bytes | TreeEntry | None] = {p: before.get(p) for p in facts["changed"]}
+    text = read_text_at(repo, base, harness.config.ledger)
+    if text is not None:
+        for name in facts["criteria_ticked"]:
+            text = tick(text, landing["item"], name, " ")
+        why = f"turn {landing['turn']} was taken back"
+        text = set_status(text, landing["item"], "open", why)
+        changes[harness.config.ledger] = text.encode()
+    subject = f"REVERT turn {landing['turn']}: {landing['item']}"
+    message = landing_message(
+        subject, {"Turn-Id": str(landing["turn"]), "Role": "user", "Reverts": commit}
+    )
+    tree = repo.write_tree(base, changes)
+    made = repo.commit_tree(tree, [base], message, date=f"{int(when.timestamp())} +0000")
+    return Built(made, subject, "", len(changes))
 
 
 def git_date(at: str) -> str:

@@ -71,7 +71,7 @@ class Engine:
             return self._loop()
 
     @contextmanager
-    def _prepared(self) -> Iterator[None]:
+    def _prepared(self, *, run: bool = True) -> Iterator[None]:
         """Hold the run lock; check the log; clear what a killed run left; open the run."""
         harness = self.harness
         lock = FileLock(harness.repo.state_dir / "run.lock")
@@ -88,7 +88,8 @@ class Engine:
             publish.check_fork(harness.repo, harness.log)
             for path in leftovers(harness.repo):
                 remove_checkout(harness.repo, path)
-            self._open_run()
+            if run:
+                self._open_run()
             yield
         finally:
             lock.release()
@@ -244,6 +245,29 @@ class Engine:
              "subject": data["subject"]},
         )  # fmt: skip
         harness.say(f"closing commit {data['commit'][:12]} on {went.ref}" + _dash(went.note))
+
+    # -- taking back ---------------------------------------------------------------------------
+
+    def revert(self, turn: int) -> dict[str, Any]:
+        """Take a landing back with a new commit on top of everything, and reopen its item.
+
+        Raises HarnessError when the turn landed nothing, or later commits changed the same files.
+        """
+        harness, log = self.harness, self.harness.log
+        with self._prepared(run=False):
+            found = next((x for x in harness.state.landings if x["turn"] == turn), None)
+            if found is None:
+                known = ", ".join(str(x["turn"]) for x in harness.state.landings)
+                raise HarnessError("that turn landed nothing", got=turn, expected=known or "none")
+            base = harness.tip().sha
+            built = commits.build_revert(harness, found, base, harness.clock.now())
+            went = advance(harness.repo, harness.target, built.commit, base)
+            data = {"turn": turn, "commit": built.commit, "via": went.via, "ref": went.ref}
+            log.append("revert", data, role="user", item=found["item"])
+            mark = {"mark": f"turn {turn} was taken back", "keep_orders": False}
+            log.append("reopen", mark, role="user", item=found["item"])
+            publish.publish(harness.repo, log)
+        return {"item": found["item"], **data}
 
     # -- the end -----------------------------------------------------------------------------
 

@@ -182,6 +182,8 @@ def recover(state_dir: Path, clock: Clock) -> tuple[int, Path]:
     Returns the number of events kept and where the old files went. Nothing is deleted.
     """
     directory = state_dir / "log"
+    if not directory.is_dir():
+        raise HarnessError("there is no log to recover", where=directory)
     files = sorted(directory.glob("[0-9]*.jsonl"))
     kept: list[Event] = []
     try:
@@ -192,12 +194,22 @@ def recover(state_dir: Path, clock: Clock) -> tuple[int, Path]:
                 kept.append(event)
     except CorruptLog:
         pass
-    number = 1
-    while (aside := state_dir / f"log.corrupt-{number}").exists():
-        number += 1
-    directory.rename(aside)
+    aside = set_aside(state_dir)
+    assert aside is not None
     import_events(state_dir, kept)
     return len(kept), aside
+
+
+def set_aside(state_dir: Path) -> Path | None:
+    """Move the log's folder away under a free name; None when there is no log."""
+    directory = state_dir / "log"
+    if not directory.is_dir():
+        return None
+    number = 1
+    while (aside := state_dir / f"log.aside-{number}").exists():
+        number += 1
+    directory.rename(aside)
+    return aside
 
 
 def import_events(state_dir: Path, events: list[Event]) -> None:

@@ -1,0 +1,98 @@
+"""`orchestrate verify` and `orchestrate log …`: the record, checked and moved."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import typer
+
+from orchestration import publish
+from orchestration.config import load_config
+from orchestration.core.reasons import ExitReason
+from orchestration.errors import HarnessError
+from orchestration.eventlog import import_events, read_export, recover, set_aside
+from orchestration.gitio import Repo
+from orchestration.receipts import verify_branch
+from orchestration.runtime import SystemClock, target_of
+from orchestration.views.load import read_events
+
+REPO = typer.Option(Path("."), "--repo", "-C", help="The repository.")
+JSON = typer.Option(False, "--json", help="One JSON object on stdout.")
+log_app = typer.Typer(no_args_is_help=True, help="The event log: export, import, recover.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    app.command("verify")(verify)
+    app.add_typer(log_app, name="log")
+
+
+def verify(
+    branch: str | None = typer.Argument(None, help="The branch; default: the target."),
+    path: Path = REPO,
+    json_output: bool = JSON,
+) -> None:
+    """Check every landing on a branch against its receipt, from the branch alone."""
+    repo = Repo(path)
+    name = branch or target_of(repo, load_config(repo.root))
+    repo.resolve(f"refs/heads/{name}")
+    rows = verify_branch(repo, name)
+    bad = [row for row in rows if row.problems]
+    if json_output:
+        facts = [{**vars(row), "problems": list(row.problems)} for row in rows]
+        print(json.dumps({"branch": name, "ok": not bad, "landings": facts}))
+    else:
+        for row in rows:
+            print(f"{'ok ' if not row.problems else 'BAD'} {row.commit[:12]} {row.subject}")
+            for problem in row.problems:
+                print(f"      {problem}")
+        print(f"{len(rows)} landings on {name}, {len(bad)} with problems")
+    if bad:
+        raise typer.Exit(ExitReason.CHECKS_RED.code)
+
+
+@log_app.command("export")
+def export(
+    output: Path | None = typer.Option(None, "--output", "-o", help="File; default: stdout."),
+    path: Path = REPO,
+) -> None:
+    """Write the whole log as one file of JSON lines."""
+    text = "".join(event.line() + "\n" for event in read_events(Repo(path)))
+    if output is None:
+        print(text, end="")
+        return
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(text, encoding="utf-8")
+    print(f"{text.count(chr(10))} events in {output}")
+
+
+@log_app.command("import")
+def import_log(
+    file: Path | None = typer.Argument(None, help="A file made by `log export`."),
+    from_branch: bool = typer.Option(False, "--from-branch", help="Take orchestration/log."),
+    path: Path = REPO,
+) -> None:
+    """Take over a log; a local log that it does not continue is set aside, never deleted."""
+    repo = Repo(path)
+    if (file is None) == (not from_branch):
+        raise HarnessError("say what to import", expected="a FILE, or --from-branch")
+    if file is not None and not file.is_file():
+        raise HarnessError("no such file", where=file, fix="orchestrate log export -o FILE")
+    events = (
+        publish.read_branch(repo) if file is None
+        else read_export(file.read_text(encoding="utf-8"), str(file))
+    )  # fmt: skip
+    if not events:
+        raise HarnessError("there is nothing to import", where=file or "orchestration/log")
+    aside = set_aside(repo.state_dir) if from_branch else None
+    import_events(repo.state_dir, events)
+    print(f"{len(events)} events imported" + (f"; the old log is {aside}" if aside else ""))
+
+
+@log_app.command("recover")
+def recover_log(path: Path = REPO) -> None:
+    """Keep the valid beginning of a corrupt log; the old files are set aside."""
+    repo = Repo(path)
+    kept, aside = recover(repo.state_dir, SystemClock())
+    print(f"kept {kept} events; the old log is {aside}")
