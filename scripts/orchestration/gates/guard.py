@@ -44,7 +44,10 @@ class _Setup:
 
 
 def run_guard(spec: GuardSpec) -> GuardResult:
-    """Run the guards of `spec` in its checkout and judge them. Leaves the checkout as it was."""
+    """Run the guards of `spec` in its checkout and judge them.
+
+    What the run adds to the checkout is taken away again (but compiled files).
+    """
     level = fences.choose(spec.isolation)
     targets = spec.targets()
     absent = [name for name in targets if not (spec.checkout / name).exists()]
@@ -111,7 +114,6 @@ def _prepare(
     files.write_shim(folder / "shim", found, roots)
     settings = files.repository_settings(checkout)
     files.write_ini(folder / "guard.ini", settings, roots)
-    (folder / "bytecode").mkdir()
     first, last, secret = (secrets.token_hex(6) for _ in range(3))
     homes = sorted({(t if (checkout / t).is_dir() else os.path.dirname(t)) for t in targets})
     names = []
@@ -162,7 +164,10 @@ def _start(spec: GuardSpec, setup: _Setup, level: fences.Level, args: Sequence[s
 
 
 def _environment(spec: GuardSpec, setup: _Setup, shim: str) -> dict[str, str]:
-    """A scrubbed environment; only the shim is importable before pytest itself is loaded."""
+    """A scrubbed environment; only the shim is importable before pytest itself is loaded.
+
+    Compiled files need no care here: the overlay takes `*.pyc` from the trusted commit.
+    """
     env = scrub_env(spec.env, keep=spec.keep_env)
     for name in (
         "PYTEST_ADDOPTS",
