@@ -51,32 +51,41 @@ def ssim(image: np.ndarray, truth: np.ndarray, region: np.ndarray, data_range: f
 
 
 def _inner(region: np.ndarray) -> np.ndarray:
-    """Centres whose 11×11 window lies in the region; the region itself if there are none."""
-    side = 2 * _RADIUS + 1
-    inner = ndimage.binary_erosion(region, np.ones((side, side), bool), border_value=0)
+    """Centres whose window lies in the region; the region itself if there are none."""
+    inner = _windows(region)
     return inner if inner.any() else region
+
+
+def _windows(region: np.ndarray) -> np.ndarray:
+    side = 2 * _RADIUS + 1
+    return ndimage.binary_erosion(region, np.ones((side, side), bool), border_value=0)
 
 
 def ms_ssim(image: np.ndarray, truth: np.ndarray, region: np.ndarray, data_range: float) -> float:
     """Multi-scale SSIM over the region; NaN if the image is smaller than one window."""
-    side = 2 * _RADIUS + 1
-    scales = min(5, 1 + int(math.log2(max(1.0, min(image.shape) / side))))
-    if min(image.shape) < side:
+    if min(image.shape) < 2 * _RADIUS + 1:
         return math.nan
-    exponents = np.array(_EXPONENTS[:scales]) / sum(_EXPONENTS[:scales])
+    regions = _scales(region)
+    exponents = np.array(_EXPONENTS[: len(regions)]) / sum(_EXPONENTS[: len(regions)])
     x, y = np.asarray(image, np.float64), np.asarray(truth, np.float64)
     score = 1.0
-    for scale, exponent in enumerate(exponents):
+    for scale, (inner, exponent) in enumerate(zip(regions, exponents, strict=True)):
         luminance, structure = _components(x, y, data_range)
-        inner = _inner(region)
-        last = scale == scales - 1
-        value = float(np.mean((luminance * structure if last else structure)[inner]))
-        score *= max(value, 0.0) ** exponent
+        local = luminance * structure if scale == len(regions) - 1 else structure
+        score *= max(float(np.mean(local[inner])), 0.0) ** float(exponent)
         x, y = _halve(x), _halve(y)
-        region = _halve(region.astype(np.float64)) == 1.0
-        if not region.any():
-            region = np.ones(x.shape, bool)
     return score
+
+
+def _scales(region: np.ndarray) -> list[np.ndarray]:
+    """At most five scales: window centres of the region while whole windows fit into it."""
+    centres = [_inner(region)]
+    for _ in _EXPONENTS[1:]:
+        region = _halve(region.astype(np.float64)) == 1.0
+        if min(region.shape) < 2 * _RADIUS + 1 or not _windows(region).any():
+            break
+        centres.append(_windows(region))
+    return centres
 
 
 def _components(x: np.ndarray, y: np.ndarray, data_range: float) -> tuple[np.ndarray, np.ndarray]:
