@@ -120,8 +120,9 @@ def _row(line: str, number: int, findings: Findings, seen: dict[str, Finding]) -
     if len(cells) > len(COLUMNS):
         cells = [*cells[:3], " | ".join(cells[3:-2]), *cells[-2:]]
     values = dict(zip(_FIELDS, cells, strict=False))
-    values["id"] = name
-    row = Finding(line=number + 1, **values)
+    row = Finding(name, line=number + 1)
+    for field_name, value in list(values.items())[1:]:
+        setattr(row, field_name, value)
     if name in seen:
         message = f"finding {name} is defined twice (first at line {seen[name].line})"
         findings.diagnostics.append(make("E22", findings.path, number + 1, message, "merge them"))

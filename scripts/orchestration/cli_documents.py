@@ -1,0 +1,264 @@
+"""`orchestrate validate`, `explain`, `ledger`, `findings`, `history import`, `stats`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from orchestration import cli_records
+from orchestration.cli_records import (
+    ERRORS,
+    JSON,
+    REPO,
+    checkout_of,
+    config_path,
+    emit,
+    print_diagnostics,
+    say,
+)
+from orchestration.documents import kinds, ledger
+from orchestration.documents.codes import CODES, explain
+from orchestration.documents.diagnostics import has_errors
+from orchestration.documents.history import HistoryEvent, ledger_events, memory_events
+from orchestration.documents.memory import parse_memory
+from orchestration.documents.repository import cached, find_root
+from orchestration.documents.stats import MemoryStats, ledger_stats, memory_stats
+from orchestration.documents.text import read_text, write_text
+from orchestration.documents.validate import ValidationContext
+from orchestration.errors import HarnessError
+
+WARNINGS = 3
+
+history_app = typer.Typer(no_args_is_help=True, help="Old records as events of the log.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    app.command("validate")(validate)
+    app.command("explain")(explain_code)
+    app.command("stats")(stats)
+    cli_records.register(app)
+    history_app.command("import")(history_import)
+    app.add_typer(history_app, name="history")
+
+
+def validate(
+    path: Path | None = typer.Argument(None, help="The document; default: the order."),
+    strict: bool = typer.Option(False, "--strict", help="Exit 3 when there are warnings."),
+    fix: bool = typer.Option(False, "--fix", help="Rewrite it in the canonical form first."),
+    no_collect: bool = typer.Option(False, "--no-collect", help="Do not ask pytest."),
+    kind: str | None = typer.Option(None, "--kind", help=f"One of {', '.join(kinds.KINDS)}."),
+    repo: Path = REPO,
+    json_output: bool = JSON,
+) -> None:
+    """Check a document. Exit 0 ok, 1 errors, 2 usage or I/O, 3 warnings under --strict."""
+    root = find_root((path or repo).resolve())
+    place = path or root / config_path(root, "order", "input.md")
+    wanted = kind or kinds.kind_of(str(place))
+    if wanted not in kinds.KINDS:
+        raise HarnessError("unknown kind", expected=", ".join(kinds.KINDS), got=wanted)
+    text = read_text(place)
+    fixed = False
+    if fix:
+        new = kinds.canonical(wanted, text, str(place))
+        fixed = new != text
+        if fixed:
+            write_text(place, new)
+            text = new
+    context = _context(root, str(place), collect=wanted == "order" and not no_collect)
+    found = kinds.check_document(wanted, text, context)
+    warnings = sum(d.severity == "warning" for d in found)
+    code = ERRORS if has_errors(found) else WARNINGS if strict and warnings else 0
+    if json_output:
+        rows = [d.as_dict() for d in found]
+        emit({"path": str(place), "kind": wanted, "ok": code == 0, "fixed": fixed,
+               "diagnostics": rows})  # fmt: skip
+    else:
+        print_diagnostics(found)
+        errors = len(found) - warnings
+        verdict = "OK" if code == 0 else "not OK"
+        note = ", rewritten in the canonical form" if fixed else ""
+        print(f"{place}: {wanted} {verdict} ({errors} errors, {warnings} warnings){note}")
+    if code:
+        raise typer.Exit(code)
+
+
+def _context(root: Path, path: str, *, collect: bool) -> ValidationContext:
+    """The lookups of a repository: files always, git and pytest where there is a repository."""
+    checkout = checkout_of(root)
+    if not (root / ".git").exists():
+        return checkout.context(path)
+    from orchestration.config import load_config
+    from orchestration.eventlog import EventLog
+    from orchestration.gates.selectors import collect as ask_pytest
+    from orchestration.gitio import Repo
+    from orchestration.runtime import SystemClock
+
+    config = load_config(root)
+    repo = Repo(root)
+
+    def ask(selector: str) -> list[str]:
+        return ask_pytest(
+            root, selector, config.python, import_roots=config.import_roots, strict=True
+        )
+
+    items = EventLog(repo.state_dir, SystemClock()).state.items
+    return checkout.context(
+        path,
+        collect=cached(ask, root, repo.state_dir / "cache" / "collected.json") if collect else None,
+        resolve=lambda ref: repo.try_resolve(f"{ref}^{{commit}}"),
+        branch=config.target or repo.branch(),
+        known_orders=[digest for item in items.values() for digest in item.orders],
+        protected=config.protected,
+        approved=[glob for item in items.values() for glob in item.approved],
+    )
+
+
+def explain_code(
+    code: str | None = typer.Argument(None, help="A code such as E03; default: all of them."),
+    json_output: bool = JSON,
+) -> None:
+    """Say what a diagnostic code means, why it matters and how to fix it."""
+    if code is None:
+        table = {name: entry.title for name, entry in CODES.items()}
+        if json_output:
+            emit(table)
+            return
+        for name, title in table.items():
+            print(f"{name}  {title}")
+        return
+    text = explain(code)
+    if text is None:
+        raise HarnessError(
+            "unknown code", got=code, expected="a code that a diagnostic printed",
+            fix="orchestrate explain   (lists all codes)",
+        )  # fmt: skip
+    if json_output:
+        entry = CODES[code.strip().upper()]
+        emit({"code": code.strip().upper(), "title": entry.title, "why": entry.why,
+               "fix": entry.fix})  # fmt: skip
+    else:
+        print(text)
+
+
+def _records(place: Path) -> tuple[str, str]:
+    kind = kinds.kind_of(str(place))
+    if kind not in ("memory", "ledger"):
+        raise HarnessError(
+            "neither a memory nor a ledger", where=place,
+            expected="a file named …memory.md or …fix_plan.md", fix="rename a copy of the file",
+        )  # fmt: skip
+    return kind, read_text(place)
+
+
+def history_import(
+    file: Path = typer.Argument(..., help="An old galph_memory.md or fix_plan.md."),
+    repo: Path = REPO,
+    json_output: bool = JSON,
+) -> None:
+    """Append an old memory or ledger to the event log, as claims; the same file only once."""
+    from orchestration.eventlog import EventLog
+    from orchestration.gitio import Repo
+    from orchestration.runtime import SystemClock
+
+    kind, text = _records(file)
+    events = (
+        memory_events(parse_memory(text, file.name)) if kind == "memory"
+        else ledger_events(ledger.parse_ledger(text, file.name))
+    )  # fmt: skip
+    if not events:
+        raise HarnessError("there is nothing to import", where=file, expected="entries or items")
+    log = EventLog(Repo(repo).state_dir, SystemClock())
+    known = {json.dumps(e.data, sort_keys=True) for e in log.events if e.kind == "import"}
+    fresh = [e for e in events if json.dumps(_claim(e), sort_keys=True) not in known]
+    for event in fresh:
+        log.append("import", _claim(event), role="user", item=event.item or None)
+    if json_output:
+        emit({"file": str(file), "imported": len(fresh), "known": len(events) - len(fresh)})
+    else:
+        print(f"{len(fresh)} claims imported, {len(events) - len(fresh)} were known")
+
+
+def _claim(event: HistoryEvent) -> dict[str, Any]:
+    return {"record": event.kind, "claimed_at": event.at, "claimed_by": event.role, **event.data}
+
+
+def stats(
+    source: Path | None = typer.Option(None, "--from", help="A memory or ledger file."),
+    repo: Path = REPO,
+    json_output: bool = JSON,
+) -> None:
+    """Recompute what a memory or ledger claims; without --from: what the event log shows."""
+    if source is None:
+        data = _log_stats(repo)
+        emit(data) if json_output else _table(data)
+        return
+    kind, text = _records(source)
+    if kind == "ledger":
+        data = ledger_stats(ledger.parse_ledger(text, str(source)))
+        emit(data) if json_output else _table(data)
+        return
+    result = memory_stats(parse_memory(text, str(source)))
+    if json_output:
+        emit(result.as_dict())
+    else:
+        _print_memory(result)
+
+
+def _table(data: dict[str, Any]) -> None:
+    for name, value in data.items():
+        say(f"{name}: {value if not isinstance(value, list) else len(value)}")
+
+
+def _print_memory(result: MemoryStats) -> None:
+    order = "newest first" if result.newest_first else "oldest first"
+    say(f"{result.path}: {result.entries} entries ({result.supervisor} supervisor, "
+         f"{result.worker} worker), {order}, {result.first} to {result.last}")  # fmt: skip
+    say("\nfoci (entries)")
+    for item, count in result.foci.items():
+        say(f"  {count:3}  {item}")
+    say("\ndwell, oldest first   claimed  recomputed")
+    show: Callable[[int | None], str] = lambda n: "-" if n is None else str(n)  # noqa: E731
+    for row in result.dwell:
+        say(f"  {row.stamp}  {show(row.claimed):>7}  {show(row.recomputed):>10}  {row.item}")
+    say(f"\n{result.disagreements} of {len(result.dwell)} dwell claims disagree; "
+         f"{len(result.observations)} inconsistencies")  # fmt: skip
+    for seen in result.observations:
+        lines = ", ".join(map(str, seen.lines))
+        say(f"  {seen.code} line {lines}: {seen.message}")
+    sys.stdout.flush()
+
+
+def _log_stats(repo: Path) -> dict[str, Any]:
+    """Counts of the event log: cycles, landings, repeated orders, dwell and time by item."""
+    from collections import Counter
+
+    from orchestration.eventlog import EventLog
+    from orchestration.gitio import Repo
+    from orchestration.runtime import SystemClock
+
+    log = EventLog(Repo(repo).state_dir, SystemClock())
+    items = log.state.items
+    orders = Counter(digest for item in items.values() for digest in item.orders)
+    progress = sum(item.landed for item in items.values())
+    cycles = sum(event.kind == "decision" for event in log.events)
+    return {
+        "events": len(log.events),
+        "cycles": cycles,
+        "landed": progress,
+        "rejected": sum(item.rejected for item in items.values()),
+        "repeated_orders": sum(count - 1 for count in orders.values()),
+        "pivots": sum(item.pivots for item in items.values()),
+        "seconds": round(sum(item.seconds for item in items.values()), 3),
+        "kinds": dict(Counter(event.kind for event in log.events)),
+        "items": {
+            name: {"attempts": item.attempts, "landed": item.landed, "rejected": item.rejected,
+                   "dwell": item.dwell, "seconds": round(item.seconds, 3)}
+            for name, item in items.items()
+        },
+    }  # fmt: skip

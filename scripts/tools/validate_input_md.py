@@ -1,0 +1,59 @@
+"""Check an order: `python scripts/tools/validate_input_md.py [PATH] [--no-collect]`.
+
+Exit 0 and `input.md schema OK`, or 1 with the errors on stderr. This is the validator of
+`orchestrate validate`; with `--no-collect` it starts no pytest and imports only light modules.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from orchestration.documents.repository import Checkout, Collect, cached, find_root
+from orchestration.documents.text import read_text
+from orchestration.documents.validate import validate_order
+from orchestration.errors import HarnessError
+
+
+def _collector(root: Path) -> Collect:
+    """pytest's own collection with the repository's interpreter, cached by content."""
+    from orchestration.config import load_config
+    from orchestration.gates.selectors import collect
+    from orchestration.gitio import Repo
+
+    config = load_config(root)
+
+    def ask(selector: str) -> list[str]:
+        return collect(root, selector, config.python, import_roots=config.import_roots, strict=True)
+
+    return cached(ask, root, Repo(root).state_dir / "cache" / "collected.json")
+
+
+def main(argv: list[str]) -> int:
+    """Run the check and return the exit code."""
+    flags = [word for word in argv if word.startswith("-")]
+    paths = [word for word in argv if not word.startswith("-")]
+    if len(paths) > 1 or any(flag != "--no-collect" for flag in flags):
+        print("usage: validate_input_md.py [PATH] [--no-collect]", file=sys.stderr)
+        return 1
+    path = Path(paths[0] if paths else "input.md")
+    try:
+        text = read_text(path)
+        root = find_root(path.resolve())
+        collect = None if flags else _collector(root)
+        found = validate_order(text, Checkout(root).context(str(path), collect=collect))
+    except HarnessError as error:
+        print(f"ERROR: {error}", file=sys.stderr)
+        return 1
+    for diagnostic in found:
+        print(diagnostic.render(), file=sys.stderr)
+    if any(diagnostic.severity == "error" for diagnostic in found):
+        return 1
+    print("input.md schema OK")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
