@@ -67,9 +67,7 @@ def _near_pairs(centres: np.ndarray, neighbours: int) -> np.ndarray:
     return np.unique(pairs[pairs[:, 0] < pairs[:, 1]], axis=0)
 
 
-def _overlaps(
-    canvases: Any, coverage: Any, centres: np.ndarray, pairs: np.ndarray
-) -> np.ndarray:
+def _overlaps(canvases: Any, coverage: Any, centres: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """Σ w_i·w_j·conj(O_i)·O_j over the overlap of each pair (shift rounded to whole pixels)."""
     size = canvases.shape[-1]
     groups, where = np.unique(pairs, return_inverse=True)

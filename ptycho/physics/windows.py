@@ -77,7 +77,7 @@ def cut_serial(plane: Any, rows: Any, cols: Any, size: Size) -> Any:
     total = ops.shape(rows)[0]
 
     def body(i: Any, blocks: Any) -> tuple[Any, Any]:
-        block = ops.slice(plane, ops.stack([i // count, rows[i], cols[i]]), (1, *size))
+        block = _block(plane, ops.stack([i // count, rows[i], cols[i]]), (1, *size))
         return i + 1, ops.slice_update(blocks, ops.stack([i, 0, 0]), block)
 
     empty = ops.zeros((total, *size), dtype=plane.dtype)
@@ -94,9 +94,9 @@ def cut_framed(plane: Any, rows: Any, cols: Any, size: Size) -> Any:
     total = ops.shape(rows)[0]
 
     def body(i: Any, frame: Any, blocks: Any) -> tuple[Any, Any, Any]:
-        image = ops.slice(plane, ops.stack([i // count, 0, 0]), (1, height, width))
+        image = _block(plane, ops.stack([i // count, 0, 0]), (1, height, width))
         frame = ops.slice_update(frame, [0, size[0], size[1]], image)
-        block = ops.slice(frame, ops.stack([0, rows[i], cols[i]]), (1, *size))
+        block = _block(frame, ops.stack([0, rows[i], cols[i]]), (1, *size))
         return i + 1, frame, ops.slice_update(blocks, ops.stack([i, 0, 0]), block)
 
     frame = ops.zeros((1, height + 2 * size[0], width + 2 * size[1]), dtype=plane.dtype)
@@ -117,15 +117,28 @@ def add_serial(patches: Any, rows: Any, cols: Any, fr: Any, fc: Any, size: Size)
     total = ops.shape(rows)[0]
 
     def body(i: Any, canvas: Any) -> tuple[Any, Any]:
-        patch = ops.slice(patches, ops.stack([i, 0, 0]), (1, height, width))
+        patch = _block(patches, ops.stack([i, 0, 0]), (1, height, width))
         a, b = fr[i], fc[i]
         taps = ((0, 0, (1 - a) * (1 - b)), (1, 0, a * (1 - b)), (0, 1, (1 - a) * b), (1, 1, a * b))
         for down, right, weight in taps:
             at = ops.stack([i // count, rows[i] + down, cols[i] + right])
-            old = ops.slice(canvas, at, (1, height, width))
+            old = _block(canvas, at, (1, height, width))
             canvas = ops.slice_update(canvas, at, old + weight * patch)
         return i + 1, canvas
 
     start = ops.zeros((total // count, size[0] + 1, size[1] + 1), dtype=patches.dtype)
     canvas = ops.while_loop(lambda i, _: i < total, body, (0, start))[1]
     return canvas[:, : size[0], : size[1]]
+
+
+def _block(array: Any, start: Any, size: Any) -> Any:
+    """A block at a place that is data, not part of the program.
+
+    TensorFlow's `slice` takes its start as a constant of the XLA program where it can, and then
+    compiles the whole program again for every new value of the offsets (seconds each).
+    """
+    if backend.name() != "tensorflow":
+        return ops.slice(array, start, size)
+    from tensorflow.compiler.tf2xla.python import xla
+
+    return xla.dynamic_slice(array, start, size)
