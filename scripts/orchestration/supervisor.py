@@ -60,7 +60,7 @@ def write_order(harness: Harness, item: Item, base: str, turn: int) -> Draft:
     """
     known = harness.state.items.get(item.id, ItemState())
     row = choose_row(item)
-    first = compose_order(harness, item, base, turn, row, known, retry="")
+    first = compose_order(harness, item, base, turn, row, retry="")
     if first.hash not in harness.state.orders:
         return first
     retry = _retry_reason(harness, known)
@@ -71,7 +71,7 @@ def write_order(harness: Harness, item: Item, base: str, turn: int) -> Draft:
             got=known.last_reason or "the earlier attempt landed and changed no criterion",
             fix="change the item's recipe, guard or criteria, or run it with an agent",
         )
-    return compose_order(harness, item, base, turn, row, known, retry=retry)
+    return compose_order(harness, item, base, turn, row, retry=retry)
 
 
 def _retry_reason(harness: Harness, known: ItemState) -> str:
@@ -103,14 +103,7 @@ def recipes_for(item: Item, row: str | None) -> list[Recipe]:
 
 
 def compose_order(
-    harness: Harness,
-    item: Item,
-    base: str,
-    turn: int,
-    row: str | None,
-    known: ItemState,
-    *,
-    retry: str,
+    harness: Harness, item: Item, base: str, turn: int, row: str | None, *, retry: str
 ) -> Draft:
     """Write the order's text and read it back."""
     recipes = recipes_for(item, row)
@@ -127,10 +120,9 @@ def compose_order(
     ]
     if retry:
         head.append(f"retry-reason: {retry}")
-    # The playbook would do the same again whatever the findings say, so they do not make an
-    # order of its a new one; a changed patch file does.
-    seen = ItemState() if harness.deterministic else known
-    parts = ["\n".join(head), *_sections(harness, item, base, row, recipes, seen)]
+    # What failed last is told by retry-reason, which is no part of the content hash: an order
+    # does not become a new one by reporting that it failed.
+    parts = ["\n".join(head), *_sections(harness, item, base, row, recipes)]
     text = "\n\n".join(parts) + "\n"
     order = parse_order(text, harness.config.order)
     problems = tuple(str(d) for d in order.diagnostics)
@@ -146,12 +138,7 @@ def mode_of(item: Item) -> str:
 
 
 def _sections(
-    harness: Harness,
-    item: Item,
-    base: str,
-    row: str | None,
-    recipes: list[Recipe],
-    known: ItemState,
+    harness: Harness, item: Item, base: str, row: str | None, recipes: list[Recipe]
 ) -> list[str]:
     still_open = [c for c in item.criteria if c.state not in ("x", "D")]
     names = ", ".join(c.id for c in still_open if row is None or c.id == row)
@@ -173,8 +160,7 @@ def _sections(
     parts.append(
         "## If blocked\n- Say which command failed, its last lines, and what would unblock it."
     )
-    findings = f"- last attempt: {known.last_reason}" if known.last_reason else "- none"
-    parts.append("## Findings\n" + findings)
+    parts.append("## Findings\n- none")
     return parts
 
 

@@ -9,11 +9,11 @@ again after a kill gives the same.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orchestration.commandline import counts_text, interpreter, pytest_selector, summary
 from orchestration.core.state import ItemState
 from orchestration.documents.commands import Command
 from orchestration.documents.ledger import Criterion, Item
@@ -26,8 +26,6 @@ from orchestration.process import run_child
 from orchestration.runtime import Harness
 from orchestration.screening import screen
 from orchestration.workspace import export, fresh_checkout, lay_over, remove_checkout
-
-PYTEST_WORDS = ("pytest",)
 
 
 @dataclass
@@ -340,25 +338,6 @@ def _run_command(
     return {**row, "passed": child.ok, "how": how, "seconds": round(child.seconds, 3)}
 
 
-def interpreter(argv: Sequence[str], python: str) -> list[str]:
-    """`python …` means the configured interpreter, whatever PATH says."""
-    words = list(argv)
-    if words and words[0] in ("python", "python3"):
-        words[0] = python
-    return words
-
-
-def pytest_selector(argv: Sequence[str]) -> str:
-    """The node ids of a plain `pytest …` command, or "" when it is another or has options."""
-    words = list(argv)
-    if words[:2] in (["python", "-m"], ["python3", "-m"]):
-        words = words[2:]
-    if not words or words[0] not in PYTEST_WORDS:
-        return ""
-    rest = [word for word in words[1:] if word not in ("-q", "-v", "-x", "-vv")]
-    return " ".join(rest) if rest and not any(w.startswith("-") for w in rest) else ""
-
-
 def _decide(case: Case) -> None:
     """Land what newly verified something; turn down the rest."""
     found = case.found
@@ -381,21 +360,3 @@ def _decide(case: Case) -> None:
         found.turn_down(
             "reject", f"no criterion newly verified (changed: {only})", f"no progress: {only}"
         )
-
-
-def summary(result: GuardResult) -> dict[str, Any]:
-    """What a receipt keeps of a guard run."""
-    return {
-        "verdict": result.verdict,
-        "reason": result.reason,
-        "nodes": dict(sorted(result.nodes.items())),
-        "counts": dict(result.counts),
-        "isolation": result.isolation,
-        "seconds": round(result.seconds, 3),
-    }
-
-
-def counts_text(result: GuardResult) -> str:
-    """`3 passed, 1 failed`."""
-    parts = [f"{number} {name}" for name, number in result.counts.items() if number]
-    return ", ".join(parts) or result.reason or "no tests"

@@ -16,7 +16,7 @@ from orchestration.core.state import State
 VOLATILE = frozenset(
     {"at", "seconds", "duration_s", "started_at", "pid", "run", "seq", "prev_sha", "since"}
 )
-_TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:?\d{2}:?\d{2}(?:\.\d+)?(?:Z|\+00:00)")
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:?\d{2}:?\d{2}(?:\.\d+)?(?:Z(?:-\d+)?|\+00:00)")
 _HASH = re.compile(r"\b[0-9a-f]{64}\b|\b[0-9a-f]{40}\b|\b[0-9a-f]{12}\b")
 _SECONDS = re.compile(r"\b\d+(?:\.\d+)? ?s\b")
 

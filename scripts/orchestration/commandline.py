@@ -1,0 +1,47 @@
+"""Reading commands of documents and results of guards: small helpers of the gates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from orchestration.gates.guard import GuardResult
+
+PYTEST_WORDS = ("pytest",)
+
+
+def interpreter(argv: Sequence[str], python: str) -> list[str]:
+    """`python …` means the configured interpreter, whatever PATH says."""
+    words = list(argv)
+    if words and words[0] in ("python", "python3"):
+        words[0] = python
+    return words
+
+
+def pytest_selector(argv: Sequence[str]) -> str:
+    """The node ids of a plain `pytest …` command, or "" when it is another or has options."""
+    words = list(argv)
+    if words[:2] in (["python", "-m"], ["python3", "-m"]):
+        words = words[2:]
+    if not words or words[0] not in PYTEST_WORDS:
+        return ""
+    rest = [word for word in words[1:] if word not in ("-q", "-v", "-x", "-vv")]
+    return " ".join(rest) if rest and not any(w.startswith("-") for w in rest) else ""
+
+
+def summary(result: GuardResult) -> dict[str, Any]:
+    """What a receipt keeps of a guard run."""
+    return {
+        "verdict": result.verdict,
+        "reason": result.reason,
+        "nodes": dict(sorted(result.nodes.items())),
+        "counts": dict(result.counts),
+        "isolation": result.isolation,
+        "seconds": round(result.seconds, 3),
+    }
+
+
+def counts_text(result: GuardResult) -> str:
+    """`3 passed, 1 failed`."""
+    parts = [f"{number} {name}" for name, number in result.counts.items() if number]
+    return ", ".join(parts) or result.reason or "no tests"
