@@ -137,10 +137,19 @@ def _torch_with_gradient(
 
 def tensor(value: Any) -> Any:
     """A tensor of the backend; NumPy arrays keep their dtype, also float64."""
+    if isinstance(value, keras.Variable):
+        return ops.convert_to_tensor(value)
     if ops.is_tensor(value):
         return value
     value = np.asarray(value)
     return ops.convert_to_tensor(value, dtype=str(value.dtype))
+
+
+def scalar(value: Any, dtype: str) -> Any:
+    """A scalar of `dtype`; a Python number does not pass through float32 on its way to float64."""
+    if isinstance(value, int | float):
+        return tensor(np.asarray(value, dtype))
+    return ops.cast(value, dtype)
 
 
 def concrete(value: Any) -> np.ndarray[Any, Any] | None:
@@ -222,3 +231,12 @@ def gather(flat: Any, index: Any) -> Any:
 
         return torch.gather(flat, 1, index.long())
     return ops.take_along_axis(flat, index, axis=1)
+
+
+def segment_sum(flat: Any, index: Any, count: Any) -> Any:
+    """Sums of the entries of `flat` (L,) with equal `index`: (count,), in the dtype of `flat`."""
+    if name() == "torch":  # where keras sums in float32
+        import torch
+
+        return torch.zeros(count, dtype=flat.dtype, device=flat.device).index_add(0, index, flat)
+    return ops.segment_sum(flat, index, num_segments=count)

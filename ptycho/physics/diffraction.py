@@ -40,7 +40,7 @@ def diffract(patches: Any, probe: Any, background: Any = 0.0) -> Any:
             got=f"probe {shape_of(probe)}, patches {shape_of(patches)}",
         )
     probe = _centring(ops.cast(probe, backend.dtype_of(patches)), side)
-    intensity = ops.cast(background, backend.real_dtype(patches))
+    intensity = backend.scalar(background, backend.real_dtype(patches))
     for mode in range(int(probe.shape[0])):
         far = backend.fft2(patches * probe[mode])
         intensity = intensity + sum(plane * plane for plane in backend.planes(far))

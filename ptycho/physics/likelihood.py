@@ -7,7 +7,7 @@ from typing import Any
 from keras import ops
 
 from ptycho.physics import backend
-from ptycho.physics.checks import require_same
+from ptycho.physics.checks import require_same, shape_of
 
 # Below this rate (counts) the deviance goes on along its tangent: finite, with a finite slope.
 RATE_FLOOR = 1e-6
@@ -38,20 +38,23 @@ def poisson_deviance(intensity: Any, counts: Any, mask: Any = None) -> Any:
     require_same("intensity", intensity, "counts", counts, rank, "compare like with like")
     require_same("counts", counts, "intensity", intensity, len(counts.shape), "same axes")
     if mask is None:
-        return ops.mean(_deviance(intensity, counts))
+        each = _deviance(intensity, counts)
+        return ops.sum(each) / ops.sum(ops.ones_like(each))  # keras' mean is float32 on PyTorch
     mask = ops.cast(backend.tensor(mask), dtype)
-    if len(mask.shape) == 2:
+    if len(mask.shape) == 2 and shape_of(mask) == shape_of(counts)[-2:]:
         mask = mask + ops.zeros_like(counts)
     require_same("counts", counts, "mask", mask, rank, "one mask pixel per count")
-    masked = ops.where(mask > 0, _deviance(intensity, counts), ops.zeros_like(counts))
-    return ops.sum(masked * mask) / ops.maximum(ops.sum(mask), 1.0)
+    # Masked pixels may hold anything, NaN included: they are made equal before, not dropped after.
+    valid, one = mask > 0, ops.ones_like(counts)
+    each = _deviance(ops.where(valid, intensity, one), ops.where(valid, counts, one))
+    return ops.sum(each) / ops.sum(ops.cast(valid, dtype))
 
 
 def _deviance(intensity: Any, counts: Any) -> Any:
     """Per pixel, with its own derivative 1 - y / I (0 / 1 at y = 0)."""
 
     def forward(rate: Any, y: Any) -> tuple[Any, ...]:
-        safe = ops.maximum(rate, RATE_FLOOR)
+        safe = _at_least(rate, RATE_FLOOR)
         positive = ops.where(y > 0, y, ops.ones_like(y))
         u = (safe - positive) / positive
         near = u > -0.5  # log1p is exact near zero, the logarithm of the ratio far from it
@@ -63,9 +66,13 @@ def _deviance(intensity: Any, counts: Any) -> Any:
 
     def gradient(tensors: Any, upstream: Any) -> tuple[Any, ...]:
         rate, y = tensors
-        safe = ops.maximum(rate, RATE_FLOOR)
+        safe = _at_least(rate, RATE_FLOOR)
         ratio = safe / ops.where(y > 0, y, ops.ones_like(y))
         by_counts = ops.where(y > 0, ops.log(1.0 / ratio), ops.zeros_like(y))
         return upstream[0] * (1.0 - y / safe), upstream[0] * by_counts
 
     return backend.with_gradient(forward, gradient)(intensity, counts)[0]
+
+
+def _at_least(rate: Any, floor: float) -> Any:
+    return ops.where(rate > floor, rate, ops.full_like(rate, floor))

@@ -123,8 +123,12 @@ def stitch(
     patches = backend.tensor(patches)
     require_rank("patches", patches, "M N N")
     side = square_side("patches", patches)
-    corners = positions_px - np.asarray(origin_px, dtype=np.float64) - side // 2
-    corners = ops.cast(backend.tensor(corners), backend.real_dtype(patches))
+    if not ops.is_tensor(positions_px):  # subtract before float32 rounds large coordinates
+        positions_px = np.asarray(positions_px, dtype=np.float64)
+    start = np.asarray(origin_px, dtype=np.float64) + side // 2
+    positions_px = backend.tensor(positions_px)
+    corners = positions_px - ops.cast(backend.tensor(start), backend.dtype_of(positions_px))
+    corners = ops.cast(corners, backend.real_dtype(patches))
     require_rank("positions_px", corners, "M 2")
     require_pairs("positions_px", corners)
     require_same("patches", patches, "positions_px", corners, 1, "give one position per patch")

@@ -88,7 +88,8 @@ def split(corners: Any) -> tuple[Any, Any, Any, Any]:
     """(rows, cols) int32 and the fractions in [0, 1), shaped to blend (..., h, w) blocks."""
     whole = ops.floor(corners)
     fraction = (corners - whole)[..., None, None]
-    whole = ops.cast(whole, "int32")
+    # A NaN corner stays in the fractions, so that it is seen in every pixel of its patch.
+    whole = ops.cast(ops.nan_to_num(whole), "int32")
     return whole[..., 0], whole[..., 1], fraction[..., 0, :, :], fraction[..., 1, :, :]
 
 

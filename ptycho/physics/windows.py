@@ -65,7 +65,7 @@ def _paste_scattered(blocks: Any, rows: Any, cols: Any, size: Size) -> Any:
     index = ops.where(inside, r[..., :, None] * size[1] + c[..., None, :], pixels)
     own = ops.arange(groups, dtype="int32")[:, None, None, None] * (pixels + 1)
     flat, index = ops.reshape(blocks, (-1,)), ops.reshape(index + own, (-1,))
-    total = ops.segment_sum(flat, index, num_segments=groups * (pixels + 1))
+    total = backend.segment_sum(flat, index, groups * (pixels + 1))
     return ops.reshape(ops.reshape(total, (-1, pixels + 1))[:, :pixels], (-1, *size))
 
 
