@@ -41,6 +41,7 @@ class Finding:
     check: Command | None = None
     supersedes: list[str] = field(default_factory=list)
     section: str = ""
+    title: str = ""
     line: int = 0
     section_line: int = 0
 
@@ -146,6 +147,7 @@ def _sections(blocks: Blocks, findings: Findings, seen: dict[str, Finding]) -> N
             seen[name] = row
             findings.rows.append(row)
         row.section_line = heading.line + 1
+        row.title = words[1].strip(" —–:-") if len(words) > 1 else ""
         _section_keys(blocks, heading.line + 1, end, row, findings)
 
 
@@ -269,10 +271,10 @@ def _render_section(finding: Finding, text: str, newline: str) -> str:
         lines.append(f"- Supersedes: {', '.join(finding.supersedes)}")
     if finding.section:
         lines += ["", *finding.section.splitlines()]
-    if not lines:
+    if not lines and not finding.title:
         return ""
     lead = "" if text.endswith(("\n", "\r")) else newline
-    title = f"## {finding.id} — {' '.join(finding.synopsis.split())[:80]}"
+    title = f"## {finding.id} — {finding.title or ' '.join(finding.synopsis.split())[:80]}"
     return lead + newline + newline.join([title, "", *lines]) + newline
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePath
 
 from . import findings, ledger_render, memory, order_render, plan, summary
 from .diagnostics import Diagnostic, DocumentError, make
+from .keys import parse_key
 from .ledger_check import check_ledger
 from .ledger_reader import parse_ledger
+from .ledger_repair import normalise_ledger
 from .order_reader import parse_order
+from .refs import find_stamps
 from .stats import memory_stats
 from .validate import ValidationContext, validate_order
 
@@ -53,17 +57,17 @@ def check_document(kind: str, text: str, context: ValidationContext) -> list[Dia
 def canonical(kind: str, text: str, path: str) -> str:
     """Return the canonical form of a document in any historic form.
 
-    Raises :class:`DocumentError` when the canonical form would not say the same: then the text
-    must be rewritten by a person.
+    Orders are rewritten; a ledger is normalised in place. Raises :class:`DocumentError` when the
+    new text would not say the same or would lose words: then a person must rewrite it.
     """
     if kind == "order":
         order = parse_order(text, path)
         new = order_render.render_order(order)
         same = order_render.meaning(parse_order(new, path)) == order_render.meaning(order)
     elif kind == "ledger":
-        ledger = parse_ledger(text, path)
-        new = ledger_render.render_ledger(ledger)
-        same = ledger_render.meaning(parse_ledger(new, path)) == ledger_render.meaning(ledger)
+        new = normalise_ledger(text, path)
+        old_items = ledger_render.meaning(parse_ledger(text, path))
+        same = ledger_render.meaning(parse_ledger(new, path)) == old_items
     elif kind == "findings":
         rows = findings.parse_findings(text, path)
         new = findings.render_findings(rows)
@@ -80,9 +84,24 @@ def canonical(kind: str, text: str, path: str) -> str:
         turns = summary.parse_summary(text, path)
         new = summary.render_summary(turns)
         same = summary.meaning(summary.parse_summary(new, path)) == summary.meaning(turns)
-    if not same:
+    lost = [] if kind in ("order", "ledger") else sorted(_words(text) - _words(new))
+    if not same or lost:
         raise DocumentError(
             "cannot rewrite this document without changing what it says",
-            where=path, fix="correct what `orchestrate validate` reports, then run --fix again",
+            where=path, got=f"would lose: {', '.join(lost[:12])}" if lost else None,
+            fix="correct what `orchestrate validate` reports by hand; nothing was written",
         )  # fmt: skip
     return new
+
+
+def _words(text: str) -> set[str]:
+    """Return the words of a document, keys and stamps left out."""
+    words: set[str] = set()
+    for line in text.split("\n"):
+        key = parse_key(line)
+        body = key.value if key else line
+        for stamp, _ in find_stamps(body[:4000]):
+            body = body.replace(stamp, " ")
+        body = re.sub(r"(?:<Action State>|\b[a-z_]{2,32})=", " ", body)
+        words.update(re.findall(r"\w{2,}", body))
+    return words

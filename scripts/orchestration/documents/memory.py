@@ -162,6 +162,8 @@ def _take_pair(entry: Entry, name: str, value: str) -> None:
         entry.focus = value
         entry.item_id, entry.row = split_focus(value)
         entry.item_id = entry.item_id or value
+    elif name == "<Action State>" and entry.state and entry.state != value.strip("[]"):
+        entry.extra["Declared state"] = value.strip("[]")
     elif name in ("state", "<Action State>"):
         entry.state = value.strip("[]") or entry.state
     elif name == "dwell":

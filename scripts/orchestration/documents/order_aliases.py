@@ -16,9 +16,6 @@ SECTIONS = {
     "if_blocked": "If blocked",
     "findings": "Findings",
 }
-#: Canonical free sections: kept as text without a warning.
-FREE = frozenset(("notes", "pointers", "pitfalls", "next up", "steps as written", "plan", "rows"))
-
 SECTION_ALIASES = {
     **{title.lower(): field for field, title in SECTIONS.items()},
     "goals": "goal", "objective": "goal",
@@ -36,6 +33,8 @@ SECTION_ALIASES = {
     "next up": "next up", "priorities & rationale": "rationale",
     "priorities and rationale": "rationale", "doc sync plan": "notes",
     "normative math/physics": "notes", "normative math": "notes", "dmi section": "notes",
+    "guardrail": "notes",
+    "tasks, as written": "notes",
     "sync closure": "notes", "touched": "rows", "checklist ids": "rows", "rows": "rows",
     "workload spec": "wrapper", "notes": "notes", "steps as written": "steps as written",
     "plan": "plan", "working plan": "plan",

@@ -16,6 +16,7 @@ from .order_aliases import (
     KEPT_HEADERS,
     SECTIONS,
     canonical_mode,
+    section_key,
 )
 from .order_model import ArtifactTarget, Order, Section
 from .order_sections import Cut, RawSection, body_text, cut
@@ -24,7 +25,9 @@ from .refs import find_ids, selector_of, split_focus
 from .text import SourceText
 
 _NEXT_KEY = re.compile(r"(?:[ \t]{2,}|[ \t]+·[ \t]+)\**([A-Z][A-Za-z-]{2,14})\**:(?=[ \t]|$)")
-_ORDER_TITLE = re.compile(r"Order[ \t]+#?(\d{1,9})[ \t]*[·:—-]?[ \t]*", re.IGNORECASE)
+_ORDER_TITLE = re.compile(
+    r"Order(?:[ \t]+#?(\d{1,9})(?=[ \t·:—-]|$))?[ \t]*(?:[·:—-][ \t]*|$)", re.IGNORECASE
+)
 _PROGRAMS = ("pytest", "python", "python3", "ptycho", "orchestrate", "make", "git", "bash", "sh",
              "export", "ruff", "mypy", "uv", "cp", "mkdir", "ls", "test", "rg", "cat", "cd",
              "timeout", "env")  # fmt: skip
@@ -99,7 +102,7 @@ class _Reader:
         """Store one header key; ``anywhere`` also keeps unknown keys under their own name."""
         name = HEADER_ALIASES.get(key.key)
         order = self.order
-        canonical = {raw for _, raw in CANONICAL_HEADERS}
+        canonical = {raw for _, raw in CANONICAL_HEADERS} | {"Rows"}
         if name is None:
             if not anywhere or key.bullet or not (key.raw_key[:1].isupper() or key.value):
                 return False
@@ -204,8 +207,11 @@ class _Reader:
                 self.order.tasks.append(read_task(entry))
             else:
                 prose += [entry.first, *entry.detail]
-        if prose:
-            self.keep("Do now, as written", "\n".join(prose), section.line)
+        if prose and section.kind == "tasks" and section_key(section.title) == "do now":
+            text = " ".join(" ".join(prose).split())
+            self.order.tasks.append(read_task(Entry(text, text, [], section.line, True)))
+        elif prose:
+            self.keep("Tasks, as written", "\n".join(prose), section.line)
 
     def do_now_key(self, key: KeyLine, entry: Entry) -> None:
         self.take(key, anywhere=False)
@@ -260,6 +266,8 @@ class _Reader:
         for number, text in lines:
             if selector_of(text):
                 self.selector(text, number - 1)
+            elif not fences:
+                self.keep("Guardrail", text, number - 1)
         if fences and not lines:
             self.note("E05", section.line + 1, "the Selector block is empty", "name a test")
         self.order.checks += self.commands(lines)

@@ -25,7 +25,7 @@ def render_order(order: Order) -> str:
             value = f"new: {value}"
         if value:
             header.append(f"{raw}: {value}")
-    if order.rows and [order.row] != order.rows:
+    if order.rows:
         header.append(f"Rows: {', '.join(order.rows)}")
     header += [f"{key}: {value}" for key, value in order.extra.items()]
     parts.append("\n".join(header))
@@ -38,7 +38,7 @@ def render_order(order: Order) -> str:
 
 
 def _title(order: Order) -> str:
-    number = f" {order.number}" if order.number else " 0"
+    number = f" {order.number}" if order.number else ""
     words = " — ".join(part for part in (order.item_id, order.title) if part)
     return f"# Order{number} · {words}" if words else f"# Order{number}"
 

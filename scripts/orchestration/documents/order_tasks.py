@@ -11,7 +11,9 @@ from .order_model import ArtifactTarget, Contract, FindingRef, Task
 from .order_sections import RawSection
 from .refs import Ref, is_id, looks_like_path, parse_refs
 
-_VERB = re.compile(r"\**(Implement \(test\)|Implement|Update|Document|Capture|Run)\b\**:?\**[ \t]+")
+_VERB = re.compile(
+    r"\**(Implement \(test\)|Implement|Update|Document|Capture|Run)(?![A-Za-z])\**:?\**[ \t]+"
+)
 _VERIFY = re.compile(r"[ \t]*(?:\([ \t]*verify:[ \t]*([^()]*(?:\([^()]*\)[^()]*)*)\)|verify:(.*))$")
 _SPAN = re.compile(r"`([^`\s]{1,400})`")
 _NEW = re.compile(r"\(?new(?::\)|\)|:)[ \t]*", re.IGNORECASE)

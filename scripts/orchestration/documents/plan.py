@@ -103,8 +103,8 @@ def _section(blocks: Blocks, title: str, start: int, end: int, phase: str, plan:
             plan.rows.append(_list_row(blocks, row.column, number, line, phase))
         elif text.startswith("|"):
             columns = _table_row(blocks, number, columns, phase, plan)
-        elif (
-            name.startswith(("exit criteria", "completion criteria")) and text[:1] in "-*0123456789"
+        elif name.startswith(("exit criteria", "completion criteria")) and text[:1] in set(
+            "-*0123456789"
         ):
             plan.exit_criteria.append(re.sub(r"^(?:[-*+]|\d{1,3}[.)])[ \t]*", "", text))
         elif not _metadata(line, number, plan):

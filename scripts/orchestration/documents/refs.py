@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 _ID = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:-[A-Za-z0-9_]+)+")
-_ROW = re.compile(r"[A-Z]{1,3}(?:\d{1,4}[a-z]?(?:\.\d{1,3})?|-[A-Z0-9]+(?:-[A-Z0-9]+)*)")
+_ROW = re.compile(r"[A-Z]{1,3}(?:\d{1,4}[a-z]?(?:\.\d{1,3})?|-[A-Z]{2,16})")
 _LINES = re.compile(r":(\d{1,7})(?:-(\d{1,7}))?$")
 _STAMP = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})(?:T(\d{2}):?(\d{2})(?::?(\d{2}))?(?:\.\d{1,6})?(Z|[+-]\d{2}:?\d{2})?)?"

@@ -1,0 +1,74 @@
+"""`validate --fix` of a ledger: keys, statuses and headings in place, every other byte stays."""
+
+from __future__ import annotations
+
+from .blocks import scan
+from .keys import iter_keys
+from .ledger_model import Status
+from .ledger_reader import ITEM_KEYS, parse_ledger
+from .ledger_values import parse_priority, parse_status
+from .text import SourceText
+
+_KEYS = {
+    "depends on": "Depends", "dependencies": "Depends", "working plan": "Plan",
+    "owner/date": "Owner", "exit criteria": "Exit", "return condition": "Return",
+    "recipes": "Recipe",
+}  # fmt: skip
+
+
+def normalise_ledger(text: str, path: str) -> str:
+    """Return ``text`` with historic keys, priorities, status words and stray marks repaired."""
+    ledger = parse_ledger(text, path)
+    source = SourceText(text, path)
+    blocks = scan(source)
+    edits: list[tuple[int, int, str]] = []
+    for item in ledger.items:
+        edits += _status(item.status_span, text)
+        if item.span == (0, len(text)) or ledger.form == "report":
+            continue
+        first = item.line - 1
+        if source.lines[first].startswith("-#"):
+            edits.append((source.starts[first], source.starts[first] + 1, ""))
+        end = first + 1
+        while end < len(source.lines) and source.starts[end] < item.span[1]:
+            end += 1
+        for key in iter_keys(blocks, first + 1, end, ITEM_KEYS):
+            start = source.starts[key.line]
+            new = _KEYS.get(key.key)
+            if new:
+                head = source.lines[key.line][: key.value_column]
+                at = head.find(key.raw_key)
+                edits.append((start + at, start + at + len(key.raw_key), new))
+            if key.key == "priority":
+                edits += _priority(start + key.value_column, key.value)
+    for start, stop, new in sorted(set(edits), reverse=True):
+        text = text[:start] + new + text[stop:]
+    return text
+
+
+def _status(span: tuple[int, int] | None, text: str) -> list[tuple[int, int, str]]:
+    """Replace the status word and the marks around it; the reason keeps its bytes."""
+    if span is None:
+        return []
+    raw = text[span[0] : span[1]]
+    value = parse_status(raw)
+    if value.status is Status.UNKNOWN or not value.word:
+        return []
+    at = raw.find(value.word) + len(value.word)
+    while at < len(raw) and raw[at] in "*_`~":
+        at += 1
+    return [(span[0], span[0] + at, value.status.value)]
+
+
+def _priority(start: int, raw: str) -> list[tuple[int, int, str]]:
+    value, known = parse_priority(raw)
+    if not known:
+        return []
+    bare = raw.lstrip("*_` ")
+    length = 0
+    while length < len(bare) and bare[length].isalnum():
+        length += 1
+    stop = len(raw) - len(bare) + length
+    while stop < len(raw) and raw[stop] in "*_`":
+        stop += 1
+    return [(start, start + stop, value)]
