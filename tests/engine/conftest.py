@@ -85,7 +85,7 @@ def place(tmp_path: Path) -> Callable[..., Place]:
         here = Place(root)
         here.write("docs/fix_plan.md", "# Plan\n\n" + ledger)
         for name, text in files.items():
-            here.write(name.replace("__", "/"), text)
+            here.write(name, text)
         here.git("init", "-q", "-b", "main")
         here.git("config", "user.email", "a@example.org")
         here.git("config", "user.name", "A")
