@@ -301,7 +301,7 @@ def _advice(state: State, ledger: Ledger, branch: str, results_waiting: str) -> 
         if view.group == "blocked" and view.reason.startswith("needs an agent"):
             lines.append(f"{view.id}: orchestrate run --agent NAME")
         elif view.group == "blocked":
-            lines.append(f"{view.id}: mend what its reason says, then set its Status to open")
+            lines.append(f"{view.id}: mend what its reason says, then: orchestrate reopen {view.id}")
         elif view.group == "waiting":
             lines.append(f"{view.id}: waits for {view.waits_for or 'an event'}; nothing to type")
     return lines
