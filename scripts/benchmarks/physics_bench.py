@@ -1,0 +1,17 @@
+"""Print the physics figures of `ptycho bench` alone: python scripts/benchmarks/physics_bench.py"""
+
+import json
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def main() -> None:
+    from ptycho.benchmarks.physics import measure_physics
+    from ptycho.benchmarks.timing import machine
+
+    print(json.dumps({**measure_physics(), "machine": machine()}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
