@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ptycho.errors import DataError, ShapeError, UsageError
+from ptycho.errors import ShapeError, UsageError
 
 
 @dataclass(frozen=True, eq=False)

@@ -84,7 +84,7 @@ def run_arm(task: dict[str, Any]) -> dict[str, Any]:
     test_scan = _scan(config, task, config.n_test, part=1)
     run = train([training_scan], _train_config(config, task), folder / "run")
     rec = reconstruct(run.model, test_scan)
-    metrics = evaluate(rec, truth=test_scan.truth)
+    metrics = evaluate(rec, test_scan)
     row = {
         **{key: task[key] for key in ("name", "photons", "loss", "seed")},
         "photons_measured": float(np.mean(test_scan.photons_per_frame())),
