@@ -101,14 +101,36 @@ def choose(wanted: str = "auto", *, trusted: bool = False) -> Level:
 
 
 def wrap(
-    argv: Sequence[str], level: Level, *, cwd: Path, writable: Sequence[Path] = ()
+    argv: Sequence[str],
+    level: Level,
+    *,
+    cwd: Path,
+    writable: Sequence[Path] = (),
+    readable: Sequence[str] = (),
 ) -> list[str]:
-    """`argv` started behind the fence of `level`; `writable` folders must exist already."""
+    """`argv` started behind the fence of `level`; `writable` folders must exist already.
+
+    Bubblewrap gives the child an empty /tmp; what `argv` or `readable` name in it stays visible.
+    """
     if level == "scan":
         return list(argv)
     if level == "pidns":
         prefix = _unshare_prefix()
         assert prefix is not None
         return [*prefix, "--", *_INIT, *argv]
-    binds = [part for path in writable for part in ("--bind", str(path), str(path))]
+    binds = []
+    for place in _seen_in_tmp(argv, readable):
+        binds += ["--ro-bind-try", place, place]
+    for path in writable:
+        binds += ["--bind", str(path), str(path)]
     return ["bwrap", *_BWRAP, *binds, "--chdir", os.fspath(cwd), "--", *argv]
+
+
+def _seen_in_tmp(argv: Sequence[str], readable: Sequence[str]) -> list[str]:
+    """Paths below /tmp that the child needs: the program's installation and what is named."""
+    program = shutil.which(argv[0]) or argv[0]
+    named = [os.path.dirname(os.path.dirname(os.path.abspath(program))), *argv, *readable]
+    for folder in os.environ.get("PATH", "").split(os.pathsep):
+        named.append(os.path.dirname(folder))
+    found = [p for p in named if p.startswith("/tmp/") and os.path.exists(p)]
+    return list(dict.fromkeys(sorted(found)))

@@ -78,6 +78,7 @@ class CustomAgent:
                 level,
                 cwd=turn.workspace,
                 writable=[turn.workspace, turn.report_dir, *turn.writable],
+                readable=list(turn.env.values()),
             ),
             turn.workspace,
             turn.env,

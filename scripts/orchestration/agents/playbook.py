@@ -92,6 +92,7 @@ class PlaybookAgent:
                 level,
                 cwd=turn.workspace,
                 writable=[turn.workspace, turn.report_dir, *turn.writable],
+                readable=list(turn.env.values()),
             ),
             turn.workspace,
             {**turn.env, **command.env},

@@ -145,16 +145,18 @@ def _start(spec: GuardSpec, setup: _Setup, level: fences.Level, args: Sequence[s
         "python_path": [shim, *map(str, setup.roots)],
         "args": [*options, *args],
     }
+    env = _environment(spec, setup, shim)
     command = fences.wrap(
         [spec.python, "-P", str(LAUNCHER)],
         level,
         cwd=checkout,
         writable=[checkout, setup.folder],
+        readable=list(env.values()),
     )
     return run_child(
         command,
         checkout,
-        _environment(spec, setup, shim),
+        env,
         total_s=spec.timeout_s,
         idle_s=spec.idle_s,
         grace_s=1.0,

@@ -1,0 +1,119 @@
+"""Find credentials in a diff or a log before they are committed or shown, and black them out.
+
+Known forms are matched exactly; a value assigned to a name such as `password` counts when it looks
+random (Shannon entropy), so that placeholders in documentation do not.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+KNOWN: tuple[tuple[str, str], ...] = (
+    ("private key", r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----"),
+    ("AWS access key", r"\b(?:AKIA|ASIA|AGPA|AROA|AIDA)[0-9A-Z]{16}\b"),
+    ("GitHub token", r"\b(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{60,255})\b"),
+    ("GitLab token", r"\bgl(?:pat|ptt|dt|rt)-[A-Za-z0-9_-]{20,64}\b"),
+    ("Anthropic key", r"\bsk-ant-[A-Za-z0-9_-]{20,200}\b"),
+    ("OpenAI key", r"\bsk-(?:proj-|svcacct-|admin-)?[A-Za-z0-9_-]{32,200}\b"),
+    ("Google API key", r"\bAIza[0-9A-Za-z_-]{35}\b"),
+    ("Google OAuth token", r"\bya29\.[0-9A-Za-z_-]{20,400}\b"),
+    ("Slack token", r"\bxox[abeoprs]-[0-9A-Za-z-]{10,250}\b"),
+    ("Slack webhook", r"https://hooks\.slack\.com/services/T\w+/B\w+/\w{20,}"),
+    ("Hugging Face token", r"\bhf_[A-Za-z0-9]{30,60}\b"),
+    ("npm token", r"\bnpm_[A-Za-z0-9]{36}\b"),
+    ("PyPI token", r"\bpypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,}\b"),
+    ("Stripe key", r"\b[rs]k_live_[0-9A-Za-z]{20,100}\b"),
+    ("JSON web token", r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\b"),
+    ("password in a URL", r"\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@'\"<>{}$]+:([^\s/@'\"<>{}$]{3,})@"),
+)
+_PATTERNS = tuple((name, re.compile(pattern)) for name, pattern in KNOWN)
+_ASSIGNED = re.compile(
+    r"(?i)\b[\w.-]*(?:secret|passwd|password|api[_-]?key|access[_-]?key|auth[_-]?token|private[_-]?key"
+    r"|client[_-]?secret)\b[\"']?\s*[:=]\s*[\"']?(?P<value>[A-Za-z0-9_+/=.@!#%^*~-]{12,200})"
+)
+_PLACEHOLDER = re.compile(r"(?i)example|placeholder|changeme|dummy|redacted|your[_-]|x{6,}|\*{4,}")
+MIN_ENTROPY_BITS = 3.5
+LINE_CAP = 20_000
+
+
+@dataclass(frozen=True)
+class Leak:
+    """One probable credential: its kind, where it is, and a form that gives nothing away."""
+
+    kind: str
+    path: str
+    line: int
+    shown: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.kind} ({self.shown})"
+
+
+def entropy_bits(text: str) -> float:
+    """Shannon entropy of the characters, in bits a character; 0 for an empty text."""
+    counts = Counter(text).values()
+    return -sum(n / len(text) * math.log2(n / len(text)) for n in counts) if text else 0.0
+
+
+def _spans(line: str) -> Iterator[tuple[str, int, int]]:
+    """Kind, start and end of every credential in a line."""
+    for kind, pattern in _PATTERNS:
+        for match in pattern.finditer(line):
+            group = 1 if match.re.groups else 0
+            if not _PLACEHOLDER.search(match[0]):
+                yield kind, match.start(group), match.end(group)
+    for match in _ASSIGNED.finditer(line):
+        value = match["value"]
+        mixed = any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
+        random = mixed and entropy_bits(value) >= MIN_ENTROPY_BITS
+        if random and not _PLACEHOLDER.search(value):
+            yield "assigned secret", match.start("value"), match.end("value")
+
+
+def scan_lines(lines: Iterable[tuple[int, str]], path: str) -> list[Leak]:
+    """Credentials in numbered lines, each place once."""
+    found: dict[tuple[int, int], Leak] = {}
+    for number, line in lines:
+        for kind, start, end in _spans(line[:LINE_CAP]):
+            shown = f"{line[start : start + 4]}…, {end - start} characters"
+            found.setdefault((number, start), Leak(kind, path, number, shown))
+    return list(found.values())
+
+
+def scan_text(text: str, path: str = "") -> list[Leak]:
+    """Credentials in a file or log."""
+    return scan_lines(enumerate(text.splitlines(), start=1), path)
+
+
+def scan_diff(diff: str) -> list[Leak]:
+    """Credentials in the lines that a git diff adds."""
+    leaks: list[Leak] = []
+    path, number = "", 0
+    for line in diff.splitlines():
+        if line.startswith("+++ "):
+            path = line[4:].removeprefix("b/").strip('"')
+        elif line.startswith("@@ "):
+            place = re.search(r"\+(\d+)", line)
+            number = int(place[1]) if place else 0
+        elif line.startswith("+"):
+            leaks += scan_lines([(number, line[1:])], path)
+            number += 1
+        elif line.startswith(" "):
+            number += 1
+    return leaks
+
+
+def redact(text: str) -> str:
+    """`text` with every credential replaced by `[redacted: kind]`."""
+    out = []
+    for line in text.splitlines(keepends=True):
+        head, rest = line[:LINE_CAP], line[LINE_CAP:]
+        for kind, start, end in sorted(set(_spans(head)), key=lambda s: -s[1]):
+            if "[redacted" not in head[start:end]:
+                head = f"{head[:start]}[redacted: {kind}]{head[end:]}"
+        out.append(head + rest)
+    return "".join(out)

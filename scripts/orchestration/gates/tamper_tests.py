@@ -1,0 +1,215 @@
+"""Rules for changed test files: what was removed, skipped or made easier."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass
+
+from orchestration.gates.tamper_trees import (
+    Mark,
+    catches_everything,
+    dotted,
+    functions,
+    only_passes,
+    parse,
+)
+
+# Keywords whose growth makes a comparison easier, and those whose growth makes it harder.
+LOOSER_UP = {"rtol", "atol", "rel", "abs", "rel_tol", "abs_tol", "delta", "tol", "tolerance", "eps"}
+LOOSER_DOWN = {"decimal", "places", "significant"}
+SKIPPERS = {"skip", "skipif", "xfail", "skipTest", "importorskip", "skipIf", "skipUnless"}
+SKIPPERS |= {"expectedFailure"}
+MOCKS = {"patch", "MagicMock", "Mock", "AsyncMock", "setattr", "create_autospec"}
+BROAD = ("Exception", "BaseException")
+
+
+@dataclass(frozen=True)
+class _Test:
+    """What a test function demands."""
+
+    path: str
+    line: int
+    asserts: int
+    tolerances: dict[str, list[float]]
+
+
+def compare(files: Mapping[str, tuple[str | None, str | None]]) -> list[Mark]:
+    """Marks for test files given as (old text, new text)."""
+    old, new = _tests(files, 0), _tests(files, 1)
+    found = []
+    for name, before in old.items():
+        after = new.get(name)
+        if after is None:
+            found.append(Mark("T01", before.line, f"test {name} was removed", path=before.path))
+            continue
+        if after.asserts < before.asserts:
+            words = f"test {name} has {after.asserts} checks, had {before.asserts}"
+            found.append(Mark("T02", after.line, words, path=after.path))
+        found += _loosened(name, before, after)
+    for path, (was, now) in files.items():
+        found += _added_constructs(path, parse(was), parse(now), unreadable=_broken(now))
+    return found
+
+
+def _broken(text: str | None) -> bool:
+    return text is not None and parse(text) is None
+
+
+def _tests(files: Mapping[str, tuple[str | None, str | None]], side: int) -> dict[str, _Test]:
+    """Tests by name (with their class), over all files, so that a moved test is found again."""
+    found: dict[str, _Test] = {}
+    for path, pair in files.items():
+        tree = parse(pair[side])
+        if tree is None:
+            continue
+        for owner, node in _named(tree):
+            count = sum(1 for _ in _checks(node))
+            line = node.lineno
+            found[f"{owner}{node.name}"] = _Test(path, line, count, _tolerances(node))
+    return found
+
+
+def _named(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            if node.name.startswith("test"):
+                yield "", node
+        elif isinstance(node, ast.ClassDef):
+            for part in node.body:
+                if not isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef):
+                    continue
+                if part.name.startswith("test"):
+                    yield f"{node.name}.", part
+
+
+def _checks(node: ast.AST) -> Iterator[ast.AST]:
+    """Assertions that can fail: `assert`, `assert…()` calls, `pytest.raises`, `warns`, `fail`."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.Assert) and not _always_true(part.test):
+            yield part
+        elif isinstance(part, ast.Call):
+            last = dotted(part.func).rsplit(".", 1)[-1]
+            if last.lower().startswith("assert") or last in ("raises", "warns", "fail"):
+                yield part
+
+
+def _always_true(test: ast.expr) -> bool:
+    if isinstance(test, ast.Constant):
+        return bool(test.value)
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or):
+        return any(_always_true(part) for part in test.values)
+    same = isinstance(test, ast.Compare) and len(test.ops) == 1
+    if same and isinstance(test, ast.Compare) and isinstance(test.ops[0], ast.Eq | ast.Is):
+        return ast.dump(test.left) == ast.dump(test.comparators[0])
+    return isinstance(test, ast.Tuple) and bool(test.elts)
+
+
+def _tolerances(node: ast.AST) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for part in ast.walk(node):
+        if not isinstance(part, ast.Call):
+            continue
+        for keyword in part.keywords:
+            value = keyword.value.value if isinstance(keyword.value, ast.Constant) else None
+            if keyword.arg in LOOSER_UP | LOOSER_DOWN and isinstance(value, int | float):
+                found.setdefault(keyword.arg or "", []).append(float(value))
+    for part in ast.walk(node):
+        if isinstance(part, ast.Compare) and isinstance(part.ops[0], ast.Lt | ast.LtE):
+            limit = part.comparators[0]
+            if isinstance(limit, ast.Constant) and isinstance(limit.value, int | float):
+                found.setdefault(f"{ast.unparse(part.left)} <", []).append(float(limit.value))
+    return found
+
+
+def _loosened(name: str, before: _Test, after: _Test) -> list[Mark]:
+    found = []
+    for key, old in before.tolerances.items():
+        new = after.tolerances.get(key, [])
+        pairs = zip(sorted(old), sorted(new), strict=False)
+        down = key in LOOSER_DOWN
+        for was, now in pairs:
+            if (now < was) if down else (now > was):
+                words = f"test {name}: {key} loosened from {was:g} to {now:g}"
+                found.append(Mark("T04", after.line, words, path=after.path))
+    return found
+
+
+def _added_constructs(
+    path: str, old: ast.Module | None, new: ast.Module | None, *, unreadable: bool
+) -> list[Mark]:
+    if unreadable:
+        return [Mark("T00", 0, "the file is not Python: it cannot be read", path=path)]
+    if new is None:
+        return []
+    before = [(m.rule, m.message) for m in _constructs(old, path)] if old else []
+    found = []
+    for mark in _constructs(new, path):
+        if (mark.rule, mark.message) in before:
+            before.remove((mark.rule, mark.message))
+        else:
+            found.append(mark)
+    return found
+
+
+def _constructs(tree: ast.Module, path: str) -> Iterator[Mark]:
+    for node in ast.walk(tree):
+        line = getattr(node, "lineno", 0)
+        if isinstance(node, ast.Attribute | ast.Name):
+            last = node.attr if isinstance(node, ast.Attribute) else node.id
+            if last in SKIPPERS and isinstance(node.ctx, ast.Load):
+                yield Mark("T03", line, f"new `{dotted(node)}`", path=path)
+        if isinstance(node, ast.Assert) and _always_true(node.test):
+            yield Mark("T05", line, f"`assert {ast.unparse(node.test)}` cannot fail", path=path)
+        if isinstance(node, ast.Call):
+            yield from _calls(node, line, path)
+        if isinstance(node, ast.ExceptHandler):
+            yield from _handlers(node, path)
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("pytest_"):
+            yield Mark("T10", line, f"a pytest hook: {node.name}", path=path)
+
+
+def _handlers(node: ast.ExceptHandler, path: str) -> Iterator[Mark]:
+    if catches_everything(node) and only_passes(node.body):
+        yield Mark("T07", node.lineno, "an exception is swallowed", path=path)
+
+
+def _calls(node: ast.Call, line: int, path: str) -> Iterator[Mark]:
+    name = dotted(node.func)
+    last = name.rsplit(".", 1)[-1]
+    if last == "raises" and node.args and dotted(node.args[0]) in BROAD:
+        yield Mark("T06", line, f"`raises({dotted(node.args[0])})` accepts any error", path=path)
+    if last in MOCKS and (last != "setattr" or "monkeypatch" in name):
+        yield Mark("T08", line, f"`{name}` replaces code under test", mild=True, path=path)
+
+
+def expected_values(tree: ast.Module, names: Set[str]) -> set[str]:
+    """`repr` of the telling constants that the named tests compare with."""
+    found: set[str] = set()
+    for node in functions(tree):
+        if node.name not in names:
+            continue
+        for part in ast.walk(node):
+            if isinstance(part, ast.Compare) or _is_close(part):
+                for leaf in ast.walk(part):
+                    if isinstance(leaf, ast.Constant) and telling(leaf.value):
+                        found.add(repr(leaf.value))
+    return found
+
+
+def _is_close(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and dotted(node.func).rsplit(".", 1)[-1].startswith(
+        ("assert", "allclose", "isclose", "approx")
+    )
+
+
+def telling(value: object) -> bool:
+    """Whether a constant is unlikely to be in product code by chance."""
+    if isinstance(value, bool) or value is None:
+        return False
+    if isinstance(value, int):
+        return abs(value) >= 1000 and value & (value - 1) != 0 and value % 100 != 0
+    if isinstance(value, float):
+        digits = f"{abs(value):.12e}".split("e")[0].replace(".", "").strip("0")
+        return len(digits) >= 4
+    return isinstance(value, str) and len(value) >= 8 and not value.isidentifier()

@@ -1,0 +1,201 @@
+"""The source scan: what it must flag, what honest work must not trip, on real commits."""
+
+from __future__ import annotations
+
+import pytest
+from orchestration.gates.tamper import Finding, scan, serious
+from project import BROKEN, FIXED, GUARD, TESTS, Project
+
+EXTRA_TESTS = """\
+import numpy as np
+import pytest
+from calc import add
+
+
+class TestMore:
+    def test_close(self):
+        np.testing.assert_allclose(add(0.1, 0.2), 0.30000001, rtol=1e-6, atol=1e-9)
+        assert abs(add(1, 1) - 2) < 1e-6
+
+    def test_text(self):
+        assert repr(add("a", "b")) == "'ab' and more"
+"""
+FILES = {
+    "tests/test_more.py": EXTRA_TESTS,
+    "tests/golden.csv": "1,2\n",
+    "calc/util.py": "class V:\n    def __eq__(self, o):\n        return self.x == o.x\n",
+}
+SERIOUS = {
+    "T00 not Python": ({"tests/test_calc.py": "def (:\n"}, "T00"),
+    "T01 test removed": ({"tests/test_calc.py": TESTS.split("def test_zero")[0]}, "T01"),
+    "T01 file removed": ({"tests/test_calc.py": None}, "T01"),
+    "T02 check removed": (
+        {"tests/test_calc.py": TESTS.replace("assert add(0, 7) == 7", "add(0, 7)")},
+        "T02",
+    ),
+    "T02 check that cannot fail": (
+        {"tests/test_calc.py": TESTS.replace("add(0, 7) == 7", "add(0, 7) or True")},
+        "T02",
+    ),
+    "T03 skip": (
+        {"tests/test_calc.py": TESTS.replace("def test_z", "@pytest.mark.skip\ndef test_z")},
+        "T03",
+    ),
+    "T03 importorskip": (
+        {"tests/test_calc.py": "import pytest\npytest.importorskip('nope')\n" + TESTS},
+        "T03",
+    ),
+    "T04 rtol": (
+        {"tests/test_more.py": EXTRA_TESTS.replace("rtol=1e-6", "rtol=0.5")},
+        "T04",
+    ),
+    "T04 bound": ({"tests/test_more.py": EXTRA_TESTS.replace("< 1e-6", "< 10")}, "T04"),
+    "T05 assert True": ({"tests/test_calc.py": TESTS + "    assert True\n"}, "T05"),
+    "T05 tuple": ({"tests/test_calc.py": TESTS + "    assert (add(1, 1), 'x')\n"}, "T05"),
+    "T06 any error": (
+        {
+            "tests/test_calc.py": TESTS
+            + "\ndef test_r():\n    with pytest.raises(Exception):\n        add()\n"
+        },
+        "T06",
+    ),
+    "T07 swallowed": (
+        {
+            "tests/test_calc.py": TESTS.replace(
+                "    assert add(0, 7) == 7",
+                "    try:\n        assert add(0, 7) == 7\n    except Exception:\n        pass",
+            )
+        },
+        "T07",
+    ),
+    "T09 golden file": ({"tests/golden.csv": "0,0\n"}, "T09"),
+    "T10 hook": ({"conftest.py": "def pytest_pyfunc_call(pyfuncitem): return True\n"}, "T10"),
+    "P00 not Python": ({"calc/__init__.py": "def (:\n"}, "P00"),
+    "P01 equal to everything": (
+        {
+            "calc/__init__.py": "class Yes:\n    def __eq__(self, other): return True\n"
+            "def add(a, b): return Yes()\n"
+        },
+        "P01",
+    ),
+    "P01 assigned": (
+        {"calc/__init__.py": FIXED + "class Y:\n    __eq__ = lambda a, b: True\n"},
+        "P01",
+    ),
+    "P02 os._exit": ({"calc/__init__.py": "import os\nos._exit(0)\n"}, "P02"),
+    "P02 atexit": (
+        {"calc/__init__.py": "import atexit, os\natexit.register(print)\n" + BROKEN},
+        "P02",
+    ),
+    "P03 pytest": ({"calc/__init__.py": "from _pytest import reports\n" + BROKEN}, "P03"),
+    "P03 by name": (
+        {"calc/__init__.py": "import importlib\nimportlib.import_module('_pytest.reports')\n"},
+        "P03",
+    ),
+    "P03 gc": ({"calc/__init__.py": "import gc\n" + BROKEN}, "P03"),
+    "P04 modules": (
+        {"calc/__init__.py": "import sys\nT = 'pytest' in sys.modules\n" + BROKEN},
+        "P04",
+    ),
+    "P04 variable": (
+        {"calc/__init__.py": "import os\nT = os.environ.get('PYTEST_CURRENT_TEST')\n" + BROKEN},
+        "P04",
+    ),
+    "P05 name of the test": ({"calc/__init__.py": BROKEN + "N = 'test_zero'\n"}, "P05"),
+    "P06 expected number": (
+        {"calc/__init__.py": BROKEN + "def third(): return 0.30000001\n"},
+        "P06",
+    ),
+    "P06 expected text": ({"calc/__init__.py": BROKEN + "T = \"'ab' and more\"\n"}, "P06"),
+    "F03 compiled": ({"calc/__pycache__/x.cpython-311.pyc": "x"}, "F03"),
+    "F04 hides the standard library": ({"random.py": ""}, "F04"),
+    "F04 hides an installed package": ({"numpy/__init__.py": ""}, "F04"),
+    "F04 hides pytest": ({"pytest/__init__.py": ""}, "F04"),
+}
+ALL_GUARDS = (*GUARD, *(f"tests/test_more.py::TestMore::test_{n}" for n in ("close", "text")))
+
+
+def look(project: Project, changes: dict[str, str | None], **options: object) -> list[Finding]:
+    tree = project.repo.write_tree(project.base, {k: v.encode() for k, v in FILES.items()})
+    base = project.repo.commit_tree(tree, [project.base], "more")
+    blobs = {k: v.encode() if v is not None else None for k, v in changes.items()}
+    head = project.repo.write_tree(base, blobs)
+    return scan(project.repo, base, head, guard=ALL_GUARDS, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", SERIOUS)
+def test_flagged(project: Project, name: str) -> None:
+    changes, rule = SERIOUS[name]
+    found = look(project, changes)
+    assert rule in {finding.rule for finding in serious(found)}, found
+    assert all(str(finding).startswith(finding.path) for finding in found)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"calc/__init__.py": FIXED}, id="the fix itself"),
+        pytest.param(
+            {"tests/test_calc.py": None, "tests/unit/test_calc.py": TESTS}, id="tests moved"
+        ),
+        pytest.param(
+            {"tests/test_calc.py": TESTS.replace("add(2, 3)", "add(2, 3.0)")}, id="test edited"
+        ),
+        pytest.param(
+            {"tests/test_more.py": EXTRA_TESTS.replace("rtol=1e-6", "rtol=1e-8")},
+            id="tolerance tightened",
+        ),
+        pytest.param(
+            {"tests/test_new.py": "from calc import add\ndef test_n(): assert add(1, 1) == 2\n"},
+            id="new test",
+        ),
+        pytest.param(
+            {"calc/util.py": FILES["calc/util.py"] + "def more(): return 100\n"},
+            id="an older comparison stays",
+        ),
+        pytest.param(
+            {"calc/point.py": "class P:\n    def __eq__(self, o):\n        return self.x == o.x\n"},
+            id="an honest comparison",
+        ),
+        pytest.param(
+            {"calc/cli.py": '"""Run pytest tests/ to test it; test_add."""\nimport sys\n'
+             "def main(): sys.exit(0)\n"},
+            id="a command line",
+        ),
+        pytest.param({"calc/data.csv": "1\n", "docs/x.md": "test_add 0.30000001\n"}, id="data"),
+    ],
+)  # fmt: skip
+def test_honest_work_trips_nothing_serious(
+    project: Project, changes: dict[str, str | None]
+) -> None:
+    assert serious(look(project, changes)) == []
+
+
+def test_review_marks_are_said_and_do_not_void(project: Project) -> None:
+    found = look(
+        project,
+        {
+            "calc/point.py": "class P:\n    def __eq__(self, o):\n        return self.x == o.x\n",
+            "tests/test_new.py": "from unittest import mock\n"
+            "def test_n():\n    with mock.patch('calc.add'): assert 1 == 2\n",
+        },
+    )
+    assert {(f.rule, f.severity) for f in found} == {("P01", "review"), ("T08", "review")}
+
+
+def test_links_and_nested_repositories(project: Project) -> None:
+    from orchestration.gitio import TreeEntry
+
+    repo = project.repo
+    link = repo.write_blob(b"/etc/passwd")
+    changes = {
+        "calc/data": TreeEntry("120000", link),
+        "vendored": TreeEntry("160000", project.base),
+    }
+    found = scan(repo, project.base, repo.write_tree(project.base, changes))
+    assert {f.rule for f in serious(found)} == {"F01", "F02"}
+
+
+def test_a_golden_file_that_the_order_opens_is_for_review(project: Project) -> None:
+    found = look(project, {"tests/golden.csv": "0,0\n"}, may_edit=["tests/golden.csv"])
+    assert [(f.rule, f.severity) for f in found] == [("T09", "review")]
