@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _MARKER = re.compile(r"[ \t]{0,64}(?:[-*+]|\d{1,9}[.)])[ \t]{1,8}(?=```|~~~)")
 _CANDIDATE = re.compile(r"[ \t]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]{1,8})?(?:```|~~~|<!--)")
+_OPENING = re.compile(r"`{3,}|~{3,}")
 _HEADING = re.compile(r" {0,3}(#{1,6})(?=[ \t]|$)")
 
 
@@ -58,10 +59,20 @@ class Blocks:
     fences: list[Fence] = field(default_factory=list)
     comments: list[tuple[int, int]] = field(default_factory=list)
     opaque: bytearray = field(default_factory=bytearray)
+    #: Line of the fence or comment that is never closed, None when all are.
+    open_from: int | None = None
 
     def visible(self, start: int, end: int) -> list[int]:
         """Return the line numbers in ``start:end`` outside fences and comments."""
         return [i for i in range(start, end) if not self.opaque[i]]
+
+    def closing(self) -> str:
+        """Return the line that would close the open fence or comment, "" when none is open."""
+        if self.open_from is None:
+            return ""
+        line = self.source.lines[self.open_from]
+        match = _OPENING.search(line)
+        return match.group() if match and not line.lstrip().startswith("<!--") else "-->"
 
     def fences_in(self, start: int, end: int) -> list[Fence]:
         """Return the fences that begin in lines ``start:end``."""
@@ -120,6 +131,8 @@ def _find_opaque(blocks: Blocks) -> None:
             blocks.fences.append(Fence(start, end, token.info.strip(), closed))
         else:
             blocks.comments.append((start, end))
+        if not closed:
+            blocks.open_from = start
         blocks.opaque[start:end] = b"\1" * (end - start)
 
 

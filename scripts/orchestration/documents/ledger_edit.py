@@ -50,7 +50,11 @@ def set_status(text: str, item_id: str, status: Status | str, reason: str | Wait
         return replace_span(text, start, end, gap + value)
     source = SourceText(text)
     at = source.after(item.line - 1)
-    return replace_span(text, at, at, _lines(source, item.line - 1, [f"- Status: {value}"]))
+    following = source.lines[item.line] if item.line < len(source.lines) else ""
+    new = [f"- Status: {value}"]
+    if following[:1] in (" ", "\t") and following.strip():
+        new.append("")
+    return replace_span(text, at, at, _lines(source, item.line - 1, new))
 
 
 def _lines(source: SourceText, before: int, lines: list[str]) -> str:
@@ -94,7 +98,7 @@ def append_attempt(text: str, item_id: str, attempt: Attempt) -> str:
                 n for n in blocks.visible(key.line + 1, min(key.end, last + 1))
                 if source.lines[n].lstrip().startswith("|")
             ]  # fmt: skip
-            if key.key == "attempts" and rows:
+            if key.key == "attempts" and rows and "turn" in _columns(source.lines[rows[0]]):
                 table = rows
     if table:
         line = source.lines[table[-1]]
@@ -103,10 +107,10 @@ def append_attempt(text: str, item_id: str, attempt: Attempt) -> str:
         row = indent + join_cells(_cells(attempt, header))
         at = source.after(table[-1])
         return replace_span(text, at, at, _lines(source, table[-1], [row]))
-    if any(f.start <= last < f.end and not f.closed for f in blocks.fences):
+    if blocks.open_from is not None and last >= blocks.open_from:
         raise DocumentError(
-            "cannot append: the item ends inside a fence that is never closed",
-            where=item_id, fix="close the fence",
+            "cannot append: the item ends inside a fence or comment that is never closed",
+            where=f"{item_id}, line {blocks.open_from + 1}", fix="close it",
         )  # fmt: skip
     new = ["- Attempts:", "", "  " + join_cells(_COLUMNS), "  |" + "---|" * len(_COLUMNS)]
     new.append("  " + join_cells(_cells(attempt, "")))
@@ -126,8 +130,12 @@ def _last_line(source: SourceText, item: Item) -> int:
     return last
 
 
+def _columns(header: str) -> list[str]:
+    return [column.lower() for column in split_cells(header)]
+
+
 def _cells(attempt: Attempt, header: str) -> list[str]:
-    columns = [c.lower() for c in split_cells(header)] if header else _COLUMNS
+    columns = _columns(header) if header else _COLUMNS
     values = {
         "turn": "" if attempt.turn is None else str(attempt.turn),
         "at": render_stamp(attempt.at) if attempt.at else "",

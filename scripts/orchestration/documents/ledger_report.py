@@ -27,12 +27,12 @@ def read_report(blocks: Blocks, headings: list[Heading], ledger: Ledger) -> None
     if status:
         _read_status(blocks, _end(headings, status, len(lines)), status, item)
     for heading in headings:
-        name = heading.title.lower()
-        end = _end(headings, heading, len(lines))
-        if heading.level == 2 and name.startswith(("todo", "completed items")):
+        if heading.level == 2 and heading.title.lower().startswith(("todo", "completed items")):
+            end = _end(headings, heading, len(lines))
             _read_rows(blocks, heading.line + 1, end, ledger, item)
-        elif heading.level == 3 and parse_stamp(heading.title):
-            _read_attempt(blocks, heading, end, ledger, item)
+    for heading in headings:
+        if heading.level == 3 and parse_stamp(heading.title):
+            _read_attempt(blocks, heading, _end(headings, heading, len(lines)), ledger, item)
 
 
 def _end(headings: list[Heading], heading: Heading, total: int) -> int:

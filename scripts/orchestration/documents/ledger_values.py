@@ -30,7 +30,7 @@ _WORDS = {
     "awaiting": Status.WAITING,
 }
 _PRIORITIES = {"critical": "P0", "highest": "P0", "high": "P1", "medium": "P2", "low": "P3"}
-_WORD = re.compile(r"[A-Za-z][A-Za-z_]*(?:[ -](?=progress\b)[A-Za-z]+)?")
+_WORD = re.compile(r"[A-Za-z][A-Za-z_]*(?:[ -](?=progress\b)[A-Za-z]+)?", re.IGNORECASE)
 _FIELD = re.compile(r"(?:^|;)[ \t*]*(on|check|poll|until)[*]*[ \t]*:", re.IGNORECASE)
 _DEFERRED = re.compile(r"\b([A-Z]{1,3}\d{1,3}[a-z]?)\b[^.;]{0,80}?\bdeferred to ([A-Za-z][\w-]*)")
 

@@ -66,7 +66,8 @@ HEADER_ALIASES = {
 #: Header keys of sibling dialects that are kept under their own name.
 KEPT_HEADERS = frozenset(
     (
-        "plan", "working plan", "refs", "references", "actiontype", "decisionstatus",
+        "plan", "working plan", "summary-file",
+        "refs", "references", "actiontype", "decisionstatus",
         "initiativetype", "arch contracts", "action type", "timestamp", "date", "spec owner",
     )
 )  # fmt: skip

@@ -95,6 +95,8 @@ class _Reader:
         if not self.order.foci and from_title:
             self.order.foci = from_title
             self.legacy = True
+        if self.blocks.open_from is not None and self.blocks.open_from in pieces.header:
+            spill.append(self.blocks.closing())
         if spill:
             self.notes.append("\n".join(spill))
 
@@ -139,7 +141,7 @@ class _Reader:
         elif name in ("forbidden", "may_edit_tests"):
             getattr(order, name).extend(split_globs(value))
         elif name == "intent" and (order.intent or value.endswith(".md")):
-            order.extra[key.raw_key] = value
+            order.extra["Summary-file" if value.endswith(".md") else key.raw_key] = value
         elif name == "goal":
             order.goal = "\n".join(part for part in (order.goal, value) if part)
         else:
@@ -226,9 +228,7 @@ class _Reader:
         for fence in self.blocks.fences_in(section.start, section.end):
             for offset, text in enumerate(fence.body(self.blocks.source)):
                 lines.append((fence.start + 2 + offset, text))
-        for entry in entries(self.blocks, section):
-            if self.blocks.opaque[entry.line]:
-                continue
+        for entry in entries(self.blocks, section, fenced=False):
             spans = [s for s in _spans(entry.joined()) if _is_command(s)]
             if not spans and _is_command(entry.first):
                 spans = [entry.first]
@@ -274,10 +274,8 @@ class _Reader:
 
     def list_section(self, section: RawSection) -> None:
         order = self.order
-        for entry in entries(self.blocks, section):
-            if self.blocks.opaque[entry.line]:
-                self.keep(section.title, "\n".join([entry.first, *entry.detail]), section.line)
-            elif section.kind == "contracts":
+        for entry in entries(self.blocks, section, fenced=False):
+            if section.kind == "contracts":
                 order.contracts.append(read_contract(entry))
             elif section.kind == "artifacts":
                 order.artifacts.append(read_artifact(entry))
@@ -287,6 +285,11 @@ class _Reader:
                 order.forbidden.append(entry.joined())
             else:
                 order.may_edit_tests += split_globs(entry.joined())
+        opaque = [n for n in range(section.start, section.end) if self.blocks.opaque[n]]
+        kept = [self.blocks.source.lines[n].rstrip(" \t") for n in opaque]
+        if opaque and self.blocks.open_from is not None and opaque[-1] >= self.blocks.open_from:
+            kept.append(self.blocks.closing())
+        self.keep("Notes", "\n".join(kept), section.line)
 
     def free_section(self, section: RawSection) -> None:
         text = body_text(self.blocks, section)
@@ -360,7 +363,7 @@ def _form(order: Order, pieces: Cut, legacy: bool) -> str:
     titles = {section.title.lower() for section in pieces.sections}
     if pieces.wrapper:
         return "D"
-    if any(key.lower() in ("actiontype", "decisionstatus") for key in order.extra):
+    if legacy and any(key.lower() in ("actiontype", "decisionstatus") for key in order.extra):
         return "E"
     if any("validity contract" in title for title in titles):
         return "B"

@@ -100,16 +100,8 @@ def body_text(blocks: Blocks, section: RawSection) -> str:
             level = min(6, max(3, found[0] + 2 - section.level))
             line = ("#" * level + " " + found[1]).rstrip()
         lines.append(line.rstrip(" \t"))
-    for fence in blocks.fences_in(section.start, section.end):
-        if not fence.closed:
-            opening = blocks.source.lines[fence.start].strip(" \t").lstrip("-*+0123456789.) \t")
-            width = len(opening) - len(opening.lstrip(opening[0]))
-            lines.append(opening[0] * width)
-    for start, end in blocks.comments:
-        if section.start <= start < section.end and end == section.end:
-            text = "\n".join(blocks.source.lines[start:end])
-            if "-->" not in text[4:]:
-                lines.append("-->")
+    if blocks.open_from is not None and section.start <= blocks.open_from < section.end:
+        lines.append(blocks.closing())
     while lines and not lines[0].strip():
         lines.pop(0)
     while lines and not lines[-1].strip():

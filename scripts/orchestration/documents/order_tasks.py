@@ -35,8 +35,11 @@ class Entry:
         return " ".join(part.strip() for part in [self.first, *self.detail] if part.strip())
 
 
-def entries(blocks: Blocks, section: RawSection) -> list[Entry]:
-    """Return the outermost bullets of a section; prose between them becomes unbulleted entries."""
+def entries(blocks: Blocks, section: RawSection, *, fenced: bool = True) -> list[Entry]:
+    """Return the outermost bullets of a section; prose between them becomes unbulleted entries.
+
+    Fenced lines belong to the bullet before them, or are left out without ``fenced``.
+    """
     found: list[Entry] = []
     if section.first:
         found.append(Entry(section.first, section.first, [], section.line, False))
@@ -44,13 +47,15 @@ def entries(blocks: Blocks, section: RawSection) -> list[Entry]:
     for number in range(section.start, section.end):
         line = blocks.source.lines[number].expandtabs(4)
         text = line.strip()
-        fenced = bool(blocks.opaque[number])
+        opaque = bool(blocks.opaque[number])
+        if opaque and not fenced:
+            continue
         at, count = strip_bullets(line)
         indent = indent_of(line)
-        if count and not fenced and (base is None or indent < base + 2):
+        if count and not opaque and (base is None or indent < base + 2):
             base = indent if base is None else min(base, indent)
             found.append(Entry(line[at:].strip(), line.strip(), [], number, True))
-        elif found and (found[-1].bullet or fenced):
+        elif found and (found[-1].bullet or opaque):
             found[-1].detail.append(line[min(2, indent) :].rstrip() if text else "")
         elif text:
             found.append(Entry(text, text, [], number, False))

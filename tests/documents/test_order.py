@@ -1,0 +1,129 @@
+"""Orders: every historic shape loads, renders canonically, and keeps its meaning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from orchestration.documents.kinds import canonical
+from orchestration.documents.order import content_hash, meaning, parse_order, render_order
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "documents"
+SHAPES = {name: f"order_{name.lower()}.md" for name in ("A", "B", "C", "D", "E", "F")}
+SHAPES["canonical"] = "order_canonical.md"
+
+
+def text_of(name: str) -> str:
+    return (FIXTURES / SHAPES[name]).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_shape_names_the_same_work(name: str) -> None:
+    order = parse_order(text_of(name))
+    assert order.source == name
+    assert order.item_id == "FIX-SHIFT-001"
+    assert order.selector == "tests/test_shift.py::test_broadcast"
+    assert order.goal or name == "F"
+    places = {ref.path for task in order.tasks for ref in task.refs}
+    assert "pkg/shift.py" in places or name in ("A", "C")
+    legacy = [d.code for d in order.diagnostics if d.code == "W06"]
+    assert legacy == ([] if name == "canonical" else ["W06"])
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_fix_gives_a_canonical_order_that_says_the_same(name: str) -> None:
+    text = text_of(name)
+    new = canonical("order", text, "input.md")
+    order = parse_order(new)
+    assert order.source == "canonical"
+    assert meaning(order) == meaning(parse_order(text))
+    assert canonical("order", new, "input.md") == new
+    assert content_hash(order) == content_hash(parse_order(text))
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("change", ["crlf", "bom", "cr", "no-final-newline"])
+def test_encodings_do_not_change_the_meaning(name: str, change: str) -> None:
+    text = text_of(name)
+    other = {
+        "crlf": text.replace("\n", "\r\n"), "cr": text.replace("\n", "\r"),
+        "bom": "\ufeff" + text, "no-final-newline": text.rstrip("\n"),
+    }[change]  # fmt: skip
+    first, second = parse_order(text), parse_order(other)
+    assert meaning(first) == meaning(second)
+    assert first.lines == second.lines
+
+
+def test_the_canonical_order_in_detail() -> None:
+    order = parse_order(text_of("canonical"))
+    assert (order.number, order.row, order.mode, order.base) == ("0042", "C2", "TDD", "1a2b3c4")
+    assert (order.budget, order.hypothesis, order.branch) == ("20m/1 attempt", "H3", "main")
+    assert order.contracts[0].ref is not None and order.contracts[0].ref.lines == (3, 3)
+    assert order.contracts[1].ref is None
+    one, two = order.tasks
+    assert (one.row_id, one.verb, one.verify) == ("T1", "Implement", "pytest tests/test_shift.py")
+    assert one.text.split("\n")[2] == "- raise a ShapeError otherwise"
+    assert (two.verb, two.new) == ("Implement (test)", True)
+    assert order.checks[1].within_s == 300 and order.checks[1].env == {"USE_XLA_TRANSLATE": "1"}
+    assert order.may_edit_tests == ["tests/test_shift.py"]
+    assert order.findings[0].id == "SHAPE-001"
+    assert order.line("tasks") == 24
+
+
+def test_shape_b_keeps_everything() -> None:
+    order = parse_order(text_of("B"))
+    assert order.rows == ["C2"]
+    assert [ref.path for ref in order.tasks[2].refs] == ["docs/spec.md", "docs/index.md"]
+    assert order.checks[0].env == {"AUTHORITATIVE_CMDS_DOC": "./docs/TESTING_GUIDE.md"}
+    assert "$HUB/green/guard.log" in [a.name for a in order.artifacts]
+    kept = "\n".join(section.text for section in order.sections)
+    for words in ("nothing else is needed", "No new dependencies", "must collect", "index.",
+                  "guard is red", "See docs/spec.md", "The study."):  # fmt: skip
+        assert words in kept, words
+
+
+def test_a_fence_in_a_task_is_opaque() -> None:
+    order = parse_order(text_of("F"))
+    assert len(order.tasks) == 2 and "# Tasks" in order.tasks[0].text
+    assert order.tasks[1].verb == "Run"
+
+
+def test_two_foci_are_an_error() -> None:
+    order = parse_order("Focus: FIX-A-001\nFocus: FIX-B-002\n")
+    assert [d.code for d in order.diagnostics if d.severity == "error"] == ["E11"]
+    assert not [d for d in parse_order("Focus: FIX-A-001 — see CONFIG-002").diagnostics
+                if d.code == "E11"]  # fmt: skip
+
+
+def test_the_hash_ignores_stamps_numbers_base_and_ticks_only() -> None:
+    text = text_of("canonical")
+    same = text.replace("0042", "43").replace("1a2b3c4", "fffffff").replace("- [ ] T1", "- [x] T1")
+    assert content_hash(parse_order(same)) == content_hash(parse_order(text))
+    stamped = text_of("B").replace("2026-01-06T140000Z", "2026-02-07T150000Z")
+    assert content_hash(parse_order(stamped)) == content_hash(parse_order(text_of("B")))
+    retried = text.replace("Intent:", "Retry-reason: new data\nIntent:")
+    assert content_hash(parse_order(retried)) == content_hash(parse_order(text))
+    other = text.replace("four images", "five images")
+    assert content_hash(parse_order(other)) != content_hash(parse_order(text))
+
+
+BITS = st.sampled_from(
+    ["Focus: FIX-A-001", "Focus: FIX-A-001.B2  Mode: TDD", "Mode: Perf", "# Order 7 · FIX-A-001",
+     "Selector: tests/a.py::t", "## Goal", "## Tasks", "## Checks", "### Sub", "# Big", "Goal",
+     "- [ ] T1 `a/b.py::f` — x (verify: `pytest t`)", "- new: `a/c.py`", "  more", "    deep",
+     "- a — b", "1. step `pytest x`", "```sh", "pytest x", "```", "text", "", "Do Now",
+     "If Blocked: say", "## Artifacts", "## Findings", "- CONFIG-001 — y", "<!-- # c", "-->",
+     "Unknown: key", "- Implement: a.py::g — z", "## Odd title", "Rows: A1, B2", "\ttab", "* x",
+     "## May edit tests", "- tests/*.py, b", "## Contracts", "- a.md:3-4 — rule", "Brief", "~~~"]
+)  # fmt: skip
+
+
+@settings(max_examples=2000, deadline=None)
+@given(st.lists(BITS, max_size=25))
+def test_parse_render_parse_is_the_identity_on_meaning(lines: list[str]) -> None:
+    order = parse_order("\n".join(lines) + "\n")
+    text = render_order(order)
+    assert meaning(parse_order(text)) == meaning(order)
+    assert render_order(parse_order(text)) == text
