@@ -1,0 +1,77 @@
+"""`ptycho bench`: how fast this machine runs the physics and the networks, as ratios."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from ptycho.cli import console
+from ptycho.errors import UsageError
+
+PARTS = ("all", "physics", "networks")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command()(bench)
+
+
+def bench(
+    only: str = typer.Option("all", help="all, physics or networks."),
+    repeats: int = typer.Option(3, min=1, help="Fresh processes for each network."),
+    rounds: int = typer.Option(15, min=3, help="Timed rounds of each function or step."),
+    json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
+) -> None:
+    """Measure the physics beside its Fourier transforms, and the default network beside `cnn`.
+
+    Functions are timed in alternation, networks in fresh processes that alternate, so that the
+    ratios hold on a busy machine too; the times beside them do not.
+    """
+    if only not in PARTS:
+        raise UsageError("unknown part", where="--only", expected=", ".join(PARTS), got=only)
+    found: dict[str, Any] = {}
+    if only != "physics":
+        found |= _networks(repeats, rounds)
+    if only != "networks":
+        from ptycho.benchmarks.physics import measure_physics
+
+        with console.progress("physics") as bar:
+            found |= measure_physics(rounds=rounds, progress=bar)
+    from ptycho.benchmarks.timing import machine
+
+    found["machine"] = machine()
+    if json_output:
+        console.print_json(found)
+    else:
+        console.print_table("ptycho bench", _rows(found))
+
+
+def _networks(repeats: int, rounds: int) -> dict[str, Any]:
+    from ptycho.benchmarks.networks import compare_networks, import_seconds
+
+    with console.progress("networks") as bar:
+        found = compare_networks(repeats=repeats, steps=rounds, progress=bar)
+    default = found["networks"]["default"]
+    for key in ("train_patterns_per_s", "predict_patterns_per_s"):
+        found[key] = {name: each[key] for name, each in found["networks"].items()}
+    return found | {
+        "first_step_s": default["first_step_s"],
+        "peak_rss_mib": default["peak_rss_mib"],
+        "import_s": import_seconds(),
+    }
+
+
+def _rows(found: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = []
+    for key, value in found.items():
+        if isinstance(value, dict) and key != "networks":
+            words = (f"{name} {_word(each)}" for name, each in value.items())
+            rows.append((key, ", ".join(words)))
+        elif key != "networks":
+            rows.append((key, _word(value)))
+    return rows
+
+
+def _word(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,62 @@
+"""`ptycho bench` measures what it says; no figure is asserted, only what must hold of any."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from ptycho.benchmarks import networks
+from ptycho.errors import ModelError
+
+
+def test_physics_figures_through_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "ptycho", "bench", "--only", "physics", "--rounds", "3", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    found = json.loads(done.stdout)  # exactly one JSON object; progress is on stderr
+    assert "physics" in done.stderr
+    for side in (64, 128):
+        ratio = found[f"physics_ms_{side}"] / found[f"fft_ms_{side}"]
+        assert found[f"physics_over_fft_{side}"] == pytest.approx(ratio)
+        assert ratio > 1  # the transforms are a part of it
+    assert found["translate_ms"] > 0
+    assert found["stitch_ms"] > 0
+    assert found["machine"]["cores"] >= 1
+    assert found["machine"]["processor"]
+
+
+def test_a_ratio_to_another_network_than_the_published_one_is_refused():
+    networks._require_published(2.257288e6)
+    with pytest.raises(ModelError, match="published"):
+        networks._require_published(2.31e6)
+
+
+def test_a_network_that_fails_shows_why():
+    with pytest.raises(ModelError, match="there is no network of this name"):
+        networks.compare_networks(("nonsense", "default"), repeats=1, steps=1)
+
+
+def test_networks_alternate_and_medians_are_taken(monkeypatch):
+    order = []
+
+    def pretended(name, steps):
+        order.append(name)
+        speed = len(order) * (10.0 if name == "default" else 1.0)
+        keys = ("train_patterns_per_s", "predict_patterns_per_s", "step_patterns_per_s")
+        return {"parameters": 2.26e6, **dict.fromkeys(keys, speed)}
+
+    monkeypatch.setattr(networks, "_in_fresh_process", pretended)
+    seen = []
+    found = networks.compare_networks(repeats=3, progress=lambda *args: seen.append(args[:2]))
+    assert order == ["cnn", "default"] * 3
+    assert seen[-1] == (6, 6)
+    assert found["train_ratio"] == pytest.approx(40.0 / 3.0)  # medians of 20, 40, 60 and 1, 3, 5
+
+
+def test_import_of_the_library_is_measured_in_a_fresh_interpreter():
+    assert 0 < networks.import_seconds("json") < 60
