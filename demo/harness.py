@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 DEFECT = "demo/defect/merge-batch-collapse.patch"
-STUDY_OPTIONS = "--nepochs 2 --n-train 128 --n-test 64 --seeds 1 --ladder none"
+STUDY_OPTIONS = "--nepochs 5 --n-train 128 --n-test 64 --seeds 1 --ladder none"
 BLOCKED_ON_USER = 6
 EXPECTED = {
     "FIX-GRIDSIZE-TRANSLATE-BATCH-001": "landed",
