@@ -21,6 +21,7 @@ from orchestration.cycle import Cycle
 from orchestration.documents.ledger import Ledger
 from orchestration.errors import HarnessError
 from orchestration.landing import advance
+from orchestration.orphans import end_orphans
 from orchestration.polling import next_poll_s, poll_waiting
 from orchestration.runtime import Harness
 from orchestration.settle import block_data, close_data, pivot_data
@@ -85,6 +86,8 @@ class Engine:
             ) from None
         try:
             harness.log.refresh(repair=True)
+            if harness.state.run is not None and harness.state.run.ended is None:
+                end_orphans(harness.repo.state_dir, harness.repo.root)
             publish.check_fork(harness.repo, harness.log)
             for path in leftovers(harness.repo):
                 remove_checkout(harness.repo, path)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,6 +98,23 @@ class Harness:
         """The ledger in the words of the policy."""
         now = self.clock.now()
         return [item_facts(item, now) for item in ledger.items]
+
+    @contextmanager
+    def busy(self, what: str, every_s: float = 10.0) -> Iterator[None]:
+        """Say every few seconds that something long is still at work."""
+        over, started = threading.Event(), time.monotonic()
+
+        def beat() -> None:
+            while not over.wait(every_s):
+                self.say(f"still at it ({time.monotonic() - started:.0f} s): {what}")
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def clocks(self) -> Clocks:
         """The three clocks of an agent's turn."""

@@ -148,7 +148,7 @@ def _sections(
         tasks = [f"- [ ] T{n} {c.id}: {c.meaning}" for n, c in enumerate(still_open, start=1)]
     checks = [c.command.text for c in still_open if c.command and (row is None or c.id == row)]
     parts = [goal, "## Tasks\n" + "\n".join(tasks)]
-    commands = ([f"pytest {item.guard}"] if item.guard else []) + checks
+    commands = list(dict.fromkeys(([f"pytest {item.guard}"] if item.guard else []) + checks))
     if commands:
         parts.append("## Checks\n```sh\n" + "\n".join(commands) + "\n```")
     globs = [glob for recipe in recipes for glob in recipe.artifacts]
@@ -168,9 +168,9 @@ def _recipe_task(harness: Harness, base: str, number: int, recipe: Recipe) -> st
     if recipe.kind == "apply":
         entry = harness.repo.list_tree(base, recipe.patch or "").get(recipe.patch or "")
         version = f"blob {entry.sha[:10]}" if entry else "not in the base"
-        return f"- [ ] T{number} Apply `{recipe.patch}` — the patch a person wrote ({version})"
+        return f"- [ ] T{number} Carry out the recipe: apply {recipe.patch} ({version})"
     text = recipe.command.text if recipe.command else ""
-    return f"- [ ] T{number} Run `{text}` — the command a person wrote"
+    return f"- [ ] T{number} Carry out the recipe: run {text}"
 
 
 def write_brief(

@@ -215,7 +215,8 @@ def run_selector(case: Case, selector: str, *, on_base: bool) -> GuardResult:
         env=harness.extra_env,
     )
     try:
-        result = run_guard(spec)
+        with harness.busy(f"guard {selector}"):
+            result = run_guard(spec)
     finally:
         remove_checkout(repo, checkout)
     if not on_base:
@@ -235,13 +236,14 @@ def _collect_on_base(case: Case, selector: str) -> list[str]:
         harness = case.harness
         checkout = export(harness.repo, _base_tree(case), head=case.base, name="collect")
         try:
-            case._ids[selector] = collect(
-                checkout,
-                selector,
-                harness.config.python,
-                import_roots=harness.config.import_roots,
-                timeout_s=harness.config.budgets.guard_s,
-            )
+            with harness.busy(f"collecting {selector}"):
+                case._ids[selector] = collect(
+                    checkout,
+                    selector,
+                    harness.config.python,
+                    import_roots=harness.config.import_roots,
+                    timeout_s=harness.config.budgets.guard_s,
+                )
         finally:
             remove_checkout(harness.repo, checkout)
     return case._ids[selector]
@@ -322,14 +324,11 @@ def _run_command(
     ready = command.expanded(env)
     limit = ready.within_s or case.harness.config.budgets.check_s
     row: dict[str, Any] = {"name": name, "command": command.text, "passed": False, "seconds": 0.0}
+    argv = interpreter(ready.argv, case.harness.config.python)
+    log = case.report / "cli" / f"check_{name}.log"
     try:
-        child = run_child(
-            interpreter(ready.argv, case.harness.config.python),
-            checkout,
-            {**env, **ready.env},
-            total_s=limit,
-            log_path=case.report / "cli" / f"check_{name}.log",
-        )
+        with case.harness.busy(command.text):
+            child = run_child(argv, checkout, {**env, **ready.env}, total_s=limit, log_path=log)
     except HarnessError as problem:
         return {**row, "how": problem.what}
     how = f"exit {child.exit_code}" if child.exit_code is not None else f"signal {child.signal}"

@@ -114,7 +114,8 @@ def run_agent(
     )
     before = harness.repo.snapshot_refs()
     started = harness.clock.monotonic()
-    outcome = _run(harness, context)
+    with harness.busy(f"{harness.agent.name} on {item.id}"):
+        outcome = _run(harness, context)
     seconds = harness.clock.monotonic() - started
     moved = _restore_refs(harness, before)
     return _exit_facts(harness, workspace, report, outcome, seconds, moved)
