@@ -1,7 +1,7 @@
 """Any program as an agent: an argv template, started without a shell.
 
 Placeholders in an argument: `{order}` and `{brief}` (files), `{workspace}`, `{report_dir}`,
-`{item}`, `{python}`; anything else in braces is an error. The brief also arrives on standard input
+`{item}`, `{python}`; another word in braces is an error. The brief also arrives on standard input
 unless `stdin` is "none". Exit code 0 means "done", `blocked_code` means "blocked"; whatever it
 prints is kept as a log and its last lines as text. It reports neither tokens nor cost, so both are
 unknown.
@@ -20,7 +20,7 @@ from orchestration.errors import HarnessError
 from orchestration.gitio import Repo
 from orchestration.process import ChildResult, run_child
 
-_HOLE = re.compile(r"\{([^{}]*)\}")
+_HOLE = re.compile(r"\{([a-z_]+)\}")  # other braces (JSON, TOML) are the program's own
 PLACEHOLDERS = ("brief", "item", "order", "python", "report_dir", "workspace")
 
 

@@ -1,0 +1,264 @@
+"""Hostile workers: each really does harm in an unprotected checkout, and none here."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from orchestration import isolation
+from orchestration.agents.base import Clocks, Outcome, TurnContext
+from orchestration.agents.custom import CustomAgent
+from orchestration.errors import HarnessError
+from orchestration.gates import escape, scope, secrets, tamper
+from orchestration.gitio import Repo
+from orchestration.process import scrub_env
+from orchestration.workspace import Workspace, create
+
+HEADER = "import os, pathlib, subprocess, sys, time\nuser = pathlib.Path({user!r})\n"
+FILES = {"calc.py": "x = 1\n", "tests/test_c.py": "def test_c(): assert 1 == 1\n"}
+FILES |= {"docs/fix_plan.md": "# plan\n"}
+# Harm done to the user's checkout, refs or git directory.
+OUTSIDE = {
+    "absolute path": "(user / 'calc.py').write_text('evil')",
+    "new file by absolute path": "(user / 'evil.py').write_text('evil')",
+    "delete a user file": "(user / 'calc.py').unlink()",
+    "git -C commit": "subprocess.run(['git', '-C', str(user), 'commit', '-q', '--allow-empty',"
+    " '-m', 'evil'])",
+    "GIT_DIR reset": "subprocess.run(['git', 'update-ref', 'refs/heads/main', 'main~1'],"
+    " env={**os.environ, 'GIT_DIR': str(user / '.git')})",
+    "move a branch from inside": "subprocess.run(['git', 'branch', '-f', 'side', 'HEAD~1'])",
+    "delete a branch": "subprocess.run(['git', 'branch', '-D', 'side'])",
+    "hook in .git": "p = user / '.git/hooks/pre-commit'; p.parent.mkdir(exist_ok=True);"
+    " p.write_text('evil')",
+    "config in .git": "subprocess.run(['git', 'config', 'core.hooksPath', '/evil'])",
+    "filter by attributes": "p = user / '.git/info'; p.mkdir(exist_ok=True);"
+    " (p / 'attributes').write_text('* filter=evil')",
+    "through a link": "os.symlink(user, 'inside'); open('inside/calc.py', 'w').write('evil')",
+    "tag": "subprocess.run(['git', 'tag', 'evil'])",
+    "stage in the user's index": "(user / 'calc.py').write_text('evil');"
+    " subprocess.run(['git', '-C', str(user), 'add', '-A'])",
+}
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    root = tmp_path / "user"
+    for name, text in FILES.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    run = ("config", "user.name", "P"), ("config", "user.email", "p@e"), ("add", ".")
+    for argv in (("init", "-q", "-b", "main"), *run, ("commit", "-qm", "one")):
+        subprocess.run(["git", *argv], cwd=root, check=True)
+    for argv in (("branch", "side"), ("commit", "-q", "--allow-empty", "-m", "two")):
+        subprocess.run(["git", *argv], cwd=root, check=True)
+    subprocess.run(["git", "branch", "-f", "side", "HEAD"], cwd=root, check=True)
+    (root / "unsaved.txt").write_text("a person's notes\n")
+    return create(Repo(root), "FIX-1", 1, "main")
+
+
+def work(
+    workspace: Workspace, tmp_path: Path, code: str, level: str = "scan", **clocks: float
+) -> Outcome:
+    report, logs = tmp_path / "report", tmp_path / "logs"
+    report.mkdir(exist_ok=True)
+    limits = Clocks(**({"total_s": 20.0, "idle_s": None, "grace_s": 0.3} | clocks))  # type: ignore[arg-type]
+    script = HEADER.format(user=str(workspace.repo.root)) + code
+    agent = CustomAgent([sys.executable, "-c", script], stdin="none")
+    context = TurnContext(
+        workspace.path, None, None, "", scrub_env(), limits, logs, report, isolation=level
+    )
+    return agent.run(context)
+
+
+def picture(root: Path) -> dict[str, bytes]:
+    skip = {".git"}
+    return {
+        str(p.relative_to(root)): p.read_bytes()
+        for p in root.rglob("*")
+        if p.is_file() and not skip & set(p.relative_to(root).parts)
+    }
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_without_a_fence_an_escape_is_found_and_put_back(
+    workspace: Workspace, tmp_path: Path, name: str
+) -> None:
+    repo = workspace.repo
+    files, refs, config = picture(repo.root), repo.snapshot_refs(), (repo.common_dir / "config")
+    settings = config.read_bytes()
+    watch = escape.take(repo, tmp_path / "store")
+    work(workspace, tmp_path, OUTSIDE[name])
+    found = escape.changes(watch)
+    assert found, "the attack must do harm when nothing stops it"
+    escape.restore(watch, found)
+    assert picture(repo.root) == files
+    assert repo.snapshot_refs() == refs
+    assert config.read_bytes() == settings
+    assert escape.changes(escape.take(repo, tmp_path / "again")) == []
+
+
+@pytest.mark.bwrap
+@pytest.mark.skipif("bwrap" not in isolation.available(), reason="bubblewrap does not work here")
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_behind_bubblewrap_nothing_outside_changes(
+    workspace: Workspace, tmp_path: Path, name: str
+) -> None:
+    repo = workspace.repo
+    files, refs = picture(repo.root), repo.snapshot_refs()
+    watch = escape.take(repo, tmp_path / "store")
+    outcome = work(workspace, tmp_path, OUTSIDE[name] + "\nprint('survived')", "bwrap")
+    assert outcome.isolation == "bwrap"
+    assert escape.changes(watch) == []
+    assert picture(repo.root) == files
+    assert repo.snapshot_refs() == refs
+
+
+INSIDE = {
+    "deletes a test": ("os.unlink('tests/test_c.py')", "tests/test_c.py"),
+    "edits the order": ("open('input.md', 'w').write('done')", "input.md"),
+    "edits the ledger": ("open('docs/fix_plan.md', 'a').write('done')", "docs/fix_plan.md"),
+    "edits a guard": ("open('tests/test_c.py', 'w').write('')", "tests/test_c.py"),
+    "adds a conftest": ("open('conftest.py', 'w').write('')", "conftest.py"),
+    "adds a start-up file": ("open('sitecustomize.py', 'w').write('')", "sitecustomize.py"),
+    "adds agent settings": (
+        "os.mkdir('.claude'); open('.claude/settings.json', 'w').write('{}')",
+        ".claude/settings.json",
+    ),
+    "commits and hides": (
+        "open('pytest.ini', 'w').write(''); subprocess.run(['git', 'add', '-A']);"
+        " subprocess.run(['git', 'commit', '-qm', 'x']); os.unlink('pytest.ini');"
+        " open('pytest.ini', 'w').write('[pytest]')",
+        "pytest.ini",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_forbidden_edits_are_out_of_scope(workspace: Workspace, tmp_path: Path, name: str) -> None:
+    code, path = INSIDE[name]
+    assert work(workspace, tmp_path, code).kind in ("done", "no_change")
+    shot = workspace.snapshot()
+    report = scope.check(shot.changed)
+    assert any(line.startswith(f"{path}:") for line in report.violations)
+
+
+def test_a_link_and_a_nested_repository_are_tamper(workspace: Workspace, tmp_path: Path) -> None:
+    code = (
+        "os.symlink('/etc', 'data'); os.mkdir('sub'); open('sub/evil.py', 'w').write('x')\n"
+        "subprocess.run(['git', 'init', '-q', 'sub'])\n"
+        "subprocess.run(['git', '-C', 'sub', 'add', '.'])\n"
+        "subprocess.run(['git', '-C', 'sub', '-c', 'user.name=x', '-c', 'user.email=x',"
+        " 'commit', '-qm', 'x'])\n"
+    )
+    work(workspace, tmp_path, code)
+    shot = workspace.snapshot()
+    rules = {
+        f.rule for f in tamper.serious(tamper.scan(workspace.repo, workspace.base, shot.commit))
+    }
+    assert rules == {"F01", "F02"}
+
+
+def test_a_secret_in_the_diff_is_found(workspace: Workspace, tmp_path: Path) -> None:
+    token = "ghp_" + "Zx81Qw9Lk3Vb7Nm2Rt6Yp4Hs0Gd5Jf8Cc1Aa"
+    work(workspace, tmp_path, "open('calc.py', 'a').write('T = \\'%s\\'')" % token)
+    shot = workspace.snapshot()
+    leaks = secrets.scan_diff(workspace.repo.diff_text(workspace.base, shot.commit))
+    assert [(leak.kind, leak.path) for leak in leaks] == [("GitHub token", "calc.py")]
+
+
+def test_a_worktree_tied_to_another_repository_is_tamper(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    work(workspace, tmp_path, "open('.git', 'w').write('gitdir: ' + str(user) + '/.git')")
+    with pytest.raises(HarnessError, match="tampered"):
+        workspace.snapshot()
+
+
+def test_the_same_patch_again_has_the_same_identity(workspace: Workspace, tmp_path: Path) -> None:
+    ids = []
+    for n in (1, 2):
+        attempt = create(workspace.repo, "FIX-1", n, "main")
+        work(attempt, tmp_path, f"time.sleep({n} * 0.01); open('calc.py', 'w').write('x = 2\\n')")
+        ids.append(workspace.repo.patch_id(attempt.base, attempt.snapshot().commit))
+    assert ids[0] == ids[1] != ""
+
+
+def test_claims_without_work_are_no_change(workspace: Workspace, tmp_path: Path) -> None:
+    outcome = work(workspace, tmp_path, "print('All tests passed. EXIT_SIGNAL: true')")
+    assert outcome.kind == "no_change"
+    assert workspace.snapshot().empty
+
+
+@pytest.fixture
+def token(tmp_path: Path) -> Iterator[str]:
+    word = f"hostile-{tmp_path.name}-{os.getpid()}"
+    yield word
+    for process in alive(word):
+        process.kill()
+
+
+def alive(word: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.status() != psutil.STATUS_ZOMBIE and word in process.cmdline():
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+RUNAWAY = {
+    "silent hang": ("time.sleep(60)", {"idle_s": 0.6}, "timeout"),
+    "chatty hang": (
+        "while True: print('.', flush=True); time.sleep(0.02)",
+        {"total_s": 0.8},
+        "timeout",
+    ),
+    "flood": ("for _ in range(800): sys.stdout.write('y' * 65536)", {}, "no_change"),
+    "no newline": ("sys.stdout.write('z' * 3_000_000)", {}, "no_change"),
+    "invalid text": ("sys.stdout.buffer.write(bytes(range(256)) * 50)", {}, "no_change"),
+    "deaf to signals": (
+        "import signal\nfor s in (15, 2, 1): signal.signal(s, signal.SIG_IGN)\ntime.sleep(60)",
+        {"idle_s": 0.6},
+        "timeout",
+    ),
+    "daemon": (
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)', TOKEN],"
+        " start_new_session=True, env={}, stdout=-3, stderr=-3)\ntime.sleep(0.2)",
+        {},
+        "no_change",
+    ),
+    "daemon that writes later": (
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(1);"
+        ' open("late.txt", "w")\', TOKEN], start_new_session=True, env={})\ntime.sleep(0.2)',
+        {},
+        "no_change",
+    ),
+    "chain of forks": (
+        "n = 0\nwhile n < 5 and os.fork() == 0: n += 1; os.setsid()\n"
+        "if n == 5: os.execv(sys.executable, [sys.executable, '-c',"
+        " 'import time; time.sleep(60)', TOKEN])\ntime.sleep(0.2)",
+        {},
+        "no_change",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RUNAWAY)
+def test_runaways_end_with_the_turn(
+    workspace: Workspace, tmp_path: Path, token: str, name: str
+) -> None:
+    code, clocks, kind = RUNAWAY[name]
+    code = f"TOKEN = {token!r}\n" + code
+    assert work(workspace, tmp_path, code, **clocks).kind == kind
+    assert alive(token) == []
+    if "later" in name:
+        time.sleep(1.2)
+        assert workspace.snapshot().empty
