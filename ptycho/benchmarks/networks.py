@@ -89,7 +89,9 @@ def measure_network(name: str, *, steps: int = 12) -> dict[str, float]:
     """
     from ptycho.config import TrainConfig
     from ptycho.model import PtychoPINN
+    from ptycho.nn.registry import network_spec
 
+    network_spec(name)  # an unknown name is refused before any work
     data, probe, scaling = _workload()
     begun = time.perf_counter()
     model = PtychoPINN(N, GRIDSIZE, probe, scaling, network=name, seed=0)
