@@ -15,7 +15,7 @@ class RefineConfig(BaseModel):
         gt=0,
         description="time budget, compilation included; the step schedule fits into it",
     )
-    passes: int = Field(default=100, ge=1, description="most passes over all frames")
+    passes: int = Field(default=60, ge=1, description="most passes over all frames")
     modes: int | None = Field(
         default=None,
         ge=1,
@@ -41,7 +41,7 @@ class RefineConfig(BaseModel):
     position_limit_px: float = Field(default=4.0, gt=0, description="farthest a position may move")
     momentum: float = Field(default=0.9, ge=0, lt=1)
     damping: float = Field(
-        default=0.1,
+        default=0.5,
         gt=0,
         le=1,
         description="α: share of the largest illumination added to each pixel's",

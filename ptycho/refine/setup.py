@@ -151,10 +151,13 @@ def _seed_modes(probe: np.ndarray, wanted: int) -> np.ndarray:
     axes = np.indices(power.shape) - np.array(ndimage.center_of_mass(power))[:, None, None]
     width = np.sqrt((axes**2 * power).sum((1, 2)) / power.sum())[:, None, None]
     row, col = axes / width
+    row, col = row + col, row - col  # diagonals: a second mode along either axis finds a seed
+    powers = [(i - j, j) for i in range(1, 9) for j in range(i + 1)]  # (1,0) (0,1) (2,0) (1,1) …
     modes = list(probe)
-    for index in range(len(probe), wanted):
-        order = index + 1  # 2 → row, 3 → col, then products of rising degree
-        mode = probe[0] * (row ** (order // 2) if order % 2 == 0 else row ** (order // 2 - 1) * col)
+    for down, across in powers[len(probe) - 1 : wanted - 1]:
+        mode = probe[0] * row**down * col**across
+        for other in modes:  # Gram–Schmidt: a copy of another mode adds nothing
+            mode = mode - other * (np.vdot(other, mode) / np.vdot(other, other))
         modes.append(mode * np.sqrt(_SECOND_MODE_ENERGY * power.sum() / np.sum(np.abs(mode) ** 2)))
     return np.stack(modes).astype(np.complex64)
 
