@@ -161,6 +161,10 @@ class PtychoPINN(keras.Model):
         """Expected counts (B, C, N, N)."""
         _, offsets, _ = self._unpack(inputs)
         canvas, _ = self.canvases(inputs, training=training)
+        return self.expected(canvas, offsets)
+
+    def expected(self, canvas: Any, offsets: Any) -> Any:
+        """Counts (B, C, N, N) that objects on their canvases (B, P, P) would give."""
         background = np.float32(self.scaling.background)
         return expected_counts(self.N)(canvas, offsets, self.probe_tensor(), background)
 
@@ -372,3 +376,21 @@ def lit_px(probe: np.ndarray, share: float = 0.99) -> int:
         if float(power[box, box].sum()) >= share * total:
             return 2 * half
     return probe.shape[-1]
+
+
+_FACTORY = ("create_model_with_gridsize", "Autoencoder", "DiffractionToObject")
+_SINGLETONS = ("autoencoder", "diffraction_to_obj")
+
+
+def __getattr__(name: str) -> Any:
+    """The factory under the earlier package's name; its module-level models do not exist."""
+    if name in _FACTORY:
+        from ptycho import factory
+
+        return getattr(factory, name)
+    if name in _SINGLETONS:
+        raise AttributeError(
+            f"ptycho.model.{name} does not exist: a model is made, not imported. "
+            "Use ptycho.model.create_model_with_gridsize(gridsize, N)."
+        )
+    raise AttributeError(f"module 'ptycho.model' has no attribute {name!r}")

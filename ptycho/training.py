@@ -274,12 +274,16 @@ class _Trainer:
         rounds = (
             0 if self.config.thinning is None else self.state.epoch // self.config.rethin_epochs
         )
-        if self.thinned_in == rounds:
-            return
-        rng = generator(self.config.seed, _THIN, rounds)
-        self.data.training.thin(self.config.thinning, rng)
-        self._estimate(self.data.training)
+        if self.thinned_in != rounds:
+            rng = generator(self.config.seed, _THIN, rounds)
+            self.data.training.thin(self.config.thinning, rng)
+        if self.thinned_in != rounds or self._probe_moves():
+            # A moving probe: the estimates are those of its state at the start of the epoch.
+            self._estimate(self.data.training)
         self.thinned_in = rounds
+
+    def _probe_moves(self) -> bool:
+        return self.config.probe_trainable or self.config.scale_trainable
 
     def _estimate(self, groups: GroupSet) -> None:
         groups.estimate(self.model, self.config.batch_size, self.config.estimate_cache_mib)
@@ -289,6 +293,8 @@ class _Trainer:
         groups = self.data.held_out
         if groups is None:
             return None
+        if self._probe_moves():
+            self._estimate(groups)
         self.model.reset_metrics()
         value = math.nan
         for chosen in in_order(len(groups), self.config.batch_size):

@@ -1,0 +1,65 @@
+"""Configuration: precedence, unknown keys, values that contradict each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from ptycho.config import ReconstructConfig, TrainConfig, resolve
+from ptycho.errors import ConfigError
+
+
+def test_precedence_is_defaults_file_command_line(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("epochs: 7\nseed: 5\nnetwork_options: {width: 16, deep_blocks: 1}\n")
+    config = resolve(TrainConfig, file=file, overrides=["seed=9", "network_options.width=24"])
+    assert (config.epochs, config.seed) == (7, 9)
+    assert config.network_options == {"width": 24, "deep_blocks": 1}
+    assert config.batch_size == TrainConfig().batch_size
+
+
+def test_values_are_read_as_yaml() -> None:
+    config = resolve(
+        TrainConfig,
+        overrides=["learning_rate=1e-3", "thinning=null", "probe_trainable=true", "loss=mae"],
+    )
+    assert config.learning_rate == 1e-3
+    assert config.thinning is None and config.probe_trainable and config.loss == "mae"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["epoch=3"], r"no key 'epoch'[\s\S]*epochs"),
+        (["epochs=many"], r"epochs[\s\S]*--set epochs=many[\s\S]*'many'"),
+        (["thinning=1.5"], "thinning"),
+        (["epochs"], "key=value"),
+        (["seed.x=1"], "seed"),
+        (["validation_fraction=0"], "patience"),
+        (["neighbours=2"], "gridsize"),
+        (["loss=mse"], "poisson"),
+    ],
+)
+def test_what_is_wrong_is_named(overrides: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        resolve(TrainConfig, overrides=overrides)
+
+
+@pytest.mark.parametrize("content", ["- 1\n", "{", "!!python/object/apply:os.getcwd []\n"])
+def test_files_that_are_no_mapping_are_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "c.yaml").write_text(content)
+    with pytest.raises(ConfigError, match="configuration file"):
+        resolve(TrainConfig, file=tmp_path / "c.yaml")
+
+
+def test_an_unknown_key_of_a_file_names_the_file(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("colour: red\n")
+    with pytest.raises(ConfigError, match=r"c\.yaml"):
+        resolve(ReconstructConfig, file=tmp_path / "c.yaml")
+
+
+def test_configurations_are_frozen() -> None:
+    with pytest.raises(ValidationError):
+        TrainConfig().epochs = 3  # type: ignore[misc]
