@@ -27,7 +27,7 @@ _FIELDS = {
     "action": "action", "mode": "mode", "git sync": "git", "git": "git",
     "documents reviewed": "read", "documents/artifacts reviewed": "read", "read": "read",
     "action state": "state", "state": "state", "next": "next", "next actions for ralph": "next",
-    "next actions": "next", "worker": "worker",
+    "next actions": "next", "worker": "worker", "declared state": "worker",
 }  # fmt: skip
 _RENDERED = (("dwell_text", "Dwell"), ("action", "Action"), ("mode", "Mode"), ("git", "Git"),
              ("read", "Read"), ("next", "Next"))  # fmt: skip

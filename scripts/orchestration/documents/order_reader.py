@@ -19,7 +19,7 @@ from .order_aliases import (
     section_key,
 )
 from .order_model import ArtifactTarget, Order, Section
-from .order_sections import Cut, RawSection, body_text, cut
+from .order_sections import Cut, RawSection, body_text, cut, demoted
 from .order_tasks import Entry, entries, read_artifact, read_contract, read_finding, read_task
 from .refs import find_ids, selector_of, split_focus
 from .text import SourceText
@@ -41,6 +41,10 @@ def parse_order(text: str, path: str = "input.md") -> Order:
     """
     blocks = scan(SourceText(text, path))
     order = Order()
+    if blocks.open_from is not None:
+        message = "fence or comment is never closed; the rest of the order is inside it"
+        order.diagnostics.append(make("W11", path, blocks.open_from + 1, message, "close it"))
+        blocks = scan(SourceText(f"{text}\n{blocks.closing()}", path))
     reader = _Reader(blocks, order, path)
     pieces = cut(blocks)
     reader.title(pieces)
@@ -56,6 +60,7 @@ class _Reader:
         self.blocks, self.order, self.path = blocks, order, path
         self.legacy = False
         self.notes: list[str] = []
+        self.pending: list[Command] = []
 
     def note(self, code: str, line: int, message: str, fix: str = "") -> None:
         self.order.diagnostics.append(make(code, self.path, line, message, fix))
@@ -95,8 +100,6 @@ class _Reader:
         if not self.order.foci and from_title:
             self.order.foci = from_title
             self.legacy = True
-        if self.blocks.open_from is not None and self.blocks.open_from in pieces.header:
-            spill.append(self.blocks.closing())
         if spill:
             self.notes.append("\n".join(spill))
 
@@ -189,11 +192,12 @@ class _Reader:
         self.legacy = True
         kept: list[str] = [section.first] if section.first else []
         for number in range(section.start, section.end):
-            line = self.blocks.source.lines[number]
-            key = None if self.blocks.opaque[number] else parse_key(line, number)
-            known = key and (key.key in HEADER_ALIASES or key.key in KEPT_HEADERS)
-            if not (key and known and self.take(key, anywhere=True)):
-                kept.append(line.rstrip(" \t"))
+            line = demoted(self.blocks, section, number)
+            for part in [line] if self.blocks.opaque[number] else split_keys(line):
+                key = None if self.blocks.opaque[number] else parse_key(part, number)
+                known = key and (key.key in HEADER_ALIASES or key.key in KEPT_HEADERS)
+                if not (key and known and self.take(key, anywhere=True)):
+                    kept.append(part.rstrip(" \t"))
         text = "\n".join(kept).strip()
         if text:
             self.order.goal = "\n\n".join(part for part in (self.order.goal, text) if part)
@@ -204,7 +208,10 @@ class _Reader:
             key = parse_key(entry.first, entry.line)
             if key and HEADER_ALIASES.get(key.key) in _DO_NOW_KEYS and key.value:
                 self.legacy = True
-                self.do_now_key(key, entry)
+                for part in split_keys(entry.first):
+                    inner = parse_key(part, entry.line)
+                    if inner and HEADER_ALIASES.get(inner.key):
+                        self.do_now_key(inner, entry)
             elif entry.bullet:
                 self.order.tasks.append(read_task(entry))
             else:
@@ -218,8 +225,9 @@ class _Reader:
     def do_now_key(self, key: KeyLine, entry: Entry) -> None:
         self.take(key, anywhere=False)
         if HEADER_ALIASES[key.key] == "selector":
-            for command in self.commands([(entry.line + 1, key.value)]):
-                self.order.checks.append(command)
+            value = key.value.strip().strip("`")
+            if _is_command(value):
+                self.pending += self.commands([(entry.line + 1, value)])
 
     def check_section(self, section: RawSection) -> None:
         """Fenced commands and steps, in order; prose of the steps is kept beside them."""
@@ -243,7 +251,7 @@ class _Reader:
             self.keep("Steps as written", "\n".join(prose), section.line)
 
     def commands(self, lines: list[tuple[int, str]]) -> list[Command]:
-        found = read_script(lines) if len(lines) != 1 or _is_command(lines[0][1]) else []
+        found = read_script(lines)
         for command in found:
             if command.tee:
                 self.order.artifacts.append(ArtifactTarget(command.tee, "", command.line))
@@ -270,7 +278,9 @@ class _Reader:
                 self.keep("Guardrail", text, number - 1)
         if fences and not lines:
             self.note("E05", section.line + 1, "the Selector block is empty", "name a test")
-        self.order.checks += self.commands(lines)
+        self.order.checks += self.commands(
+            [(number, text) for number, text in lines if fences or _is_command(text)]
+        )
 
     def list_section(self, section: RawSection) -> None:
         order = self.order
@@ -287,8 +297,6 @@ class _Reader:
                 order.may_edit_tests += split_globs(entry.joined())
         opaque = [n for n in range(section.start, section.end) if self.blocks.opaque[n]]
         kept = [self.blocks.source.lines[n].rstrip(" \t") for n in opaque]
-        if opaque and self.blocks.open_from is not None and opaque[-1] >= self.blocks.open_from:
-            kept.append(self.blocks.closing())
         self.keep("Notes", "\n".join(kept), section.line)
 
     def free_section(self, section: RawSection) -> None:
@@ -306,6 +314,8 @@ class _Reader:
     def finish(self, pieces: Cut) -> None:
         """Settle focus, notes and the name of the form."""
         order = self.order
+        mapped = {command.argv for command in order.checks}
+        order.checks[:0] = [c for c in self.pending if c.argv not in mapped]
         if self.notes:
             order.sections.insert(0, Section("Notes", "\n".join(self.notes), 1))
         if order.foci:

@@ -57,12 +57,17 @@ def _body(order: Order, name: str) -> str:
             place = f"`{contract.ref.render()}` — " if contract.ref else ""
             rows.append(place + contract.rule)
     elif name == "artifacts":
-        rows = [f"`{a.name}`" + (f" — {a.meaning}" if a.meaning else "") for a in order.artifacts]
+        rows = [" — ".join(p for p in (code(a.name), a.meaning) if p) for a in order.artifacts]
     elif name == "findings":
         rows = [" — ".join(part for part in (f.id, f.text) if part) for f in order.findings]
     elif name in ("forbidden", "may_edit_tests"):
         rows = list(getattr(order, name))
     return "\n".join(f"- {row}" for row in rows)
+
+
+def code(text: str) -> str:
+    """Return ``text`` as a code span where that is possible."""
+    return text if "`" in text else f"`{text}`"
 
 
 def render_task(task: Task) -> str:
@@ -75,7 +80,7 @@ def render_task(task: Task) -> str:
     head += " new:" if task.new else ""
     head += f" {places}" if places else ""
     head += f" — {first}" if first and places else f" {first}" if first else ""
-    head += f" (verify: `{task.verify}`)" if task.verify else ""
+    head += f" (verify: {code(task.verify)})" if task.verify else ""
     return "\n".join([head, *(f"  {line}" if line else "" for line in detail)])
 
 

@@ -55,7 +55,8 @@ def cut(blocks: Blocks) -> Cut:
             name = kind or "other"
             marks.append(RawSection(name, heading.title, level, heading.line, 0, 0))
     known = any(mark.kind not in ("other", "wrapper") for mark in marks)
-    bare = not known and not wrapper
+    ordered = title.lower().split(" ", 1)[0] == "order"
+    bare = not known and not wrapper and not ordered
     if bare:
         marks = sorted(marks + _bare_titles(blocks), key=lambda mark: mark.line)
     for mark, following in successive(marks):
@@ -90,18 +91,21 @@ def _bare_titles(blocks: Blocks) -> list[RawSection]:
     return found
 
 
+def demoted(blocks: Blocks, section: RawSection, number: int) -> str:
+    """Return a line of a section; a heading in it goes one level below the canonical title."""
+    line = blocks.source.lines[number]
+    found = None if blocks.opaque[number] or "#" not in line[:4] else heading_of(line)
+    if found is None:
+        return line
+    level = min(6, max(3, found[0] + 2 - section.level))
+    return ("#" * level + " " + found[1]).rstrip()
+
+
 def body_text(blocks: Blocks, section: RawSection) -> str:
     """Return a section's text: inner headings one level below, open fences closed, no margins."""
     lines = [section.first] if section.first else []
     for number in range(section.start, section.end):
-        line = blocks.source.lines[number]
-        found = None if blocks.opaque[number] or "#" not in line[:4] else heading_of(line)
-        if found:
-            level = min(6, max(3, found[0] + 2 - section.level))
-            line = ("#" * level + " " + found[1]).rstrip()
-        lines.append(line.rstrip(" \t"))
-    if blocks.open_from is not None and section.start <= blocks.open_from < section.end:
-        lines.append(blocks.closing())
+        lines.append(demoted(blocks, section, number).rstrip(" \t"))
     while lines and not lines[0].strip():
         lines.pop(0)
     while lines and not lines[-1].strip():

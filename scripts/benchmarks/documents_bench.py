@@ -1,0 +1,92 @@
+"""Time the document readers and the linter; prints one JSON object.
+
+`documents_bench.py [--mb 10] [--rounds 9]`: seconds to read documents of hostile shapes of that
+size, and the wall and processor time of `validate_input_md.py --no-collect` in a fresh process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestration.documents import kinds
+from orchestration.documents.validate import ValidationContext
+
+ROOT = Path(__file__).resolve().parents[2]
+LINTER = ROOT / "scripts" / "tools" / "validate_input_md.py"
+ORDER = ROOT / "tests" / "fixtures" / "documents" / "order_canonical.md"
+SHAPES: dict[str, tuple[str, str]] = {
+    "ledger of items": ("ledger", "### [FIX-{n}-001] x\n- Status: open\n- Exit:\n  - [ ] C1 `a`\n"),
+    "memory entries": ("memory", "# 2026-01-06T14:00:00Z: x\n- dwell: 0\n- focus=A-1 dwell=0\n"),
+    "table of findings": ("findings", "| FIND-{n} | 2026-01-01 | k | text | a.py:1 | Active |\n"),
+    "order of tasks": ("order", "- [ ] T1 `a/b.py::f` — change (verify: `pytest t`)\n"),
+    "plan rows": ("plan", "- [ ] A1: text (verify: `pytest t`)\n"),
+    "fences": ("order", "```\n"),
+    "headings": ("order", "# a\n"),
+    "blank lines": ("ledger", "\n"),
+    "comments": ("ledger", "<!-- -->\n"),
+    "one line": ("order", "x" * 64),
+    "deep quotes": ("memory", "> " * 32),
+    "nested bullets": ("plan", "- " * 16 + "a\n"),
+}
+
+
+def build(piece: str, size: int) -> str:
+    """Return about ``size`` bytes of the piece, numbered where it says so."""
+    count = size // len(piece)
+    if "{n}" not in piece:
+        return piece * count
+    return "".join(piece.replace("{n}", str(n)) for n in range(size // (len(piece) + 5)))
+
+
+def seconds_of(work: Callable[[], object]) -> float:
+    """Return the wall seconds of one call."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def linter(rounds: int) -> dict[str, float]:
+    """Return median wall and processor milliseconds of the linter in a fresh process."""
+    walls, cpus = [], []
+    for _ in range(rounds):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        command = [sys.executable, str(LINTER), str(ORDER), "--no-collect"]
+        walls.append(
+            seconds_of(lambda: subprocess.run(command, capture_output=True, check=False))  # noqa: B023
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpus.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return {
+        "wall_ms": round(1000 * statistics.median(walls), 1),
+        "cpu_ms": round(1000 * statistics.median(cpus), 1),
+        "best_wall_ms": round(1000 * min(walls), 1),
+    }
+
+
+def main() -> None:
+    """Print the timings."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--mb", type=float, default=10.0, help="size of each document")
+    parser.add_argument("--rounds", type=int, default=9, help="runs of the linter")
+    options = parser.parse_args()
+    size = int(options.mb * 1024 * 1024)
+    readers = {}
+    for name, (kind, piece) in SHAPES.items():
+        text = build(piece, size)
+        context = ValidationContext(exists=lambda path: True)
+        taken = seconds_of(lambda: kinds.check_document(kind, text, context))  # noqa: B023
+        readers[name] = {"kind": kind, "bytes": len(text.encode()), "seconds": round(taken, 2)}
+        print(name, readers[name], file=sys.stderr)
+    print(json.dumps({"readers": readers, "linter": linter(options.rounds)}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""Feed generated documents to every reader, edit and rewriter: `fuzz_documents.py --inputs N`.
+
+Prints one JSON object with the number of inputs and of failures (tracebacks, lost bytes, changed
+meaning). The inputs are Hypothesis's own: binary junk, lines of the grammar in any order, the
+fixtures with random damage. docs/reliability.md quotes the last count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+from orchestration.documents import findings, kinds, ledger, memory, order, plan, summary
+from orchestration.documents.diagnostics import DocumentError
+from orchestration.documents.stats import memory_stats
+from orchestration.documents.validate import ValidationContext
+
+FIXTURES = Path(__file__).resolve().parents[2] / "tests" / "fixtures" / "documents"
+TEXTS = [path.read_text(encoding="utf-8") for path in sorted(FIXTURES.glob("*.md"))]
+TEXTS = [text[:2500] for text in TEXTS]
+LINES = sorted({line for text in TEXTS for line in text.split("\n")}) + [
+    "\ufeff", "#" * 9, "\x00", "\x0c", "\u2028", "- " * 40,
+    "> " * 40, "|" * 60, "`" * 50, "*" * 50,
+    "[" * 40, "(" * 40, "{a,{b,c}" * 9, "- [ ] C1 `", "focus=", "- Status:", "\ud800",
+    "<!--", "-->",
+]  # fmt: skip
+
+
+def damaged(text: str, at: int, length: int, new: str) -> str:
+    """Return ``text`` with a piece of it replaced."""
+    start = at % (len(text) + 1)
+    return text[:start] + new + text[start + length :]
+
+
+DOCUMENTS = st.one_of(
+    st.binary(max_size=300).map(lambda data: data.decode("utf-8", "surrogateescape")),
+    st.text(max_size=200),
+    st.builds(
+        lambda lines, end: end.join(lines),
+        st.lists(st.sampled_from(LINES), max_size=25),
+        st.sampled_from(["\n", "\r\n", "\r"]),
+    ),
+    st.builds(
+        damaged, st.sampled_from(TEXTS), st.integers(0, 20000), st.integers(0, 200),
+        st.one_of(st.text(max_size=30), st.sampled_from(LINES)),
+    ),
+)  # fmt: skip
+
+
+def check(text: str) -> None:
+    """Read, check, render and edit one text; AssertionError or any other error is a failure."""
+    for kind in kinds.KINDS:
+        for found in kinds.check_document(kind, text, ValidationContext(exists=lambda p: False)):
+            found.render().encode("utf-8")
+            json.dumps(found.as_dict())
+    read = order.parse_order(text)
+    again = order.parse_order(order.render_order(read))
+    order.content_hash(again)
+    memory_stats(memory.parse_memory(text))
+    plan.parse_plan(text)
+    summary.parse_summary(text)
+    findings.search(findings.parse_findings(text), ["a"], ["b.py"])
+    for item in ledger.parse_ledger(text).items[:2]:
+        try:
+            new = ledger.set_status(text, item.id, "blocked", "why")
+            ledger.append_attempt(new, item.id, ledger.Attempt(turn=1, outcome="landed"))
+        except DocumentError:
+            continue
+        if item.status_span:
+            start, end = ledger.parse_ledger(text).item(item.id).status_span or (0, 0)
+            assert new.startswith(text[:start]) and new.endswith(text[end:])
+
+
+def main() -> int:
+    """Run the inputs and print the count."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--inputs", type=int, default=2000, help="how many documents")
+    parser.add_argument("--seed", type=int, default=0, help="first seed of the generator")
+    options = parser.parse_args()
+    done, failures, began = 0, [], time.monotonic()
+    round_number = options.seed
+    while done < options.inputs and len(failures) < 5:
+        counted = [0]
+
+        def one(text: str) -> None:
+            counted[0] += 1  # noqa: B023
+            check(text)
+
+        batch = min(5000, options.inputs - done)
+        run = given(DOCUMENTS)(one)
+        run = settings(max_examples=batch, deadline=None, database=None,
+                       suppress_health_check=list(HealthCheck))(run)  # fmt: skip
+        try:
+            seed(round_number)(run)()
+        except Exception as error:
+            notes = " ".join(getattr(error, "__notes__", []))
+            failures.append(f"seed {round_number}: {type(error).__name__}: {error} {notes}"[:1500])
+        done += counted[0]
+        round_number += 1
+        print(f"{done} inputs, {len(failures)} failures", file=sys.stderr)
+    print(json.dumps({"inputs": done, "failures": failures, "seed": options.seed,
+                      "seconds": round(time.monotonic() - began, 1)}))  # fmt: skip
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""The memory: the genuine log loads completely, and its claims are recomputed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestration.documents.history import ledger_events, memory_events
+from orchestration.documents.ledger import parse_ledger
+from orchestration.documents.memory import claimed_actions, meaning, parse_memory, render_memory
+from orchestration.documents.stats import memory_stats
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "documents"
+
+
+def text_of(name: str) -> str:
+    return (FIXTURES / name).read_text(encoding="utf-8")
+
+
+def test_the_seed_file_loads_completely() -> None:
+    text = text_of("seed_galph_memory.md")
+    memory = parse_memory(text)
+    assert len(memory.entries) == 9 and memory.newest_first
+    assert [e.dwell for e in memory.in_order()] == [3, 1, 2, 0, 0, 1, 0, None, 0]
+    assert [e.role for e in memory.in_order()].count("worker") == 1
+    assert [e.commit for e in memory.in_order()] == [
+        "11fd5fc4", "1945a45f", None, "3e877cde", "0206ff42", "b838de47", "347ce7d6", None, None
+    ]  # fmt: skip
+    assert {e.state for e in memory.entries} == {"ready_for_implementation", None}
+    assert memory.entries[-1].summary is not None and memory.entries[-1].artifacts is None
+    assert claimed_actions(memory.entries[0].action) == ["planning", "implementation_handoff"]
+    kept = render_memory(memory)
+    for line in text.split("\n"):
+        words = line.strip("-#* ").split(": ")[-1]
+        if len(words) > 12 and "focus=" not in line and "T1" not in words[:14]:
+            assert words in kept or line.startswith(("# ", "- focus", "- <Act")), line
+    assert meaning(parse_memory(kept)) == meaning(memory)
+
+
+def test_the_seed_file_says_three_things() -> None:
+    stats = memory_stats(parse_memory(text_of("seed_galph_memory.md")))
+    seen = {o.kind: o for o in stats.observations}
+    assert set(seen) == {"answer-before-event", "failed-before", "reissued-unexecuted"}
+    answer = seen["answer-before-event"].message
+    assert "newest entry (2026-01-06T14:00:00Z" in answer and "event it answers" in answer
+    failed = seen["failed-before"].message
+    assert "broadcast" in failed and "2026-01-07T08:00:00Z" in failed
+    assert "tried and failed" in failed
+    reissued = seen["reissued-unexecuted"].message
+    assert reissued.startswith("FIX-TF-C1D-SCALED-RERUN-001 was re-issued")
+    assert "without any worker execution" in reissued
+    assert stats.foci == {
+        "FIX-TF-C1D-SCALED-RERUN-001": 1, "REFACTOR-MODEL-SINGLETON-001": 5,
+        "STUDY-SYNTH-DOSE-COMPARISON-001": 2, "FIX-GRIDSIZE-TRANSLATE-BATCH-001": 1,
+    }  # fmt: skip
+    assert [row.recomputed for row in stats.dwell] == [None, 0, 1, 0, 0, 0, 0, None, 0]
+    assert stats.disagreements == 3
+
+
+def test_a_consistent_memory_is_not_accused() -> None:
+    entries = [
+        f"# 2026-01-0{day}T10:00:00Z: step {day}\n- dwell: {dwell}\n- Focus issue: FIX-A-001\n"
+        f"**Fix Design:**\nChange `alpha_one`, `beta_two` and `gamma_three`.\n"
+        f"- focus=FIX-A-001 state=planning dwell={dwell} ralph_last_commit={commit} "
+        f"artifacts=none next_action=step {day}\n"
+        for day, dwell, commit in ((1, 0, "aaa"), (2, 0, "bbb"), (3, 1, "none"))
+    ]
+    stats = memory_stats(parse_memory("\n".join(entries[::-1])))
+    assert stats.observations == [] and stats.disagreements == 0
+
+
+def test_an_old_failure_is_found_only_when_it_failed() -> None:
+    def observed(verdict: str) -> list[str]:
+        tried = (
+            "# 2026-01-01T10:00:00Z: tried\n**Fix Attempted:**\n"
+            f"Used `alpha_one`, `beta_two`, `gamma_three`. {verdict}\n"
+            "- focus=FIX-A-001 state=planning dwell=0 next_action=a\n"
+        )
+        proposed = (
+            "# 2026-01-02T10:00:00Z: again\n**Fix Design:**\n"
+            "Use `alpha_one`, `beta_two`, `gamma_three`.\n"
+            "- focus=FIX-A-001 state=planning dwell=1 next_action=b\n"
+        )
+        stats = memory_stats(parse_memory(tried + "\n" + proposed))
+        return [o.kind for o in stats.observations]
+
+    assert observed("This did not fix it.") == ["failed-before"]
+    assert observed("This fixed it.") == []
+
+
+def test_dose_and_october_styles() -> None:
+    dose = parse_memory(text_of("memory_dose.md"))
+    first, second, third = dose.entries
+    assert not dose.newest_first
+    assert (first.item_id, first.state, first.artifacts) == ("seed", "gathering_evidence", None)
+    assert first.extra["Declared state"] == "ready_for_implementation"
+    assert first.extra["notes"] == "the pull was blocked by a dirty tree"
+    assert first.next_action == "write the snapshot"
+    assert (second.item_id, second.row, second.state) == (
+        "DEBUG-DOSE-001", "F1", "unknown:B0f_complete"
+    )  # fmt: skip
+    assert third.artifacts is None
+    assert [o.kind for o in memory_stats(dose).observations] == [
+        "dwell-not-risen", "repeated-order"
+    ]  # fmt: skip
+    october = parse_memory(text_of("memory_october.md"))
+    assert [e.dwell for e in october.entries] == [None, 3]
+    assert october.entries[1].git.startswith("`git stash push")
+    for memory in (dose, october):
+        assert meaning(parse_memory(render_memory(memory))) == meaning(memory)
+
+
+def test_history_events_are_claims_in_order() -> None:
+    events = memory_events(parse_memory(text_of("seed_galph_memory.md"), "m.md"))
+    assert len(events) == 9 and events[0].at == "2025-11-20T00:25:00Z"
+    assert all(event.data["claimed"] for event in events)
+    items = ledger_events(parse_ledger(text_of("ledger_form1.md")))
+    assert [e.kind for e in items].count("imported_item") == 3
+    assert [e.kind for e in items].count("imported_attempt") == 3
