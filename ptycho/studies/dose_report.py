@@ -36,10 +36,10 @@ COLUMNS = (
 
 
 def write_csv(rows: list[Row], path: Path) -> None:
-    """One line an arm; the header names the units."""
+    """One line an arm; the columns are the keys of `study.json`'s arms, units in their names."""
     with path.open("w", newline="") as stream:
         writer = csv.writer(stream)
-        writer.writerow([title for title, _ in COLUMNS])
+        writer.writerow([key for _, key in COLUMNS])
         writer.writerows([[row[key] for _, key in COLUMNS] for row in rows])
 
 

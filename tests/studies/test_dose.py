@@ -40,8 +40,8 @@ def test_a_failed_arm_is_named_the_others_finish_and_resume_runs_it_alone(tmp_pa
     assert seen == ["mae-1e04-seed0"] and study["failed"] == {}
     require_success(study)
     rows = list(csv.DictReader((tmp_path / "metrics.csv").open()))
-    assert [row["arm"] for row in rows] == [arm["name"] for arm in arms_of(TINY)]
-    photons = {row["arm"]: float(row["photons measured"]) for row in rows}
+    assert [row["name"] for row in rows] == [arm["name"] for arm in arms_of(TINY)]
+    photons = {row["name"]: float(row["photons_measured"]) for row in rows}
     assert abs(photons["mae-1e09-seed0"] / 1e9 - 1) < 0.01
     assert abs(photons["mae-1e04-seed0"] / 1e4 - 1) < 0.01
     saved = json.loads((tmp_path / "study.json").read_text())
