@@ -12,9 +12,9 @@ from orchestration.documents.order import parse_order
 from orchestration.landing import advance
 from orchestration.retrospective import due, retrospective
 from orchestration.runtime import Harness
-from orchestration.settle import blocked_note, pivot_data
-from orchestration.supervisor import RepeatedOrder, write_brief, write_order
-from orchestration.verify import Case, Findings, judge
+from orchestration.settle import block_data, blocked_note, pivot_data
+from orchestration.supervisor import Draft, RepeatedOrder, write_brief, write_order
+from orchestration.verify import Case, Findings, collect_in, judge
 from orchestration.worker import move_files, new_stamp, prepare, report_path, run_agent, turn_dir
 from orchestration.workspace import Workspace, create
 
@@ -55,8 +55,9 @@ class Cycle:
         harness = self.harness
         base = harness.tip().sha
         item = self._item(base)
-        if item is None or self.facts.get("pivot"):
-            self._end("gone" if item is None else "repeated-order", "supervisor")
+        settled = self.facts.get("pivot") or self.facts.get("block")
+        if item is None or settled:
+            self._end("gone" if item is None else "settled", "supervisor")
             return
         if due(harness.state, item.id) and not self.facts.get("retro"):
             text = retrospective(harness.log.events, item.id)
@@ -69,10 +70,25 @@ class Cycle:
             harness.log.append(
                 "pivot", pivot_data(harness, item, reason), role="supervisor", item=item.id
             )
-            self._end("repeated-order", "supervisor")
+            self._end("settled", "supervisor")
+            return
+        nodes = self._guard_nodes(item, draft, base)
+        if nodes == []:
+            reason = f"its guard collects nothing on the base: {item.guard}"
+            data = block_data(harness, item, reason)
+            harness.log.append("block", data, role="supervisor", item=item.id)
+            self._end("settled", "supervisor")
             return
         harness.say(f"order {harness.state.turn:04d} for {item.id}: {draft.mode}, row {draft.row}")
-        harness.log.append("order", draft.event(), role="supervisor", item=item.id)
+        data = {**draft.event(), "nodes": nodes, "nodes_base": base}
+        harness.log.append("order", data, role="supervisor", item=item.id)
+
+    def _guard_nodes(self, item: Item, draft: Draft, base: str) -> list[str] | None:
+        """The guard's tests on the base; None when there is no guard or the order writes it."""
+        opened = draft.order.may_edit_tests or any(task.new for task in draft.order.tasks)
+        if not item.guard or opened:
+            return None
+        return collect_in(self.harness, self.harness.repo.tree_of(base), base, item.guard)
 
     def _item(self, sha: str) -> Item | None:
         _, ledger = self.harness.ledger_at(sha)
@@ -134,6 +150,8 @@ class Cycle:
             report=turn_dir(harness, harness.state.turn) / "report",
             report_path=dispatch["report"],
         )
+        if order_data.get("nodes") and order_data["nodes_base"] == case.base and item.guard:
+            case.ids[item.guard] = list(order_data["nodes"])
         found = judge(case)
         harness.say(f"verdict for {item.id}: {found.verdict} - {found.reason}")
         harness.log.append("verdict", self._verdict_data(item, found), role="worker", item=item.id)

@@ -65,7 +65,8 @@ class Case:
     report: Path
     report_path: str
     found: Findings = field(default_factory=Findings)
-    _ids: dict[str, list[str]] = field(default_factory=dict)
+    ids: dict[str, list[str]] = field(default_factory=dict)
+    """Node ids by selector, as the trusted commit collects them."""
     _green: dict[str, GuardResult] = field(default_factory=dict)
 
     @property
@@ -232,21 +233,25 @@ def _base_tree(case: Case) -> str:
 
 
 def _collect_on_base(case: Case, selector: str) -> list[str]:
-    if selector not in case._ids:
-        harness = case.harness
-        checkout = export(harness.repo, _base_tree(case), head=case.base, name="collect")
-        try:
-            with harness.busy(f"collecting {selector}"):
-                case._ids[selector] = collect(
-                    checkout,
-                    selector,
-                    harness.config.python,
-                    import_roots=harness.config.import_roots,
-                    timeout_s=harness.config.budgets.guard_s,
-                )
-        finally:
-            remove_checkout(harness.repo, checkout)
-    return case._ids[selector]
+    if selector not in case.ids:
+        case.ids[selector] = collect_in(case.harness, _base_tree(case), case.base, selector)
+    return case.ids[selector]
+
+
+def collect_in(harness: Harness, tree: str, head: str, selector: str) -> list[str]:
+    """The exact node ids that a selector names in a tree, in a fresh checkout of it."""
+    checkout = export(harness.repo, tree, head=head, name="collect")
+    try:
+        with harness.busy(f"collecting {selector}"):
+            return collect(
+                checkout,
+                selector,
+                harness.config.python,
+                import_roots=harness.config.import_roots,
+                timeout_s=harness.config.budgets.guard_s,
+            )
+    finally:
+        remove_checkout(harness.repo, checkout)
 
 
 def _run_criteria(case: Case) -> None:

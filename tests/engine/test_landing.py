@@ -286,3 +286,11 @@ def test_a_guard_sees_the_attempt_and_not_the_installed_tree(place: Make) -> Non
     here = place(GUARDED, **dict(PRODUCT, **{"tests/test_add.py": test}))
     assert sys.executable
     assert here.run().landed == ["FIX-001"]
+
+
+def test_a_guard_that_collects_nothing_is_blocked_before_any_turn(place: Make) -> None:
+    here = place(GUARDED.replace("::test_add", "::test_sum"), **PRODUCT)
+    summary = here.run()
+    assert (summary.reason, summary.blocked) == ("BLOCKED_ON_USER", ["FIX-001"])
+    assert not any(e.kind == "dispatch" for e in here.harness().log.events)
+    assert "its guard collects nothing" in here.read("docs/fix_plan.md")

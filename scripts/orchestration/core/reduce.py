@@ -190,6 +190,8 @@ def _poll(state: State, event: Event) -> None:
 def _block(state: State, event: Event) -> None:
     data, name = event.data, str(event.item)
     state.item(name).blocked = data["reason"]
+    if state.open is not None:
+        state.open.facts["block"] = data
     state.pending.marks[name] = {"status": "blocked", "reason": data["reason"]}
     state.pending.notes += data.get("notes", [])
     _remember(state, event, data.get("memory", {}))
