@@ -49,14 +49,14 @@ def check_study(folder: Path) -> list[str]:
         rows = list(csv.DictReader((folder / STUDY_TABLE).open(encoding="utf-8", newline="")))
     except OSError as error:
         return [*problems, f"{STUDY_TABLE}: {error}"]
-    arms = {(row.get("photons asked"), row.get("loss")) for row in rows}
+    arms = {(row.get("photons"), row.get("loss")) for row in rows}
     doses, losses = {dose for dose, _ in arms}, {loss for _, loss in arms}
     if len(doses) < 2 or len(losses) < 2 or len(arms) < 4:
         problems.append(f"{STUDY_TABLE}: expected two doses × two losses, got {sorted(arms)}")
     for row in rows:
-        for name in ("amplitude SSIM", "phase SSIM"):
+        for name in ("amplitude_ssim", "phase_ssim"):
             if not _finite(row.get(name)):
-                problems.append(f"{STUDY_TABLE}: {row.get("arm")} has no {name}")
+                problems.append(f"{STUDY_TABLE}: {row.get('name')} has no {name}")
     return problems
 
 

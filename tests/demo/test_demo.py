@@ -137,7 +137,7 @@ def test_library_evidence_must_be_complete_and_finite(tmp_path: Path) -> None:
 def study_files(folder: Path, rows: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / evidence.STUDY_FIGURE).write_bytes(evidence.PNG_START)
-    head = "arm,photons asked,loss,amplitude SSIM,phase SSIM"
+    head = "name,photons,loss,amplitude_ssim,phase_ssim"
     (folder / evidence.STUDY_TABLE).write_text("\n".join([head, *rows]) + "\n")
 
 
@@ -148,7 +148,7 @@ def test_study_evidence_needs_two_doses_and_two_losses(tmp_path: Path) -> None:
     study_files(tmp_path, rows[:3])
     assert "two doses" in evidence.check_study(tmp_path)[0]
     study_files(tmp_path, [*rows[:3], "b-1e4,1e4,b,,0.4"])
-    assert evidence.check_study(tmp_path) == ["metrics.csv: b-1e4 has no amplitude SSIM"]
+    assert evidence.check_study(tmp_path) == ["metrics.csv: b-1e4 has no amplitude_ssim"]
 
 
 def test_table_fits_into_80_columns(tmp_path: Path) -> None:
