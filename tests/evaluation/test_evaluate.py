@@ -1,0 +1,130 @@
+"""Evaluation: against the truth, another reconstruction, half sets; and the command."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from ptycho.cli.app import app
+from ptycho.data import save_scan
+from ptycho.data.result import Reconstruction, save_reconstruction
+from ptycho.errors import DataError, UsageError
+from ptycho.evaluation import evaluate, evaluate_half_sets, evaluate_images, split
+from ptycho.refine.config import RefineConfig
+from ptycho.refine.setup import Canvas, coverage
+from ptycho.scan import Scan
+from ptycho.simulation import SimulationConfig, simulate
+
+
+@pytest.fixture(scope="module")
+def scan() -> Scan:
+    return simulate(SimulationConfig(N=32, n_frames=100, photons=1e5, probe_diameter_px=16))
+
+
+@pytest.fixture(scope="module")
+def perfect(scan) -> Reconstruction:
+    """The truth itself as a reconstruction on its own canvas, in another gauge."""
+    canvas = Canvas.around(scan.positions_px, scan.N, 1)
+    row, col = (round(c - o) for c, o in zip(canvas.origin_px, scan.truth.origin_px, strict=True))
+    padded = np.pad(scan.truth.object, 40, mode="edge")
+    height, width = canvas.shape
+    cut = padded[row + 40 : row + 40 + height, col + 40 : col + 40 + width]
+    seen = coverage(canvas, scan.probe, scan.positions_px)
+    return Reconstruction(cut * 2j, seen, canvas.origin_px, probe=scan.probe, meta={"method": "t"})
+
+
+def test_the_truth_scores_perfectly_in_any_gauge(scan, perfect):
+    metrics = evaluate(perfect, scan)
+    assert metrics["kind"] == "truth"
+    assert metrics["amplitude"]["ssim"] == pytest.approx(1, abs=1e-4)
+    assert metrics["phase"]["ssim"] == pytest.approx(1, abs=1e-4)
+    assert metrics["gauge"]["scale"] == pytest.approx(0.5, rel=1e-4)
+    assert evaluate(perfect, scan.truth)["complex"] == metrics["complex"]
+    json.dumps(metrics)
+
+
+def test_an_origin_off_by_one_is_found_as_a_shift_and_scored_without_it(scan, perfect):
+    row, col = perfect.origin_px
+    moved = Reconstruction(perfect.object, perfect.coverage, (row + 1, col - 2))
+    metrics = evaluate(moved, scan)
+    np.testing.assert_allclose(metrics["gauge"]["shift_px"], (-1, 2), atol=0.1)
+    assert evaluate(moved, scan, shift=False)["phase"]["ssim"] < 0.6
+
+
+def test_dark_pixels_do_not_count(scan, perfect):
+    spoiled = np.where(perfect.region(0.25), perfect.object, 50 - 3j)
+    rec = Reconstruction(spoiled, perfect.coverage, perfect.origin_px)
+    assert evaluate(rec, scan, shift=False)["complex"]["relative_error"] < 1e-4
+
+
+def test_against_another_reconstruction_with_another_origin(perfect):
+    part = Reconstruction(
+        perfect.object[4:-3, 6:-2],
+        perfect.coverage[4:-3, 6:-2],
+        (perfect.origin_px[0] + 4, perfect.origin_px[1] + 6),
+    )
+    metrics = evaluate(part, perfect)
+    assert metrics["kind"] == "against"
+    assert metrics["complex"]["relative_error"] < 1e-5
+
+
+def test_measured_scans_and_strangers_are_errors(scan, perfect):
+    with pytest.raises(DataError, match="no truth"):
+        evaluate(perfect, Scan(scan.counts, scan.positions_px))
+    far = Reconstruction(perfect.object, perfect.coverage, (9999, 0))
+    with pytest.raises(UsageError, match="in common"):
+        evaluate(far, perfect)
+
+
+def test_split_by_frames_and_by_counts(scan):
+    rng = np.random.default_rng(0)
+    even, odd = split(scan, "frames", rng)
+    assert (even.n_frames, odd.n_frames) == (50, 50)
+    np.testing.assert_array_equal(odd.positions_px, scan.positions_px[1::2])
+    a, b = split(scan, "counts", rng)
+    every = np.arange(scan.n_frames)
+    np.testing.assert_array_equal(a.frames(every) + b.frames(every), scan.frames(every))
+    with pytest.raises(UsageError):
+        split(scan, "colour", rng)
+    with pytest.raises(UsageError, match="4 frames"):
+        split(scan.subset([0, 1]), "frames", rng)
+
+
+def test_half_sets_are_compared_in_one_frame(scan):
+    calls = []
+    halves = evaluate_half_sets(
+        scan, RefineConfig(passes=6), progress=lambda *call: calls.append(call)
+    )
+    metrics = halves.metrics
+    assert metrics["kind"] == "half-sets" and metrics["split"] == "frames"
+    assert metrics["frc"]["cycles_per_px"] > 0.1
+    assert 0.7 < metrics["frc"]["std_ratio"] < 1.4
+    assert metrics["iterations"] == [6, 6] and len(metrics["residuals"]) == 2
+    assert np.abs(metrics["gauge"]["shift_px"]).max() < 0.5
+    assert calls[-1][0] == calls[-1][1] and {call[2]["half"] for call in calls} == {1, 2}
+
+
+def test_the_command(tmp_path, scan, perfect):
+    save_scan(scan, tmp_path / "scan.npz")
+    out = str(save_reconstruction(perfect, tmp_path / "out.h5"))
+    runner = CliRunner()
+    done = runner.invoke(
+        app, ["evaluate", out, "--truth", str(tmp_path / "scan.npz"), "--json"],
+        catch_exceptions=False,
+    )  # fmt: skip
+    facts = json.loads(done.stdout)
+    expected = evaluate_images(perfect, scan).metrics
+    assert facts["amplitude"]["ssim"] == pytest.approx(expected["amplitude"]["ssim"])
+    assert (tmp_path / "out-truth.png").read_bytes()[:4] == b"\x89PNG"
+    done = runner.invoke(app, ["evaluate", out, "--against", out], catch_exceptions=False)
+    assert "1.0000" in done.stdout and "phase SSIM" in done.stdout
+    for arguments, words in (
+        ([], "exactly one"),
+        (["--half-sets", "--against", out], "exactly one"),
+        (["--half-sets"], "--scan"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            runner.invoke(app, ["evaluate", out, *arguments], catch_exceptions=False)
