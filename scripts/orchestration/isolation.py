@@ -9,6 +9,7 @@ The level that held is returned with every run and goes into the receipt: never 
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import subprocess
@@ -25,6 +26,10 @@ LEVELS: tuple[Level, ...] = ("bwrap", "pidns", "scan")
 # place and passes the exit code on. The program and its arguments are never read as shell text.
 _INIT = ("/bin/sh", "-c", '"$@"; exit $?', "init")
 _UNSHARE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
+
+
+# Bubblewrap makes a small /dev of its own; these stay usable, or guards on a GPU could not run.
+ACCELERATORS = ("/dev/nvidia*", "/dev/dri", "/dev/kfd")
 
 
 def _works(argv: Sequence[str]) -> bool:
@@ -119,6 +124,8 @@ def wrap(
         assert prefix is not None
         return [*prefix, "--", *_INIT, *argv]
     binds = []
+    for device in sorted(part for kind in ACCELERATORS for part in glob.glob(kind)):
+        binds += ["--dev-bind-try", device, device]
     for place in _seen_in_tmp(argv, readable):
         binds += ["--ro-bind-try", place, place]
     for path in writable:

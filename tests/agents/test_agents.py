@@ -202,7 +202,7 @@ def test_custom_outcomes(workspace: Workspace, tmp_path: Path, code: str, kind: 
 def test_custom_template_errors() -> None:
     with pytest.raises(HarnessError, match="needs a command"):
         CustomAgent([])
-    with pytest.raises(HarnessError, match="unknown placeholder .prompt."):
+    with pytest.raises(HarnessError, match="unknown placeholder"):
         CustomAgent("agent --do {prompt}")
     with pytest.raises(HarnessError, match="stdin"):
         CustomAgent("agent", stdin="maybe")

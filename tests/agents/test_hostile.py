@@ -166,7 +166,7 @@ def test_a_link_and_a_nested_repository_are_tamper(workspace: Workspace, tmp_pat
 
 def test_a_secret_in_the_diff_is_found(workspace: Workspace, tmp_path: Path) -> None:
     token = "ghp_" + "Zx81Qw9Lk3Vb7Nm2Rt6Yp4Hs0Gd5Jf8Cc1Aa"
-    work(workspace, tmp_path, "open('calc.py', 'a').write('T = \\'%s\\'')" % token)
+    work(workspace, tmp_path, f"open('calc.py', 'a').write('T = ' + repr({token!r}))")
     shot = workspace.snapshot()
     leaks = secrets.scan_diff(workspace.repo.diff_text(workspace.base, shot.commit))
     assert [(leak.kind, leak.path) for leak in leaks] == [("GitHub token", "calc.py")]

@@ -290,6 +290,7 @@ def test_a_fix_only_in_the_attempt_is_green_though_the_users_tree_is_installed(
     assert green.verdict == "pass", (green.reason, green.messages)
 
 
+@pytest.mark.parametrize("installed", ["finder-first"], indirect=True)
 def test_wrong_import_roots_are_an_error_never_a_verdict(installed: tuple[Project, str]) -> None:
     project, python = installed
     result = project.guard({}, STARTED[:1], python=python, import_roots=(".",), products=("calc",))
@@ -297,6 +298,7 @@ def test_wrong_import_roots_are_an_error_never_a_verdict(installed: tuple[Projec
     assert "outside the checkout" in result.reason
 
 
+@pytest.mark.parametrize("installed", ["path"], indirect=True)
 def test_the_users_copy_being_right_does_not_help_a_wrong_attempt(
     installed: tuple[Project, str],
 ) -> None:
