@@ -120,7 +120,7 @@ BITS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.lists(BITS, max_size=25))
 def test_parse_render_parse_is_the_identity_on_meaning(lines: list[str]) -> None:
     order = parse_order("\n".join(lines) + "\n")
