@@ -30,7 +30,7 @@ class Settings:
     phase: str = "astronaut"
     epochs: int = 30
     train_s: float = 25.0
-    refine_s: float = 12.0
+    refine_passes: int = 40
 
 
 @dataclass
@@ -74,7 +74,7 @@ def run(folder: Path, settings: Settings | None = None) -> LibraryHalf:
     half.step("reconstruct", "reconstruct", trained, scan, "-o", first)
     half.step(
         "refine", "refine", scan, "--start", first, "-o", refined,
-        "--seconds", f"{chosen.refine_s:g}",
+        "--passes", str(chosen.refine_passes),
     )  # fmt: skip
     for name, path in (("reconstruct", first), ("refine", refined)):
         half.metrics[name] = chosen_metrics(
