@@ -138,7 +138,10 @@ def _restore_refs(harness: Harness, before: dict[str, str]) -> list[str]:
     if harness.deterministic:
         return []
     mine = [w.branch for w in harness.repo.worktrees() if w.branch]
-    return harness.repo.restore_refs(before, ignore=(*OUR_REFS, *mine, "HEAD"))
+    now = harness.repo.snapshot_refs()
+    # HEAD is a checkout's own, and a new ref may be a person's: both stay as they are.
+    wanted = {**now, **before, "HEAD": now["HEAD"]}
+    return harness.repo.restore_refs(wanted, ignore=(*OUR_REFS, *mine))
 
 
 def _exit_facts(

@@ -165,6 +165,24 @@ def test_an_agent_that_moves_refs_is_tamper(place: Make, stub: Any) -> None:
     assert here.git("rev-parse", "precious") == before
 
 
+def test_a_person_may_switch_branch_and_make_refs_while_an_agent_works(
+    place: Make, stub: Any
+) -> None:
+    here = place(ITEM, **VALUES)
+
+    def work(turn: TurnContext, n: int) -> None:
+        fix(turn, n)
+        here.git("switch", "-q", "-c", "side")
+        here.git("tag", "mark")
+
+    summary = here.run(stub(work))
+    assert (summary.reason, summary.landed) == ("DONE", ["A-001"])
+    assert here.git("branch", "--show-current").strip() == "side"
+    assert here.git("tag").strip() == "mark"
+    assert here.read("value.txt", "main") == "right\n"
+    assert (here.root / "value.txt").read_text() == "wrong\n"
+
+
 def test_a_changed_receipt_or_product_file_does_not_verify(place: Make, stub: Any) -> None:
     here = place(ITEM, **VALUES)
     here.run(stub(fix))
