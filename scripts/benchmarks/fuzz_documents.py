@@ -91,7 +91,7 @@ def main() -> int:
             counted[0] += 1  # noqa: B023
             check(text)
 
-        batch = min(5000, options.inputs - done)
+        batch = min(2500, options.inputs - done)
         run = given(DOCUMENTS)(one)
         run = settings(max_examples=batch, deadline=None, database=None,
                        suppress_health_check=list(HealthCheck))(run)  # fmt: skip
@@ -100,6 +100,7 @@ def main() -> int:
         except Exception as error:
             notes = " ".join(getattr(error, "__notes__", []))
             failures.append(f"seed {round_number}: {type(error).__name__}: {error} {notes}"[:1500])
+            print(failures[-1], file=sys.stderr)
         done += counted[0]
         round_number += 1
         print(f"{done} inputs, {len(failures)} failures", file=sys.stderr)
