@@ -76,7 +76,7 @@ def main() -> None:
     """Run a command; a user's mistake becomes words (JSON under `--json`), never a traceback."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        app()
+        app(prog_name="ptycho")
     except PtychoError as error:
         if "--json" in sys.argv:
             print(_describe(error))
