@@ -74,3 +74,39 @@ class DataError(PtychoError):
 
 class ArchiveError(DataError):
     """A saved run is incomplete, altered, or from a schema this version does not know."""
+
+
+class MissingFileError(DataError):
+    """No such file, or it may not be read."""
+
+
+class UnknownFormatError(DataError):
+    """The bytes of the file fit no format that this version reads."""
+
+
+class DamagedFileError(DataError):
+    """The file is truncated or cannot be decoded."""
+
+
+class MissingKeyError(DataError):
+    """A required array or dataset is not in the file."""
+
+
+class WrongTypeError(DataError):
+    """An array holds text, objects (pickles) or the wrong number of values."""
+
+
+class MeasurementError(DataError):
+    """The file does not say whether its frames are counts or amplitudes."""
+
+
+class ValueRangeError(DataError):
+    """NaN, infinity, a negative count, or a size or unit that cannot be meant."""
+
+
+class UnitError(DataError):
+    """A physical quantity is missing or its unit cannot be right."""
+
+
+class LinkError(DataError):
+    """An HDF5 link leads out of the file."""

@@ -20,20 +20,36 @@ import json
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ptycho.errors import DataError
+from ptycho.errors import (
+    DamagedFileError,
+    MeasurementError,
+    MissingKeyError,
+    UnknownFormatError,
+    ValueRangeError,
+)
 from ptycho.scan import Geometry, Scan, Truth
 
 FORMAT = "ptycho-scan"
 SCHEMA = 1
 MAX_BYTES = 32 << 30
 ZIP, BZIP2 = b"PK\x03\x04", b"BZh"
-BAD_FILE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, NotImplementedError)
+BAD_FILE = (
+    OSError,
+    EOFError,
+    MemoryError,
+    zlib.error,
+    ValueError,
+    KeyError,
+    zipfile.BadZipFile,
+    NotImplementedError,
+)
 
 
 def recognises(head: bytes) -> bool:
@@ -43,14 +59,14 @@ def recognises(head: bytes) -> bool:
 
 def read(path: Path, *, measurement: str | None = None) -> Scan:
     """Read a scan from an NPZ file, plain or bzip2-compressed."""
-    arrays = _load(path)
+    arrays = load_arrays(path)
     if "positions_px" in arrays and "counts" in arrays:
         return _ours(arrays, path)
     if "data" in arrays and "scan" in arrays:
         return _tike(arrays, path)
     if "xcoords" in arrays or "xcoords_start" in arrays:
         return _earlier(arrays, path, measurement)
-    raise DataError(
+    raise UnknownFormatError(
         "the NPZ file holds no scan",
         where=path,
         expected="counts + positions_px, or diff3d/diffraction + xcoords + ycoords, or data + scan",
@@ -101,7 +117,8 @@ def _compact(counts: np.ndarray) -> np.ndarray:
     return counts
 
 
-def _load(path: Path) -> dict[str, np.ndarray]:
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an NPZ (also bzip2-compressed), never unpickled; declared sizes checked."""
     try:
         with path.open("rb") as stream:
             compressed = stream.read(3) == BZIP2
@@ -110,7 +127,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
             with zipfile.ZipFile(source) as archive:
                 declared = sum(entry.file_size for entry in archive.infolist())
                 if declared > MAX_BYTES:
-                    raise DataError(
+                    raise ValueRangeError(
                         "the file declares more data than is read",
                         where=path,
                         expected=f"≤ {MAX_BYTES} bytes",
@@ -120,7 +137,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
             with np.load(source, allow_pickle=False) as file:
                 return {key: file[key] for key in file.files if key != "_metadata"}
     except BAD_FILE as error:
-        raise DataError(
+        raise DamagedFileError(
             "the NPZ file cannot be read",
             where=path,
             expected="a complete NPZ without pickled objects",
@@ -134,7 +151,7 @@ def _unbzip(stream: Any, path: Path) -> bytes:
     with bz2.open(stream) as plain:
         content = plain.read(MAX_BYTES // 8 + 1)
     if len(content) > MAX_BYTES // 8:
-        raise DataError(
+        raise ValueRangeError(
             "the compressed file is too large", where=path, expected=f"≤ {MAX_BYTES // 8} bytes"
         )
     return content
@@ -142,7 +159,7 @@ def _unbzip(stream: Any, path: Path) -> bytes:
 
 def _need(arrays: Mapping[str, np.ndarray], key: str, path: Path) -> np.ndarray:
     if key not in arrays:
-        raise DataError(
+        raise MissingKeyError(
             f"the key {key!r} is missing", where=path, expected=key, got=", ".join(sorted(arrays))
         )
     return arrays[key]
@@ -221,7 +238,7 @@ def _counts(frames: np.ndarray, said: str | None, key: str, path: Path) -> np.nd
         return frames
     whole = bool(np.array_equal(frames, np.rint(frames)))
     total = float(frames.sum(axis=(1, 2), dtype=np.float64).mean()) if frames.ndim == 3 else 0.0
-    raise DataError(
+    raise MeasurementError(
         f"the file does not say whether {key!r} holds counts or amplitudes",
         where=path,
         expected="measurement = counts | amplitude | intensity",

@@ -1,0 +1,64 @@
+"""`ptycho convert IN OUT`: from any format that is read to NPZ, CXI or a ptychodus product."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import typer
+
+from ptycho.cli import console
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command()(convert)
+
+
+def convert(
+    source: Path = typer.Argument(..., help="A scan file."),
+    target: Path = typer.Argument(..., help="The file to write: .npz, .cxi or .h5 (ptychodus)."),
+    to: str | None = typer.Option(None, "--to", help="npz, cxi or ptychodus; default by name."),
+    measurement: str | None = typer.Option(
+        None, help="counts, amplitude or intensity, for a file that does not say."
+    ),
+    frames: Path | None = typer.Option(
+        None, help="The ptychodus diffraction file of a product without frames."
+    ),
+    wavelength_m: float | None = typer.Option(None, help="Where the file has no geometry."),
+    distance_m: float | None = typer.Option(None, help="Specimen to detector."),
+    detector_pixel_m: float | None = typer.Option(None, help="Pitch of square detector pixels."),
+    json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
+) -> None:
+    """Convert a scan; positions, counts, probe, mask, geometry and truth are kept."""
+    from ptycho.data import open_scan, save_scan
+    from ptycho.errors import UsageError
+    from ptycho.scan import Geometry
+
+    if target.resolve() == source.resolve():
+        raise UsageError("source and target are the same file", where=target)
+    scan = open_scan(source, measurement=measurement, frames=frames)  # type: ignore[arg-type]
+    lengths = (wavelength_m, distance_m, detector_pixel_m)
+    given = [value for value in lengths if value is not None]
+    if len(given) == 3:
+        geometry = Geometry(given[0], given[1], (given[2], given[2]))
+        scan = replace(scan, geometry=geometry)
+    elif given:
+        raise UsageError(
+            "a geometry has three lengths",
+            where="ptycho convert",
+            expected="--wavelength-m, --distance-m and --detector-pixel-m",
+            got=f"{len(given)} of them",
+        )
+    save_scan(scan, target, to)  # type: ignore[arg-type]
+    facts = {
+        "source": str(source),
+        "path": str(target),
+        "layout": scan.metadata.get("layout", "ptycho"),
+        "frames": scan.n_frames,
+        "N": scan.N,
+    }
+    if json_output:
+        console.print_json(facts)
+    else:
+        print(f"{target}: {scan.n_frames} frames of {scan.N}² ({facts['layout']})")

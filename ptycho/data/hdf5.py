@@ -1,0 +1,290 @@
+"""HDF5 as a source of frames: read-only, a block at a time, never outside the file.
+
+Every path is followed link by link, so that an external link, raw external storage or a virtual
+dataset that points elsewhere is an error and not a silent read (or fill value). Nothing is
+unpickled: attributes and datasets are plain numbers and strings.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import hdf5plugin  # noqa: F401  (registers the filters of detector files)
+import numpy as np
+
+from ptycho.errors import (
+    DamagedFileError,
+    LinkError,
+    MissingKeyError,
+    ValueRangeError,
+    WrongTypeError,
+)
+
+SMALL_BYTES = 1 << 30
+MAGIC = b"\x89HDF\r\n\x1a\n"
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    """The file, read-only; closed in any case.
+
+    Raises:
+        DamagedFileError: the file cannot be opened or a dataset cannot be decoded.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except OSError as error:
+        raise DamagedFileError(
+            "the HDF5 file is damaged or incomplete",
+            where=path,
+            expected="a complete HDF5 file",
+            got=error,
+            fix="copy or write the file again; `h5ls` shows how far it can be read",
+        ) from error
+
+
+def find(file: h5py.File, path: str) -> Any:
+    """The object at `path`, or None. Soft links are followed inside the file only.
+
+    Raises:
+        LinkError: the path leads out of the file.
+    """
+    place: Any = file
+    walked, parts, hops = "", [part for part in path.split("/") if part], 0
+    while parts:
+        part = parts.pop(0)
+        if not isinstance(place, h5py.Group):
+            return None
+        link = place.get(part, getlink=True)
+        if link is None:
+            return None
+        if isinstance(link, h5py.ExternalLink):
+            raise _leaves(file, f"{walked}/{part}", f"{link.filename}:{link.path}")
+        if isinstance(link, h5py.SoftLink):
+            hops += 1
+            if hops > 32:
+                return None
+            target = link.path if link.path.startswith("/") else f"{walked}/{link.path}"
+            parts = [piece for piece in target.split("/") if piece] + parts
+            place, walked = file, ""
+            continue
+        place, walked = place[part], f"{walked}/{part}"
+    if isinstance(place, h5py.Dataset):
+        _stays_inside(file, place)
+    return place
+
+
+def _stays_inside(file: h5py.File, dataset: h5py.Dataset) -> None:
+    if dataset.external:
+        raise _leaves(file, dataset.name, dataset.external[0][0])
+    if not dataset.is_virtual:
+        return
+    folder = Path(file.filename).resolve().parent
+    for source in dataset.virtual_sources():
+        if source.file_name == ".":
+            continue
+        target = (folder / source.file_name).resolve()
+        if target.parent != folder:
+            raise _leaves(file, dataset.name, source.file_name)
+        if not target.is_file():
+            raise LinkError(
+                "the frames are in another file, which is not beside this one",
+                where=f"{file.filename}:{dataset.name}",
+                expected=target,
+                got="no such file; HDF5 would return fill values",
+                fix="copy the data file into the same folder",
+            )
+
+
+def _leaves(file: h5py.File, name: str, target: object) -> LinkError:
+    return LinkError(
+        "a link leads out of the file",
+        where=f"{file.filename}:{name}",
+        expected="data inside the file",
+        got=target,
+        fix="h5repack or h5copy the linked data into one file",
+    )
+
+
+def first(file: h5py.File, paths: Sequence[str]) -> Any:
+    """The first object that exists among `paths`, or None."""
+    for path in paths:
+        found = find(file, path)
+        if found is not None:
+            return found
+    return None
+
+
+def need(file: h5py.File, *paths: str) -> Any:
+    """The first dataset among `paths`.
+
+    Raises:
+        MissingKeyError: none of them exists.
+    """
+    found = first(file, paths)
+    if not isinstance(found, h5py.Dataset):
+        raise MissingKeyError(
+            "a dataset is missing", where=file.filename, expected=" or ".join(paths), got="none"
+        )
+    return found
+
+
+def array(dataset: h5py.Dataset, dtype: Any = np.float64) -> np.ndarray:
+    """A small dataset as an array; its declared size is looked at before it is read."""
+    size = int(np.prod(dataset.shape, dtype=np.float64)) * dataset.dtype.itemsize
+    if size > SMALL_BYTES:
+        raise ValueRangeError(
+            "a dataset that should be small declares a huge size",
+            where=f"{dataset.file.filename}:{dataset.name}",
+            expected=f"≤ {SMALL_BYTES} bytes",
+            got=f"{dataset.shape} {dataset.dtype}, {size} bytes",
+        )
+    if dataset.dtype.kind not in "iufcb":
+        raise WrongTypeError(
+            "a dataset does not hold numbers",
+            where=f"{dataset.file.filename}:{dataset.name}",
+            expected=np.dtype(dtype),
+            got=dataset.dtype,
+        )
+    return np.asarray(dataset[()]).astype(dtype)
+
+
+def number(dataset: h5py.Dataset) -> float:
+    """One number, whether stored as a scalar or as an array of one."""
+    values = array(dataset).ravel()
+    if values.size != 1:
+        raise WrongTypeError(
+            "one number is expected",
+            where=f"{dataset.file.filename}:{dataset.name}",
+            got=f"shape {dataset.shape}",
+        )
+    return float(values[0])
+
+
+def text(value: Any) -> str:
+    """An attribute or scalar dataset as text ('' for None)."""
+    if isinstance(value, h5py.Dataset):
+        value = value[()]
+    if value is None:
+        return ""
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+@dataclass(frozen=True)
+class LazyFrames:
+    """(M, N, N) float32 counts that are read from HDF5 when they are asked for.
+
+    The file is opened for each request, so that nothing stays open and the object can be sent
+    to another process.
+
+    Args:
+        path: the file.
+        parts: (dataset path, number of frames) in order; leading axes are flattened.
+        frame_shape: (rows, cols).
+        scale: photons per stored unit.
+        amplitude: the stored numbers are square roots.
+        mask: (rows, cols) bool, True = valid; other pixels read as 0.
+        whole: amplitudes squared are whole numbers.
+        keep: frame numbers to use, or None for all.
+    """
+
+    path: Path
+    parts: tuple[tuple[str, int], ...]
+    frame_shape: tuple[int, int]
+    scale: float = 1.0
+    amplitude: bool = False
+    mask: np.ndarray | None = None
+    whole: bool = False
+    keep: np.ndarray | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(M, rows, cols)."""
+        count = sum(n for _, n in self.parts) if self.keep is None else len(self.keep)
+        return (count, *self.frame_shape)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """What `[…]` returns."""
+        return np.dtype(np.float32)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        every = np.arange(self.shape[0]) if self.keep is None else self.keep
+        wanted = np.atleast_1d(every[key])
+        out = np.empty((len(wanted), *self.frame_shape), np.float32)
+        with opened(self.path) as file:
+            start = 0
+            for name, count in self.parts:
+                dataset = need(file, name)
+                for begin, end in _runs(wanted, start, start + count):
+                    low, high = wanted[begin] - start, wanted[end - 1] - start + 1
+                    out[begin:end] = self._photons(_rows(dataset, low, high))
+                start += count
+        self._check(out, wanted)
+        return out[0] if np.isscalar(key) else out
+
+    def _photons(self, block: np.ndarray) -> np.ndarray:
+        values = block.astype(np.float64)
+        if self.amplitude:
+            values = np.square(values)
+        values = values * self.scale
+        if self.whole:
+            values = np.rint(values)
+        return values if self.mask is None else np.where(self.mask, values, 0.0)
+
+    def _check(self, frames: np.ndarray, wanted: np.ndarray) -> None:
+        bad = ~(np.isfinite(frames) & (frames >= 0)).all(axis=(1, 2))
+        if bad.any():
+            raise ValueRangeError(
+                "counts are negative or not finite",
+                where=f"{self.path}:{self.parts[0][0]}, frame {int(wanted[int(bad.argmax())])}",
+                expected="photons ≥ 0 in every valid pixel",
+                got=float(np.nan_to_num(frames[bad], nan=-1.0).min()),
+                fix="mark those pixels in the file's mask, or subtract the dark without going < 0",
+            )
+
+
+def _runs(wanted: np.ndarray, low: int, high: int) -> Iterator[tuple[int, int]]:
+    """Stretches of `wanted` inside [low, high) whose numbers follow one another."""
+    inside = np.flatnonzero((wanted >= low) & (wanted < high))
+    if inside.size == 0:
+        return
+    step = (np.diff(inside) != 1) | (np.diff(wanted[inside]) != 1)
+    for run in np.split(inside, np.flatnonzero(step) + 1):
+        yield int(run[0]), int(run[-1]) + 1
+
+
+def _rows(dataset: h5py.Dataset, low: int, high: int) -> np.ndarray:
+    """Frames low…high of a dataset whose axes before the last two are the scan."""
+    if dataset.ndim == 3:
+        return np.asarray(dataset[low:high])
+    inner = int(np.prod(dataset.shape[1:-2]))
+    first_row, last_row = low // inner, -(-high // inner)
+    block = np.asarray(dataset[first_row:last_row]).reshape(-1, *dataset.shape[-2:])
+    return block[low - first_row * inner : high - first_row * inner]
+
+
+def write_atomically(path: Path, write: Callable[[h5py.File], None]) -> Path:
+    """Fill a temporary HDF5 file beside `path` and rename it: whole or not at all."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(handle)
+    try:
+        with h5py.File(temporary, "w") as file:
+            write(file)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path

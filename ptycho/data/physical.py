@@ -1,0 +1,89 @@
+"""What formats in metres share: energy to wavelength, units, mask bits, probe guesses, extents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ptycho.errors import UnitError
+
+H_C_J_M = 6.62607015e-34 * 299_792_458.0
+EV_J = 1.602176634e-19
+CXI_HAS_SIGNAL = np.uint32(0x1000)
+
+_ENERGY_J = {"j": 1.0, "ev": EV_J, "kev": 1e3 * EV_J, "mev": 1e6 * EV_J}
+_LENGTH_M = {
+    "m": 1.0, "metre": 1.0, "meter": 1.0, "metres": 1.0, "meters": 1.0, "cm": 1e-2, "mm": 1e-3,
+    "um": 1e-6, "µm": 1e-6, "μm": 1e-6, "micron": 1e-6, "microns": 1e-6, "nm": 1e-9,
+    "angstrom": 1e-10, "a": 1e-10, "pm": 1e-12,
+}  # fmt: skip
+
+
+def wavelength_from_joule(energy_j: float, where: object) -> float:
+    """λ = hc/E.
+
+    Raises:
+        UnitError: no photon has this energy in joules (above 1e-12 J it is probably in eV).
+    """
+    if not 1e-19 < energy_j < 1e-12:
+        raise UnitError(
+            "the photon energy cannot be in joules",
+            where=where,
+            expected="1e-19 … 1e-12 J (0.6 eV … 6 MeV)",
+            got=energy_j,
+            fix="multiply eV by 1.602176634e-19 in the file, or store the wavelength in metres",
+        )
+    return H_C_J_M / energy_j
+
+
+def energy_j(value: float, units: str, where: object) -> float:
+    """A photon energy with its units attribute, in joules; without units it must be joules."""
+    factor = _ENERGY_J.get(units.strip().lower() or "j")
+    if factor is None:
+        raise UnitError("unknown unit of energy", where=where, expected="J, eV, keV", got=units)
+    return value * factor
+
+
+def metres(value: np.ndarray | float, units: str, where: object) -> np.ndarray:
+    """Lengths with their units attribute ('' = metres) in metres."""
+    factor = _LENGTH_M.get(units.strip().lower() or "m")
+    if factor is None:
+        raise UnitError(
+            "unknown unit of length", where=where, expected=", ".join(_LENGTH_M), got=units
+        )
+    return np.asarray(value, np.float64) * factor
+
+
+def cxi_good(mask: np.ndarray) -> np.ndarray:
+    """CXI mask bits to bool: 0 is good, and so is 0x1000 alone ('has signal')."""
+    return np.asarray((mask.astype(np.uint32) & ~CXI_HAS_SIGNAL) == 0)
+
+
+def centred_probe(probe: np.ndarray) -> tuple[np.ndarray, bool]:
+    """A probe guess with its light in the middle, and whether it had to be shifted there.
+
+    Files do not say whether the array is FFT-shifted; the light of a probe is in the middle half
+    of the frame, so that the arrangement with more energy there is taken.
+    """
+    power = np.sum(np.abs(probe) ** 2, axis=0)
+    rows, cols = (slice(n // 4, n - n // 4) for n in power.shape)
+    shifted = np.fft.fftshift(power)
+    if shifted[rows, cols].sum() > power[rows, cols].sum():
+        return np.fft.fftshift(probe, axes=(-2, -1)), True
+    return probe, False
+
+
+def scaled_probe(probe: np.ndarray, photons: float) -> np.ndarray:
+    """A guess of any scale, rescaled so that Σ|probe|² over all modes = `photons`."""
+    power = float(np.sum(np.abs(probe) ** 2))
+    return probe * np.sqrt(photons / power) if power > 0 and photons > 0 else probe
+
+
+def require_positive(value: float | None, what: str, path: Path) -> float:
+    """`value`, or a UnitError that names the quantity."""
+    if value is None or not np.isfinite(value) or value <= 0:
+        raise UnitError(
+            f"{what} is missing or not positive", where=path, expected="> 0, SI units", got=value
+        )
+    return float(value)

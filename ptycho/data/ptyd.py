@@ -1,0 +1,55 @@
+"""ptypy `.ptyd`: prepared frames in chunks. Read with plain h5py; nothing is ever unpickled.
+
+`chunks/<i>/{data, positions (n, 2) metres (row, col), weights > 0 = good}`, and
+`meta/{psize m, energy keV, distance m}` for the frames as they are stored.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from ptycho.data import hdf5, physical
+from ptycho.errors import MissingKeyError
+from ptycho.scan import Geometry, Scan
+
+
+def recognises(file: h5py.File) -> bool:
+    """Chunks and what they mean."""
+    return "chunks" in file and "meta" in file
+
+
+def read(path: Path, file: h5py.File) -> Scan:
+    """Read all chunks in the order of their numbers; frames stay in the file."""
+    group = hdf5.find(file, "chunks")
+    numbers = sorted((key for key in group if key.isdigit()), key=int)
+    parts, positions = [], []
+    good: np.ndarray | None = None
+    for key in numbers:
+        data = hdf5.need(file, f"chunks/{key}/data")
+        parts.append((data.name, int(np.prod(data.shape[:-2]))))
+        positions.append(hdf5.array(hdf5.need(file, f"chunks/{key}/positions")).reshape(-1, 2))
+        weights = hdf5.find(file, f"chunks/{key}/weights")
+        if isinstance(weights, h5py.Dataset) and weights.ndim >= 2:
+            valid = hdf5.array(weights).reshape(-1, *weights.shape[-2:]).min(axis=0) > 0
+            good = valid if good is None else good & valid
+    if not parts:
+        raise MissingKeyError(
+            "the ptyd file has no frames", where=path, expected="chunks/0/data", got="no chunk"
+        )
+    shape = data.shape[-2:]
+    kev = hdf5.number(hdf5.need(file, "meta/energy"))
+    wavelength = physical.wavelength_from_joule(1e3 * kev * physical.EV_J, f"{path}:meta/energy")
+    pitch = hdf5.array(hdf5.need(file, "meta/psize")).ravel()
+    distance = hdf5.number(hdf5.need(file, "meta/distance"))
+    geometry = Geometry(wavelength, distance, (float(pitch[0]), float(pitch[-1])))
+    return Scan(
+        counts=hdf5.LazyFrames(path, tuple(parts), (int(shape[0]), int(shape[1])), mask=good),
+        positions_px=np.concatenate(positions) / np.array(geometry.object_pixel_m(int(shape[1]))),
+        mask=good,
+        geometry=geometry,
+        name=path.stem,
+        metadata={"layout": "ptypy ptyd"},
+    )
