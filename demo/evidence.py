@@ -56,7 +56,7 @@ def check_study(folder: Path) -> list[str]:
     for row in rows:
         for name in ("amplitude_ssim", "phase_ssim"):
             if not _finite(row.get(name)):
-                problems.append(f"{STUDY_TABLE}: {row.get('arm')} has no {name}")
+                problems.append(f"{STUDY_TABLE}: {row.get('name')} has no {name}")
     return problems
 
 

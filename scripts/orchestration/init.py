@@ -36,7 +36,7 @@ A focus issue has exit criteria that the harness runs itself; nobody else ticks 
 - Exit:
   - [ ] C1 `pytest {tests}` — each test of {tests} is collected and passes, none is skipped
 - Recipe:
-  - run: python -m pytest -q {tests}
+  - run: PYTHONDONTWRITEBYTECODE=1 python -m pytest -q -p no:cacheprovider {tests}
     within: 30m
 """
 FINDINGS = """# Findings

@@ -1,0 +1,168 @@
+"""`orchestrate init` and `doctor` on repositories that have never seen the harness."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from orchestration.config import load_config
+from orchestration.doctor import Check, examine
+from orchestration.documents.ledger import check_ledger, parse_ledger
+from orchestration.errors import HarnessError
+from orchestration.init import find_layout, prepare
+
+ORCHESTRATE = str(Path(sys.executable).with_name("orchestrate"))
+
+FLAT = {
+    "shop.py": "def total(prices):\n    return sum(prices)\n",
+    "tests/test_shop.py": (
+        "from shop import total\n\n\ndef test_total():\n    assert total([1, 2]) == 3\n"
+    ),
+}
+SRC = {
+    "pyproject.toml": '[project]\nname = "till"\nversion = "1"\n',
+    "src/till/__init__.py": "def change(paid, price):\n    return paid - price\n",
+    "tests/unit/test_change.py": (
+        "import till\n\n\ndef test_change():\n    assert till.change(5, 3) == 2\n"
+    ),
+}
+UNITTEST = {
+    "basket/__init__.py": "class Basket(list):\n    pass\n",
+    "basket/count.py": "def count(basket):\n    return len(basket)\n",
+    "conftest.py": "import pytest\n\n\n@pytest.fixture(autouse=True)\ndef quiet():\n    yield\n",
+    "test/test_basket.py": (
+        "import unittest\n\nfrom basket import Basket\nfrom basket.count import count\n\n\n"
+        "class BasketCase(unittest.TestCase):\n    def setUp(self):\n"
+        "        self.basket = Basket('ab')\n\n    def test_count(self):\n"
+        "        self.assertEqual(count(self.basket), 2)\n"
+    ),
+}
+LAYOUTS = {
+    "flat": (FLAT, (".",), "tests", ("shop",)),
+    "src": (SRC, ("src", "."), "tests", ("till",)),
+    "unittest": (UNITTEST, (".",), "test", ("basket",)),
+}
+
+
+def git(root: Path, *words: str) -> str:
+    names = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+    return subprocess.run(
+        ["git", *names, *words], cwd=root, check=True, capture_output=True, text=True
+    ).stdout
+
+
+def make(root: Path, files: dict[str, str]) -> Path:
+    root.mkdir(parents=True, exist_ok=True)
+    git(root, "init", "-q", "-b", "main")
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    git(root, "add", "-A")
+    git(root, "commit", "-q", "-m", "first")
+    return root
+
+
+def by_name(checks: list[Check]) -> dict[str, Check]:
+    return {check.name: check for check in checks}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_init_makes_a_repository_ready_and_its_first_run_ends_done(
+    layout: str, tmp_path: Path
+) -> None:
+    files, roots, tests, packages = LAYOUTS[layout]
+    root = make(tmp_path / "a b", files)
+    done = subprocess.run([ORCHESTRATE, "init", "--json"], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert (tuple(said["import_roots"]), said["tests"]) == (roots, tests)
+    assert tuple(said["packages"]) == packages
+    assert load_config(root).import_roots == roots
+    ledger = parse_ledger((root / "docs/fix_plan.md").read_text())
+    assert check_ledger(ledger) == []
+    git(root, "add", "-A")
+    git(root, "commit", "-q", "-m", "ledger")
+    checked = subprocess.run([ORCHESTRATE, "doctor"], cwd=root, capture_output=True, text=True)
+    assert checked.returncode == 0 and "FAIL" not in checked.stdout
+    ran = subprocess.run([ORCHESTRATE, "run", "--json"], cwd=root, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    summary = json.loads(ran.stdout)
+    assert (summary["reason"], summary["landed"]) == ("DONE", ["SUITE-GREEN-001"])
+    assert git(root, "status", "--porcelain") == ""
+
+
+def test_init_keeps_what_is_there_and_is_repeatable(tmp_path: Path) -> None:
+    root = make(tmp_path, FLAT | {"docs/fix_plan.md": "# mine\n"})
+    first = prepare(root)
+    assert first.kept == ("docs/fix_plan.md",)
+    assert (root / "docs/fix_plan.md").read_text() == "# mine\n"
+    before = {path: path.read_bytes() for path in root.rglob("*.yaml")}
+    assert prepare(root).written == ()
+    assert {path: path.read_bytes() for path in root.rglob("*.yaml")} == before
+
+
+def test_layout_from_configuration(tmp_path: Path) -> None:
+    text = (
+        '[tool.pytest.ini_options]\npythonpath = ["lib"]\ntestpaths = ["checks"]\n'
+        '[tool.hatch.build]\ndev-mode-dirs = [".", "scripts"]\n'
+    )
+    for name, content in {
+        "pyproject.toml": text,
+        "lib/one.py": "x = 1\n",
+        "scripts/two/__init__.py": "",
+        "checks/test_one.py": "def test_one():\n    pass\n",
+        "tests/helpers.py": "",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    layout = find_layout(tmp_path)
+    assert layout.import_roots == ("lib", ".", "scripts") and layout.tests == "checks"
+    assert layout.packages == ("one", "two")
+
+
+def test_no_test_is_an_error_with_a_fix(tmp_path: Path) -> None:
+    root = make(tmp_path, {"shop.py": "x = 1\n", "tests/test_nothing.py": "x = 1\n"})
+    with pytest.raises(HarnessError, match="no test was found"):
+        prepare(root)
+    assert not (root / "orchestration.yaml").exists()
+
+
+def test_outside_a_repository(tmp_path: Path) -> None:
+    done = subprocess.run([ORCHESTRATE, "init"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert [check.state for check in examine(tmp_path)] == ["fail"]
+
+
+def test_doctor_names_what_is_in_the_way(tmp_path: Path) -> None:
+    root = make(tmp_path, FLAT)
+    git(root, "branch", "orchestration")
+    (root / "orchestration.yaml").write_text('import_roots: ["gone"]\npython: /no/such/python\n')
+    found = by_name(examine(root, agent="nobody"))
+    failed = {name for name, check in found.items() if check.state == "fail"}
+    assert failed == {"ref names", "ledger", "interpreter", "agent"}
+    assert all(found[name].fix for name in failed)
+    assert found["working tree"].state == "warn"
+    words = [ORCHESTRATE, "doctor", "--json"]
+    done = subprocess.run(words, cwd=root, capture_output=True, text=True)
+    assert done.returncode == 1 and json.loads(done.stdout)["ok"] is False
+
+
+def test_doctor_finds_a_missing_import_root_and_a_bad_key(tmp_path: Path) -> None:
+    root = make(tmp_path, FLAT)
+    (root / "orchestration.yaml").write_text('import_roots: ["gone"]\n')
+    assert by_name(examine(root))["import roots"].state == "fail"
+    (root / "orchestration.yaml").write_text("import_root: x\n")
+    check = by_name(examine(root))["orchestration.yaml"]
+    assert check.state == "fail" and "import_root" in check.found
+
+
+def test_doctor_refuses_a_log_with_a_changed_line(tmp_path: Path) -> None:
+    root = make(tmp_path, FLAT)
+    folder = root / ".git/orchestration/log"
+    folder.mkdir(parents=True)
+    (folder / "000000.jsonl").write_text("{}\n")
+    check = by_name(examine(root))["event log"]
+    assert check.state == "fail" and "recover" in check.fix
