@@ -137,11 +137,13 @@ def _descent(axes: Axes, history: list[dict[str, Any]]) -> None:
     axes.set_yscale("log")
     axes.set_xlabel("pass", fontsize=8)
     axes.set_title("descent", fontsize=10)
+    axes.set_box_aspect(1)
     axes.tick_params(labelsize=8, which="both")
     lines = list(axes.get_lines())
     held = [row["held_out_deviance"] for row in history]
     if None not in held:
         twin = axes.twinx()
+        twin.set_box_aspect(1)
         twin.plot(passes, held, color="tab:orange", marker=mark, label="held-out deviance")
         twin.set_yscale("log")
         twin.tick_params(labelsize=8, which="both")
