@@ -98,7 +98,7 @@ def train(
     if config.deterministic:
         _make_deterministic()
     data = assemble(scans, config)
-    model = _new_model(data, config)
+    model = new_model(data, config)
     identity = fingerprint(config, data)
     state = _State()
     if resume:
@@ -142,7 +142,8 @@ def _make_deterministic() -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def _new_model(data: TrainingData, config: TrainConfig) -> PtychoPINN:
+def new_model(data: TrainingData, config: TrainConfig) -> PtychoPINN:
+    """A compiled model for this data, its canvas grown to all groups, its optimizer built."""
     import keras
 
     from ptycho.model import PtychoPINN
