@@ -1,0 +1,69 @@
+"""From frames to an object: the untrained control against a known object, and its errors."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ptycho.config import ReconstructConfig
+from ptycho.data.result import Reconstruction
+from ptycho.errors import DataError, UsageError
+from ptycho.reconstruction import reconstruct
+from ptycho.scan import Scan
+from ptycho.simulation import SimulationConfig, simulate
+
+
+@pytest.fixture(scope="module")
+def scan() -> Scan:
+    return simulate(SimulationConfig(N=32, n_frames=144, photons=1e7))
+
+
+def _error(rec: Reconstruction, scan: Scan) -> float:
+    """Relative error against the truth in the scan frame, up to one complex factor."""
+    assert scan.truth is not None
+    rows, cols = np.nonzero(rec.region(0.3))
+    found = rec.object[rows, cols]
+    down, right = (round(rec.origin_px[axis] - scan.truth.origin_px[axis]) for axis in (0, 1))
+    true = scan.truth.object[rows + down, cols + right]
+    factor = np.vdot(found, true) / np.vdot(found, found)
+    return float(np.linalg.norm(factor * found - true) / np.linalg.norm(true))
+
+
+def test_more_untrained_steps_come_nearer_to_the_truth(scan: Scan) -> None:
+    errors = [_error(reconstruct(None, scan, untrained=steps), scan) for steps in (1, 20)]
+    assert errors[1] < 0.12
+    assert errors[1] < 0.7 * errors[0]
+
+
+def test_object_lies_where_the_scan_says(scan: Scan) -> None:
+    """An origin that is wrong by a pixel, or swapped axes, would raise the error at once."""
+    moved = replace(scan, positions_px=scan.positions_px + np.array([11.0, -7.0]))
+    here, there = (reconstruct(None, s, untrained=5) for s in (scan, moved))
+    assert np.subtract(there.origin_px, here.origin_px).tolist() == [11.0, -7.0]
+    np.testing.assert_allclose(there.object, here.object, atol=1e-3)
+
+
+def test_batch_size_and_spooling_change_nothing(scan: Scan) -> None:
+    config = ReconstructConfig(batch_size=7, spool_mib=1)
+    plain = reconstruct(None, scan, untrained=3)
+    spooled = reconstruct(None, scan, untrained=3, config=config)
+    np.testing.assert_allclose(spooled.object, plain.object, atol=1e-3)
+
+
+def test_progress_and_meta(scan: Scan) -> None:
+    calls: list[tuple[int, int]] = []
+    rec = reconstruct(None, scan, untrained=1, progress=lambda d, t, _: calls.append((d, t)))
+    assert calls[-1] == (144, 144)
+    assert rec.meta["method"] == "untrained" and rec.meta["estimate_steps"] == 1
+    assert rec.coverage.min() >= 0 and rec.probe is not None
+
+
+def test_what_cannot_be_done_is_said(scan: Scan) -> None:
+    with pytest.raises(UsageError, match="--untrained"):
+        reconstruct(None, scan)
+    with pytest.raises(UsageError, match="at least one step"):
+        reconstruct(None, scan, untrained=0)
+    with pytest.raises(DataError, match="no probe"):
+        reconstruct(None, replace(scan, probe=None), untrained=1)
