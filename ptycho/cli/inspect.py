@@ -19,6 +19,9 @@ def inspect(
     measurement: str | None = typer.Option(
         None, help="counts, amplitude or intensity, for a file that does not say."
     ),
+    frames: Path | None = typer.Option(
+        None, help="The ptychodus diffraction file of a product without frames."
+    ),
     figure: Path | None = typer.Option(None, help="Write a picture of the scan to this PNG."),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
@@ -26,7 +29,7 @@ def inspect(
     from ptycho.data import open_scan
     from ptycho.inspection import inspect_scan
 
-    scan = open_scan(file, measurement=measurement)  # type: ignore[arg-type]
+    scan = open_scan(file, measurement=measurement, frames=frames)  # type: ignore[arg-type]
     facts = {"path": str(file), **inspect_scan(scan)}
     if figure is not None:
         from ptycho.report.scan_figures import scan_figure

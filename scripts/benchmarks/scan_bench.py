@@ -1,0 +1,37 @@
+"""Seconds for 10⁵ groups and for 10 000 simulated frames, as one JSON object."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import numpy as np
+
+from ptycho.grouping import make_groups
+from ptycho.simulation import SimulationConfig, simulate
+
+
+def main() -> None:
+    """Print one JSON object with seconds."""
+    rng = np.random.default_rng(0)
+    positions = rng.uniform(0, 3000, (100_000, 2))
+    start = time.perf_counter()
+    groups = make_groups(positions, 2, neighbours=7, max_distance_px=40, rng=rng)
+    grouped = time.perf_counter() - start
+    start = time.perf_counter()
+    scan = simulate(SimulationConfig(N=64, n_frames=10_000, step_px=3.0))
+    simulated = time.perf_counter() - start
+    print(
+        json.dumps(
+            {
+                "grouping_100000_positions_s": round(grouped, 3),
+                "groups": len(groups),
+                "simulate_10000_frames_64_s": round(simulated, 2),
+                "photons_per_frame_mean": float(scan.photons_per_frame().mean()),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
