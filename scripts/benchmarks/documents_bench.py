@@ -43,7 +43,7 @@ SHAPES: dict[str, tuple[str, str]] = {
 
 def build(piece: str, size: int) -> str:
     """Return about ``size`` bytes of the piece, numbered where it says so."""
-    count = size // len(piece)
+    count = size // len(piece.encode())
     if "{n}" not in piece:
         return piece * count
     return "".join(piece.replace("{n}", str(n)) for n in range(size // (len(piece) + 5)))

@@ -177,6 +177,7 @@ def test_edits_of_the_report_form() -> None:
         (lambda t: tick(t, "A-1", "C1", "?"), "unknown checklist state"),
         (lambda t: set_status(t, "A-1", "unknown"), "no status"),
         (lambda t: add_item(t, "A-1", "again"), "already"),
+        (lambda t: set_status(t + t, "A-1", "open"), "two items"),
         (lambda t: add_item(t, "not an id", "x"), "no item id"),
         (lambda t: append_attempt(t + "```\n", "A-1", Attempt()), "fence"),
     ],

@@ -25,6 +25,11 @@ def _find(text: str, item_id: str) -> Item:
             expected=f"one of: {known}",
             fix="`orchestrate ledger list` names them; `orchestrate ledger add` adds one",
         )
+    if sum(other.id == item_id for other in ledger.items) > 1:
+        raise DocumentError(
+            "two items of the ledger have this id", where=item_id,
+            fix="rename one of them (orchestrate validate docs/fix_plan.md says where they are)",
+        )  # fmt: skip
     return item
 
 
