@@ -229,7 +229,6 @@ def turn_views(events: Sequence[Event]) -> list[TurnView]:
 def _turn(where: dict[str, Any], facts: dict[str, dict[str, Any]]) -> TurnView:
     exited, verdict = facts.get("agent_exit", {}), facts.get("verdict", {})
     commit = facts.get("commit", {})
-    attempt = verdict.get("attempt", {})
     return TurnView(
         **where,
         why=str(facts.get("decision", {}).get("reason", "")),
@@ -241,7 +240,7 @@ def _turn(where: dict[str, Any], facts: dict[str, dict[str, Any]]) -> TurnView:
         isolation=str(exited.get("isolation") or ""),
         changed=tuple(exited.get("changed", ())),
         verified=tuple(verdict.get("verified", ())),
-        guard=guard_words(verdict.get("guard")) or str(attempt.get("criteria", "")),
+        guard=guard_words(verdict.get("guard")),
         commit=str(commit.get("commit") or commit.get("sha") or "")[:12],
         subject=str(commit.get("subject", "")),
         receipt=str(commit.get("receipt", "")),
