@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ptycho.data import open_scan, save_scan
-from ptycho.errors import DataError, ShapeError
+from ptycho.errors import DataError, ShapeError, ValueRangeError
 from ptycho.scan import Geometry, Scan, Truth
 
 RNG = np.random.default_rng(0)
@@ -147,3 +147,18 @@ def test_thinning_splits_counts_and_light() -> None:
     power = np.sum(np.abs(first.probe) ** 2) / np.sum(np.abs(scan.probe) ** 2)
     np.testing.assert_allclose(power, 0.25, rtol=1e-5)
     assert first.background == 0.0625
+
+
+def test_declared_sizes_are_looked_at_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small archive of a large array is refused, plain and inside bzip2."""
+    monkeypatch.setattr("ptycho.data.npz.MAX_BYTES", 1 << 20)
+    bomb = tmp_path / "bomb.npz"
+    np.savez_compressed(bomb, counts=np.zeros((200, 100, 100), np.uint8))
+    assert bomb.stat().st_size < 1 << 14
+    with pytest.raises(ValueRangeError, match="declares more"):
+        open_scan(bomb)
+    (tmp_path / "b").write_bytes(bz2.compress(b"\0" * (1 << 20)))
+    with pytest.raises(ValueRangeError, match="too large"):
+        open_scan(tmp_path / "b")
