@@ -20,7 +20,7 @@ _PUBLIC = {
     "TrainConfig": "ptycho.config",
     "train": "ptycho.training",
     "reconstruct": "ptycho.reconstruction",
-    "RefineConfig": "ptycho.refine.config",
+    "RefineConfig": "ptycho.refining.config",
     "refine": "ptycho.refinement",
     "evaluate": "ptycho.evaluation",
     "load": "ptycho.archive",
@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     from ptycho.errors import PtychoError
     from ptycho.evaluation import evaluate
     from ptycho.reconstruction import reconstruct
-    from ptycho.refine.config import RefineConfig
     from ptycho.refinement import refine
+    from ptycho.refining.config import RefineConfig
     from ptycho.scan import Scan
     from ptycho.simulation import SimulationConfig, simulate
     from ptycho.training import train

@@ -16,8 +16,8 @@ import numpy as np
 from ptycho.data.result import Reconstruction
 from ptycho.errors import DataError, UsageError
 from ptycho.metrics import Comparison, common, compare
-from ptycho.refine.config import RefineConfig
 from ptycho.refinement import refine
+from ptycho.refining.config import RefineConfig
 from ptycho.scan import Scan, Truth
 
 Progress = Callable[[int, int, dict[str, Any]], None]

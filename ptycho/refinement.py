@@ -2,7 +2,7 @@
 
 The same physics as the network's loss, used as an iterative engine: from scratch it is the quality
 reference on measured data, after a network the final polish. What is compiled and why it converges:
-`ptycho.refine.step`; when it stops: `ptycho.refine.schedule`.
+`ptycho.refining.step`; when it stops: `ptycho.refining.schedule`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import numpy as np
 
 from ptycho.data.result import Reconstruction
 from ptycho.errors import ModelError, ShapeError
-from ptycho.refine import setup
-from ptycho.refine.config import RefineConfig
-from ptycho.refine.schedule import Schedule
+from ptycho.refining import setup
+from ptycho.refining.config import RefineConfig
+from ptycho.refining.schedule import Schedule
 from ptycho.scan import Scan
 
 if TYPE_CHECKING:
-    from ptycho.refine.engine import Engine
+    from ptycho.refining.engine import Engine
 
 Progress = Callable[[int, int, dict[str, Any]], None]
 
@@ -101,7 +101,7 @@ def _prepare(scan: Scan, start: Reconstruction | None, config: RefineConfig) -> 
             got=scan.N,
             fix="crop or bin the frames; `ptycho convert --help`",
         )
-    from ptycho.refine.engine import Engine
+    from ptycho.refining.engine import Engine
 
     margin = 1 + math.ceil(config.position_limit_px) if config.positions else 1
     positions = np.asarray(scan.positions_px, np.float64)

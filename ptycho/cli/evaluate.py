@@ -116,7 +116,7 @@ def _half_sets(
     rec: Reconstruction, path: Path | None, split: str, seconds: float | None, min_coverage: float
 ) -> Comparison:
     from ptycho.evaluation import evaluate_half_sets
-    from ptycho.refine.config import RefineConfig
+    from ptycho.refining.config import RefineConfig
     from ptycho.validation import validated
 
     scan = _scan_of(rec, path)

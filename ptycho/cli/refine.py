@@ -46,7 +46,7 @@ def refine(
     from ptycho.config import resolve
     from ptycho.data import open_scan
     from ptycho.data.result import load_reconstruction, save_reconstruction
-    from ptycho.refine.config import RefineConfig
+    from ptycho.refining.config import RefineConfig
 
     flags = _flags(seconds=seconds, passes=passes, modes=modes, positions=positions or None)
     config_ = resolve(RefineConfig, file=config, overrides=[*flags, *settings])

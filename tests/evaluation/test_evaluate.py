@@ -13,8 +13,8 @@ from ptycho.data import save_scan
 from ptycho.data.result import Reconstruction, save_reconstruction
 from ptycho.errors import DataError, UsageError
 from ptycho.evaluation import evaluate, evaluate_half_sets, evaluate_images, split
-from ptycho.refine.config import RefineConfig
-from ptycho.refine.setup import Canvas, coverage
+from ptycho.refining.config import RefineConfig
+from ptycho.refining.setup import Canvas, coverage
 from ptycho.scan import Scan
 from ptycho.simulation import SimulationConfig, simulate
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from ptycho.data.result import Reconstruction
 from ptycho.errors import ConfigError, DataError, ShapeError
-from ptycho.refine import setup
-from ptycho.refine.config import RefineConfig
-from ptycho.refine.schedule import Schedule
+from ptycho.refining import setup
+from ptycho.refining.config import RefineConfig
+from ptycho.refining.schedule import Schedule
 from ptycho.scan import Scan
 from ptycho.validation import validated
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from ptycho.refine.config import RefineConfig
+from ptycho.refining.config import RefineConfig
 
 
 @dataclass

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from ptycho.data.result import Reconstruction
 from ptycho.errors import DataError, ShapeError
-from ptycho.refine.config import RefineConfig
+from ptycho.refining.config import RefineConfig
 from ptycho.scan import Scan
 
 MINIMUM_BACKGROUND = 1e-3

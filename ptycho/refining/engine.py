@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from ptycho.physics.backend import xla_enabled
-from ptycho.refine import step
-from ptycho.refine.config import RefineConfig
-from ptycho.refine.setup import Canvas, Frames
+from ptycho.refining import step
+from ptycho.refining.config import RefineConfig
+from ptycho.refining.setup import Canvas, Frames
 
 
 @dataclass(frozen=True)
