@@ -139,5 +139,9 @@ def _seen_in_tmp(argv: Sequence[str], readable: Sequence[str]) -> list[str]:
     named = [os.path.dirname(os.path.dirname(os.path.abspath(program))), *argv, *readable]
     for folder in os.environ.get("PATH", "").split(os.pathsep):
         named.append(os.path.dirname(folder))
-    found = [p for p in named if p.startswith("/tmp/") and os.path.exists(p)]
-    return list(dict.fromkeys(sorted(found)))
+    found: list[str] = []
+    for path in sorted(p for p in set(named) if p.startswith("/tmp/") and os.path.exists(p)):
+        # What lies in a folder that is bound already is there; binding over a link in it fails.
+        if not any(path == folder or path.startswith(folder + "/") for folder in found):
+            found.append(path)
+    return found

@@ -315,3 +315,31 @@ def test_guards_run_at_every_isolation_level(project: Project) -> None:
     for level in isolation.available():
         result = project.guard({"calc/__init__.py": FIXED}, isolation=level)
         assert (result.verdict, result.isolation) == ("pass", level), result.output_tail
+
+
+def test_a_repository_in_a_folder_with_a_space(tmp_path: Path) -> None:
+    """Under every fence that works here; pytest splits its `pythonpath` at spaces."""
+    from orchestration.isolation import available
+
+    project = make_project(tmp_path / "a user's folder")
+    for level in available():
+        assert project.guard({}, isolation=level).verdict == "fail", level
+        result = project.guard({"calc/__init__.py": FIXED}, isolation=level)
+        assert result.verdict == "pass", (level, result.reason)
+
+
+@pytest.mark.bwrap
+def test_a_linked_interpreter_below_tmp_starts_behind_bubblewrap(tmp_path: Path) -> None:
+    """A virtual environment's python is a link; its folder is bound, the link itself is not."""
+    import tempfile
+
+    from orchestration.isolation import available, wrap
+
+    if "bwrap" not in available():
+        pytest.skip("bubblewrap does not work here (Debian: apt-get install bubblewrap)")
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="two words ") as folder:
+        venv.create(Path(folder) / "venv", symlinks=True)
+        python = f"{folder}/venv/bin/python"
+        argv = wrap([python, "-c", "print(6 * 7)"], "bwrap", cwd=Path("/"), readable=[python])
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "42\n", done.stderr

@@ -82,7 +82,8 @@ def write_ini(
 ) -> None:
     """Our ini: absolute `pythonpath`, the carried settings, nothing else."""
     lines = ["[pytest]", "pythonpath ="]
-    lines += [f"    {folder}" for folder in python_path]
+    # pytest splits this setting as a shell would: a folder with a space in its name needs quotes.
+    lines += [f"    {shlex.quote(str(folder))}" for folder in python_path]
     lines += ["xfail_strict = true"]
     for name in CARRIED:
         if name not in settings:
