@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import os
 import sys
@@ -22,7 +21,6 @@ COMMANDS = (
     "refine",
     "evaluate",
     "study",
-    "parity",
     "bench",
 )
 
@@ -55,8 +53,6 @@ def _options(
 
 
 for _command in COMMANDS:
-    if importlib.util.find_spec(f"ptycho.cli.{_command}") is None:
-        continue  # rooms still being built
     importlib.import_module(f"ptycho.cli.{_command}").register(app)
 
 
