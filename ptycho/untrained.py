@@ -101,7 +101,7 @@ def _compiled(canvas_size: int, background: float) -> tuple[Callable[..., Any], 
     def add(patches: Any, offsets: Any) -> Any:
         side = int(patches.shape[-1])
         corners = ops.cast(offsets, "float32") + float(canvas_size // 2 - side // 2)
-        return place(patches, corners, size)
+        return place(patches, corners, size, inside=True)  # as extract has made sure
 
     def start(counts: Any, offsets: Any, probe: Any, valid: Any) -> tuple[Any, ...]:
         counts = ops.cast(counts, "float32") * valid

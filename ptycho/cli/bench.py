@@ -58,7 +58,7 @@ def _networks(repeats: int, rounds: int) -> dict[str, Any]:
     return found | {
         "first_step_s": default["first_step_s"],
         "peak_rss_mib": default["peak_rss_mib"],
-        "import_s": import_seconds(),
+        "import_s": {name: import_seconds(name) for name in ("ptycho", "orchestration")},
     }
 
 
