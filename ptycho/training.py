@@ -95,8 +95,19 @@ def train(
     scans = list(scans) if isinstance(scans, Sequence) else [scans]
     config = config or TrainConfig()
     folder = _run_folder(out_dir, resume)
-    if config.deterministic:
-        _make_deterministic()
+    from ptycho.physics import backend
+
+    with backend.deterministic(config.deterministic):
+        return _run(scans, config, folder, progress, resume)
+
+
+def _run(
+    scans: Sequence[Scan],
+    config: TrainConfig,
+    folder: Path,
+    progress: Progress | None,
+    resume: bool,
+) -> TrainResult:
     data = assemble(scans, config)
     model = new_model(data, config)
     identity = fingerprint(config, data)
@@ -131,15 +142,6 @@ def _run_folder(out_dir: str | Path, resume: bool) -> Path:
         )
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _make_deterministic() -> None:
-    from ptycho.physics import backend
-
-    if backend.name() == "tensorflow":
-        import tensorflow as tf
-
-        tf.config.experimental.enable_op_determinism()
 
 
 def new_model(data: TrainingData, config: TrainConfig) -> PtychoPINN:

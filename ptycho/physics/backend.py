@@ -36,6 +36,27 @@ def xla_enabled() -> bool:
     }
 
 
+@contextlib.contextmanager
+def deterministic(wanted: bool = True) -> Iterator[None]:
+    """Inside: bit-equal repeats on a CPU (TensorFlow's op determinism). After: as it was before.
+
+    TensorFlow keeps the switch for the whole process, where it makes unseeded random ops of the
+    embedding program raise; its public API can only turn it on.
+    """
+    if not wanted or name() != "tensorflow":
+        yield
+        return
+    from tensorflow.python.framework import config
+
+    before = config.is_op_determinism_enabled()
+    config.enable_op_determinism()
+    try:
+        yield
+    finally:
+        if not before:
+            config.disable_op_determinism()
+
+
 _compiling_with_xla: ContextVar[bool] = ContextVar("compiling_with_xla", default=False)
 
 

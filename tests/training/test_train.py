@@ -57,6 +57,10 @@ def test_a_run_holds_all_that_was_promised(scan: Scan, tmp_path: Path) -> None:
     assert {"deviance/px", "patterns/s"} <= set(calls[-1][2])
     with pytest.raises(UsageError, match="already holds"):
         train(scan, config, tmp_path / "run")
+    # Determinism is a switch of the whole process: an embedding program finds it as it was.
+    import tensorflow as tf
+
+    assert tf.random.uniform((3,)).shape == (3,)
 
 
 def test_the_network_learns_and_its_image_keeps_its_contrast(scan: Scan, tmp_path: Path) -> None:
