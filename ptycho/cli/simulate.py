@@ -20,11 +20,11 @@ def simulate(
     settings: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="One setting."),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
-    """Simulate a scan of a photograph: counts with Poisson noise, positions, probe, truth.
+    """Simulate a scan: counts with Poisson noise, positions, probe, truth.
 
-    Settings: N, n_frames, photons, amplitude, phase (photographs or picture files),
-    amplitude_range, phase_range_rad, probe, probe_diameter_px, probe_curvature_rad, trajectory,
-    step_px, background, poisson, seed, noise_seed.
+    Settings: N, n_frames, photons, amplitude, phase (lines, siemens, grf, blobs, dead_leaves,
+    photographs or picture files), amplitude_range, phase_range_rad, probe, probe_diameter_px,
+    probe_curvature_rad, trajectory, step_px, background, poisson, seed, noise_seed.
     """
     from ptycho.config import resolve
     from ptycho.data import save_scan

@@ -41,6 +41,7 @@ def simulate(
         (height, width),
         amplitude_range=config.amplitude_range,
         phase_range_rad=config.phase_range_rad,
+        seed=config.seed,
     )
     probe = make_probe(config.probe, config.N, config.diameter_px, config.probe_curvature_rad)
     expected = np.empty((config.n_frames, config.N, config.N))
