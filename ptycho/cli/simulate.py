@@ -24,7 +24,9 @@ def simulate(
 
     Settings: N, n_frames, photons, amplitude, phase (lines, siemens, grf, blobs, dead_leaves,
     photographs or picture files), amplitude_range, phase_range_rad, probe, probe_diameter_px,
-    probe_curvature_rad, trajectory, step_px, background, poisson, seed, noise_seed.
+    probe_curvature_rad, probe_file, probe_modes, trajectory, step_px, background, poisson,
+    read_noise, clip_negative, saturation, dead_fraction, gap_px, module_px,
+    beam_stop_diameter_px, seed, noise_seed.
     """
     from ptycho.config import resolve
     from ptycho.data import save_scan

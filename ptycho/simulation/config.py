@@ -41,10 +41,19 @@ class SimulationConfig(BaseModel):
     probe: Literal["disk", "gaussian", "focused"] = "disk"
     probe_diameter_px: float | None = Field(None, gt=0, description="None: 0.4 N")
     probe_curvature_rad: float = Field(4.0, description="quadratic phase at the probe's edge")
+    probe_file: str | None = Field(None, description="NPY, or NPZ with `probe`; instead of a shape")
+    probe_modes: tuple[float, ...] = Field((1.0,), description="energy shares, sum 1")
     trajectory: Literal["raster", "jittered", "fermat", "random"] = "jittered"
     step_px: float | None = Field(None, gt=0, description="None: a quarter of the probe diameter")
     background: float = Field(0.0, ge=0, description="counts per pixel")
     poisson: bool = True
+    read_noise: float = Field(0.0, ge=0, description="sigma in counts")
+    clip_negative: bool = Field(False, description="cut at 0 what read noise takes below it")
+    saturation: float | None = Field(None, gt=0, description="largest count; reached = masked")
+    dead_fraction: float = Field(0.0, ge=0, le=0.5, description="of the pixels")
+    gap_px: int = Field(0, ge=0, description="width of the gaps between modules")
+    module_px: int | None = Field(None, ge=1, description="side of a module; None: 3/8 N")
+    beam_stop_diameter_px: float = Field(0.0, ge=0)
     seed: int = Field(0, ge=0)
     noise_seed: int = Field(0, ge=0)
 
@@ -57,7 +66,22 @@ class SimulationConfig(BaseModel):
             raise ValueError(f"N must be even (the patch centre is a pixel), got {self.N}")
         if self.diameter_px > self.N:
             raise ValueError(f"the probe ({self.diameter_px} px) is larger than a frame ({self.N})")
+        if self.read_noise and not self.clip_negative:
+            raise ValueError(
+                "read_noise takes counts below zero and a scan holds none: set clip_negative, "
+                "knowing that an empty pixel then has mean 0.4 read_noise"
+            )
+        shares = self.probe_modes
+        if not shares or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
+            raise ValueError(f"probe_modes must be positive and sum to 1, got {shares}")
+        if len(shares) > 15:
+            raise ValueError(f"probe_modes: at most 15, got {len(shares)}")
         return self
+
+    @property
+    def module_side_px(self) -> int:
+        """Side of a detector module; the default keeps the gaps off the centre."""
+        return 3 * self.N // 8 if self.module_px is None else self.module_px
 
     @property
     def diameter_px(self) -> float:

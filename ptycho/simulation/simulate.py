@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from ptycho.errors import ConfigError
 from ptycho.scan import Scan, Truth
 from ptycho.simulation.config import SimulationConfig
+from ptycho.simulation.detector import detect
 from ptycho.simulation.objects import complex_object
-from ptycho.simulation.probes import make_probe
+from ptycho.simulation.probes import make_modes, make_probe, read_probe
 from ptycho.simulation.trajectories import make_positions
 
 BLOCK = 256
@@ -25,7 +27,7 @@ def simulate(
     """Simulate one scan; the probe carries the dose, so that Σ counts has mean `photons`.
 
     Returns:
-        A Scan with counts (Poisson), positions, the probe that was used, and the truth.
+        A Scan with counts and mask of the detector, positions, the probe used, and the truth.
     """
     positions = make_positions(
         config.trajectory, config.n_frames, config.spacing_px, np.random.default_rng(config.seed)
@@ -43,7 +45,7 @@ def simulate(
         phase_range_rad=config.phase_range_rad,
         seed=config.seed,
     )
-    probe = make_probe(config.probe, config.N, config.diameter_px, config.probe_curvature_rad)
+    probe = _modes(config)
     expected = np.empty((config.n_frames, config.N, config.N))
     for start in range(0, config.n_frames, BLOCK):
         part = slice(start, min(start + BLOCK, config.n_frames))
@@ -52,13 +54,12 @@ def simulate(
             progress(part.stop, config.n_frames, {})
     scale = config.photons / expected.sum(axis=(1, 2)).mean()
     expected = expected * scale + config.background
-    counts = expected
-    if config.poisson:
-        counts = np.random.default_rng((config.noise_seed, 1)).poisson(expected)
+    counts, mask = detect(expected, config)
     return Scan(
-        counts=counts.astype(np.float32),
+        counts=counts,
         positions_px=positions,
         probe=(probe * np.sqrt(scale)).astype(np.complex64),
+        mask=mask,
         truth=Truth(truth.astype(np.complex64), (float(origin), float(origin))),
         background=config.background,
         name=f"{config.amplitude}-{config.phase}",
@@ -66,9 +67,27 @@ def simulate(
     )
 
 
+def _modes(config: SimulationConfig) -> np.ndarray:
+    """(K, N, N) complex128 modes, Σ|P|² = 1 over all of them."""
+    if config.probe_file is None:
+        shape = make_probe(config.probe, config.N, config.diameter_px, config.probe_curvature_rad)
+        return make_modes(shape, config.probe_modes)
+    modes = read_probe(config.probe_file, config.N)
+    if len(config.probe_modes) == 1:
+        return modes
+    if len(modes) == 1:
+        return make_modes(modes[0], config.probe_modes)
+    raise ConfigError(
+        "probe_modes and a probe file of several modes exclude each other",
+        where=config.probe_file,
+        got=f"{len(modes)} modes in the file, {len(config.probe_modes)} shares",
+        fix="leave out probe_modes",
+    )
+
+
 def _intensity(truth: np.ndarray, probe: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """(m, N, N) |F[P·patch]|², DC-centred; patches by bilinear interpolation at the corners."""
-    size = probe.shape[0]
+    """(m, N, N) Σ_k |F[P_k·patch]|², DC-centred; patches bilinear at the corners."""
+    size = probe.shape[-1]
     whole = np.floor(corners).astype(int)
     fraction = (corners - whole)[:, :, None, None]
     rows = whole[:, 0, None] + np.arange(size + 1)
@@ -76,5 +95,7 @@ def _intensity(truth: np.ndarray, probe: np.ndarray, corners: np.ndarray) -> np.
     window = truth[rows[:, :, None], cols[:, None, :]]
     window = window[:, :-1] * (1 - fraction[:, 0]) + window[:, 1:] * fraction[:, 0]
     patch = window[:, :, :-1] * (1 - fraction[:, 1]) + window[:, :, 1:] * fraction[:, 1]
-    field = np.fft.fft2(patch * probe, norm="ortho")
-    return np.fft.fftshift(np.abs(field) ** 2, axes=(-2, -1))
+    total = np.zeros(patch.shape)
+    for mode in probe:
+        total += np.abs(np.fft.fft2(patch * mode, norm="ortho")) ** 2
+    return np.fft.fftshift(total, axes=(-2, -1))

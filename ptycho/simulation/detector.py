@@ -1,0 +1,58 @@
+"""What a detector makes of expected counts: photons, read noise, saturation, lost pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ptycho.simulation.config import SimulationConfig
+
+
+def static_mask(config: SimulationConfig) -> np.ndarray:
+    """(N, N) bool, True = valid: gaps between modules, beam stop, dead pixels.
+
+    Dead pixels are drawn from `seed`, not `noise_seed`: two noise realisations of a scan were
+    measured with the same detector.
+    """
+    N = config.N
+    mask = np.ones((N, N), bool)
+    if config.gap_px:
+        gap = np.arange(N) % (config.module_side_px + config.gap_px) >= config.module_side_px
+        mask[gap] = False
+        mask[:, gap] = False
+    if config.beam_stop_diameter_px:
+        axis = np.arange(N) - N // 2
+        mask &= np.hypot(axis[:, None], axis) > config.beam_stop_diameter_px / 2
+    if config.dead_fraction:
+        rng = np.random.default_rng((config.seed, 3))
+        dead = rng.choice(N * N, round(config.dead_fraction * N * N), replace=False)
+        mask.flat[dead] = False
+    return mask
+
+
+def detect(expected: np.ndarray, config: SimulationConfig) -> tuple[np.ndarray, np.ndarray | None]:
+    """Counts that the detector of `config` reports, and which pixels can be believed.
+
+    Photons are drawn first, then read noise is added, then the result is cut at 0 and at the
+    saturation. Lost pixels read 0. A pixel that saturates in any frame is masked in all of
+    them, because a cut count is not Poisson and a scan has one mask.
+
+    Args:
+        expected: (M, N, N) float64 expected counts, background included.
+        config: noise seeds and detector.
+
+    Returns:
+        (M, N, N) float32 counts ≥ 0, and the (N, N) bool mask (True = valid), None where every
+        pixel is valid.
+    """
+    counts = expected
+    if config.poisson:
+        counts = np.random.default_rng((config.noise_seed, 1)).poisson(expected)
+    if config.read_noise:
+        rng = np.random.default_rng((config.noise_seed, 4))
+        counts = np.maximum(counts + rng.normal(0, config.read_noise, expected.shape), 0)
+    mask = static_mask(config)
+    if config.saturation is not None:
+        mask &= ~(counts >= config.saturation).any(axis=0)
+        counts = np.minimum(counts, config.saturation)
+    counts = np.where(static_mask(config), counts, 0).astype(np.float32)
+    return counts, None if mask.all() else mask
