@@ -70,7 +70,6 @@ def _describe(error: PtychoError) -> str:
 
 def main() -> None:
     """Run a command; a user's mistake becomes words (JSON under `--json`), never a traceback."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         app(prog_name="ptycho")
     except PtychoError as error:

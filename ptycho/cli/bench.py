@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from ptycho.cli import console
+from ptycho.cli import console, quiet
 from ptycho.errors import UsageError
 
 PARTS = ("all", "physics", "networks")
@@ -34,6 +34,7 @@ def bench(
     if only != "physics":
         found |= _networks(repeats, rounds)
     if only != "networks":
+        quiet.load_tensorflow()
         from ptycho.benchmarks.physics import measure_physics
 
         with console.progress("physics") as bar:

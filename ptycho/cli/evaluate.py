@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ptycho.cli import console
+from ptycho.cli import console, quiet
 
 if TYPE_CHECKING:
     from ptycho.data.result import Reconstruction
@@ -55,6 +55,7 @@ def evaluate(
         comparison = _half_sets(rec, scan, split, seconds, min_coverage)
         title = f"half sets of {rec.meta.get('scan', reconstruction.name)}, by {split}"
     else:
+        quiet.load_tensorflow()
         from ptycho.evaluation import evaluate_images
 
         other = against or truth
@@ -115,6 +116,7 @@ def _load_reference(path: Path, *, is_truth: bool) -> Any:
 def _half_sets(
     rec: Reconstruction, path: Path | None, split: str, seconds: float | None, min_coverage: float
 ) -> Comparison:
+    quiet.load_tensorflow()
     from ptycho.evaluation import evaluate_half_sets
     from ptycho.refining.config import RefineConfig
     from ptycho.validation import validated

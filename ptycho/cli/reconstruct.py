@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ptycho.cli import console
+from ptycho.cli import console, quiet
 
 if TYPE_CHECKING:
     from ptycho.data.result import Reconstruction
@@ -40,6 +40,7 @@ def reconstruct(
     from ptycho.config import ReconstructConfig, resolve
 
     config_ = resolve(ReconstructConfig, file=config, overrides=settings)
+    quiet.load_tensorflow()
     from ptycho.archive import load_run
     from ptycho.data import open_scan
     from ptycho.data.result import save_reconstruction

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from ptycho.cli import console
+from ptycho.cli import console, quiet
 
 
 def register(app: typer.Typer) -> None:
@@ -53,6 +53,7 @@ def refine(
     _check_output(output)
     first = load_reconstruction(start) if start else None
     loaded = open_scan(scan, measurement=measurement)  # type: ignore[arg-type]
+    quiet.load_tensorflow()
     from ptycho.refinement import refine as run
 
     with console.progress(f"refine {scan.name}") as bar:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from ptycho.cli import console
+from ptycho.cli import console, quiet
 from ptycho.validation import validated
 
 
@@ -52,6 +52,7 @@ def dose(
         seeds=tuple(range(seeds)),
         ladder=_ladder(ladder),
     )
+    quiet.load_tensorflow()
     with console.progress("dose study") as bar:
 
         def show(done: int, total: int, info: dict[str, object]) -> None:

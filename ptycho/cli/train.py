@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from ptycho.cli import console
+from ptycho.cli import console, quiet
 
 
 def register(app: typer.Typer) -> None:
@@ -36,6 +36,7 @@ def train(
     from ptycho.config import TrainConfig, resolve
 
     config_ = resolve(TrainConfig, file=config, overrides=settings)
+    quiet.load_tensorflow()
     from ptycho.data import open_scan
     from ptycho.training import train as fit
 

@@ -1,0 +1,34 @@
+"""Keep TensorFlow's start-up chatter off the terminal of a person who asked for an image."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+
+
+def load_tensorflow() -> None:
+    """Import TensorFlow (if it is the backend) without the lines that it prints while loading.
+
+    It writes them from C++ to file descriptor 2 before any of its switches is read, so the
+    descriptor itself is turned aside during the import; if the import fails, what was written is
+    shown. Only programs call this: the library leaves logging as it is.
+    """
+    if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    sys.stderr.flush()
+    real = os.dup(2)
+    with tempfile.TemporaryFile() as aside:
+        os.dup2(aside.fileno(), 2)
+        try:
+            import tensorflow  # noqa: F401
+        except BaseException:
+            aside.seek(0)
+            os.write(real, aside.read())
+            raise
+        finally:
+            os.dup2(real, 2)
+            os.close(real)
