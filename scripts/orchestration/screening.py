@@ -7,16 +7,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from orchestration.gates import secrets, tamper
 from orchestration.gitio import Repo
 
 MAX_FILE_BYTES = 5 << 20
 
 
-def screen(repo: Repo, base: str, commit: str, changed: Sequence[str]) -> str:
+def screen(
+    repo: Repo,
+    base: str,
+    commit: str,
+    changed: Sequence[str],
+    *,
+    may_edit: Sequence[str] = (),
+    new: Sequence[str] = (),
+    import_roots: Sequence[str] = (".",),
+) -> str:
     """Return why the diff must not go on, or "".
 
-    A symbolic link or submodule that is new, a file above 5 MiB.
+    A symbolic link or submodule that is new, a file above 5 MiB, a credential in an added line
+    (its kind and place are named, never its text), or a tamper pattern that voids an attempt.
     """
+    odd = _odd_file(repo, base, commit, changed)
+    if odd:
+        return odd
+    leaks = secrets.scan_diff(repo.diff_text(base, commit))
+    if leaks:
+        first = leaks[0]
+        return f"{first.path}:{first.line}: a credential ({first.kind}) in an added line"
+    found = tamper.scan(repo, base, commit, may_edit=may_edit, new=new, import_roots=import_roots)
+    return "; ".join(str(finding) for finding in tamper.serious(found)[:3])
+
+
+def _odd_file(repo: Repo, base: str, commit: str, changed: Sequence[str]) -> str:
     before, after = repo.list_tree(base), repo.list_tree(commit)
     for path in changed:
         entry, old = after.get(path), before.get(path)

@@ -138,7 +138,15 @@ def _look_at_diff(case: Case) -> None:
     if not limits.ok:
         found.turn_down("reject", "out of scope: " + "; ".join(limits.violations[:5]), "scope")
         return
-    alarm = screen(harness.repo, case.base, case.commit, changed)
+    alarm = screen(
+        harness.repo,
+        case.base,
+        case.commit,
+        changed,
+        may_edit=(*case.may_edit, *known.approved),
+        new=case.new_tests,
+        import_roots=harness.config.import_roots,
+    )
     if alarm:
         found.turn_down("reject", alarm, "screening")
 
