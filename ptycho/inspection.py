@@ -22,6 +22,7 @@ def inspect_scan(scan: Scan) -> dict[str, Any]:
     overlap = None if diameter is None or step is None else max(0.0, 1 - step / diameter)
     pixel = None if scan.geometry is None else scan.geometry.object_pixel_m(scan.N)
     facts: dict[str, Any] = {
+        "layout": scan.metadata.get("layout", "ptycho"),
         "frames": scan.n_frames,
         "frame_shape_px": [scan.N, scan.N],
         "counts_type": str(scan.counts.dtype),

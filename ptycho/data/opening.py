@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from ptycho.data import cxi, hdf5, nexus, npz, ptychodus, ptyd
+from ptycho.data import cxi, hdf5, nexus, npz, ptychodus, ptyd, ptyr
 from ptycho.errors import (
     MissingFileError,
     UnknownFormatError,
@@ -67,6 +67,8 @@ def _open_hdf5(path: Path, frames: Path | None) -> Scan:
             return ptychodus.read(path, file, frames)
         if ptyd.recognises(file):
             return ptyd.read(path, file)
+        if ptyr.recognises(file):
+            raise ptyr.no_scan(path, file)
         if cxi.recognises(file):
             return cxi.read(path, file)
         found = ", ".join(list(file)[:12])

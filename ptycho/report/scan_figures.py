@@ -1,4 +1,4 @@
-"""The picture of a scan: a frame, the mean frame, the positions with their coverage, the probe."""
+"""The picture of a scan: a frame, the mean frame, the positions, the coverage, the probe."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from ptycho.scan import Scan
 
 
 def scan_figure(scan: Scan, path: Path) -> Path:
-    """Draw four panels into a PNG; axes in micrometres where the geometry is known."""
-    figure = Figure(figsize=(10, 8), layout="constrained")
+    """Draw five panels into a PNG; micrometres and a scale bar where the geometry is known."""
+    figure = Figure(figsize=(14, 8), layout="constrained")
     FigureCanvasAgg(figure)
-    (first, mean), (where, light) = figure.subplots(2, 2)
+    (first, mean, covered), (where, light, empty) = figure.subplots(2, 3)
+    empty.set_axis_off()
     total = sum(block.sum(axis=0, dtype=np.float64) for _, block in scan.blocks())
     _frame(figure, first, scan.frames(np.array([0]))[0], "frame 0")
     _frame(figure, mean, total / scan.n_frames, f"mean of {scan.n_frames} frames")
@@ -27,6 +28,7 @@ def scan_figure(scan: Scan, path: Path) -> Path:
     where.set(aspect="equal", xlabel=f"column ({unit})", ylabel=f"row ({unit})")
     where.set_title("positions")
     where.invert_yaxis()
+    _coverage(figure, covered, scan)
     if scan.probe is None:
         light.text(0.5, 0.5, "no probe in the file", ha="center", transform=light.transAxes)
         light.set_axis_off()
@@ -44,6 +46,54 @@ def scan_figure(scan: Scan, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
     return path
+
+
+def coverage_map(scan: Scan) -> tuple[np.ndarray, tuple[int, int]]:
+    """(H, W) number of frames that light each pixel, and the (row, col) of pixel [0, 0].
+
+    Lit: where the probe has a tenth of its peak intensity; without a probe, a whole frame.
+    """
+    N = scan.N
+    lit = np.ones((N, N), bool)
+    if scan.probe is not None:
+        power = np.sum(np.abs(scan.probe) ** 2, axis=0)
+        lit = power >= 0.1 * power.max()
+    corners = np.rint(scan.positions_px).astype(int) - N // 2
+    origin = corners.min(axis=0)
+    height, width = corners.max(axis=0) - origin + N
+    coverage = np.zeros((height, width), np.int32)
+    for row, col in corners - origin:
+        coverage[row : row + N, col : col + N] += lit
+    return coverage, (int(origin[0]), int(origin[1]))
+
+
+def _coverage(figure: Figure, axis: Any, scan: Scan) -> None:
+    coverage, (top, left) = coverage_map(scan)
+    (row, col), unit = _unit(scan)
+    height, width = coverage.shape
+    extent = (left * col, (left + width) * col, (top + height) * row, top * row)
+    shown = axis.imshow(coverage, extent=extent, cmap="cividis")
+    figure.colorbar(shown, ax=axis, label="frames that light the pixel")
+    axis.set(xlabel=f"column ({unit})", ylabel=f"row ({unit})", title="coverage")
+    if scan.geometry is not None:
+        _scale_bar(axis, extent, unit)
+
+
+def _scale_bar(axis: Any, extent: tuple[float, float, float, float], unit: str) -> None:
+    """A bar of 1, 2 or 5 times a power of ten, about a quarter of the width."""
+    left, right, bottom, top = extent
+    power = 10 ** np.floor(np.log10((right - left) / 4))
+    length = max(step * power for step in (1, 2, 5) if step * power <= (right - left) / 4)
+    x, y = left + 0.05 * (right - left), bottom - 0.06 * (bottom - top)
+    axis.plot([x, x + length], [y, y], color="white", linewidth=4, solid_capstyle="butt")
+    axis.annotate(
+        f"{length:g} {unit}",
+        (x + length / 2, y),
+        (0, 5),
+        textcoords="offset points",
+        color="white",
+        ha="center",
+    )
 
 
 def _frame(figure: Figure, axis: Any, counts: np.ndarray, title: str) -> None:
