@@ -12,8 +12,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from ptycho.errors import CollapseError, ConfigError, ModelError, ShapeError
+from ptycho.errors import ConfigError, ModelError, ShapeError
 from ptycho.forward import canvas_correction, expected_counts, loss_function, patch_merge
+from ptycho.model_inputs import Dose, lit_px, mask_array, probe_array
 from ptycho.nn import build_network, network_spec
 from ptycho.physics import backend
 from ptycho.physics.patches import canvas_size_for
@@ -21,7 +22,6 @@ from ptycho.physics.scaling import Scaling
 from ptycho.untrained import group_estimate
 
 CANVAS_MULTIPLE = 4
-COLLAPSE_RATIO = 0.05
 
 
 @keras.saving.register_keras_serializable("ptycho")
@@ -71,13 +71,15 @@ class PtychoPINN(keras.Model):
         super().__init__(name="ptycho_pinn")
         if loss not in ("poisson", "mae"):
             raise ConfigError("unknown loss", where="loss", expected="poisson or mae", got=loss)
-        self.N, self.gridsize, self.scaling = int(N), int(gridsize), scaling
+        self.N, self.gridsize = int(N), int(gridsize)
+        self._dose = Dose()
+        self.scaling = scaling
         self.spec, self.loss_name = network_spec(network), loss
         self.network_options = dict(network_options or {})
         self.canvas_size, self.estimate_steps = canvas_size, int(estimate_steps)
         self.seed = int(seed)
-        self.mask = _mask(mask, self.N)
-        probe = _probe(probe, self.N)
+        self.mask = mask_array(mask, self.N)
+        probe = probe_array(probe, self.N)
         self.network = build_network(
             network, self.N, self.gridsize**2, seed=seed, **self.network_options
         )
@@ -99,9 +101,39 @@ class PtychoPINN(keras.Model):
 
     # -- the pieces of the model ------------------------------------------------------------
 
+    @property
+    def scaling(self) -> Scaling:
+        """The scales of the training counts."""
+        return self._dose.scaling
+
+    @scaling.setter
+    def scaling(self, scaling: Scaling) -> None:
+        self._dose.scaling = scaling
+        self._dose.input_rms.assign(scaling.input_rms)
+
+    @property
+    def probe_unit(self) -> float:
+        """r.m.s. of the probe's amplitude: what `probe_weight` is in units of."""
+        return self._dose.probe_unit
+
+    @probe_unit.setter
+    def probe_unit(self, unit: float) -> None:
+        self._dose.probe_unit = float(unit)
+        self._dose.probe_rms.assign(unit)
+
+    def adopt(self, other: PtychoPINN) -> None:
+        """Take weights, dose and optimizer state of a model of the same shape and settings.
+
+        What is compiled stays: dose and weights are variables of the graph, not constants.
+        """
+        self.set_weights(other.get_weights())
+        self.scaling, self.probe_unit, self.seed = other.scaling, other.probe_unit, other.seed
+        for mine, theirs in zip(self.optimizer.variables, other.optimizer.variables, strict=True):
+            mine.assign(theirs)
+
     def probe_tensor(self) -> Any:
         """The probe with the scale in it, (K, N, N) complex, as the optimizer sees it."""
-        scaled = self.probe_weight * (self.probe_unit * ops.exp(0.5 * self.log_scale))
+        scaled = self.probe_weight * (self._dose.probe_rms * ops.exp(0.5 * self.log_scale))
         return backend.joined((scaled[..., 0], scaled[..., 1]))
 
     @property
@@ -148,14 +180,24 @@ class PtychoPINN(keras.Model):
 
     def canvases(self, inputs: Any, training: bool = False) -> tuple[Any, Any]:
         """The groups' objects (B, P, P) complex and their coverage (B, P, P)."""
+        offsets = self._unpack(inputs)[1]
+        seen, features = self.network_input(inputs)
+        return self.assemble(self.network(seen, training=training), features, offsets)
+
+    def network_input(self, inputs: Any) -> tuple[Any, Any]:
+        """What the network is shown, and (for the default network) the whole estimate it is of."""
         counts, offsets, features = self._unpack(inputs)
+        if self.spec.sees != "canvas":
+            return self._amplitudes(counts), None
+        if features is None:
+            features = self.features(counts, offsets)
+        return self._centre(features), features
+
+    def assemble(self, answer: Any, features: Any, offsets: Any) -> tuple[Any, Any]:
+        """The network's answer → canvases (B, P, P) complex and their coverage (B, P, P)."""
         if self.spec.sees == "canvas":
-            if features is None:
-                features = self.features(counts, offsets)
-            correction = self.network(self._centre(features), training=training)
-            return canvas_correction(self.window)(features, correction), features[..., 4]
-        patches = self.network(self._amplitudes(counts), training=training)
-        return patch_merge(self.require_canvas())(patches, offsets, self._merge_weights())
+            return canvas_correction(self.window)(features, answer), features[..., 4]
+        return patch_merge(self.require_canvas())(answer, offsets, self._merge_weights())
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Expected counts (B, C, N, N)."""
@@ -173,7 +215,8 @@ class PtychoPINN(keras.Model):
     ) -> Any:
         """The loss over the dose (mean counts per pixel), so that it means the same at any dose."""
         value = loss_function(self.loss_name)(y_pred, ops.cast(y, "float32"), self.mask)
-        return value / self.loss_unit
+        rms = ops.convert_to_tensor(self._dose.input_rms)
+        return value / (rms * rms if self.loss_name == "poisson" else rms)
 
     @property
     def loss_unit(self) -> float:
@@ -206,7 +249,8 @@ class PtychoPINN(keras.Model):
 
     def _amplitudes(self, counts: Any, unit: float | None = None) -> Any:
         counts = ops.maximum(ops.cast(counts, "float32"), 0.0) * self.mask
-        scaled = ops.sqrt(counts) / (self.scaling.input_rms if unit is None else unit)
+        unit = ops.convert_to_tensor(self._dose.input_rms) if unit is None else unit
+        scaled = ops.sqrt(counts) / unit
         return ops.transpose(scaled, (0, 2, 3, 1))
 
     def _merge_weights(self) -> Any:
@@ -270,11 +314,8 @@ class PtychoPINN(keras.Model):
         counts = np.asarray(counts, np.float32)
         self._unpack((counts, offsets))
         if self.spec.sees == "canvas":
-            features = np.asarray(
-                backend.concrete(
-                    self.features(counts, offsets, None if probe is None else _probe(probe, self.N))
-                )
-            )
+            own = None if probe is None else probe_array(probe, self.N)
+            features = np.asarray(backend.concrete(self.features(counts, offsets, own)))
             return self.correct(features)
         unit = self.scaling.input_rms * self._dose_ratio(probe)
         answer = self.network.predict_on_batch(self._amplitudes(counts, unit))
@@ -294,43 +335,7 @@ class PtychoPINN(keras.Model):
         if probe is None:
             return 1.0
         ours = float(np.sum(np.abs(self.probe) ** 2))
-        return float(np.sqrt(np.sum(np.abs(_probe(probe, self.N)) ** 2) / ours))
-
-
-def check_collapse(prediction: Any, reference: Any, weights: Any) -> float:
-    """std(prediction) / std(reference) over the lit pixels of groups; below 0.05 is a collapse.
-
-    A network that answers with a constant explains a little of everything, so its loss falls and
-    nothing else shows that it has learned nothing. The reference is the truth where it is known,
-    else the untrained physics estimate.
-
-    Args:
-        prediction, reference: (B, P, P) complex. weights: (B, P, P) ≥ 0.
-
-    Returns:
-        The ratio.
-
-    Raises:
-        CollapseError: it is below 0.05, or not finite.
-    """
-    spread = [_spread(np.asarray(field), np.asarray(weights)) for field in (prediction, reference)]
-    ratio = spread[0] / max(spread[1], 1e-12)
-    if not np.isfinite(ratio) or ratio < COLLAPSE_RATIO:
-        raise CollapseError(
-            "the network answers with a constant",
-            where="std(prediction) / std(reference)",
-            expected=f">= {COLLAPSE_RATIO}",
-            got=f"{ratio:.4g}",
-            fix="train longer or with a smaller learning rate; compare --untrained K",
-        )
-    return float(ratio)
-
-
-def _spread(fields: np.ndarray, weights: np.ndarray) -> float:
-    lit = weights > 0.1 * weights.max(axis=(1, 2), keepdims=True)
-    share = lit / np.maximum(lit.sum(axis=(1, 2), keepdims=True), 1)
-    mean = np.sum(fields * share, axis=(1, 2), keepdims=True)
-    return float(np.sqrt(np.mean(np.sum(np.abs(fields - mean) ** 2 * share, axis=(1, 2)))))
+        return float(np.sqrt(np.sum(np.abs(probe_array(probe, self.N)) ** 2) / ours))
 
 
 def _numpy(tensor: Any, dtype: Any) -> np.ndarray:
@@ -343,39 +348,6 @@ def _gpu() -> bool:
     import tensorflow as tf
 
     return bool(tf.config.list_physical_devices("GPU"))
-
-
-def _probe(probe: Any, N: int) -> np.ndarray:
-    array = np.asarray(probe, np.complex64)
-    array = array[None] if array.ndim == 2 else array
-    if array.ndim != 3 or array.shape[1:] != (N, N):
-        raise ShapeError(
-            "the probe does not fit the frames",
-            where="probe", expected=f"(K, {N}, {N}) complex", got=np.shape(probe),
-        )  # fmt: skip
-    return array
-
-
-def _mask(mask: Any, N: int) -> np.ndarray:
-    if mask is None:
-        return np.ones((N, N), np.float32)
-    array = np.asarray(mask, np.float32)
-    if array.shape != (N, N):
-        raise ShapeError(
-            "the mask does not fit the frames", where="mask", expected=(N, N), got=array.shape
-        )
-    return array
-
-
-def lit_px(probe: np.ndarray, share: float = 0.99) -> int:
-    """The smallest even side of a central box that holds `share` of the probe's photons."""
-    power, middle = np.sum(np.abs(probe) ** 2, axis=0), probe.shape[-1] // 2
-    total = float(power.sum())
-    for half in range(1, middle):
-        box = slice(middle - half, middle + half)
-        if float(power[box, box].sum()) >= share * total:
-            return 2 * half
-    return probe.shape[-1]
 
 
 _FACTORY = ("create_model_with_gridsize", "Autoencoder", "DiffractionToObject")

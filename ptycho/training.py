@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from ptycho.scan import Scan
 
 Progress = Callable[[int, int, dict[str, Any]], None]
+Build = Callable[[TrainingData, TrainConfig], "PtychoPINN"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ def train(
     *,
     progress: Progress | None = None,
     resume: bool = False,
+    build: Build | None = None,
 ) -> TrainResult:
     """Train a network and write its run folder.
 
@@ -83,6 +85,7 @@ def train(
         progress: called after each step as `(step, total steps, info)`.
         resume: go on from the checkpoint in `out_dir` (bit-equal to an uninterrupted run on a
             CPU, without `time_budget_s`); starts anew where there is none.
+        build: what makes the model of the data; None: `new_model`.
 
     Returns:
         The trained model (best held-out weights) and its history.
@@ -98,7 +101,7 @@ def train(
     from ptycho.physics import backend
 
     with backend.deterministic(config.deterministic):
-        return _run(scans, config, folder, progress, resume)
+        return _run(scans, config, folder, progress, resume, build or new_model)
 
 
 def _run(
@@ -107,9 +110,10 @@ def _run(
     folder: Path,
     progress: Progress | None,
     resume: bool,
+    build: Build,
 ) -> TrainResult:
     data = assemble(scans, config)
-    model = new_model(data, config)
+    model = build(data, config)
     identity = fingerprint(config, data)
     state = _State()
     if resume:
@@ -248,7 +252,7 @@ class _Trainer:
 
     def finish(self) -> float:
         """Put the best weights back; refuse a collapsed network. Returns the collapse ratio."""
-        from ptycho.model import check_collapse
+        from ptycho.collapse import check_collapse
         from ptycho.physics import backend
         from ptycho.untrained import group_estimate
 

@@ -15,7 +15,7 @@ import numpy as np
 from ptycho.config import TrainConfig
 from ptycho.errors import ConfigError, DataError
 from ptycho.grouping import make_groups, split_spatially
-from ptycho.model import lit_px
+from ptycho.model_inputs import lit_px
 from ptycho.physics.scaling import Scaling
 
 if TYPE_CHECKING:

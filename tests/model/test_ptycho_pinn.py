@@ -8,8 +8,9 @@ import keras
 import numpy as np
 import pytest
 
+from ptycho.collapse import check_collapse
 from ptycho.errors import CollapseError, ModelError, ShapeError
-from ptycho.model import PtychoPINN, check_collapse
+from ptycho.model import PtychoPINN
 from ptycho.physics.scaling import Scaling
 
 N = 32

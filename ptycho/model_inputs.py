@@ -1,0 +1,62 @@
+"""What a model is told besides its weights: probe, mask, and the units of its dose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from ptycho.errors import ShapeError
+from ptycho.physics.scaling import Scaling
+
+
+class Dose:
+    """The units of a model, as numbers and as variables, so that a graph serves every dose.
+
+    No attribute of the model itself: these are no weights, and no archive holds them as such.
+    """
+
+    scaling: Scaling
+    probe_unit: float
+
+    def __init__(self) -> None:
+        self.input_rms, self.probe_rms = (
+            keras.Variable(1.0, dtype="float32", trainable=False, name=name)
+            for name in ("input_rms", "probe_rms")
+        )
+
+
+def probe_array(probe: Any, N: int) -> np.ndarray:
+    """(K, N, N) complex64 of a probe with or without an axis of modes."""
+    array = np.asarray(probe, np.complex64)
+    array = array[None] if array.ndim == 2 else array
+    if array.ndim != 3 or array.shape[1:] != (N, N):
+        raise ShapeError(
+            "the probe does not fit the frames",
+            where="probe", expected=f"(K, {N}, {N}) complex", got=np.shape(probe),
+        )  # fmt: skip
+    return array
+
+
+def mask_array(mask: Any, N: int) -> np.ndarray:
+    """(N, N) float32, 1 where the detector counts; None: everywhere."""
+    if mask is None:
+        return np.ones((N, N), np.float32)
+    array = np.asarray(mask, np.float32)
+    if array.shape != (N, N):
+        raise ShapeError(
+            "the mask does not fit the frames", where="mask", expected=(N, N), got=array.shape
+        )
+    return array
+
+
+def lit_px(probe: np.ndarray, share: float = 0.99) -> int:
+    """The smallest even side of a central box that holds `share` of the probe's photons."""
+    power, middle = np.sum(np.abs(probe) ** 2, axis=0), probe.shape[-1] // 2
+    total = float(power.sum())
+    for half in range(1, middle):
+        box = slice(middle - half, middle + half)
+        if float(power[box, box].sum()) >= share * total:
+            return 2 * half
+    return probe.shape[-1]
