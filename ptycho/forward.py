@@ -14,7 +14,7 @@ from keras import ops
 
 from ptycho.physics import backend
 from ptycho.physics.diffraction import diffract
-from ptycho.physics.likelihood import poisson_deviance
+from ptycho.physics.likelihood import poisson_deviance, total
 from ptycho.physics.patches import extract, merge
 
 
@@ -80,6 +80,7 @@ def loss_function(name: str) -> Callable[..., Any]:
         frames = 1.0
         for side in counts.shape[:-2]:
             frames = frames * ops.cast(ops.shape(counts)[0] if side is None else side, "float32")
-        return ops.sum(difference * mask) / (ops.sum(mask) * frames)
+        valid = backend.tensor(mask)  # PyTorch multiplies no array into a derivative
+        return total(difference * valid) / (ops.sum(valid) * frames)
 
     return backend.jit({"poisson": poisson, "mae": mae}[name])

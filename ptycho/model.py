@@ -259,7 +259,7 @@ class PtychoPINN(keras.Model):
         margin = round(self.N * (1 - self.spec.support) / 2)
         inside = np.zeros((self.N, self.N), np.float32)
         inside[margin : self.N - margin, margin : self.N - margin] = 1.0
-        return ops.stop_gradient(inside * (power + 1e-3 * ops.max(power)))
+        return ops.stop_gradient(backend.tensor(inside) * (power + 1e-3 * ops.max(power)))
 
     # -- use ----------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -261,3 +261,30 @@ def segment_sum(flat: Any, index: Any, count: Any) -> Any:
 
         return torch.zeros(count, dtype=flat.dtype, device=flat.device).index_add(0, index, flat)
     return ops.segment_sum(flat, index, num_segments=count)
+
+
+def value_and_gradients(
+    function: Callable[..., tuple[Any, Any]], arguments: Sequence[Any]
+) -> tuple[Any, Any, list[Any]]:
+    """Of `function(*reals) -> (scalar, more)`: (scalar, more, derivative by each argument)."""
+    values = [tensor(argument) for argument in arguments]
+    if name() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            value, more = function(*values)
+        return value, more, list(tape.gradient(value, values, unconnected_gradients="zero"))
+    if name() == "jax":
+        import jax
+
+        places = tuple(range(len(values)))
+        (value, more), slopes = jax.value_and_grad(function, places, has_aux=True)(*values)
+        return value, more, list(slopes)
+    import torch
+
+    values = [each.detach().clone().requires_grad_() for each in values]
+    value, more = function(*values)
+    found = torch.autograd.grad(value, values, allow_unused=True)
+    pairs = zip(found, values, strict=True)
+    return value, more, [torch.zeros_like(v) if slope is None else slope for slope, v in pairs]

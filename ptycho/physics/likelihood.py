@@ -39,7 +39,7 @@ def poisson_deviance(intensity: Any, counts: Any, mask: Any = None) -> Any:
     require_same("counts", counts, "intensity", intensity, len(counts.shape), "same axes")
     if mask is None:
         each = _deviance(intensity, counts)
-        return ops.sum(each) / ops.sum(ops.ones_like(each))  # keras' mean is float32 on PyTorch
+        return total(each) / total(ops.ones_like(each))  # keras' mean is float32 on PyTorch
     mask = ops.cast(backend.tensor(mask), dtype)
     if len(mask.shape) == 2 and shape_of(mask) == shape_of(counts)[-2:]:
         mask = mask + ops.zeros_like(counts)
@@ -47,7 +47,18 @@ def poisson_deviance(intensity: Any, counts: Any, mask: Any = None) -> Any:
     # Masked pixels may hold anything, NaN included: they are made equal before, not dropped after.
     valid, one = mask > 0, ops.ones_like(counts)
     each = _deviance(ops.where(valid, intensity, one), ops.where(valid, counts, one))
-    return ops.sum(each) / ops.sum(ops.cast(valid, dtype))
+    return total(each) / total(ops.cast(valid, dtype))
+
+
+def total(each: Any) -> Any:
+    """Sum of all entries (..., N, N): rows, then frames, then all.
+
+    XLA on a CPU adds float32 one after another, and a hundred thousand equal small terms (dark
+    pixels) are then rounded one way: 1e-5 of the sum. The factors keep it from merging the stages.
+    """
+    rows, cols = (int(side) for side in each.shape[-2:])
+    lines = ops.sum(each, axis=-1) / cols
+    return ops.sum(ops.sum(lines, axis=-1) / rows) * (rows * cols)
 
 
 def _deviance(intensity: Any, counts: Any) -> Any:

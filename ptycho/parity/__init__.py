@@ -1,0 +1,1 @@
+"""Forward parity: the same weights and inputs through each backend, compared tap by tap."""
