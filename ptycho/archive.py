@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import h5py
 import numpy as np
@@ -45,7 +45,7 @@ class ModelRecord(BaseModel):
     network_options: dict[str, int | float | str | bool]
     loss: str
     canvas_size: int = Field(ge=4, le=4 * _MAX_SIDE)
-    estimate_steps: int = Field(ge=1, le=200)
+    estimate_steps: int | tuple[Annotated[int, Field(ge=0, le=200)], ...]
     probe_modes: int = Field(ge=1, le=64)
     probe_unit: float = Field(gt=0)
     lit_px: int = Field(ge=1, le=_MAX_SIDE)
@@ -105,15 +105,24 @@ def load_run(path: str | Path) -> Run:
         ArchiveError: a file is missing, was altered, is of an unknown schema, or does not fit.
     """
     folder = Path(path)
-    _check_manifest(folder)
-    config = _parse(TrainConfig, folder / CONFIG)
-    record = _parse(ModelRecord, folder / MODEL)
+    config, record = read_record(folder)
     model = _build(record, folder)
     shapes = {f"weights/{i:04d}": tuple(w.shape) for i, w in enumerate(model.weights)}
     arrays = read_arrays(folder / WEIGHTS, shapes | {"mask": (record.N, record.N)})
     model.mask = arrays.pop("mask")
     model.set_weights([arrays[name] for name in shapes])
     return Run(folder, model, config, file_sha256(folder / CONFIG)[:16])
+
+
+def read_record(path: str | Path) -> tuple[TrainConfig, ModelRecord]:
+    """How a run was trained and what its model is, without building it (no tensors).
+
+    Raises:
+        ArchiveError: as `load_run`, except for the weights' shapes.
+    """
+    folder = Path(path)
+    _check_manifest(folder)
+    return _parse(TrainConfig, folder / CONFIG), _parse(ModelRecord, folder / MODEL)
 
 
 def load(path: str | Path) -> PtychoPINN:

@@ -21,6 +21,7 @@ COMMANDS = (
     "refine",
     "evaluate",
     "study",
+    "parity",
     "bench",
 )
 

@@ -1,0 +1,185 @@
+"""`run_parity`: choose inputs, run each backend in its own process, compare, write it all down."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptycho.errors import MissingPartError, ModelError, ShapeError, UsageError
+from ptycho.parity.report import write_report
+from ptycho.scan import Scan
+
+BACKENDS = {"tensorflow": "cpu", "torch": "torch", "jax": "jax"}
+"""Backends by name, with the extra of this package that installs each."""
+WORKER = ("-m", "ptycho.parity.worker")
+TIME_LIMIT_S = 1800.0
+INPUTS = "inputs.npz"
+Progress = Callable[[int, int, dict[str, Any]], None]
+
+
+def run_parity(
+    run: str | Path,
+    scan: Scan,
+    folder: str | Path,
+    backends: Sequence[str] = ("tensorflow", "torch"),
+    *,
+    groups: int = 4,
+    workers: Mapping[str, Sequence[str]] | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Take the same groups of frames through the same weights on each backend, and compare.
+
+    Args:
+        run: a run folder (its archive holds the weights).
+        scan: frames of the size that the run was trained with.
+        folder: where everything is written; made if missing.
+        backends: names in `BACKENDS`, at least two; the first is the reference.
+        groups: how many groups of frames, evenly over the scan.
+        workers: arguments of the Python process of a backend, instead of `WORKER`.
+        progress: called as `(backends done, backends, info)`.
+
+    Returns:
+        The content of `stats.json`; `first_divergent` is None where all taps agree.
+
+    Raises:
+        UsageError: an unknown backend, one named twice, or fewer than two.
+        MissingPartError: a backend that is not installed.
+        ModelError: a backend's process failed.
+    """
+    names = checked(backends)
+    run, folder = Path(run).resolve(), Path(folder).resolve()
+    _clean(folder)
+    facts = _write_inputs(run, scan, folder, groups)
+    reports = {}
+    for number, name in enumerate(names):
+        if progress:
+            progress(number, len(names), {"backend": name})
+        reports[name] = _in_process(name, (workers or {}).get(name, WORKER), run, folder)
+    if progress:
+        progress(len(names), len(names), {})
+    return write_report(folder, facts, reports)
+
+
+def checked(backends: Sequence[str]) -> tuple[str, ...]:
+    """The names, when each is known, given once, and installed; see `run_parity`."""
+    names = tuple(name.strip() for name in backends)
+    known = ", ".join(BACKENDS)
+    for name in names:
+        if name not in BACKENDS:
+            raise UsageError(
+                "unknown backend", where="--backends", expected=f"some of {known}",
+                got=repr(name), fix="--backends tensorflow,torch",
+            )  # fmt: skip
+    if len(set(names)) < max(len(names), 2):
+        raise UsageError(
+            "parity compares at least two different backends",
+            where="--backends", expected=f"two or three of {known}", got=",".join(names),
+            fix="--backends tensorflow,torch",
+        )  # fmt: skip
+    for name in names:
+        if importlib.util.find_spec(name) is None:
+            raise MissingPartError(
+                f"the backend {name} is not installed",
+                where="--backends",
+                got=",".join(names),
+                fix=f"{sys.executable} -m pip install 'ptycho[{BACKENDS[name]}]'",
+            )
+    return names
+
+
+def _clean(folder: Path) -> None:
+    """Remove what an earlier parity run left, so that the inventory tells of this one only."""
+    if folder.is_file():
+        raise UsageError("the output is a file", where=folder, expected="a folder", got="file")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in BACKENDS:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    patterns = ("stats.json", "offsets.json", "canvas.json", INPUTS, "patches_*.png",
+                "difference_*.png", "artifact_inventory.txt")  # fmt: skip
+    for pattern in patterns:
+        for path in folder.glob(pattern):
+            path.unlink()
+
+
+def _write_inputs(run: Path, scan: Scan, folder: Path, count: int) -> dict[str, Any]:
+    """Choose groups evenly over the scan; write them, and return what identifies them."""
+    from ptycho.archive import MODEL, WEIGHTS, file_sha256, read_record
+    from ptycho.grouping import make_groups
+
+    config, record = read_record(run)
+    if record.N != scan.N:
+        raise ShapeError(
+            "the frames do not have the size that the run was trained with",
+            where=scan.name, expected=f"{record.N} px", got=f"{scan.N} px",
+        )  # fmt: skip
+    groups = make_groups(
+        scan.positions_px,
+        record.gridsize,
+        neighbours=config.neighbours,
+        max_distance_px=config.max_distance_px,
+        rng=np.random.default_rng(0),
+    )
+    chosen = np.unique(np.linspace(0, len(groups) - 1, count).round().astype(int))
+    members = groups.indices[chosen]
+    counts = np.asarray(scan.frames(members.ravel()), np.float32)
+    arrays = {
+        "counts": counts.reshape(*members.shape, scan.N, scan.N),
+        "offsets_px": groups.offsets_px[chosen].astype(np.float32),
+        "indices": members,
+    }
+    np.savez_compressed(folder / INPUTS, **arrays)
+    hashes = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()}
+    return {
+        "run": str(run),
+        "scan": scan.name,
+        "network": record.network,
+        "loss": record.loss,
+        "patch_size": record.N,
+        "groups": len(chosen),
+        "frames": int(members.size),
+        "inputs_sha256": hashes
+        | {"weights": file_sha256(run / WEIGHTS), "model": file_sha256(run / MODEL)},
+    }
+
+
+def _in_process(name: str, worker: Sequence[str], run: Path, folder: Path) -> dict[str, Any]:
+    out = folder / name
+    out.mkdir(parents=True)
+    # TF32 would cut the products of a GPU to ten bits, on some backends only.
+    chosen = {"KERAS_BACKEND": name, "NVIDIA_TF32_OVERRIDE": "0"}
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, **chosen}
+    log, begun = out / "worker.log", time.perf_counter()
+    with log.open("w", encoding="utf-8") as stream:
+        try:
+            code: int | str = subprocess.run(
+                [sys.executable, *worker, str(run), str(folder / INPUTS), str(out)],
+                env=environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
+                timeout=TIME_LIMIT_S, check=False,
+            ).returncode  # fmt: skip
+        except subprocess.TimeoutExpired:
+            code = f"still running after {TIME_LIMIT_S:.0f} s"
+    if code != 0:
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        raise ModelError(
+            f"the process of the backend {name} failed",
+            where=log, expected="exit code 0", got=f"{code}: {lines[-1] if lines else 'no words'}",
+            fix=f"read {log}",
+        )  # fmt: skip
+    facts = json.loads((out / "worker.json").read_text(encoding="utf-8"))
+    if facts["backend"] != name:
+        raise ModelError(
+            "the process ran another backend than it was told",
+            where=out / "worker.json", expected=name, got=facts["backend"],
+        )  # fmt: skip
+    return facts | {"process_seconds": round(time.perf_counter() - begun, 3)}
