@@ -74,6 +74,20 @@ class Blocks:
         match = _OPENING.search(line)
         return match.group() if match and not line.lstrip().startswith("<!--") else "-->"
 
+    def closed(self, path: str) -> Blocks:
+        """Return these blocks with one line added that closes the open fence or comment."""
+        if self.open_from is None:
+            return self
+        source = SourceText(f"{self.source.text}\n{self.closing()}", path, limit=False)
+        total = len(source.lines)
+        opaque = self.opaque + b"\1" * (total - len(self.opaque))
+        fences, comments = list(self.fences), list(self.comments)
+        if fences and fences[-1].start == self.open_from:
+            fences[-1] = Fence(self.open_from, total, fences[-1].info, True)
+        else:
+            comments[-1] = (self.open_from, total)
+        return Blocks(source, self.headings, fences, comments, opaque)
+
     def fences_in(self, start: int, end: int) -> list[Fence]:
         """Return the fences that begin in lines ``start:end``."""
         return [f for f in self.fences if start <= f.start < end]
@@ -89,6 +103,17 @@ def heading_of(line: str) -> tuple[int, str] | None:
     if bare != title and (not bare or bare[-1] in " \t"):
         title = bare.rstrip(" \t")
     return len(match.group(1)), title
+
+
+def with_ends(blocks: Blocks) -> list[tuple[Heading, int]]:
+    """Return each heading with the line at which its section ends (the next one not below it)."""
+    ends = [len(blocks.source.lines)] * len(blocks.headings)
+    open_at: list[int] = []
+    for position, heading in enumerate(blocks.headings):
+        while open_at and blocks.headings[open_at[-1]].level >= heading.level:
+            ends[open_at.pop()] = heading.line
+        open_at.append(position)
+    return list(zip(blocks.headings, ends, strict=True))
 
 
 def scan(source: SourceText) -> Blocks:

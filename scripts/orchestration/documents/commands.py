@@ -20,6 +20,8 @@ _TEE = re.compile(r"[ \t]*(?:2>&1[ \t]*)?\|&?[ \t]*tee[ \t]+(?:-a[ \t]+)?")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)[ \t]*(ms|s|sec|m|min|h|d)?(?![A-Za-z0-9])")
 _UNITS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _WITHIN = re.compile(r"[ \t(,;#]+within[ \t]*:[ \t]*([0-9][^),;]{0,16})\)?", re.IGNORECASE)
+#: Longer blocks are programs: their commands come back unread, with an error.
+MAX_COMMANDS = 1000
 _SCRIPT_FIX = "put the commands in a script file and name it, e.g. `bash scripts/check.sh`"
 
 
@@ -181,7 +183,8 @@ def read_script(lines: Iterable[tuple[int, str]]) -> list[Command]:
     """Read the commands of a fenced block given as (line from 1, text) pairs.
 
     Comments and blank lines are skipped, a trailing backslash joins lines, ``export A=b`` and bare
-    ``A=b`` lines become environment of the commands after them, ``set -e…`` is dropped.
+    ``A=b`` lines become environment of the commands after them, ``set -e…`` is dropped. Commands
+    beyond :data:`MAX_COMMANDS` are not cut: they come back with an error.
     """
     commands: list[Command] = []
     env: dict[str, str] = {}
@@ -209,9 +212,14 @@ def _take_line(text: str, line: int, env: dict[str, str], commands: list[Command
     if not text or re.fullmatch(r"set [-+][A-Za-z]+(?: pipefail)?", text):
         return
     bare = text.removeprefix("export ").strip()
-    settings = _settings(bare)
-    if settings is not None:
+    full = len(commands) >= MAX_COMMANDS
+    settings = None if full else _settings(bare)
+    if settings is not None and len(env) + len(settings) <= MAX_COMMANDS:
         env.update(settings)
+        return
+    if full or settings is not None:
+        error = f"more than {MAX_COMMANDS} commands or variables in one block"
+        commands.append(Command(text, line=line, error=error))
         return
     command = read_command(text, line=line)
     if env and not command.error:

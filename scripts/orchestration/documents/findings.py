@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 
-from .blocks import Blocks, scan
+from .blocks import Blocks, scan, with_ends
 from .commands import Command, read_command
 from .diagnostics import Diagnostic, DocumentError, make
 from .keys import clean, is_separator, iter_keys, join_cells, split_cells
@@ -132,14 +132,11 @@ def _row(line: str, number: int, findings: Findings, seen: dict[str, Finding]) -
 
 
 def _sections(blocks: Blocks, findings: Findings, seen: dict[str, Finding]) -> None:
-    headings = blocks.headings
-    for position, heading in enumerate(headings):
+    for heading, end in with_ends(blocks):
         words = heading.title.strip("*`[] ").split(" ", 1)
         name = words[0].strip("*`[]:—–-") if words else ""
         if heading.level > 3 or not is_id(name) or name.upper() != name or "-" not in name:
             continue
-        later = [h.line for h in headings[position + 1 :][:50] if h.level <= heading.level]
-        end = later[0] if later else len(blocks.source.lines)
         row = seen.get(name)
         if row is None:
             row = Finding(name, synopsis=words[1].strip(" —–:-") if len(words) > 1 else "")

@@ -8,6 +8,7 @@ from .ledger_lists import take_command
 from .ledger_model import Attempt, Criterion, Item, Ledger, Status
 from .ledger_values import parse_status
 from .refs import find_ids, parse_stamp, split_focus
+from .text import successive
 
 
 def read_report(blocks: Blocks, headings: list[Heading], ledger: Ledger) -> None:
@@ -18,30 +19,32 @@ def read_report(blocks: Blocks, headings: list[Heading], ledger: Ledger) -> None
     if focus is None:
         return
     ledger.form = "report"
-    item = _focus_item(blocks, headings, focus)
+    ends = _ends(headings, len(lines))
+    item = _focus_item(blocks, focus, ends)
     if item is None:
         return
-    ledger.items.append(item)
     ledger.active_focus = item.id
+    items = {item.id: item}
     status = names.get("status")
     if status:
-        _read_status(blocks, _end(headings, status, len(lines)), status, item)
+        _read_status(blocks, ends[status.line], status, item)
     for heading in headings:
         if heading.level == 2 and heading.title.lower().startswith(("todo", "completed items")):
-            end = _end(headings, heading, len(lines))
-            _read_rows(blocks, heading.line + 1, end, ledger, item)
+            _read_rows(blocks, heading.line + 1, ends[heading.line], items, item)
     for heading in headings:
         if heading.level == 3 and parse_stamp(heading.title):
-            _read_attempt(blocks, heading, _end(headings, heading, len(lines)), ledger, item)
+            _read_attempt(blocks, heading, ends[heading.line], items, item)
+    ledger.items.extend(items.values())
 
 
-def _end(headings: list[Heading], heading: Heading, total: int) -> int:
-    return next((h.line for h in headings if h.line > heading.line), total)
+def _ends(headings: list[Heading], total: int) -> dict[int, int]:
+    """Return, by the line of each heading, the line of the next one."""
+    return {h.line: following.line if following else total for h, following in successive(headings)}
 
 
-def _focus_item(blocks: Blocks, headings: list[Heading], focus: Heading) -> Item | None:
+def _focus_item(blocks: Blocks, focus: Heading, ends: dict[int, int]) -> Item | None:
     source = blocks.source
-    for number in blocks.visible(focus.line + 1, _end(headings, focus, len(source.lines))):
+    for number in blocks.visible(focus.line + 1, ends[focus.line]):
         text = source.lines[number].strip()
         item_id = split_focus(text)[0]
         if item_id:
@@ -62,33 +65,31 @@ def _read_status(blocks: Blocks, end: int, heading: Heading, item: Item) -> None
             return
 
 
-def _read_rows(blocks: Blocks, start: int, end: int, ledger: Ledger, focus: Item) -> None:
+def _read_rows(blocks: Blocks, start: int, end: int, items: dict[str, Item], focus: Item) -> None:
     source = blocks.source
     for number in blocks.visible(start, end):
         row = parse_row(source.lines[number], number)
         if row is None:
             continue
         item_id, row_id = split_focus(row.row_id) if row.row_id else ("", None)
-        owner = _owner(ledger, item_id, focus, number)
+        owner = _owner(items, item_id, focus, number)
         command, meaning = take_command(row.text, number + 1)
         name = row_id or row.row_id or f"C{len(owner.criteria) + 1}"
         offset = source.starts[number] + row.column
         owner.criteria.append(Criterion(name, row.state, command, meaning, number + 1, offset))
 
 
-def _owner(ledger: Ledger, item_id: str, focus: Item, number: int) -> Item:
-    if not item_id or item_id == focus.id:
+def _owner(items: dict[str, Item], item_id: str, focus: Item, number: int) -> Item:
+    if not item_id:
         return focus
-    found = ledger.item(item_id)
-    if found is None:
-        found = Item(item_id, "", Status.OPEN, line=number + 1)
-        ledger.items.append(found)
-    return found
+    return items.setdefault(item_id, Item(item_id, "", Status.OPEN, line=number + 1))
 
 
-def _read_attempt(blocks: Blocks, heading: Heading, end: int, ledger: Ledger, focus: Item) -> None:
+def _read_attempt(
+    blocks: Blocks, heading: Heading, end: int, items: dict[str, Item], focus: Item
+) -> None:
     ids = find_ids(heading.title.replace(".", " "))
-    owner = ledger.item(ids[0]) if ids else focus
+    owner = items.get(ids[0], focus) if ids else focus
     _, _, label = heading.title.rpartition("(")
     body = "\n".join(blocks.source.lines[heading.line + 1 : end]).strip()
     attempt = Attempt(
@@ -97,4 +98,4 @@ def _read_attempt(blocks: Blocks, heading: Heading, end: int, ledger: Ledger, fo
         text=body,
         line=heading.line + 1,
     )
-    (owner or focus).attempts.append(attempt)
+    owner.attempts.append(attempt)

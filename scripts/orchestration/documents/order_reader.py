@@ -24,7 +24,9 @@ from .order_tasks import Entry, entries, read_artifact, read_contract, read_find
 from .refs import find_ids, selector_of, split_focus
 from .text import SourceText
 
-_NEXT_KEY = re.compile(r"(?:[ \t]{2,}|[ \t]+·[ \t]+)\**([A-Z][A-Za-z-]{2,14})\**:(?=[ \t]|$)")
+_NEXT_KEY = re.compile(
+    r"(?<![ \t])(?:[ \t]{2,}|[ \t]+·[ \t]+)\**([A-Z][A-Za-z-]{2,14})\**:(?=[ \t]|$)"
+)
 _ORDER_TITLE = re.compile(
     r"Order(?:[ \t]+#?(\d{1,9})(?=[ \t·:—-]|$))?[ \t]*(?:[·:—-][ \t]*|$)", re.IGNORECASE
 )
@@ -44,7 +46,7 @@ def parse_order(text: str, path: str = "input.md") -> Order:
     if blocks.open_from is not None:
         message = "fence or comment is never closed; the rest of the order is inside it"
         order.diagnostics.append(make("W11", path, blocks.open_from + 1, message, "close it"))
-        blocks = scan(SourceText(f"{text}\n{blocks.closing()}", path))
+        blocks = blocks.closed(path)
     reader = _Reader(blocks, order, path)
     pieces = cut(blocks)
     reader.title(pieces)
@@ -349,6 +351,8 @@ def split_keys(line: str) -> list[str]:
     """Cut ``Focus: X        Mode: TDD`` into one part a key."""
     parts: list[str] = []
     start = 0
+    if ":" not in line:
+        return [line]
     for match in _NEXT_KEY.finditer(line):
         if match.group(1).lower() in HEADER_ALIASES and ":" in line[start : match.start()]:
             parts.append(line[start : match.start()])

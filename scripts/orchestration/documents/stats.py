@@ -28,6 +28,8 @@ _UNEXECUTED = re.compile(
     r"(?i)\b(?:no|without|any|lacks?)\b[^.;]{0,40}\b(?:ralph|worker)\b[^.;]{0,20}"
     r"\b(?:execution|commits?|run)\b|\b(?:ralph|worker) (?:did not|never|has not) execut"
 )
+#: A proposal is compared with this many failures before it: recall is bounded, so is the cost.
+_RECALLED = 64
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 _CODE = re.compile(r"`([^`\n]{2,200})`")
 _LEAD = re.compile(r"^(?:\*{1,3}|#{1,6})[^\n]{1,120}$", re.MULTILINE)
@@ -195,7 +197,7 @@ def _failed_before(log: list[Entry]) -> list[Observation]:
             if not _DESIGN.search(lead):
                 continue
             names = _names(text)
-            for other, sentence, tried in failed:
+            for other, sentence, tried in failed[-_RECALLED:]:
                 shared = names & tried
                 if len(shared) >= 3 and 2 * len(shared) >= min(len(names), len(tried)):
                     message = (

@@ -33,10 +33,13 @@ class SourceText:
 
     __slots__ = ("lines", "newline", "starts", "text")
 
-    def __init__(self, text: str, path: str = "document") -> None:
-        """Cut ``text`` into lines; raise :class:`DocumentError` above :data:`MAX_BYTES`."""
+    def __init__(self, text: str, path: str = "document", *, limit: bool = True) -> None:
+        """Cut ``text`` into lines; raise :class:`DocumentError` above :data:`MAX_BYTES`.
+
+        ``limit=False`` is for a text that a reader has checked and extended by a line.
+        """
         size = len(text) if len(text) > MAX_BYTES else len(text.encode("utf-8", "surrogatepass"))
-        if size > MAX_BYTES:
+        if limit and size > MAX_BYTES:
             raise DocumentError(
                 "document too large",
                 where=path,
