@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,6 +49,7 @@ def statistics(values: np.ndarray) -> dict[str, Any]:
         "min": float(real.min()),
         "max": float(real.max()),
         "var_zero_mean": float(images(real).var(axis=(-2, -1)).mean()),
+        "sha256": hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest(),
     }
     if np.iscomplexobj(values):
         facts["mean_re"], facts["mean_im"] = float(values.real.mean()), float(values.imag.mean())
@@ -68,32 +70,28 @@ def compare(found: Mapping[str, Taps], taps: Any) -> tuple[dict[str, Any], dict[
         found: taps by backend.
         taps: the `Tap`s in the order of the forward pass.
     """
-    reference_name, *others = found
+    reference, *others = found
     entries: dict[str, Any] = {}
     first: dict[str, Any] | None = None
     for tap in taps:
-        reference = found[reference_name][tap.name]
-        each: dict[str, Any] = {reference_name: statistics(reference)}
-        worst = 0.0
-        for name in others:
-            difference = relative_difference(found[name][tap.name], reference)
+        expected = found[reference][tap.name]
+        each = {name: statistics(found[name][tap.name]) for name in found}
+        for name in found:
+            difference = relative_difference(found[name][tap.name], expected)
             within = bool(difference <= tap.tolerance)
-            each[name] = statistics(found[name][tap.name]) | {
-                "max_relative_difference": difference,
-                "within_tolerance": within,
-            }
-            worst = max(worst, difference)
-            if first is None and not within:
+            each[name] |= {"max_relative_difference": difference, "within_tolerance": within}
+            if first is None and name != reference and not within:
                 first = {
                     "tap": tap.name,
                     "backend": name,
-                    "reference": reference_name,
+                    "reference": reference,
                     "max_relative_difference": difference,
                     "tolerance": tap.tolerance,
                 }
+        worst = max(each[name]["max_relative_difference"] for name in others)
         entries[tap.name] = {
             "meaning": tap.meaning,
-            **each[reference_name],
+            **each[reference],
             "tolerance": tap.tolerance,
             "tolerance_reason": tap.reason,
             "max_relative_difference": worst,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def write_report(
         "first_divergent": first,
         "reference": next(iter(workers)),
         **facts,
-        "difference": "max |x − reference| / max |reference| over a tap",
+        "difference": "max |x - reference| / max |reference| over a tap",
         "gradients_of": "the loss by all network weights, and by the canvas of each group",
         "taps": entries,
         "versions": {name: worker["versions"] for name, worker in workers.items()},
@@ -74,8 +75,8 @@ def _grids(folder: Path, found: Mapping[str, Mapping[str, np.ndarray]]) -> None:
         patch_grid_png(
             folder / f"patches_{name}_phase.png",
             np.angle(patches),
-            f"{name}: object, phase (rad)",
-            cmap="twilight",
+            f"{name}: object, phase in rad",
+            cmap="viridis",
         )
     for name in others:
         for tap in ("extracted_patches", "rate"):
@@ -83,10 +84,20 @@ def _grids(folder: Path, found: Mapping[str, Mapping[str, np.ndarray]]) -> None:
             patch_grid_png(
                 folder / f"difference_{name}_{tap}.png",
                 difference,
-                f"|{name} − {reference}|, {tap}; largest {difference.max():.2g}",
+                f"|{name} - {reference}|, {tap}; largest {difference.max():.2g}",
                 cmap="viridis",
             )
 
 
 def _json(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _finite(value: Any) -> Any:
+    """Infinite differences and NaN become null, as JSON demands."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
