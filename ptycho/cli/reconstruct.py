@@ -11,6 +11,7 @@ from ptycho.cli import console, quiet
 
 if TYPE_CHECKING:
     from ptycho.data.result import Reconstruction
+    from ptycho.scan import Scan
 
 
 def register(app: typer.Typer) -> None:
@@ -33,28 +34,51 @@ def reconstruct(
     measurement: str | None = typer.Option(
         None, help="counts, amplitude or intensity, where the file does not say."
     ),
-    figures: bool = typer.Option(True, help="Write a figure and PNG images beside the file."),
+    figures: bool = typer.Option(
+        True, help="Write a figure, and amplitude and phase as PNG and TIFF, beside the file."
+    ),
+    product: bool | None = typer.Option(
+        None, help="Write a ptychodus product too; default: where the scan has a geometry."
+    ),
+    debug_dump: Path | None = typer.Option(
+        None, "--debug-dump", metavar="DIR", help="Write intermediate values into this folder."
+    ),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
     """Reconstruct scans with a trained network, or with the untrained control."""
     from ptycho.config import ReconstructConfig, resolve
 
     config_ = resolve(ReconstructConfig, file=config, overrides=settings)
+    run, scans = _split(inputs, untrained)
     quiet.load_tensorflow()
     from ptycho.archive import load_run
     from ptycho.data import open_scan
+    from ptycho.data.product import require_geometry
     from ptycho.data.result import save_reconstruction
     from ptycho.reconstruction import reconstruct as run_reconstruction
 
-    run, scans = _split(inputs, untrained)
     model = None if run is None else load_run(run)
+    loaded = [
+        open_scan(path, measurement=measurement)  # type: ignore[arg-type]
+        for path in scans
+    ]
+    if product:
+        require_geometry(*loaded)
     rows = []
-    for path, target in _targets(scans, output):
-        scan = open_scan(path, measurement=measurement)  # type: ignore[arg-type]
+    for scan, (path, target) in zip(loaded, _targets(scans, output), strict=True):
         with console.progress(f"reconstruct {path.name}") as bar:
             rec = run_reconstruction(model, scan, progress=bar, untrained=untrained, config=config_)
         save_reconstruction(rec, target)
-        rows.append(_facts(rec, target, _figures(rec, target) if figures else []))
+        facts = _facts(rec, target) | {"figures": _pictures(rec, target, scan) if figures else []}
+        if product or (product is None and scan.geometry is not None):
+            facts["product"] = _product(rec, scan, target)
+        if debug_dump is not None:
+            from ptycho.reconstruction_debug import dump_reconstruction
+
+            place = debug_dump if len(scans) == 1 else debug_dump / target.stem
+            dump_reconstruction(model, scan, rec, place, untrained=untrained, config=config_)
+            facts["debug_dump"] = str(place)
+        rows.append(facts)
     if json_output:
         console.print_json(rows[0] if len(rows) == 1 else {"reconstructions": rows})
         return
@@ -93,18 +117,23 @@ def _targets(scans: list[Path], output: Path) -> list[tuple[Path, Path]]:
     return [(scan, output / name) for scan, name in zip(scans, names, strict=True)]
 
 
-def _figures(rec: Reconstruction, target: Path) -> list[str]:
-    from ptycho.reconstruction_figures import write_figures
+def _pictures(rec: Reconstruction, target: Path, scan: Scan) -> list[str]:
+    from ptycho.report.reconstruction_files import write_pictures
 
-    return [str(path) for path in write_figures(rec, target)]
+    return [str(path) for path in write_pictures(rec, target, scan)]
 
 
-def _facts(rec: Reconstruction, target: Path, pictures: list[str]) -> dict[str, Any]:
+def _product(rec: Reconstruction, scan: Scan, target: Path) -> str:
+    from ptycho.data.product import save_product
+
+    return str(save_product(rec, scan, target.with_name(f"{target.stem}_product.h5")))
+
+
+def _facts(rec: Reconstruction, target: Path) -> dict[str, Any]:
     wanted = ("method", "network", "estimate_steps", "config_hash", "frames", "groups", "seconds")
     return {
         "output": str(target),
         **{key: rec.meta[key] for key in wanted if key in rec.meta},
         "shape": list(rec.object.shape),
         "origin_px": list(rec.origin_px),
-        "figures": pictures,
     }

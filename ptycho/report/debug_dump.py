@@ -101,7 +101,8 @@ def patch_grid_png(path: str | Path, patches: Any, title: str, *, cmap: str = "m
         path: the file (.png).
         patches: (…, H, W) real; leading axes are flattened.
         title: over the grid.
-        cmap: "magma" for amplitudes, "twilight" for phases (shown from −π to π).
+        cmap: "magma" for amplitudes; "twilight" for phases, from −π to π where they fill most of
+            the circle, otherwise they are shown as "viridis", each in its own range.
     """
     from ptycho.report.panels import new_figure, save_figure
 
@@ -118,9 +119,13 @@ def patch_grid_png(path: str | Path, patches: Any, title: str, *, cmap: str = "m
     axes = np.atleast_1d(figure.subplots(rows, _COLUMNS)).ravel()
     for axis in axes:
         axis.set_axis_off()
-    cyclic = {"vmin": -math.pi, "vmax": math.pi} if cmap == "twilight" else {}
+    limits: dict[str, float] = {}
+    if cmap == "twilight" and np.ptp(shown) > 1.5 * math.pi:
+        limits = {"vmin": -math.pi, "vmax": math.pi}
+    elif cmap == "twilight":
+        cmap = "viridis"
     for number, (axis, patch) in enumerate(zip(axes, shown, strict=False)):
-        axis.imshow(patch, cmap=cmap, interpolation="nearest", **cyclic)
+        axis.imshow(patch, cmap=cmap, interpolation="nearest", **limits)
         axis.set_title(f"{number}: {patch.min():.3g} … {patch.max():.3g}", fontsize=7)
     figure.suptitle(f"{title} ({len(shown)} of {len(flat)})", fontsize=10)
     return save_figure(figure, path, dpi=120)
