@@ -54,6 +54,18 @@ class ShapeError(PtychoError):
     exit_code = 3
 
 
+class ProbeSizeError(ShapeError):
+    """The probe is not as large as the frames."""
+
+
+class LabelsError(ShapeError):
+    """Ground-truth patches (`Y`) that are not one for each frame, or of another size."""
+
+
+class LayoutError(ShapeError):
+    """No axis of the frames is the scan's, or more than one can be."""
+
+
 class ModelError(PtychoError):
     """A network cannot be built, trained or applied as asked."""
 
@@ -110,3 +122,23 @@ class UnitError(DataError):
 
 class LinkError(DataError):
     """An HDF5 link leads out of the file."""
+
+
+class MaskPolarityError(DataError):
+    """The mask marks the valid pixels as bad (True = valid), or leaves none."""
+
+
+class PositionsOutsideObjectError(DataError):
+    """Positions whose patches do not touch the object that comes with them."""
+
+
+class DuplicatePositionsError(DataError):
+    """Two frames claim the very same position."""
+
+
+class IntegerPositionsError(WrongTypeError):
+    """Positions are stored as integers: indices, or pixels whose fractions were lost."""
+
+
+class TooLargeError(ValueRangeError):
+    """A file declares more data than its size or the memory can justify."""

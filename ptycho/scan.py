@@ -14,9 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from ptycho.errors import DataError, ShapeError
+from ptycho.errors import (
+    MaskPolarityError,
+    ProbeSizeError,
+    ShapeError,
+    UnitError,
+    UsageError,
+    ValueRangeError,
+    WrongTypeError,
+)
+from ptycho.frame_views import Selected, Thinned, fits_in_memory, gather
 
-CHUNK_BYTES = 64 << 20
+CHUNK_BYTES = 16 << 20
+POLARITY_FRAMES = 5
 
 
 @dataclass(frozen=True)
@@ -36,7 +46,7 @@ class Geometry:
     def __post_init__(self) -> None:
         values = (self.wavelength_m, self.distance_m, *self.detector_pixel_m)
         if not all(np.isfinite(v) and v > 0 for v in values):
-            raise DataError(
+            raise UnitError(
                 "a length of the geometry is not positive",
                 where="Scan.geometry",
                 expected="wavelength_m, distance_m, detector_pixel_m > 0",
@@ -68,8 +78,9 @@ class Scan:
     """Frames with their positions, and what is known about the light and the detector.
 
     Args:
-        counts: (M, N, N) photons per pixel, DC-centred: an array, or anything with `shape`,
-            `dtype` and `[indices]` (an HDF5 dataset is read a block at a time).
+        counts: (M, N, N) photons per pixel, DC-centred: an array, or an HDF5 dataset or view of
+            frames, which is read a block at a time: three frames are checked at once, the others
+            when they are read.
         positions_px: (M, 2) float64 (row, col) of the patch centres.
         probe: (K, N, N) complex64 modes (or (N, N)), or None.
         mask: (N, N) bool, True = valid, or None.
@@ -80,8 +91,10 @@ class Scan:
         metadata: JSON-able facts.
 
     Raises:
-        ShapeError: two arrays that do not fit, both shapes named.
-        DataError: counts or positions that are not finite, counts below zero.
+        ShapeError: two arrays that do not fit, both shapes named (ProbeSizeError for a probe).
+        WrongTypeError: counts, positions or probe that are no numbers.
+        ValueRangeError: counts, positions or a probe that are not finite, counts below zero.
+        MaskPolarityError: a mask whose True pixels are the bad ones, or that leaves none.
     """
 
     counts: Any
@@ -96,12 +109,21 @@ class Scan:
 
     def __post_init__(self) -> None:
         put = object.__setattr__
-        put(self, "positions_px", np.asarray(self.positions_px, np.float64))
+        put(self, "positions_px", _real(self.positions_px, "Scan.positions_px"))
         if self.probe is not None:
-            probe = np.asarray(self.probe, np.complex64)
+            probe = _numbers(self.probe, "Scan.probe").astype(np.complex64)
             put(self, "probe", probe[None] if probe.ndim == 2 else probe)
         if self.mask is not None:
             put(self, "mask", np.asarray(self.mask))
+        if not hasattr(self.counts, "shape"):
+            put(self, "counts", np.asarray(self.counts))
+        if np.dtype(self.counts.dtype).kind not in "iuf":
+            raise WrongTypeError(
+                "counts are no real numbers",
+                where="Scan.counts",
+                expected="unsigned integers or floats, photons per pixel",
+                got=self.counts.dtype,
+            )
         _check_shapes(self)
         _check_values(self)
 
@@ -116,19 +138,18 @@ class Scan:
         return int(self.counts.shape[-1])
 
     def frames(self, indices: Any) -> np.ndarray:
-        """(len(indices), N, N) float32 counts; HDF5 wants increasing indices, callers do not."""
-        indices = np.asarray(indices, np.int64)
-        if isinstance(self.counts, np.ndarray):
-            return self.counts[indices].astype(np.float32, copy=False)
-        unique, inverse = np.unique(indices, return_inverse=True)
-        return np.asarray(self.counts[unique])[inverse].astype(np.float32, copy=False)
+        """(len(indices), N, N) float32 counts, in any order and with repetitions."""
+        frames = gather(self.counts, indices).astype(np.float32, copy=False)
+        if not isinstance(self.counts, np.ndarray):
+            _check_frames(frames, np.asarray(indices).ravel())
+        return frames
 
     def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
-        """(slice, (m, N, N) float32 counts) in order, at most 64 MiB at a time."""
+        """(slice, (m, N, N) float32 counts) in order, at most 16 MiB at a time."""
         rows = max(1, CHUNK_BYTES // (4 * self.N * self.N))
         for start in range(0, self.n_frames, rows):
-            part = slice(start, min(start + rows, self.n_frames))
-            yield part, np.asarray(self.counts[part]).astype(np.float32, copy=False)
+            stop = min(start + rows, self.n_frames)
+            yield slice(start, stop), self.frames(np.arange(start, stop))
 
     def photons_per_frame(self) -> np.ndarray:
         """(M,) float64 sum of the valid counts of each frame."""
@@ -138,40 +159,66 @@ class Scan:
         )
 
     def subset(self, indices: Any) -> Scan:
-        """The frames `indices`, in that order."""
+        """The frames `indices` (numbers, or a bool for each), in that order; lazy ones stay so."""
         indices = np.asarray(indices)
         if indices.dtype == bool:
             indices = np.flatnonzero(indices)
-        return replace(self, counts=self.frames(indices), positions_px=self.positions_px[indices])
+        if isinstance(self.counts, np.ndarray):
+            counts: Any = self.counts[indices]
+        else:
+            counts = Selected(self.counts, np.arange(self.n_frames)[indices])
+        return replace(self, counts=counts, positions_px=self.positions_px[indices])
 
     def thin(self, rng: np.random.Generator, fraction: float) -> tuple[Scan, Scan]:
         """Split every count binomially: Poisson counts become two independent Poisson parts.
+
+        A scan above 256 MiB is split frame by frame as it is read; memory stays bounded.
 
         Returns:
             Two scans with the same positions, Bin(y, fraction) and the rest; the probe's power
             and the background are shared out likewise.
         """
         if not 0 < fraction < 1:
-            raise DataError(
+            raise UsageError(
                 "a thinning fraction lies between 0 and 1",
                 where="Scan.thin(fraction)",
                 expected="0 < fraction < 1",
                 got=fraction,
             )
-        counts = np.rint(self.frames(np.arange(self.n_frames))).astype(np.int64)
-        first = rng.binomial(counts, fraction).astype(np.float32)
-        parts = []
-        for share, part in ((fraction, first), (1 - fraction, counts - first)):
-            probe = None if self.probe is None else self.probe * np.float32(np.sqrt(share))
-            parts.append(
-                replace(
-                    self,
-                    counts=part.astype(np.float32),
-                    probe=probe,
-                    background=self.background * share,
-                )
+        if fits_in_memory(self.n_frames, self.N):
+            counts = np.rint(self.frames(np.arange(self.n_frames))).astype(np.int64)
+            first = rng.binomial(counts, fraction)
+            halves: tuple[Any, Any] = (
+                first.astype(np.float32),
+                (counts - first).astype(np.float32),
             )
-        return parts[0], parts[1]
+        else:
+            seed = int(rng.integers(2**63))
+            halves = (
+                Thinned(self.counts, fraction, seed),
+                Thinned(self.counts, fraction, seed, rest=True),
+            )
+        return self._share(halves[0], fraction), self._share(halves[1], 1 - fraction)
+
+    def _share(self, counts: Any, share: float) -> Scan:
+        probe = None if self.probe is None else self.probe * np.float32(np.sqrt(share))
+        return replace(self, counts=counts, probe=probe, background=self.background * share)
+
+
+def _numbers(values: Any, where: str) -> np.ndarray:
+    array = np.asarray(values)
+    if array.dtype.kind not in "biufc":
+        raise WrongTypeError("no numbers", where=where, expected="numbers", got=array.dtype)
+    return array
+
+
+def _real(values: Any, where: str) -> np.ndarray:
+    array = _numbers(values, where)
+    if array.dtype.kind in "bc":
+        raise WrongTypeError(
+            "positions are real numbers", where=where, expected="float64 pixels", got=array.dtype
+        )
+    return array.astype(np.float64)
 
 
 def _check_shapes(scan: Scan) -> None:
@@ -189,7 +236,7 @@ def _check_shapes(scan: Scan) -> None:
             got=scan.positions_px.shape,
         )
     if scan.probe is not None and (scan.probe.ndim != 3 or scan.probe.shape[1:] != (size, size)):
-        raise ShapeError(
+        raise ProbeSizeError(
             "the probe does not have the size of the frames",
             where="Scan.probe",
             expected=f"(modes, {size}, {size}) for frames {shape}",
@@ -206,22 +253,62 @@ def _check_shapes(scan: Scan) -> None:
 
 def _check_values(scan: Scan) -> None:
     if not np.isfinite(scan.positions_px).all():
-        raise DataError(
+        raise ValueRangeError(
             "positions contain NaN or infinity",
             where="Scan.positions_px",
             expected="finite (row, col) pixels",
             got=f"row {int(np.argmin(np.isfinite(scan.positions_px).all(axis=1)))}",
         )
     if scan.probe is not None and not np.isfinite(scan.probe).all():
-        raise DataError("the probe contains NaN or infinity", where="Scan.probe")
-    if not isinstance(scan.counts, np.ndarray):
-        return  # lazy frames are checked block by block by their reader
-    for part, block in scan.blocks():
-        bad = ~(np.isfinite(block) & (block >= 0)).all(axis=(1, 2))
-        if bad.any():
-            raise DataError(
-                "counts are negative or not finite",
-                where=f"frame {part.start + int(bad.argmax())}",
-                expected="photons ≥ 0 in every pixel (mask bad pixels, set them to 0)",
-                got=float(np.nan_to_num(block, nan=-1.0).min()),
-            )
+        raise ValueRangeError("the probe contains NaN or infinity", where="Scan.probe")
+    if not (np.isfinite(scan.background) and scan.background >= 0):
+        raise ValueRangeError(
+            "the background is no count",
+            where="Scan.background",
+            expected="≥ 0",
+            got=scan.background,
+        )
+    if isinstance(scan.counts, np.ndarray):
+        for part, block in scan.blocks():
+            _check_frames(block, np.arange(part.start, part.stop))
+    else:
+        scan.frames(np.unique([0, scan.n_frames // 2, scan.n_frames - 1]))
+    if scan.mask is not None:
+        _check_polarity(scan, scan.mask)
+
+
+def _check_frames(frames: np.ndarray, numbers: np.ndarray) -> None:
+    """Finite and not negative. The extremes tell: NaN spoils both, infinity one of them."""
+    if frames.size == 0 or (np.isfinite(frames.max()) and frames.min() >= 0):
+        return
+    bad = ~(np.isfinite(frames) & (frames >= 0)).all(axis=(1, 2))
+    if bad.any():
+        first = int(bad.argmax())
+        pixel = np.argwhere(~(np.isfinite(frames[first]) & (frames[first] >= 0)))[0]
+        raise ValueRangeError(
+            "counts are negative or not finite",
+            where=f"frame {int(numbers[first])}, pixel ({pixel[0]}, {pixel[1]})",
+            expected="photons ≥ 0 in every pixel (mask bad pixels, set them to 0)",
+            got=float(frames[first][tuple(pixel)]),
+        )
+
+
+def _check_polarity(scan: Scan, mask: np.ndarray) -> None:
+    """True = valid. Upside down, few pixels are valid and the light falls on the others.
+
+    Single hot pixels may hold any number, so that lit pixels are counted, not photons.
+    """
+    few = np.unique(np.linspace(0, scan.n_frames - 1, POLARITY_FRAMES).astype(int))
+    unmasked = getattr(scan.counts, "unmasked", None)
+    frames = scan.frames(few) if unmasked is None else unmasked(few)
+    lit = np.count_nonzero(frames > 0, axis=0)
+    inside, outside = int(lit[mask].sum()), int(lit[~mask].sum())
+    if not mask.any() or (2 * mask.sum() < mask.size and outside > 4 * inside):
+        raise MaskPolarityError(
+            "the mask leaves no pixel" if not mask.any() else "the mask looks upside down",
+            where="Scan.mask",
+            expected="True = valid pixel",
+            got=f"{int(mask.sum())} of {mask.size} pixels valid, {outside} of {outside + inside} "
+            "lit pixels masked",
+            fix="invert the mask if it marks the bad pixels",
+        )

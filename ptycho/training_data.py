@@ -14,6 +14,7 @@ import numpy as np
 
 from ptycho.config import TrainConfig
 from ptycho.errors import ConfigError, DataError
+from ptycho.frame_views import Joined, Selected, Thinned, fits_in_memory
 from ptycho.grouping import make_groups, split_spatially
 from ptycho.model_inputs import lit_px
 from ptycho.physics.scaling import Scaling
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ptycho.model import PtychoPINN
     from ptycho.scan import Scan
 
+_AT_ONCE = 64
 _SHUFFLE, _THIN, _SPLIT, _GROUP, _HELD_OUT = range(5)
 PROBE_AGREEMENT = 0.98
 
@@ -33,18 +35,19 @@ def generator(seed: int, purpose: int, *numbers: int) -> np.random.Generator:
 
 @dataclass
 class GroupSet:
-    """Groups over one array of frames, and how to draw batches of them.
+    """Groups over one stack of frames, and how to draw batches of them.
 
     Attributes:
-        counts: (M, N, N) float32, the frames of all scans, each at the dose of the first.
+        counts: (M, N, N) float32, the frames of all scans, each at the dose of the first: an
+            array, or above 256 MiB a view that reads the frames of a batch when it is drawn.
         indices: (G, C) into `counts`. offsets: (G, C, 2) px float32.
     """
 
-    counts: np.ndarray
+    counts: Any
     indices: np.ndarray
     offsets: np.ndarray
-    inputs: np.ndarray | None = None
-    targets: np.ndarray | None = None
+    inputs: Any = None
+    targets: Any = None
     features: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -59,9 +62,18 @@ class GroupSet:
         if share is None:
             self.inputs = self.targets = self.counts
             return
-        part = rng.binomial(self.counts.astype(np.int64), share).astype(np.float32)
-        self.inputs = part / np.float32(share)
-        self.targets = (self.counts - part) / np.float32(1.0 - share)
+        if not isinstance(self.counts, np.ndarray):
+            seed = int(rng.integers(2**63))
+            self.inputs = Thinned(self.counts, share, seed, factor=1 / share)
+            rest = 1.0 - share
+            self.targets = Thinned(self.counts, share, seed, rest=True, factor=1 / rest)
+            return
+        self.inputs, self.targets = np.empty_like(self.counts), np.empty_like(self.counts)
+        for first in range(0, len(self.counts), _AT_ONCE):
+            block = slice(first, first + _AT_ONCE)
+            part = rng.binomial(self.counts[block].astype(np.int64), share).astype(np.float32)
+            self.inputs[block] = part / np.float32(share)
+            self.targets[block] = (self.counts[block] - part) / np.float32(1.0 - share)
 
     def estimate(self, model: PtychoPINN, batch_size: int, limit_mib: int) -> None:
         """Keep the default network's physics estimates in memory if they fit in `limit_mib`."""
@@ -153,11 +165,9 @@ def assemble(scans: Sequence[Scan], config: TrainConfig) -> TrainingData:
             got=f"{sum(scan.n_frames for scan in scans)} frames",
             fix="--set validation_fraction=0.2 --set validation_margin_px=0, or patience=null",
         )
-    if config.thinning is not None:
-        _require_integers(training.counts, first.name)
     mask = None if first.mask is None else np.asarray(first.mask, bool)
     scaling = Scaling.from_counts(
-        training.counts,
+        _mean_frame(training.counts, first.name, integers=config.thinning is not None)[None],
         mask=mask,
         probe_photons=float(np.sum(np.abs(probe) ** 2)),
         background=max(config.background, float(first.background)),
@@ -197,9 +207,9 @@ def _grouped(
     )
     if not len(groups.indices):
         return []
-    counts = np.asarray(scan.frames(chosen), np.float32)
-    if ratio != 1.0:
-        counts = counts * np.float32(ratio)
+    counts: Any = Selected(scan.counts, chosen, ratio)
+    if fits_in_memory(len(chosen), scan.N):
+        counts = counts[:]
     return [counts, groups.indices, groups.offsets_px]
 
 
@@ -210,10 +220,18 @@ def _join(parts: list[list[Any]]) -> GroupSet | None:
     starts = np.cumsum([0] + [len(part[0]) for part in parts[:-1]])
     indices = [part[1] + start for part, start in zip(parts, starts, strict=True)]
     return GroupSet(
-        counts=np.concatenate([part[0] for part in parts]) if len(parts) > 1 else parts[0][0],
+        counts=_one_stack([part[0] for part in parts]),
         indices=np.concatenate(indices),
         offsets=np.concatenate([part[2] for part in parts]).astype(np.float32),
     )
+
+
+def _one_stack(stacks: list[Any]) -> Any:
+    """The frames of all scans as one stack: an array where that is small enough."""
+    if len(stacks) == 1:
+        return stacks[0]
+    joined = Joined(tuple(stacks))
+    return joined[:] if fits_in_memory(len(joined), joined.shape[-1]) else joined
 
 
 def _probe(scan: Scan) -> np.ndarray:
@@ -253,10 +271,16 @@ def _dose_ratio(scan: Scan, first: Scan, probe: np.ndarray) -> float:
     return 1.0 if abs(ratio - 1.0) < 1e-3 else ratio
 
 
-def _require_integers(counts: np.ndarray, name: str) -> None:
-    if not np.array_equal(counts, np.rint(counts)):
-        raise ConfigError(
-            "thinning splits photons, and these counts are not whole numbers",
-            where=name, expected="integer counts (scans of equal dose)",
-            got="fractional counts", fix="--set thinning=null",
-        )  # fmt: skip
+def _mean_frame(counts: Any, name: str, *, integers: bool) -> np.ndarray:
+    """(N, N) float64 mean, read once a block at a time; whole numbers where they are demanded."""
+    total = np.zeros(counts.shape[1:], np.float64)
+    for first in range(0, len(counts), _AT_ONCE):
+        block = counts[first : first + _AT_ONCE]
+        total += block.sum(axis=0, dtype=np.float64)
+        if integers and not np.array_equal(block, np.rint(block)):
+            raise ConfigError(
+                "thinning splits photons, and these counts are not whole numbers",
+                where=name, expected="integer counts (scans of equal dose)",
+                got="fractional counts", fix="--set thinning=null",
+            )  # fmt: skip
+    return total / len(counts)

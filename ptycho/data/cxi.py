@@ -35,7 +35,7 @@ def recognises(file: h5py.File) -> bool:
 
 def read(path: Path, file: h5py.File) -> Scan:
     """Read the first entry of a CXI file; frames stay in the file."""
-    data = _frames(file)
+    data = hdf5.frame_stack(file, f"{E}/data_1/data", f"{D}/data")
     n = int(data.shape[-1])
     geometry, basis = _geometry(path, file, n)
     pixel = np.array(geometry.object_pixel_m(n))
@@ -73,18 +73,6 @@ def positions_px(translation_m: np.ndarray, basis_m: np.ndarray, pixel_m: np.nda
     """
     unit = basis_m / np.linalg.norm(basis_m, axis=1, keepdims=True)
     return np.asarray(-translation_m @ np.linalg.pinv(unit) / pixel_m)
-
-
-def _frames(file: h5py.File) -> h5py.Dataset:
-    data = hdf5.need(file, f"{E}/data_1/data", f"{D}/data")
-    if data.ndim < 3:
-        raise ShapeError(
-            "frames are no stack",
-            where=f"{file.filename}:{data.name}",
-            expected="(scan, y, x)",
-            got=data.shape,
-        )
-    return data
 
 
 def _geometry(path: Path, file: h5py.File, n: int) -> tuple[Geometry, np.ndarray]:

@@ -23,11 +23,16 @@ from ptycho.errors import (
     DamagedFileError,
     LinkError,
     MissingKeyError,
+    ShapeError,
+    TooLargeError,
     ValueRangeError,
     WrongTypeError,
 )
+from ptycho.frame_views import FrameView
 
 SMALL_BYTES = 1 << 30
+READ_BYTES = 8 << 20
+CACHE_BYTES = 64 << 20
 MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
@@ -39,7 +44,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
         DamagedFileError: the file cannot be opened or a dataset cannot be decoded.
     """
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r", rdcc_nbytes=CACHE_BYTES) as file:
             yield file
     except OSError as error:
         raise DamagedFileError(
@@ -130,6 +135,13 @@ def need(file: h5py.File, *paths: str) -> Any:
         MissingKeyError: none of them exists.
     """
     found = first(file, paths)
+    if isinstance(found, h5py.Group):
+        raise WrongTypeError(
+            "a group stands where a dataset is expected",
+            where=f"{file.filename}:{found.name}",
+            expected="a dataset",
+            got="a group",
+        )
     if not isinstance(found, h5py.Dataset):
         raise MissingKeyError(
             "a dataset is missing", where=file.filename, expected=" or ".join(paths), got="none"
@@ -137,15 +149,54 @@ def need(file: h5py.File, *paths: str) -> Any:
     return found
 
 
+def frame_stack(file: h5py.File, *paths: str) -> h5py.Dataset:
+    """The first of `paths` as a stack of frames, (scan…, rows, cols) of real numbers.
+
+    What one frame and one compressed chunk declare is looked at before anything is read.
+
+    Raises:
+        MissingKeyError: none of them exists. WrongTypeError: no real numbers.
+        ShapeError: no stack of frames. TooLargeError: a frame or chunk above 1 GiB.
+    """
+    data = need(file, *paths)
+    where = f"{file.filename}:{data.name}"
+    if data.dtype.kind not in "iuf":
+        raise WrongTypeError(
+            "frames are no real numbers", where=where, expected="counts", got=data.dtype
+        )
+    if data.ndim < 3 or 0 in data.shape:
+        raise ShapeError(
+            "frames are no stack", where=where, expected="(scan, y, x)", got=data.shape
+        )
+    shapes = {"frame": data.shape[-2:], "chunk": data.chunks or (1,)}
+    for name, shape in shapes.items():
+        size = float(np.prod(shape, dtype=np.float64)) * data.dtype.itemsize
+        if size > SMALL_BYTES:
+            raise TooLargeError(
+                f"one {name} of the frames declares a huge size",
+                where=where,
+                expected=f"≤ {SMALL_BYTES} bytes",
+                got=f"{shape} {data.dtype}, {size:.3g} bytes",
+            )
+    return data
+
+
 def array(dataset: h5py.Dataset, dtype: Any = np.float64) -> np.ndarray:
     """A small dataset as an array; its declared size is looked at before it is read."""
-    size = int(np.prod(dataset.shape, dtype=np.float64)) * dataset.dtype.itemsize
+    if not isinstance(dataset, h5py.Dataset):
+        raise WrongTypeError(
+            "a group stands where a dataset is expected",
+            where=f"{dataset.file.filename}:{dataset.name}",
+            expected="a dataset",
+            got=type(dataset).__name__,
+        )
+    size = float(np.prod(dataset.shape or (), dtype=np.float64)) * dataset.dtype.itemsize
     if size > SMALL_BYTES:
-        raise ValueRangeError(
+        raise TooLargeError(
             "a dataset that should be small declares a huge size",
             where=f"{dataset.file.filename}:{dataset.name}",
             expected=f"≤ {SMALL_BYTES} bytes",
-            got=f"{dataset.shape} {dataset.dtype}, {size} bytes",
+            got=f"{dataset.shape} {dataset.dtype}, {size:.3g} bytes",
         )
     if dataset.dtype.kind not in "iufcb":
         raise WrongTypeError(
@@ -154,7 +205,19 @@ def array(dataset: h5py.Dataset, dtype: Any = np.float64) -> np.ndarray:
             expected=np.dtype(dtype),
             got=dataset.dtype,
         )
-    return np.asarray(dataset[()]).astype(dtype)
+    if dataset.shape is None:
+        raise WrongTypeError(
+            "a dataset is empty", where=f"{dataset.file.filename}:{dataset.name}", got="H5S_NULL"
+        )
+    values = np.asarray(dataset[()])
+    if values.dtype.kind == "c" and np.dtype(dtype).kind != "c":
+        raise WrongTypeError(
+            "complex numbers stand where real ones are expected",
+            where=f"{dataset.file.filename}:{dataset.name}",
+            expected=np.dtype(dtype),
+            got=dataset.dtype,
+        )
+    return values.astype(dtype)
 
 
 def number(dataset: h5py.Dataset) -> float:
@@ -172,14 +235,17 @@ def number(dataset: h5py.Dataset) -> float:
 def text(value: Any) -> str:
     """An attribute or scalar dataset as text ('' for None)."""
     if isinstance(value, h5py.Dataset):
-        value = value[()]
-    if value is None:
+        small = value.shape is not None and value.size <= 1
+        value = value[()] if small else None
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.ravel()[0]
+    if value is None or isinstance(value, h5py.Group):
         return ""
-    return value.decode() if isinstance(value, bytes) else str(value)
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 @dataclass(frozen=True)
-class LazyFrames:
+class LazyFrames(FrameView):
     """(M, N, N) float32 counts that are read from HDF5 when they are asked for.
 
     The file is opened for each request, so that nothing stays open and the object can be sent
@@ -206,44 +272,52 @@ class LazyFrames:
     keep: np.ndarray | None = None
 
     @property
-    def shape(self) -> tuple[int, int, int]:
+    def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
         """(M, rows, cols)."""
         count = sum(n for _, n in self.parts) if self.keep is None else len(self.keep)
         return (count, *self.frame_shape)
 
-    @property
-    def dtype(self) -> np.dtype:
-        """What `[…]` returns."""
-        return np.dtype(np.float32)
+    def rows(self, indices: Any) -> np.ndarray:
+        """See `FrameView.rows`; bad values are errors that name the file and the frame."""
+        wanted = np.atleast_1d(indices if self.keep is None else self.keep[indices])
+        out = self._read(wanted)
+        if self.mask is not None:
+            out[:, ~self.mask] = 0
+        self._check(out, wanted)
+        return out.reshape(*np.shape(indices), *self.frame_shape)
 
-    def __len__(self) -> int:
-        return self.shape[0]
+    def unmasked(self, indices: Any) -> np.ndarray:
+        """What the masked pixels hold, too; unchecked, and 0 where it is no number."""
+        every = np.atleast_1d(indices if self.keep is None else self.keep[indices])
+        return np.nan_to_num(self._read(every), posinf=0.0)
 
-    def __getitem__(self, key: Any) -> np.ndarray:
-        every = np.arange(self.shape[0]) if self.keep is None else self.keep
-        wanted = np.atleast_1d(every[key])
+    def _read(self, wanted: np.ndarray) -> np.ndarray:
         out = np.empty((len(wanted), *self.frame_shape), np.float32)
+        step = max(1, READ_BYTES // (8 * self.frame_shape[0] * self.frame_shape[1]))
         with opened(self.path) as file:
             start = 0
             for name, count in self.parts:
                 dataset = need(file, name)
                 for begin, end in _runs(wanted, start, start + count):
-                    low, high = wanted[begin] - start, wanted[end - 1] - start + 1
-                    out[begin:end] = self._photons(_rows(dataset, low, high))
+                    for first in range(begin, end, step):
+                        last = min(first + step, end)
+                        low, high = wanted[first] - start, wanted[last - 1] - start + 1
+                        out[first:last] = self._photons(_rows(dataset, int(low), int(high)))
                 start += count
-        self._check(out, wanted)
-        return out[0] if np.isscalar(key) else out
+        return out
 
     def _photons(self, block: np.ndarray) -> np.ndarray:
+        if self.scale == 1.0 and not self.amplitude:
+            return block
         values = block.astype(np.float64)
         if self.amplitude:
-            values = np.square(values)
-        values = values * self.scale
-        if self.whole:
-            values = np.rint(values)
-        return values if self.mask is None else np.where(self.mask, values, 0.0)
+            np.square(values, out=values)
+        values *= self.scale
+        return np.rint(values) if self.whole else values
 
     def _check(self, frames: np.ndarray, wanted: np.ndarray) -> None:
+        if frames.size == 0 or (np.isfinite(frames.max()) and frames.min() >= 0):
+            return
         bad = ~(np.isfinite(frames) & (frames >= 0)).all(axis=(1, 2))
         if bad.any():
             raise ValueRangeError(

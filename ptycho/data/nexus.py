@@ -14,7 +14,7 @@ import numpy as np
 
 from ptycho.data import hdf5, physical
 from ptycho.data.cxi import positions_px
-from ptycho.errors import MissingKeyError, ShapeError
+from ptycho.errors import MissingKeyError
 from ptycho.scan import Geometry, Scan
 
 ENTRIES = ("entry_1", "entry")
@@ -37,9 +37,7 @@ def read(path: Path, file: h5py.File) -> Scan:
     """Read a NeXus ptychography entry; frames stay in the file."""
     entry = _entry(file)
     detector = f"{entry}/instrument_1/detector_1"
-    data = hdf5.need(file, f"{entry}/data_1/data", f"{detector}/data")
-    if data.ndim < 3:
-        raise ShapeError("frames are no stack", where=f"{path}:{data.name}", got=data.shape)
+    data = hdf5.frame_stack(file, f"{entry}/data_1/data", f"{detector}/data")
     wavelength = _wavelength(path, file, f"{entry}/instrument_1")
     distance, row, col = (
         _length(file, f"{detector}/{key}") for key in ("distance", "y_pixel_size", "x_pixel_size")

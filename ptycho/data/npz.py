@@ -80,7 +80,6 @@ def write(scan: Scan, path: Path) -> Path:
         "format": np.array(FORMAT),
         "schema": np.array(SCHEMA),
         "measurement": np.array("counts"),
-        "counts": _compact(scan.frames(np.arange(scan.n_frames))),
         "positions_px": scan.positions_px,
         "background": np.array(scan.background),
         "name": np.array(scan.name),
@@ -97,10 +96,10 @@ def write(scan: Scan, path: Path) -> Path:
         arrays["truth"] = scan.truth.object
         arrays["truth_origin_px"] = np.array(scan.truth.origin_px)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent, suffix=".part")
     try:
         with os.fdopen(handle, "wb") as stream:
-            np.savez_compressed(stream, **arrays)
+            _write_zip(stream, arrays, scan)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
@@ -109,12 +108,27 @@ def write(scan: Scan, path: Path) -> Path:
     return path
 
 
-def _compact(counts: np.ndarray) -> np.ndarray:
-    """Whole photons as uint32 (they compress ten times better); anything else as it is."""
-    whole = np.rint(counts)
-    if counts.max(initial=0) < 2**32 and np.array_equal(whole, counts):
-        return whole.astype(np.uint32)
-    return counts
+def _write_zip(stream: Any, arrays: Mapping[str, Any], scan: Scan) -> None:
+    """The NPZ layout with the frames written a block at a time."""
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        for key, array in arrays.items():
+            with archive.open(f"{key}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, np.asarray(array), allow_pickle=False)
+        dtype = _stored_type(scan)
+        shape = (scan.n_frames, scan.N, scan.N)
+        header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False}
+        with archive.open("counts.npy", "w", force_zip64=True) as entry:
+            np.lib.format.write_array_header_1_0(entry, header | {"shape": shape})
+            for _, block in scan.blocks():
+                entry.write(np.ascontiguousarray(block, dtype).tobytes())
+
+
+def _stored_type(scan: Scan) -> np.dtype:
+    """Whole photons as uint32 (they compress ten times better); anything else as float32."""
+    for _, block in scan.blocks():
+        if block.max() >= 2**32 or not np.array_equal(np.rint(block), block):
+            return np.dtype(np.float32)
+    return np.dtype(np.uint32)
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:

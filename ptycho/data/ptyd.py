@@ -28,7 +28,7 @@ def read(path: Path, file: h5py.File) -> Scan:
     parts, positions = [], []
     good: np.ndarray | None = None
     for key in numbers:
-        data = hdf5.need(file, f"chunks/{key}/data")
+        data = hdf5.frame_stack(file, f"chunks/{key}/data")
         parts.append((data.name, int(np.prod(data.shape[:-2]))))
         positions.append(hdf5.array(hdf5.need(file, f"chunks/{key}/positions")).reshape(-1, 2))
         weights = hdf5.find(file, f"chunks/{key}/weights")

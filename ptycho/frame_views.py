@@ -1,0 +1,159 @@
+"""Frames that are read when they are asked for: selections, joins and thinnings of a source.
+
+A source is anything with `shape` and `[…]`: an array, an HDF5 dataset, or another view. A view
+holds no frame, so that a scan larger than memory can be cut, joined and thinned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+IN_MEMORY_BYTES = 256 << 20
+
+
+def fits_in_memory(count: int, side: int) -> bool:
+    """Whether `count` float32 frames are few enough (256 MiB) to be worked on as one array."""
+    return 4 * count * side * side <= IN_MEMORY_BYTES
+
+
+def gather(source: Any, indices: Any) -> np.ndarray:
+    """`source[indices]` for any order and repetition of frame numbers; each is read once."""
+    indices = np.asarray(indices, np.int64)
+    if isinstance(source, np.ndarray):
+        return source[indices]
+    unique, inverse = np.unique(indices.ravel(), return_inverse=True)
+    if getattr(source, "takes_any_rows", False):
+        rows = np.asarray(source[unique])
+    else:
+        rows = np.empty((len(unique), *source.shape[1:]), source.dtype)
+        for begin, end in runs(unique):
+            rows[begin:end] = source[int(unique[begin]) : int(unique[end - 1]) + 1]
+    if len(unique) == len(indices) and np.array_equal(unique, indices):
+        return rows
+    return rows[inverse].reshape(*indices.shape, *rows.shape[1:])
+
+
+def runs(numbers: np.ndarray) -> Iterator[tuple[int, int]]:
+    """(begin, end) of the stretches of `numbers` in which each is the one before plus 1."""
+    if len(numbers) == 0:
+        return
+    breaks = np.flatnonzero(np.diff(numbers) != 1) + 1
+    bounds = [0, *breaks.tolist(), len(numbers)]
+    yield from pairwise(bounds)
+
+
+class FrameView:
+    """What the views share: a shape, and rows by any key."""
+
+    takes_any_rows = True
+    shape: tuple[int, int, int]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """What `[…]` returns."""
+        return np.dtype(np.float32)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """(…, N, N) float32 for a number, a slice, or an array of numbers of any shape."""
+        return self.rows(np.arange(self.shape[0])[key])
+
+    def rows(self, indices: Any) -> np.ndarray:
+        """The frames of these numbers."""
+        raise NotImplementedError
+
+    def blocks(self, at_once_bytes: int = 16 << 20) -> Iterator[np.ndarray]:
+        """All frames in order, a block at a time."""
+        step = max(1, at_once_bytes // (4 * self.shape[1] * self.shape[2]))
+        for start in range(0, self.shape[0], step):
+            yield self[start : start + step]
+
+
+@dataclass(frozen=True)
+class Selected(FrameView):
+    """Frames `numbers` of a source, in that order, times `factor`."""
+
+    source: Any
+    numbers: np.ndarray
+    factor: float = 1.0
+
+    @property
+    def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
+        """(M, N, N)."""
+        return (len(self.numbers), int(self.source.shape[1]), int(self.source.shape[2]))
+
+    def rows(self, indices: Any) -> np.ndarray:
+        """See `FrameView.rows`."""
+        found = gather(self.source, self.numbers[indices]).astype(np.float32, copy=False)
+        return found if self.factor == 1.0 else found * np.float32(self.factor)
+
+
+@dataclass(frozen=True)
+class Joined(FrameView):
+    """The frames of several sources of one size, one after the other."""
+
+    parts: tuple[Any, ...]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
+        """(M, N, N)."""
+        side = self.parts[0].shape[1:]
+        return (sum(len(part) for part in self.parts), int(side[0]), int(side[1]))
+
+    def rows(self, indices: Any) -> np.ndarray:
+        """See `FrameView.rows`."""
+        wanted = np.asarray(indices)
+        out = np.empty((wanted.size, *self.shape[1:]), np.float32)
+        start = 0
+        for part in self.parts:
+            inside = (wanted.ravel() >= start) & (wanted.ravel() < start + len(part))
+            if inside.any():
+                out[inside] = gather(part, wanted.ravel()[inside] - start)
+            start += len(part)
+        return out.reshape(*wanted.shape, *self.shape[1:])
+
+
+@dataclass(frozen=True)
+class Thinned(FrameView):
+    """One part of a binomial split: Bin(y, share), or with `rest` y − Bin(y, share).
+
+    Each frame has a generator of (seed, frame number), so that the two parts of a frame belong
+    together and do not depend on what is read when.
+
+    Args:
+        source: whole counts.
+        share: probability that a photon goes to the first part.
+        seed: of the split.
+        rest: give the other part.
+        factor: what the part is multiplied with.
+    """
+
+    source: Any
+    share: float
+    seed: int
+    rest: bool = False
+    factor: float = 1.0
+
+    @property
+    def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
+        """(M, N, N)."""
+        return (len(self.source), int(self.source.shape[1]), int(self.source.shape[2]))
+
+    def rows(self, indices: Any) -> np.ndarray:
+        """See `FrameView.rows`."""
+        numbers, inverse = np.unique(np.asarray(indices), return_inverse=True)
+        counts = np.rint(gather(self.source, numbers)).astype(np.float32)
+        for row, number in enumerate(numbers):
+            rng = np.random.default_rng([self.seed, int(number)])
+            part = rng.binomial(counts[row].astype(np.int64), self.share)
+            counts[row] = counts[row] - part if self.rest else part
+        if self.factor != 1.0:
+            counts *= np.float32(self.factor)
+        return counts[inverse].reshape(*np.shape(indices), *self.shape[1:])
