@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -35,6 +35,9 @@ class GroupingConfig(BaseModel):
     )
 
 
+StepCount = Annotated[int, Field(ge=0, le=200)]
+
+
 class TrainConfig(GroupingConfig):
     """Everything that decides a training; written into the run folder as it was used."""
 
@@ -43,11 +46,10 @@ class TrainConfig(GroupingConfig):
     loss: Literal["poisson", "mae"] = Field(
         default="poisson", description="deviance of counts, or mean absolute error of amplitudes"
     )
-    estimate_steps: int = Field(
-        default=5,
-        ge=1,
-        le=200,
-        description="K: physics steps that make the default network's input",
+    estimate_steps: Annotated[int, Field(ge=1, le=200)] | tuple[StepCount, ...] | None = Field(
+        default=None,
+        description="physics steps that make the default network's input: K, or [at N/4, at N/2, "
+        "at N]; None: what suits the probe",
     )
     epochs: int = Field(default=20, ge=1)
     time_budget_s: float | None = Field(

@@ -56,10 +56,19 @@ def patch_merge(canvas_size: int) -> Callable[..., tuple[Any, Any]]:
 
 
 @functools.cache
-def expected_counts(N: int) -> Callable[..., Any]:
-    """(canvas (B, P, P), offsets, probe (K, N, N), background) → counts (B, C, N, N), compiled."""
+def expected_counts(N: int, *, probe_moves: bool = True) -> Callable[..., Any]:
+    """(canvas (B, P, P), offsets, probe (K, N, N), background) → counts (B, C, N, N), compiled.
+
+    Positions and background do not learn here, nor does a probe that does not move: without
+    their derivatives the step takes half of the time (2.5 ms for 5 at 16 groups of 4).
+    """
 
     def expect(canvas: Any, offsets: Any, probe: Any, background: Any) -> Any:
+        offsets, background = (
+            ops.stop_gradient(backend.tensor(each)) for each in (offsets, background)
+        )
+        if not probe_moves:
+            probe = ops.stop_gradient(probe)
         return diffract(extract(canvas, offsets, N), probe, background)
 
     return backend.jit(expect)
@@ -73,7 +82,7 @@ def loss_function(name: str) -> Callable[..., Any]:
     """
 
     def poisson(intensity: Any, counts: Any, mask: Any) -> Any:
-        return poisson_deviance(intensity, counts, mask)
+        return poisson_deviance(intensity, ops.stop_gradient(backend.tensor(counts)), mask)
 
     def mae(intensity: Any, counts: Any, mask: Any) -> Any:
         difference = ops.abs(ops.sqrt(ops.maximum(intensity, 1e-12)) - ops.sqrt(counts))

@@ -19,9 +19,8 @@ from ptycho.nn import build_network, network_spec
 from ptycho.physics import backend
 from ptycho.physics.patches import canvas_size_for
 from ptycho.physics.scaling import Scaling
-from ptycho.untrained import group_estimate
-
-CANVAS_MULTIPLE = 4
+from ptycho.prediction import Prediction
+from ptycho.untrained import Steps, canvas_multiple, default_steps, group_estimate, step_plan
 
 
 @keras.saving.register_keras_serializable("ptycho")
@@ -43,7 +42,9 @@ class PtychoPINN(keras.Model):
         probe_trainable, scale_trainable: whether these weights move.
         canvas_size: P; None: grown from the offsets by `fit_canvas`, which `fit`,
             `train_on_batch` and `predict_objects` call.
-        estimate_steps: K, physics steps that make the default network's input.
+        estimate_steps: physics steps that make the default network's input: K, or how many at
+            each resolution, coarse to fine; None: what suits the probe
+            (`ptycho.untrained.default_steps`).
         mask: (N, N), True where the detector counts.
         seed: of the initial weights.
 
@@ -64,7 +65,7 @@ class PtychoPINN(keras.Model):
         probe_trainable: bool = False,
         scale_trainable: bool = False,
         canvas_size: int | None = None,
-        estimate_steps: int = 5,
+        estimate_steps: Steps | None = None,
         mask: Any = None,
         seed: int = 0,
     ) -> None:
@@ -76,10 +77,13 @@ class PtychoPINN(keras.Model):
         self.scaling = scaling
         self.spec, self.loss_name = network_spec(network), loss
         self.network_options = dict(network_options or {})
-        self.canvas_size, self.estimate_steps = canvas_size, int(estimate_steps)
+        self.canvas_size = canvas_size
         self.seed = int(seed)
         self.mask = mask_array(mask, self.N)
         probe = probe_array(probe, self.N)
+        steps = default_steps(probe) if estimate_steps is None else estimate_steps
+        self.estimate_steps = step_plan(steps, self.N)
+        self._prediction = Prediction()
         self.network = build_network(
             network, self.N, self.gridsize**2, seed=seed, **self.network_options
         )
@@ -143,7 +147,7 @@ class PtychoPINN(keras.Model):
 
     def fit_canvas(self, offsets: Any) -> int:
         """Let the canvas hold these offsets (B, C, 2); it only grows. Returns its side P."""
-        needed = canvas_size_for(offsets, self.N, multiple=CANVAS_MULTIPLE)
+        needed = canvas_size_for(offsets, self.N, multiple=canvas_multiple(self.estimate_steps))
         if self.canvas_size is None or needed > self.canvas_size:
             self.canvas_size = needed
             self.train_function = self.test_function = self.predict_function = None
@@ -173,6 +177,7 @@ class PtychoPINN(keras.Model):
             self.probe_tensor() if probe is None else probe,
             steps=self.estimate_steps,
             canvas_size=self.require_canvas(),
+            lit_px=self.lit_px,
             mask=self.mask,
             background=self.scaling.background,
         )
@@ -184,13 +189,16 @@ class PtychoPINN(keras.Model):
         seen, features = self.network_input(inputs)
         return self.assemble(self.network(seen, training=training), features, offsets)
 
-    def network_input(self, inputs: Any) -> tuple[Any, Any]:
-        """What the network is shown, and (for the default network) the whole estimate it is of."""
+    def network_input(self, inputs: Any, *, probe: Any = None, unit: Any = None) -> tuple[Any, Any]:
+        """What the network is shown, and (for the default network) the whole estimate it is of.
+
+        `probe` and `unit` (r.m.s. of the amplitudes) of counts of another dose than the model's.
+        """
         counts, offsets, features = self._unpack(inputs)
         if self.spec.sees != "canvas":
-            return self._amplitudes(counts), None
+            return self._amplitudes(counts, unit), None
         if features is None:
-            features = self.features(counts, offsets)
+            features = self.features(counts, offsets, probe)
         return self._centre(features), features
 
     def assemble(self, answer: Any, features: Any, offsets: Any) -> tuple[Any, Any]:
@@ -208,7 +216,9 @@ class PtychoPINN(keras.Model):
     def expected(self, canvas: Any, offsets: Any) -> Any:
         """Counts (B, C, N, N) that objects on their canvases (B, P, P) would give."""
         background = np.float32(self.scaling.background)
-        return expected_counts(self.N)(canvas, offsets, self.probe_tensor(), background)
+        moves = bool(self.probe_weight.trainable or self.log_scale.trainable)
+        expect = expected_counts(self.N, probe_moves=moves)
+        return expect(canvas, offsets, self.probe_tensor(), background)
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, *args: Any, **kwargs: Any
@@ -247,7 +257,7 @@ class PtychoPINN(keras.Model):
         inner = slice(low, low + self.window)
         return features[:, inner, inner]
 
-    def _amplitudes(self, counts: Any, unit: float | None = None) -> Any:
+    def _amplitudes(self, counts: Any, unit: Any = None) -> Any:
         counts = ops.maximum(ops.cast(counts, "float32"), 0.0) * self.mask
         unit = ops.convert_to_tensor(self._dose.input_rms) if unit is None else unit
         scaled = ops.sqrt(counts) / unit
@@ -313,22 +323,10 @@ class PtychoPINN(keras.Model):
         self.fit_canvas(offsets)
         counts = np.asarray(counts, np.float32)
         self._unpack((counts, offsets))
-        if self.spec.sees == "canvas":
-            own = None if probe is None else probe_array(probe, self.N)
-            features = np.asarray(backend.concrete(self.features(counts, offsets, own)))
-            return self.correct(features)
-        unit = self.scaling.input_rms * self._dose_ratio(probe)
-        answer = self.network.predict_on_batch(self._amplitudes(counts, unit))
-        canvas, coverage = patch_merge(self.require_canvas())(
-            answer, offsets, self._merge_weights()
-        )
+        own = self.probe_tensor() if probe is None else probe_array(probe, self.N)
+        unit = np.float32(self.scaling.input_rms * self._dose_ratio(probe))
+        canvas, coverage = self._prediction(self, counts, offsets, own, unit)
         return _numpy(canvas, np.complex64), _numpy(coverage, np.float32)
-
-    def correct(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The default network on estimates made beforehand: canvas and coverage, NumPy."""
-        correction = self.network.predict_on_batch(np.ascontiguousarray(self._centre(features)))
-        canvas = canvas_correction(self.window)(features, correction)
-        return _numpy(canvas, np.complex64), np.ascontiguousarray(features[..., 4])
 
     def _dose_ratio(self, probe: Any) -> float:
         """√(photons of this probe / photons of the model's): what it does to amplitudes."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ptycho.archive import Run
     from ptycho.model import PtychoPINN
     from ptycho.scan import Scan
+    from ptycho.untrained import Steps
 
 Progress = Callable[[int, int, dict[str, Any]], None]
 Predict = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -38,7 +39,7 @@ def reconstruct(
     scan: Scan,
     *,
     progress: Progress | None = None,
-    untrained: int | None = None,
+    untrained: Steps | None = None,
     config: ReconstructConfig | None = None,
 ) -> Reconstruction:
     """Reconstruct the object of a scan.
@@ -47,7 +48,8 @@ def reconstruct(
         model_or_run: a model, a loaded run, or the folder of a run; None with `untrained`.
         scan: the frames; they may be of another dose than those of the training.
         progress: called as `(groups done, all groups, info)`.
-        untrained: K: take no network but K physics steps on each group, the control.
+        untrained: take no network but physics steps on each group, the control: K, or how many
+            at each resolution, coarse to fine, as the input of the network is made.
         config: see `ReconstructConfig`.
 
     Returns:
@@ -86,7 +88,7 @@ def reconstruct(
     return Reconstruction(image, light, origin, probe, meta)
 
 
-def _model(model_or_run: Any, untrained: int | None) -> tuple[PtychoPINN | None, dict[str, Any]]:
+def _model(model_or_run: Any, untrained: Steps | None) -> tuple[PtychoPINN | None, dict[str, Any]]:
     if (model_or_run is None) == (untrained is None):
         raise UsageError(
             "a reconstruction takes either a trained run or a number of untrained steps",
@@ -152,23 +154,25 @@ def _predictor(
     scan: Scan,
     groups: Groups,
     probe: np.ndarray,
-    untrained: int | None,
+    untrained: Steps | None,
 ) -> tuple[Predict, int]:
     """What turns (counts, offsets) into (canvas, coverage), and the side of the canvas."""
     if model is not None:
         size = model.fit_canvas(groups.offsets_px)
         return lambda counts, offsets: model.predict_objects(counts, offsets, probe=probe), size
+    from ptycho.model_inputs import lit_px
     from ptycho.physics.patches import canvas_size_for
-    from ptycho.untrained import group_estimate
+    from ptycho.untrained import canvas_multiple, group_estimate
 
     assert untrained is not None
-    size = canvas_size_for(groups.offsets_px, scan.N, multiple=4)
+    size = canvas_size_for(groups.offsets_px, scan.N, multiple=canvas_multiple(untrained))
+    lit = lit_px(probe)
 
     def estimate(counts: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         planes = np.asarray(
             group_estimate(
-                counts, offsets, probe, steps=untrained, canvas_size=size, mask=scan.mask,
-                background=max(float(scan.background), 1e-3),
+                counts, offsets, probe, steps=untrained, canvas_size=size, lit_px=lit,
+                mask=scan.mask, background=max(float(scan.background), 1e-3),
             )
         )  # fmt: skip
         return planes[..., 0] + 1j * planes[..., 1], planes[..., 4]

@@ -24,8 +24,11 @@ def reconstruct(
         ..., metavar="RUN SCAN...", help="A run folder and scans; with --untrained only scans."
     ),
     output: Path = typer.Option(..., "--output", "-o", help="OUT.h5; with several scans a folder."),
-    untrained: int | None = typer.Option(
-        None, "--untrained", metavar="K", min=1, help="No network: K physics steps on each group."
+    untrained: str | None = typer.Option(
+        None,
+        "--untrained",
+        metavar="K",
+        help="No network: K physics steps on each group, or as many at N/4, N/2 and N: 24,0,2.",
     ),
     config: Path | None = typer.Option(None, "--config", help="YAML with settings."),
     settings: list[str] = typer.Option(
@@ -49,7 +52,8 @@ def reconstruct(
     from ptycho.config import ReconstructConfig, resolve
 
     config_ = resolve(ReconstructConfig, file=config, overrides=settings)
-    run, scans = _split(inputs, untrained)
+    steps = None if untrained is None else _steps(untrained)
+    run, scans = _split(inputs, steps)
     quiet.load_tensorflow()
     from ptycho.archive import load_run
     from ptycho.data import open_scan
@@ -67,7 +71,7 @@ def reconstruct(
     rows = []
     for scan, (path, target) in zip(loaded, _targets(scans, output), strict=True):
         with console.progress(f"reconstruct {path.name}") as bar:
-            rec = run_reconstruction(model, scan, progress=bar, untrained=untrained, config=config_)
+            rec = run_reconstruction(model, scan, progress=bar, untrained=steps, config=config_)
         save_reconstruction(rec, target)
         facts = _facts(rec, target) | {"figures": _pictures(rec, target, scan) if figures else []}
         if product or (product is None and scan.geometry is not None):
@@ -76,7 +80,7 @@ def reconstruct(
             from ptycho.reconstruction_debug import dump_reconstruction
 
             place = debug_dump if len(scans) == 1 else debug_dump / target.stem
-            dump_reconstruction(model, scan, rec, place, untrained=untrained, config=config_)
+            dump_reconstruction(model, scan, rec, place, untrained=steps, config=config_)
             facts["debug_dump"] = str(place)
         rows.append(facts)
     if json_output:
@@ -86,7 +90,28 @@ def reconstruct(
         console.print_table("reconstructed", [(key, str(value)) for key, value in row.items()])
 
 
-def _split(inputs: list[Path], untrained: int | None) -> tuple[Path | None, list[Path]]:
+def _steps(text: str) -> int | tuple[int, ...]:
+    """What `--untrained` says: K, or the steps at each resolution, coarse to fine."""
+    from ptycho.errors import UsageError
+
+    try:
+        numbers = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if not numbers or min(numbers) < 0 or numbers[-1] < 1:
+        raise UsageError(
+            "these are no numbers of physics steps",
+            where="--untrained",
+            expected="K >= 1, or the steps at each resolution, coarse to fine: 24,0,2",
+            got=text,
+            fix="--untrained 5",
+        )
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _split(
+    inputs: list[Path], untrained: int | tuple[int, ...] | None
+) -> tuple[Path | None, list[Path]]:
     from ptycho.errors import UsageError
 
     if untrained is not None:

@@ -91,6 +91,53 @@ def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def in_halves(function: Callable[..., Any], batched: int) -> Callable[..., Any]:
+    """A `jit` function whose batch is computed as two halves at the same time, on a CPU.
+
+    A loop of an XLA program runs on one core; two programs run on two. The first `batched`
+    arguments have the batch axis first, the others are shared; one tensor comes back. An odd
+    batch, one of unknown size, and other backends go through in one piece.
+    """
+    if name() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    def both(*args: Any) -> Any:
+        split = [tf.split(array, 2) for array in args[:batched]]
+        parts = [function(*half, *args[batched:]) for half in zip(*split, strict=True)]
+        return tf.concat(parts, axis=0)
+
+    graphs = {on: tf.function(both, autograph=False) for on in (True, False)}
+
+    def call(*args: Any) -> Any:
+        size = args[0].shape[0]
+        if size is None or size % 2 or tf.config.list_physical_devices("GPU"):
+            return function(*args)
+        return graphs[xla_enabled()](*args)
+
+    return call
+
+
+def graph(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` of tensors as one graph in which its `jit` parts are compiled and the rest is not.
+
+    TensorFlow: a graph without XLA, since XLA's convolutions are slower than oneDNN's on a CPU; on
+    a GPU all of it is compiled. JAX: `jax.jit`. PyTorch: as it is, without derivatives.
+    """
+    if name() == "tensorflow":
+        import tensorflow as tf
+
+        gpu = bool(tf.config.list_physical_devices("GPU"))
+        return tf.function(function, autograph=False, jit_compile=gpu and xla_enabled())  # type: ignore[no-any-return]
+    if name() == "jax":
+        import jax
+
+        return jax.jit(function)  # type: ignore[no-any-return]
+    import torch
+
+    return torch.no_grad()(function)  # type: ignore[no-any-return]
+
+
 @contextlib.contextmanager
 def _marked() -> Iterator[None]:
     token = _compiling_with_xla.set(True)

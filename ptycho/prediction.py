@@ -1,0 +1,41 @@
+"""Counts to objects in one compiled call: the whole of prediction, without copies in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ptycho.physics import backend
+
+if TYPE_CHECKING:
+    from ptycho.model import PtychoPINN
+
+
+class Prediction:
+    """The compiled predictions of one model, one for each canvas and setting of the physics.
+
+    Weights are variables of the graph, so that training goes on without a new compilation.
+    """
+
+    def __init__(self) -> None:
+        self._compiled: dict[tuple[Any, ...], Callable[..., Any]] = {}
+
+    def __call__(
+        self, model: PtychoPINN, counts: Any, offsets: Any, probe: Any, unit: Any
+    ) -> tuple[Any, Any]:
+        """Canvases (B, P, P) and coverage (B, P, P) of groups.
+
+        Args:
+            model: whose prediction this is.
+            counts: (B, C, N, N) photons. offsets: (B, C, 2) px. probe: (K, N, N) complex.
+            unit: r.m.s. of amplitudes at this dose, for a network that sees amplitudes.
+        """
+        key = (model.require_canvas(), model.scaling.background, backend.xla_enabled())
+        if key not in self._compiled:
+
+            def predict(counts: Any, offsets: Any, probe: Any, unit: Any) -> Any:
+                seen, features = model.network_input((counts, offsets), probe=probe, unit=unit)
+                return model.assemble(model.network(seen, training=False), features, offsets)
+
+            self._compiled[key] = backend.graph(predict)
+        return self._compiled[key](*(backend.tensor(a) for a in (counts, offsets, probe, unit)))
