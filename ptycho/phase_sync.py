@@ -20,7 +20,7 @@ from scipy.spatial import cKDTree
 
 from ptycho.errors import ShapeError
 
-_CHUNK = 512  # pairs compared at once: bounds the memory
+_CHUNK_BYTES = 64 << 20  # canvases of the pairs that are compared at once
 
 
 def group_sync(
@@ -52,9 +52,10 @@ def group_sync(
         return np.ones(count, np.complex64)
     pairs = _near_pairs(np.asarray(centres_px, float), neighbours)
     values = np.zeros(len(pairs), np.complex128)
-    for first in range(0, len(pairs), _CHUNK):
-        part = pairs[first : first + _CHUNK]
-        values[first : first + _CHUNK] = _overlaps(canvases, coverage, centres_px, part)
+    at_once = min(512, max(8, _CHUNK_BYTES // (40 * canvases.shape[-1] ** 2)))
+    for first in range(0, len(pairs), at_once):
+        part = pairs[first : first + at_once]
+        values[first : first + at_once] = _overlaps(canvases, coverage, centres_px, part)
     return _synchronise(pairs, values, count).astype(np.complex64)
 
 

@@ -21,6 +21,7 @@ from ptycho.data.result import Reconstruction
 from ptycho.errors import DataError, ShapeError, UsageError
 from ptycho.grouping import Groups, make_groups
 from ptycho.phase_sync import group_sync
+from ptycho.spool import FileArray
 
 if TYPE_CHECKING:
     from ptycho.archive import Run
@@ -188,10 +189,15 @@ def _spool(count: int, size: int, limit_mib: int) -> Iterator[tuple[Any, Any]]:
         yield np.empty(shape, np.complex64), np.empty(shape, np.float32)
         return
     with tempfile.TemporaryDirectory(prefix="ptycho-") as folder:
-        yield tuple(  # type: ignore[misc]
-            np.memmap(Path(folder) / name, dtype, "w+", shape=shape)
-            for name, dtype in (("canvases", np.complex64), ("coverage", np.float32))
+        waiting = (
+            FileArray(Path(folder) / "canvases", shape, np.complex64),
+            FileArray(Path(folder) / "coverage", shape, np.float32),
         )
+        try:
+            yield waiting
+        finally:
+            for array in waiting:
+                array.close()
 
 
 def _predict_all(
