@@ -156,7 +156,7 @@ def resolve(
     values: dict[str, Any] = dict(base or {})
     sources = dict.fromkeys(values, "base")
     if file is not None:
-        from_file = _read_yaml(Path(file))
+        from_file = read_yaml(Path(file))
         values |= from_file
         sources |= dict.fromkeys(from_file, str(file))
     for text in overrides:
@@ -169,7 +169,8 @@ def resolve(
         raise _explain(kind, error, sources) from None
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file (empty: no keys); ConfigError for anything else."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

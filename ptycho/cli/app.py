@@ -69,12 +69,17 @@ def _describe(error: PtychoError) -> str:
     return json.dumps({key: None if value is None else str(value) for key, value in fields.items()})
 
 
-def main() -> None:
-    """Run a command; a user's mistake becomes words (JSON under `--json`), never a traceback."""
+def main(words: list[str] | None = None) -> None:
+    """Run a command; a user's mistake becomes words (JSON under `--json`), never a traceback.
+
+    Args:
+        words: what follows `ptycho` on the command line; None: those of this process.
+    """
+    words = sys.argv[1:] if words is None else words
     try:
-        app(prog_name="ptycho")
+        app(args=words, prog_name="ptycho")
     except PtychoError as error:
-        if "--json" in sys.argv:
+        if "--json" in words:
             print(_describe(error))
         print(f"ptycho: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

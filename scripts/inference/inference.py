@@ -1,0 +1,6 @@
+"""`ptycho_inference` of the earlier package as a script; the command is `ptycho reconstruct`."""
+
+from ptycho.cli.earlier import inference
+
+if __name__ == "__main__":
+    inference()
