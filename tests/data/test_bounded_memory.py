@@ -1,0 +1,114 @@
+"""A scan of 600 MB is opened, inspected, saved, trained on and reconstructed in far less memory.
+
+Each stage is a process of its own: it does the work once on a part of the frames, so that
+libraries are loaded and programs compiled, notes its peak, and then takes the large scan.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+M, N, STEP_PX = 9600, 128, 8.0
+SCAN_MIB = M * N * N * 4 / 2**20
+D = "entry_1/instrument_1/detector_1"
+
+STAGES = {
+    "look": """
+from ptycho.inspection import inspect_scan
+from ptycho.report.scan_figures import scan_figure
+def work(scan):
+    inspect_scan(scan)
+    first, second = scan.thin(np.random.default_rng(0), 0.5)
+    first.frames([0]), second.frames([0])
+    scan_figure(scan, here / "figure.png")
+small, large = scan.subset(np.arange(1000)), scan
+""",
+    "save": """
+from ptycho.data import save_scan
+def work(scan):
+    for name in ("a.npz", "a.cxi", "a.h5"):
+        save_scan(scan, here / name)
+small, large = scan.subset(np.arange(500)), scan.subset(np.arange(3000))
+""",
+    "train": """
+from ptycho.config import TrainConfig
+from ptycho.training import train
+def work(scan):
+    config = TrainConfig(gridsize=1, batch_size=8, epochs=1, validation_fraction=300 / M,
+        validation_margin_px=0, time_budget_s=2, checkpoint=False, estimate_cache_mib=0)
+    train(scan, config, here / f"run-{scan.n_frames}")
+small, large = scan.subset(np.arange(600)), scan
+""",
+    "reconstruct": """
+from ptycho.config import ReconstructConfig
+from ptycho.reconstruction import reconstruct
+def work(scan):
+    config = ReconstructConfig(gridsize=1, batch_size=4, spool_mib=1)
+    reconstruct(None, scan, untrained=1, config=config)
+small, large = scan.subset(np.arange(500)), scan.subset(np.arange(2000))
+""",
+}
+PROGRAM = """
+import json, pathlib, resource, sys
+import numpy as np
+from ptycho.data import open_scan
+here = pathlib.Path(sys.argv[1]).parent
+scan = open_scan(sys.argv[1])
+M, N = scan.n_frames, scan.N
+def peak_mib():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+{stage}
+work(small)
+before = peak_mib()
+work(large)
+print(json.dumps([before, peak_mib(), large.n_frames * N * N * 4 / 2**20]))
+"""
+
+
+@pytest.fixture(scope="module")
+def large_scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """9600 frames of 128² as CXI: 600 MiB of frames, 4 MB of file (16 frames over and over)."""
+    rng = np.random.default_rng(0)
+    axis = np.arange(N) - N // 2
+    probe = np.exp(-(axis[:, None] ** 2 + axis**2) / (2 * (N / 12) ** 2)).astype(complex)
+    probe *= np.sqrt(1e4 / np.sum(np.abs(probe) ** 2))
+    power = np.abs(np.fft.fftshift(np.fft.fft2(probe, norm="ortho"))) ** 2
+    few = rng.poisson(power, (16, N, N)).astype(np.uint16)
+    side = int(np.ceil(np.sqrt(M)))
+    places = STEP_PX * np.column_stack([np.arange(M) // side, np.arange(M) % side])
+    pixel_m = 1e-10 * 2.0 / (N * 5e-5)
+    path = tmp_path_factory.mktemp("large") / "large.cxi"
+    with h5py.File(path, "w") as file:
+        file["cxi_version"] = 160
+        file["entry_1/instrument_1/source_1/wavelength"] = 1e-10
+        file["entry_1/instrument_1/source_1/illumination"] = probe
+        file[f"{D}/distance"], file[f"{D}/x_pixel_size"] = 2.0, 5e-5
+        moved = np.column_stack([places[:, 1], places[:, 0], np.zeros(M)]) * pixel_m
+        file["entry_1/sample_1/geometry_1/translation"] = moved
+        frames = file.create_dataset(
+            f"{D}/data", (M, N, N), "u2", chunks=(1, N, N), compression=1, shuffle=True
+        )
+        for first in range(0, M, 16):
+            frames[first : first + 16] = few
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_memory_does_not_follow_the_scan(large_scan: Path, stage: str) -> None:
+    """The peak grows by less than 0.4 of the frames' size (read at once: 1 and more)."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(stage=STAGES[stage]), str(large_scan)],
+        capture_output=True, text=True, timeout=500,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    before, after, frames_mib = json.loads(done.stdout.splitlines()[-1])
+    assert frames_mib > 120
+    assert after - before < 0.4 * frames_mib + 20, (before, after, frames_mib)
