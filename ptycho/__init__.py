@@ -19,7 +19,11 @@ _PUBLIC = {
     "simulate": "ptycho.simulation",
     "TrainConfig": "ptycho.config",
     "train": "ptycho.training",
+    "ReconstructConfig": "ptycho.config",
     "reconstruct": "ptycho.reconstruction",
+    "Reconstruction": "ptycho.data.result",
+    "load_reconstruction": "ptycho.data.result",
+    "save_reconstruction": "ptycho.data.result",
     "RefineConfig": "ptycho.refining.config",
     "refine": "ptycho.refinement",
     "evaluate": "ptycho.evaluation",
@@ -29,6 +33,8 @@ _PUBLIC = {
 
 __all__ = [
     "PtychoError",
+    "ReconstructConfig",
+    "Reconstruction",
     "RefineConfig",
     "Scan",
     "SimulationConfig",
@@ -36,9 +42,11 @@ __all__ = [
     "__version__",
     "evaluate",
     "load",
+    "load_reconstruction",
     "open_scan",
     "reconstruct",
     "refine",
+    "save_reconstruction",
     "save_scan",
     "simulate",
     "train",
@@ -46,8 +54,9 @@ __all__ = [
 
 if TYPE_CHECKING:
     from ptycho.archive import load
-    from ptycho.config import TrainConfig
+    from ptycho.config import ReconstructConfig, TrainConfig
     from ptycho.data import open_scan, save_scan
+    from ptycho.data.result import Reconstruction, load_reconstruction, save_reconstruction
     from ptycho.errors import PtychoError
     from ptycho.evaluation import evaluate
     from ptycho.reconstruction import reconstruct
