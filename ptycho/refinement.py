@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ptycho.data.result import Reconstruction
 from ptycho.errors import ModelError, ShapeError
-from ptycho.refining import setup
+from ptycho.refining import choice, setup
 from ptycho.refining.config import RefineConfig
 from ptycho.refining.schedule import Schedule
 from ptycho.scan import Scan
@@ -61,15 +61,50 @@ def refine(
     Args:
         scan: measured or simulated frames; masked pixels leave the fields unconstrained.
         start: a reconstruction in the scan frame to begin with; None: an empty object.
-        config: `RefineConfig`; None: its defaults.
+        config: `RefineConfig`; None: its defaults. Where it says `auto`, short trials are judged
+            by held-out counts first, and the best goes on; their time counts.
         progress: called after each pass with (done, total, info).
 
     Raises:
         ShapeError: odd frames, or a probe that does not fit them.
         ModelError: the fields became infinite.
+        DataError: something is to be chosen (`auto`), but no counts can be held out.
     """
-    began = time.monotonic()
     config = config or RefineConfig()
+    if not choice.wanted(config):
+        return _refine(scan, start, config, progress)
+
+    def trial(setting: RefineConfig, first: Reconstruction | None) -> RefineResult:
+        words = f"modes {setting.modes}, damping {setting.damping}"
+        return _refine(scan, first, setting, _named(progress, words))
+
+    chosen = choice.choose(trial, config, start)
+    result = _refine(scan, chosen.start, chosen.config, progress)
+    seconds, passes = result.seconds + chosen.seconds, result.iterations + chosen.iterations
+    rec = result.reconstruction.with_meta(
+        started_from="scratch" if start is None else start.meta.get("method", "reconstruction"),
+        trials=chosen.trials,
+        seconds=seconds,
+        iterations=passes,
+    )
+    return replace(result, reconstruction=rec, seconds=seconds, iterations=passes)
+
+
+def _named(progress: Progress | None, words: str) -> Progress | None:
+    """The same progress with the name of the trial in front."""
+    if progress is None:
+        return None
+    return lambda done, total, info: progress(done, total, {"trial": words, **info})
+
+
+def _refine(
+    scan: Scan,
+    start: Reconstruction | None,
+    config: RefineConfig,
+    progress: Progress | None,
+) -> RefineResult:
+    """One refinement with one setting."""
+    began = time.monotonic()
     engine = _prepare(scan, start, config)
     history, reason, best = _loop(engine, config, began, progress)
     engine.state, engine.positions_px = best
@@ -103,13 +138,14 @@ def _prepare(scan: Scan, start: Reconstruction | None, config: RefineConfig) -> 
         )
     from ptycho.refining.engine import Engine
 
+    modes = None if config.modes == "auto" else config.modes
     margin = 1 + math.ceil(config.position_limit_px) if config.positions else 1
     positions = np.asarray(scan.positions_px, np.float64)
     canvas = setup.Canvas.around(positions, scan.N, margin)
     engine = Engine(
         setup.Frames(scan, config, np.random.default_rng(config.seed)),
         canvas,
-        (setup.start_object(canvas, start), setup.start_probe(scan, start, config.modes)),
+        (setup.start_object(canvas, start), setup.start_probe(scan, start, modes)),
         positions,
         config,
         setup.batch_size(scan.n_frames, config.batch_size),

@@ -25,7 +25,9 @@ def refine(
         None, help="Time budget; the step schedule fits into it (compilation included)."
     ),
     passes: int | None = typer.Option(None, help="Most passes over all frames."),
-    modes: int | None = typer.Option(None, help="Incoherent probe modes."),
+    modes: str | None = typer.Option(
+        None, metavar="INTEGER|auto", help="Incoherent probe modes; auto: held-out counts choose."
+    ),
     positions: bool = typer.Option(False, "--positions", help="Correct the scan positions too."),
     config: Path | None = typer.Option(None, "--config", help="YAML with settings."),
     settings: list[str] = typer.Option(
@@ -41,7 +43,7 @@ def refine(
 
     Stops when held-out counts are explained no better, or at the end of the budget. A passes limit
     without a time budget gives the same result each time; with --seconds alone passes are not
-    limited.
+    limited. --modes auto and --set damping=auto try settings on held-out counts first.
     """
     from ptycho.config import resolve
     from ptycho.data import open_scan
@@ -65,6 +67,9 @@ def refine(
         facts["figure"] = str(_figure(result, loaded, output))
     keys = ("stopped_by", "started_from", "held_out_deviance", "mode_shares")
     facts |= {key: rec.meta[key] for key in keys}
+    if "trials" in rec.meta:
+        facts |= {key: rec.meta["config"][key] for key in ("modes", "damping")}
+        facts["trials"] = rec.meta["trials"]
     facts |= {
         "residual": result.residual,
         "deviance_per_pixel": result.deviance_per_pixel,
@@ -105,4 +110,6 @@ def _figure(result: Any, scan: Any, output: Path) -> Path:
 def _text(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(_text, value))
+    if isinstance(value, dict):
+        return " ".join(f"{key} {_text(item)}" for key, item in value.items())
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -16,11 +18,10 @@ class RefineConfig(BaseModel):
         description="time budget, compilation included; the step schedule fits into it",
     )
     passes: int = Field(default=60, ge=1, description="most passes over all frames")
-    modes: int | None = Field(
+    modes: Annotated[int, Field(ge=1, le=32)] | Literal["auto"] | None = Field(
         default=None,
-        ge=1,
-        le=32,
-        description="incoherent probe modes; None: as many as the probe has",
+        description="incoherent probe modes; None: as many as the probe has; auto: chosen by "
+        "held-out counts (ptycho.refining.choice)",
     )
     positions: bool = Field(default=False, description="correct the scan positions too")
     update_probe: bool = Field(
@@ -40,11 +41,10 @@ class RefineConfig(BaseModel):
     )
     position_limit_px: float = Field(default=4.0, gt=0, description="farthest a position may move")
     momentum: float = Field(default=0.9, ge=0, lt=1)
-    damping: float = Field(
+    damping: Annotated[float, Field(gt=0, le=1)] | Literal["auto"] = Field(
         default=0.5,
-        gt=0,
-        le=1,
-        description="α: share of the largest illumination added to each pixel's",
+        description="α: share of the largest illumination added to each pixel's; auto: chosen by "
+        "held-out counts",
     )
     hold_fraction: float = Field(
         default=0.6, ge=0, le=1, description="share of the budget at full step, then cosine decay"

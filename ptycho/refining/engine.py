@@ -73,7 +73,8 @@ class Engine:
         config = self.config
         probe_step = config.probe_step * factor if config.update_probe else 0.0
         position_step = config.position_step * factor if move else 0.0
-        values = (config.object_step * factor, probe_step, config.momentum, config.damping)
+        damping = float(config.damping)
+        values = (config.object_step * factor, probe_step, config.momentum, damping)
         return step.Rates(*(tf.constant(v, tf.float32) for v in (*values, position_step)))
 
     def _move(self, indices: np.ndarray, moves: np.ndarray) -> None:

@@ -1,0 +1,117 @@
+"""Probe modes and damping chosen by held-out counts, where the configuration says `auto`.
+
+Short refinements with one setting each are judged by the deviance of the same counts, which none of
+them saw. Modes first: one more is tried as long as the last one paid. Then the damping. The full
+refinement goes on from the best of them, with its setting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ptycho.data.result import Reconstruction
+from ptycho.errors import DataError
+from ptycho.refining.config import RefineConfig
+
+if TYPE_CHECKING:
+    from ptycho.refinement import RefineResult
+
+MODES = (1, 2, 3)
+DAMPINGS = (0.5, 0.1)
+TRIAL_SHARE = 1 / 3
+"""Of the passes, for each trial; of a time budget, for all trials that there can be together."""
+MIN_TRIAL_PASSES = 5
+GAIN = 2e-3
+"""A further mode must lower the held-out deviance by this share: a mode costs time and noise."""
+Run = Callable[[RefineConfig, Reconstruction | None], "RefineResult"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The configuration without `auto`, where to go on, and what was tried."""
+
+    config: RefineConfig
+    start: Reconstruction | None
+    trials: list[dict[str, Any]]
+    seconds: float
+    iterations: int
+
+
+def wanted(config: RefineConfig) -> bool:
+    """Whether something is left to choose."""
+    return "auto" in (config.modes, config.damping)
+
+
+def choose(run: Run, config: RefineConfig, start: Reconstruction | None) -> Choice:
+    """Try settings with `run` and take the one that explains held-out counts best.
+
+    Raises:
+        DataError: no counts are held out, so nothing can be chosen.
+    """
+    trial = _Trials(run, config, start)
+    first = DAMPINGS[0] if config.damping == "auto" else config.damping
+    modes = [config.modes] if config.modes != "auto" else list(MODES)
+    for number in modes:
+        before = trial.best_deviance
+        trial.run(modes=number, damping=first)
+        if before is not None and trial.best_deviance > before * (1 - GAIN):
+            break
+    if config.damping == "auto":
+        for damping in DAMPINGS[1:]:
+            trial.run(modes=trial.best["modes"], damping=damping)
+    return trial.choice()
+
+
+class _Trials:
+    """The trials so far and the best of them."""
+
+    def __init__(self, run: Run, config: RefineConfig, start: Reconstruction | None) -> None:
+        self._run, self._config, self._start = run, config, start
+        self.rows: list[dict[str, Any]] = []
+        self.best: dict[str, Any] = {}
+        self._result: RefineResult | None = None
+        self._spent, self._passes = 0.0, 0
+
+    @property
+    def best_deviance(self) -> Any:
+        """Held-out deviance of the best trial, or None before the first."""
+        return self.best.get("held_out_deviance")
+
+    def run(self, **setting: Any) -> None:
+        """One trial; kept if it is better by more than the price of its modes."""
+        config = self._config
+        budget: dict[str, Any] = {
+            "passes": max(MIN_TRIAL_PASSES, round(config.passes * TRIAL_SHARE))
+        }
+        if config.seconds is not None:
+            most = len(MODES) + len(DAMPINGS) - 1
+            budget = {"seconds": config.seconds * TRIAL_SHARE / most, "passes": config.passes}
+        result = self._run(config.model_copy(update=setting | budget), self._start)
+        held_out = result.reconstruction.meta["held_out_deviance"]
+        if held_out is None:
+            raise DataError(
+                "modes and damping are chosen by held-out counts, and none are held out",
+                where="modes=auto or damping=auto",
+                expected="whole counts and held_out_fraction > 0",
+                got="fractional counts, a single frame, or held_out_fraction=0",
+                fix="give the numbers: --set modes=1 --set damping=0.5",
+            )
+        row = setting | {"held_out_deviance": held_out, "passes": result.iterations}
+        self.rows.append(row)
+        self._spent += result.seconds
+        self._passes += result.iterations
+        more = bool(self.best) and setting["modes"] != self.best["modes"]
+        if not self.best or held_out < self.best_deviance * (1 - GAIN * more):
+            self.best, self._result = row, result
+
+    def choice(self) -> Choice:
+        """What to go on with."""
+        assert self._result is not None
+        rest = {"modes": self.best["modes"], "damping": self.best["damping"]}
+        if self._config.seconds is not None:
+            rest["seconds"] = max(self._config.seconds - self._spent, 0.1)
+        config = self._config.model_copy(update=rest)
+        found = self._result.reconstruction
+        return Choice(config, found, self.rows, self._spent, self._passes)
