@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from ptycho.cli import console, quiet
+from ptycho.errors import PtychoError, UsageError
 from ptycho.validation import validated
 
 
@@ -82,7 +83,13 @@ def dose(
         ]
         console.print_table("Dose study", rows)
         print(output_dir / "index.html")
-    require_success(study)
+    try:
+        require_success(study)
+    except PtychoError as error:
+        if not json_output:
+            raise
+        console.stderr.print(f"ptycho: {error}", markup=False, highlight=False)
+        raise typer.Exit(error.exit_code) from None
 
 
 def _ladder(text: str) -> tuple[float, ...] | None:
@@ -93,8 +100,6 @@ def _ladder(text: str) -> tuple[float, ...] | None:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError as error:
-        from ptycho.errors import UsageError
-
         raise UsageError(
             "a dose is not a number",
             where="--ladder",

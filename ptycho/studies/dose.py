@@ -8,6 +8,7 @@ at its dose, trains its own model, reconstructs the test scan and is measured ag
 from __future__ import annotations
 
 import json
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -15,11 +16,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from ptycho.errors import DataError, PtychoError
+from ptycho.errors import DataError, PtychoError, UsageError
 from ptycho.studies import dose_report
+from ptycho.studies.dose_arm import ROW, run_arm, write_json
 from ptycho.studies.runner import Outcome, run_arms
 
 FULL_LADDER = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9)
@@ -63,44 +64,6 @@ def arms_of(config: DoseStudyConfig) -> list[dict[str, Any]]:
     ]
 
 
-def run_arm(task: dict[str, Any]) -> dict[str, Any]:
-    """One arm: simulate, train, reconstruct, evaluate. Writes `metrics.json`, `arrays.npz`.
-
-    Args:
-        task: an arm of `arms_of` with `config` (a dict) and `folder` (the study's folder).
-
-    Returns:
-        The row of the study's table.
-    """
-    from ptycho.evaluation import evaluate
-    from ptycho.reconstruction import reconstruct
-    from ptycho.training import train
-
-    begun = time.perf_counter()
-    config = DoseStudyConfig(**task["config"])
-    folder = Path(task["folder"]) / task["name"]
-    folder.mkdir(parents=True, exist_ok=True)
-    training_scan = _scan(config, task, config.n_train, part=0)
-    test_scan = _scan(config, task, config.n_test, part=1)
-    run = train([training_scan], _train_config(config, task), folder / "run")
-    rec = reconstruct(run.model, test_scan)
-    metrics = evaluate(rec, test_scan)
-    row = {
-        **{key: task[key] for key in ("name", "photons", "loss", "seed")},
-        "photons_measured": float(np.mean(test_scan.photons_per_frame())),
-        "amplitude_ssim": metrics["amplitude"]["ssim"],
-        "amplitude_psnr_db": metrics["amplitude"]["psnr_db"],
-        "amplitude_std_ratio": metrics["amplitude"]["std_ratio"],
-        "phase_ssim": metrics["phase"]["ssim"],
-        "phase_psnr_db": metrics["phase"]["psnr_db"],
-        "frc_cycles_per_px": metrics["frc"]["cycles_per_px"],
-        "seconds": round(time.perf_counter() - begun, 2),
-    }
-    _write_arrays(folder / "arrays.npz", rec, test_scan)
-    _write_json(folder / "metrics.json", {"row": row, "config": task["config"]})
-    return row
-
-
 def run_dose_study(
     config: DoseStudyConfig,
     folder: Path,
@@ -126,8 +89,8 @@ def run_dose_study(
     Raises:
         DataError: the folder holds another study, or nothing is there to report.
     """
-    folder = folder.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
+    begun = time.perf_counter()
+    folder = _folder(folder)
     settings = config.model_dump(mode="json")
     arms = arms_of(config)
     finished = _finished(folder, arms, settings) if resume or skip_training else {}
@@ -147,7 +110,11 @@ def run_dose_study(
         )
     study = {
         "config": settings,
+        "ladder_photons": list(config.ladder_photons()),
+        "seeds": list(config.seeds),
         "versions": _versions(),
+        "environment": {"machine": platform.machine(), "cpus": os.cpu_count()},
+        "seconds": round(time.perf_counter() - begun, 2),
         "arms": [rows[arm["name"]] for arm in arms if arm["name"] in rows],
         "failed": {o.arm["name"]: o.error for o in outcomes if o.error is not None}
         | ({arm["name"]: "not run" for arm in missing} if skip_training else {}),
@@ -156,26 +123,14 @@ def run_dose_study(
     return study
 
 
-def _scan(config: DoseStudyConfig, task: dict[str, Any], n_frames: int, part: int) -> Any:
-    from ptycho.simulation import SimulationConfig, simulate
-
-    return simulate(
-        SimulationConfig(
-            N=config.N,
-            n_frames=n_frames,
-            photons=task["photons"],
-            seed=17 + part,
-            noise_seed=1000 * task["seed"] + part,
+def _folder(folder: Path) -> Path:
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(
+            "the output directory is a file", where=folder, expected="a folder", got="file"
         )
-    )
-
-
-def _train_config(config: DoseStudyConfig, task: dict[str, Any]) -> Any:
-    from ptycho.config import TrainConfig
-
-    return TrainConfig(
-        gridsize=config.gridsize, epochs=config.nepochs, loss=task["loss"], seed=task["seed"]
-    )
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _finished(
@@ -183,7 +138,7 @@ def _finished(
 ) -> dict[str, dict[str, Any]]:
     rows = {}
     for arm in arms:
-        path = folder / arm["name"] / "metrics.json"
+        path = folder / arm["name"] / ROW
         if not path.exists():
             continue
         saved = json.loads(path.read_text())
@@ -212,41 +167,12 @@ def _report(study: dict[str, Any], config: DoseStudyConfig, folder: Path) -> Non
     on_ladder = [r for r in rows if r["photons"] in ladder and r["loss"] == "poisson"]
     if on_ladder:
         dose_report.ladder_figure(on_ladder, folder / "dose_ladder.png")
-    _write_json(folder / "study.json", study)
+    write_json(folder / "study.json", study)
     dose_report.write_page(study, folder, folder / "index.html")
 
 
-def _write_arrays(path: Path, rec: Any, scan: Any) -> None:
-    """What the figures need: a frame, the reconstructed and the true amplitude, scanned area."""
-    rows, cols = np.nonzero(rec.region())
-    box = (slice(rows.min(), rows.max() + 1), slice(cols.min(), cols.max() + 1))
-    amplitude = np.abs(rec.object[box])
-    top, left = (
-        round(rec.origin_px[axis] - scan.truth.origin_px[axis]) + box[axis].start for axis in (0, 1)
-    )
-    truth = np.abs(scan.truth.object)[
-        max(top, 0) : top + amplitude.shape[0], max(left, 0) : left + amplitude.shape[1]
-    ]
-    # The reconstruction's scale is a gauge: bring both to the same median before they are shown.
-    amplitude *= np.median(truth) / max(float(np.median(amplitude)), 1e-12)
-    temporary = path.with_suffix(".part.npz")
-    np.savez_compressed(
-        temporary,
-        frame=scan.frames(np.array([0]))[0],
-        amplitude=amplitude.astype(np.float32),
-        truth_amplitude=truth.astype(np.float32),
-    )
-    temporary.replace(path)
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(content, indent=2) + "\n")
-    temporary.replace(path)
-
-
 def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version(), "machine": platform.machine()}
+    versions = {"python": platform.python_version()}
     for package in ("ptycho", "keras", "numpy", "tensorflow", "tensorflow-cpu"):
         try:
             versions[package] = metadata.version(package)

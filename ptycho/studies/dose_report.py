@@ -9,109 +9,147 @@ from __future__ import annotations
 import base64
 import csv
 import html
+import math
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+
+from ptycho.report import panels
+from ptycho.studies.dose_arm import ARRAYS
 
 Row = dict[str, Any]
 
 COLUMNS = (
     ("arm", "name"),
     ("photons asked", "photons"),
-    ("photons measured", "photons_measured"),
+    ("measured", "photons_measured"),
     ("loss", "loss"),
     ("seed", "seed"),
-    ("amplitude SSIM", "amplitude_ssim"),
-    ("amplitude PSNR dB", "amplitude_psnr_db"),
-    ("phase SSIM", "phase_ssim"),
-    ("phase PSNR dB", "phase_psnr_db"),
-    ("FRC cycles/px", "frc_cycles_per_px"),
+    ("SSIM amplitude", "amplitude_ssim"),
+    ("SSIM phase", "phase_ssim"),
+    ("untrained: SSIM amplitude", "untrained_amplitude_ssim"),
+    ("untrained: SSIM phase", "untrained_phase_ssim"),
+    ("PSNR amplitude, dB", "amplitude_psnr_db"),
+    ("PSNR phase, dB", "phase_psnr_db"),
+    ("FRC, cycles/px", "frc_cycles_per_px"),
     ("std ratio", "amplitude_std_ratio"),
     ("seconds", "seconds"),
 )
+LOSS_NAMES = {"mae": "MAE", "poisson": "Poisson"}
 
 
 def write_csv(rows: list[Row], path: Path) -> None:
     """One line an arm; the columns are the keys of `study.json`'s arms, units in their names."""
-    with path.open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow([key for _, key in COLUMNS])
-        writer.writerows([[row[key] for _, key in COLUMNS] for row in rows])
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def comparison_figure(rows: list[Row], folder: Path, path: Path) -> None:
     """Six panels: for each dose the log diffraction, then the amplitude from each loss."""
     doses = sorted({row["photons"] for row in rows}, reverse=True)
-    figure = Figure(figsize=(10, 3.6 * len(doses)), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(len(doses), 3, squeeze=False)
-    for line, dose in zip(axes, doses, strict=True):
+    figure = panels.new_figure(11.5, 4.0 * len(doses) + 0.4)
+    grid = figure.subplots(len(doses), 3, squeeze=False)
+    for line, dose in zip(grid, doses, strict=True):
         of_dose = {row["loss"]: row for row in rows if row["photons"] == dose}
         first = next(iter(of_dose.values()))
-        frame = np.load(folder / first["name"] / "arrays.npz")["frame"]
-        line[0].imshow(np.log10(1 + frame), cmap="viridis")
-        line[0].set_title(f"one frame, log10(1 + counts), {dose:.0e} photons", fontsize=9)
-        line[0].set_xlabel(f"measured {first['photons_measured']:.3g} photons/frame", fontsize=9)
-        for axis, loss in zip(line[1:], ("mae", "poisson"), strict=True):
-            _amplitude_panel(axis, of_dose.get(loss), loss, dose, folder)
-        for axis in line:
-            axis.set_xticks([])
-            axis.set_yticks([])
-    figure.suptitle("The same object, probe and positions: dose against loss", fontsize=11)
-    figure.savefig(path, dpi=110)
+        panels.show_frame(
+            line[0], _arrays(folder, first)["frame"], f"log diffraction, {_power(dose)}"
+        )
+        line[0].set_xlabel(
+            f"measured {first['photons_measured']:,.0f} photons a frame\n(mean of the test scan)",
+            fontsize=9,
+        )
+        for axis, loss in zip(line[1:], LOSS_NAMES, strict=True):
+            _amplitude_panel(axis, of_dose.get(loss), f"{LOSS_NAMES[loss]} loss", dose, folder)
+    figure.suptitle("One object, probe and trajectory: dose (rows) and loss (columns)", fontsize=12)
+    panels.save_figure(figure, path)
 
 
 def _amplitude_panel(axis: Any, row: Row | None, loss: str, dose: float, folder: Path) -> None:
-    axis.set_title(
-        f"amplitude, {'MAE' if loss == 'mae' else 'Poisson'} loss, {dose:.0e}", fontsize=9
-    )
+    title = f"amplitude, {loss}, {_power(dose)}"
     if row is None:
+        axis.set_title(title, fontsize=10)
+        axis.set_xticks([])
+        axis.set_yticks([])
         axis.text(
             0.5, 0.5, "arm failed or not run", ha="center", va="center", transform=axis.transAxes
         )
         return
-    arrays = np.load(folder / row["name"] / "arrays.npz")
-    low, high = np.percentile(arrays["truth_amplitude"], [0.5, 99.5])
-    axis.imshow(arrays["amplitude"], cmap="gray", vmin=low, vmax=high)
+    arrays = _arrays(folder, row)
+    region = arrays["region"]
+    limits = panels.limits(arrays["truth_amplitude"][region])
+    panels.show(axis, panels.masked(arrays["amplitude"], region), title, clim=limits)
     axis.set_xlabel(
-        f"SSIM amp {row['amplitude_ssim']:.3f}, phase {row['phase_ssim']:.3f};"
-        f" PSNR amp {row['amplitude_psnr_db']:.1f} dB",
+        f"{row['photons_measured']:,.0f} photons a frame; against the truth:\n"
+        f"SSIM {row['amplitude_ssim']:.3f} (phase {row['phase_ssim']:.3f}), "
+        f"PSNR {row['amplitude_psnr_db']:.1f} dB, FRC {row['frc_cycles_per_px']:.2f}/px",
         fontsize=9,
     )
 
 
+def _arrays(folder: Path, row: Row) -> dict[str, np.ndarray]:
+    with np.load(folder / row["name"] / ARRAYS, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def _power(dose: float) -> str:
+    """1e9 → 10⁹ photons, 2e4 → 2e4 photons."""
+    exponent = round(math.log10(dose))
+    if math.isclose(dose, 10.0**exponent):
+        return f"$10^{{{exponent}}}$ photons"
+    return f"{dose:g} photons"
+
+
 def ladder_figure(rows: list[Row], path: Path) -> None:
-    """Amplitude and phase SSIM over the dose; mean of the seeds, bars one standard deviation."""
-    figure = Figure(figsize=(6.4, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    axis = figure.subplots()
+    """SSIM and resolution over the dose: mean of the seeds, bars one standard deviation."""
+    figure = panels.new_figure(10.5, 4.2)
+    left, right = figure.subplots(1, 2)
+    for key, label, colour in (
+        ("amplitude_ssim", "amplitude", "tab:blue"),
+        ("phase_ssim", "phase", "tab:orange"),
+    ):
+        _errorbars(left, rows, key, label, colour)
+    _errorbars(right, rows, "frc_cycles_per_px", "network", "tab:green")
+    left.set_ylabel("SSIM against the truth")
+    left.set_ylim(0, 1)
+    right.set_ylabel("half-bit resolution (cycles/px)")
+    right.set_ylim(0, 0.52)
+    for axis in (left, right):
+        axis.set_xscale("log")
+        axis.set_xlabel("photons per frame")
+        axis.grid(alpha=0.3)
+        axis.legend(loc="lower right", fontsize=9)
+    seeds = len({row["seed"] for row in rows})
+    plural = "seed" if seeds == 1 else "seeds, mean ± standard deviation"
+    figure.suptitle(f"Dose ladder: Poisson loss, {seeds} {plural}", fontsize=11)
+    panels.save_figure(figure, path)
+
+
+def _errorbars(axis: Any, rows: list[Row], key: str, label: str, colour: str) -> None:
+    """One quantity of the network (line) and of the untrained control on the same frames."""
     by_dose: dict[float, list[Row]] = defaultdict(list)
     for row in rows:
         by_dose[row["photons"]].append(row)
     doses = sorted(by_dose)
-    for key, label in (("amplitude_ssim", "amplitude"), ("phase_ssim", "phase")):
-        values = [[row[key] for row in by_dose[dose]] for dose in doses]
+    for prefix, name, style in (("", label, "-"), ("untrained_", f"{label}, untrained", "--")):
+        values = [[row[prefix + key] for row in by_dose[dose]] for dose in doses]
         axis.errorbar(
             doses,
             [np.mean(v) for v in values],
-            yerr=[np.std(v) for v in values],
-            marker="o",
-            capsize=3,
-            label=label,
+            yerr=[np.std(v, ddof=1) if len(v) > 1 else 0.0 for v in values],
+            marker="o" if not prefix else "s",
+            markersize=4,
+            linestyle=style,
+            color=colour,
+            alpha=0.55 if prefix else 1.0,
+            elinewidth=1.5,
+            capsize=4,
+            label="untrained" if name == "network, untrained" else name,
         )
-    axis.set_xscale("log")
-    axis.set_xlabel("photons per frame")
-    axis.set_ylabel("SSIM against the truth")
-    axis.set_ylim(0, 1)
-    axis.grid(alpha=0.3)
-    axis.legend()
-    seeds = sorted({row["seed"] for row in rows})
-    axis.set_title(f"Poisson loss, {len(seeds)} seeds, mean ± standard deviation", fontsize=10)
-    figure.savefig(path, dpi=110)
 
 
 def write_page(study: dict[str, Any], folder: Path, path: Path) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 from ptycho.errors import MissingPartError, PtychoError, UsageError
 
+CONNECT_S = 5.0
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -86,7 +88,7 @@ def _client(scheduler: str | None) -> Iterator[Any]:
             yield client
         return
     try:
-        client = Client(scheduler, timeout=10)
+        client = Client(scheduler, timeout=CONNECT_S)
     except (OSError, TimeoutError, ValueError) as error:
         raise UsageError(
             "no Dask scheduler answers",
