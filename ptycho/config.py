@@ -7,6 +7,7 @@ passed as an argument everywhere; nothing reads a global.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -42,7 +43,9 @@ class TrainConfig(GroupingConfig):
     """Everything that decides a training; written into the run folder as it was used."""
 
     network: str = Field(default="default", description="'default' or 'cnn'")
-    network_options: dict[str, int | float | str | bool] = Field(default_factory=dict)
+    network_options: dict[str, int | float | str | bool] = Field(
+        default_factory=dict, description="keys of the network's builder, such as width"
+    )
     loss: Literal["poisson", "mae"] = Field(
         default="poisson", description="deviance of counts, or mean absolute error of amplitudes"
     )
@@ -51,14 +54,18 @@ class TrainConfig(GroupingConfig):
         description="physics steps that make the default network's input: K, or [at N/4, at N/2, "
         "at N]; None: what suits the probe",
     )
-    epochs: int = Field(default=20, ge=1)
+    epochs: int = Field(default=20, ge=1, description="most passes over the training groups")
     time_budget_s: float | None = Field(
         default=None, gt=0, description="stop (and finish the learning-rate schedule) by then"
     )
     batch_size: int = Field(default=16, ge=1, description="groups in a step")
-    learning_rate: float = Field(default=1e-3, gt=0)
-    final_learning_rate_fraction: float = Field(default=0.02, gt=0, le=1)
-    warmup_steps: int = Field(default=20, ge=0)
+    learning_rate: float = Field(default=1e-3, gt=0, description="of Adam, after the warm-up")
+    final_learning_rate_fraction: float = Field(
+        default=0.02, gt=0, le=1, description="where the cosine schedule ends"
+    )
+    warmup_steps: int = Field(
+        default=20, ge=0, description="steps in which the learning rate rises from 0"
+    )
     clip_norm: float | None = Field(
         default=1.0, gt=0, description="global gradient norm; None: no clip"
     )
@@ -71,7 +78,12 @@ class TrainConfig(GroupingConfig):
     rethin_epochs: int = Field(
         default=5, ge=1, description="draw a new thinning every so many epochs"
     )
-    validation_fraction: float = Field(default=0.1, ge=0, lt=0.9)
+    validation_fraction: float = Field(
+        default=0.1,
+        ge=0,
+        lt=0.9,
+        description="share of the frames, apart in space, that is held out",
+    )
     validation_margin_px: float | None = Field(
         default=None,
         ge=0,
@@ -82,10 +94,10 @@ class TrainConfig(GroupingConfig):
         ge=1,
         description="epochs without a better held-out deviance; None: no early stop",
     )
-    probe_trainable: bool = False
-    scale_trainable: bool = False
+    probe_trainable: bool = Field(default=False, description="learn the probe too")
+    scale_trainable: bool = Field(default=False, description="learn the dose of the probe too")
     background: float = Field(default=1e-3, gt=0, description="counts per pixel added to the model")
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, description="of weights, groups, thinning and order")
     deterministic: bool = Field(
         default=True,
         description="bit-equal repeats on a CPU (TensorFlow op determinism, process-wide)",
@@ -128,7 +140,7 @@ class ReconstructConfig(GroupingConfig):
     spool_mib: int = Field(
         default=256, ge=1, description="group images above this size wait in a temporary file"
     )
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, description="of the choice of groups")
 
 
 Config = TypeVar("Config", bound=BaseModel)
@@ -215,18 +227,47 @@ def _put(values: dict[str, Any], path: list[str], value: Any, text: str) -> None
 
 
 def _explain(kind: type[BaseModel], error: ValidationError, sources: dict[str, str]) -> ConfigError:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"]) or "(together)"
-    known = ", ".join(kind.model_fields)
+    problems = error.errors()
+    first = problems[0]
+    key = str(first["loc"][0]) if first["loc"] else ""
+    if key in kind.model_fields and len(first["loc"]) > 1 and isinstance(first["loc"][1], str):
+        inner = str(first["loc"][1])
+        # The second part is a key of a mapping, or (of a choice of types) pydantic's own word.
+        key = f"{key}.{inner}" if isinstance(_default(kind, key), dict) else key
     source = sources.get(key.split(".")[0])
     if first["type"] == "extra_forbidden":
+        known = ", ".join(kind.model_fields)
+        close = difflib.get_close_matches(key, kind.model_fields, 1)
         return ConfigError(
-            f"{kind.__name__} has no key {key!r}", where=source, expected=f"one of {known}", got=key
+            f"{kind.__name__} has no key {key!r}",
+            where=source,
+            expected=f"one of {known}",
+            got=key,
+            fix=f"did you mean {close[0]}?" if close else None,
         )
-    message = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return ConfigError("the settings contradict each other", got=_words(first["msg"]))
+    same = [p for p in problems if p["loc"][:1] == first["loc"][:1]]
+    words = dict.fromkeys(_words(problem["msg"]) for problem in same)
     return ConfigError(
         f"the setting {key} is not valid",
         where=source,
-        expected=message,
+        expected=", or ".join(words),
         got=None if first["type"] == "value_error" else repr(first["input"]),
     )
+
+
+def _words(message: str) -> str:
+    return message.removeprefix("Value error, ").removeprefix("Input should be ")
+
+
+def _default(kind: type[BaseModel], key: str) -> Any:
+    return kind.model_fields[key].get_default(call_default_factory=True)
+
+
+def describe(kind: type[BaseModel]) -> list[dict[str, Any]]:
+    """Every setting of a configuration: `key`, `default` and `meaning` (may be empty)."""
+    return [
+        {"key": name, "default": _default(kind, name), "meaning": field.description or ""}
+        for name, field in kind.model_fields.items()
+    ]

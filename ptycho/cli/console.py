@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -87,5 +90,35 @@ def print_table(title: str, rows: list[tuple[str, str]]) -> None:
     table.add_column(style="bold")
     table.add_column()
     for name, value in rows:
-        table.add_row(name, value)
+        table.add_row(name, escape(value))
     stdout.print(table)
+
+
+def settings_option(kind: str) -> Any:
+    """The option `--list-settings`: print every setting of a configuration class and stop.
+
+    Args:
+        kind: `module:class`, imported only when asked for.
+    """
+
+    def show(wanted: bool) -> None:
+        if not wanted:
+            return
+        from ptycho.config import describe
+
+        module, _, name = kind.partition(":")
+        rows = describe(getattr(importlib.import_module(module), name))
+        table = Table(box=None, pad_edge=False)
+        for column in ("setting", "default", "meaning"):
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(
+                *(escape(w) for w in (row["key"], json.dumps(row["default"]), row["meaning"]))
+            )
+        stdout.print(table)
+        raise typer.Exit
+
+    return typer.Option(
+        False, "--list-settings", is_eager=True, callback=show, expose_value=True,
+        help="Print all settings with their defaults, and stop.",
+    )  # fmt: skip

@@ -46,6 +46,7 @@ def reconstruct(
     debug_dump: Path | None = typer.Option(
         None, "--debug-dump", metavar="DIR", help="Write intermediate values into this folder."
     ),
+    list_settings: bool = console.settings_option("ptycho.config:ReconstructConfig"),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
     """Reconstruct scans with a trained network, or with the untrained control."""
@@ -54,20 +55,22 @@ def reconstruct(
     config_ = resolve(ReconstructConfig, file=config, overrides=settings)
     steps = None if untrained is None else _steps(untrained)
     run, scans = _split(inputs, steps)
-    quiet.load_tensorflow()
-    from ptycho.archive import load_run
     from ptycho.data import open_scan
     from ptycho.data.product import require_geometry
-    from ptycho.data.result import save_reconstruction
-    from ptycho.reconstruction import reconstruct as run_reconstruction
 
-    model = None if run is None else load_run(run)
     loaded = [
         open_scan(path, measurement=measurement)  # type: ignore[arg-type]
         for path in scans
     ]
-    if product:
-        require_geometry(*loaded)
+    for path, scan in zip(scans, loaded, strict=True):
+        if product:
+            require_geometry(scan, where=path)
+    quiet.load_tensorflow()
+    from ptycho.archive import load_run
+    from ptycho.data.result import save_reconstruction
+    from ptycho.reconstruction import reconstruct as run_reconstruction
+
+    model = None if run is None else load_run(run)
     rows = []
     for scan, (path, target) in zip(loaded, _targets(scans, output), strict=True):
         with console.progress(f"reconstruct {path.name}") as bar:

@@ -37,13 +37,15 @@ def refine(
         None, help="counts, amplitude or intensity, where the file does not say."
     ),
     figure: bool = typer.Option(True, help="Write OUT.png beside the file."),
+    list_settings: bool = console.settings_option("ptycho.refining.config:RefineConfig"),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
     """Recover object and probe by gradient refinement, from scratch or from a reconstruction.
 
-    Stops when held-out counts are explained no better, or at the end of the budget. A passes limit
-    without a time budget gives the same result each time; with --seconds alone passes are not
-    limited. --modes auto and --set damping=auto try settings on held-out counts first.
+    Stops when held-out counts are explained no better, or at the end of
+    the budget. With --passes alone the result is the same each time; with
+    --seconds alone passes are not limited. --modes auto and
+    --set damping=auto try settings on held-out counts first.
     """
     from ptycho.config import resolve
     from ptycho.data import open_scan

@@ -25,25 +25,28 @@ def train(
         None, help="counts, amplitude or intensity, where the file does not say."
     ),
     resume: bool = typer.Option(False, "--resume", help="Go on from the checkpoint in the folder."),
+    list_settings: bool = console.settings_option("ptycho.config:TrainConfig"),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
     """Train a network on the counts of one or several scans; no truth is used.
 
-    Settings (defaults < --config < --set): see docs/configuration or `ptycho train --help`; an
-    unknown key is an error that lists them. Writes the archive, history.csv, history.png and
+    Settings: defaults < --config < --set; --list-settings shows them.
+
+    Writes the archive, config.json, history.csv, history.png and
     checkpoint.h5 into the run folder.
     """
     from ptycho.config import TrainConfig, resolve
 
     config_ = resolve(TrainConfig, file=config, overrides=settings)
-    quiet.load_tensorflow()
     from ptycho.data import open_scan
-    from ptycho.training import train as fit
 
     loaded = [
         open_scan(path, measurement=measurement)  # type: ignore[arg-type]
         for path in scans
     ]
+    quiet.load_tensorflow()
+    from ptycho.training import train as fit
+
     with console.progress("train") as bar:
         result = fit(loaded, config_, output, progress=bar, resume=resume)
     first, best = result.history[0], result.history[result.best_epoch]

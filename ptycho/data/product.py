@@ -40,18 +40,17 @@ def save_product(rec: Reconstruction, scan: Scan, path: str | Path) -> Path:
     return hdf5.write_atomically(Path(path), lambda file: _fill(file, rec, scan, positions))
 
 
-def require_geometry(*scans: Scan) -> None:
+def require_geometry(scan: Scan, where: object = None) -> None:
     """Raise UnitError for a scan whose lengths in metres are not known."""
-    for scan in scans:
-        if scan.geometry is None:
-            raise UnitError(
-                "a ptychodus product stores metres, and this scan has no geometry",
-                where=scan.name,
-                expected="wavelength, distance and detector pixel",
-                got="positions in pixels only",
-                fix="ptycho convert SCAN NEW.npz --wavelength-m … --distance-m … "
-                "--detector-pixel-m …, or --no-product",
-            )
+    if scan.geometry is None:
+        raise UnitError(
+            "a ptychodus product stores metres, and this scan has no geometry",
+            where=where or scan.name,
+            expected="wavelength, distance and detector pixel",
+            got="positions in pixels only",
+            fix="ptycho convert SCAN NEW.npz --wavelength-m … --distance-m … "
+            "--detector-pixel-m …, or --no-product",
+        )
 
 
 def _fill(file: h5py.File, rec: Reconstruction, scan: Scan, positions: np.ndarray) -> None:
