@@ -1,8 +1,9 @@
-"""Feed generated documents to every reader, edit and rewriter: `fuzz_documents.py --inputs N`.
+"""Feed generated documents to every reader, edit and rewriter: `fuzz_documents.py --examples N`.
 
 Prints one JSON object with the number of inputs and of failures (tracebacks, lost bytes, changed
-meaning). The inputs are Hypothesis's own: binary junk, lines of the grammar in any order, the
-fixtures with random damage. docs/reliability.md quotes the last count.
+meaning, a refused or unstable canonical form). The inputs are Hypothesis's own: binary junk, lines
+of the grammar in any order, the fixtures with random damage. docs/reliability.md quotes the last
+count.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from orchestration.documents import findings, kinds, ledger, memory, order, plan, summary
+from orchestration.documents.canonical import canonical, lost_lines
 from orchestration.documents.diagnostics import DocumentError
 from orchestration.documents.stats import memory_stats
 from orchestration.documents.validate import ValidationContext
@@ -58,6 +60,9 @@ def check(text: str) -> None:
         for found in kinds.check_document(kind, text, ValidationContext(exists=lambda p: False)):
             found.render().encode("utf-8")
             json.dumps(found.as_dict())
+        new = canonical(kind, text, "x.md")
+        assert canonical(kind, new, "x.md") == new
+        assert kind in ("ledger", "plan") or not lost_lines(text, new)
     read = order.parse_order(text)
     again = order.parse_order(order.render_order(read))
     order.content_hash(again)
@@ -79,19 +84,19 @@ def check(text: str) -> None:
 def main() -> int:
     """Run the inputs and print the count."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--inputs", type=int, default=2000, help="how many documents")
+    parser.add_argument("--examples", type=int, default=2000, help="how many documents")
     parser.add_argument("--seed", type=int, default=0, help="first seed of the generator")
     options = parser.parse_args()
     done, failures, began = 0, [], time.monotonic()
     round_number = options.seed
-    while done < options.inputs and len(failures) < 5:
+    while done < options.examples and len(failures) < 5:
         counted = [0]
 
         def one(text: str) -> None:
             counted[0] += 1  # noqa: B023
             check(text)
 
-        batch = min(2500, options.inputs - done)
+        batch = min(2500, options.examples - done)
         run = given(DOCUMENTS)(one)
         run = settings(max_examples=batch, deadline=None, database=None,
                        suppress_health_check=list(HealthCheck))(run)  # fmt: skip

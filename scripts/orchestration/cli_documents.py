@@ -22,8 +22,9 @@ from orchestration.cli_records import (
     say,
 )
 from orchestration.documents import kinds, ledger
+from orchestration.documents.canonical import rewrite
 from orchestration.documents.codes import CODES, explain
-from orchestration.documents.diagnostics import has_errors
+from orchestration.documents.diagnostics import has_errors, make
 from orchestration.documents.history import HistoryEvent, ledger_events, memory_events
 from orchestration.documents.memory import parse_memory
 from orchestration.documents.repository import cached, find_root
@@ -63,15 +64,18 @@ def validate(
     if wanted not in kinds.KINDS:
         raise HarnessError("unknown kind", expected=", ".join(kinds.KINDS), got=wanted)
     text = read_text(place)
-    fixed = False
+    fixed, exact = False, True
     if fix:
-        new = kinds.canonical(wanted, text, str(place))
+        new, exact = rewrite(wanted, text, str(place))
         fixed = new != text
         if fixed:
             write_text(place, new)
             text = new
     context = _context(root, str(place), collect=wanted == "order" and not no_collect)
     found = kinds.check_document(wanted, text, context)
+    if not exact:
+        message = "rewritten; the old text is kept under `Kept as written`, compare them"
+        found.insert(0, make("W19", str(place), 0, message))
     warnings = sum(d.severity == "warning" for d in found)
     code = ERRORS if has_errors(found) else WARNINGS if strict and warnings else 0
     if json_output:

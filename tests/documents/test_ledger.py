@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from orchestration.documents.canonical import canonical
 from orchestration.documents.commands import parse_command
 from orchestration.documents.diagnostics import DocumentError
-from orchestration.documents.kinds import canonical
 from orchestration.documents.ledger import (
     Attempt,
     Status,

@@ -1,4 +1,4 @@
-"""Documents nobody would write: huge tables, deep nesting, hostile lines. Nothing is lost or raised.
+"""Documents nobody would write: huge tables, deep nesting, hostile lines. Nothing is lost.
 
 The sizes are such that a reader with quadratic cost would run for minutes; the measured processor
 seconds of 10 MB are in docs/reliability.md (`scripts/benchmarks/documents_bench.py`).

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
+from .diagnostics import Diagnostic, make
 from .text import SourceText
 
 if TYPE_CHECKING:
@@ -103,6 +104,14 @@ def heading_of(line: str) -> tuple[int, str] | None:
     if bare != title and (not bare or bare[-1] in " \t"):
         title = bare.rstrip(" \t")
     return len(match.group(1)), title
+
+
+def unclosed(blocks: Blocks, path: str) -> list[Diagnostic]:
+    """Return a W11 for the fence or comment that is never closed, nothing when all are."""
+    if blocks.open_from is None:
+        return []
+    message = "fence or comment is never closed; the rest of the document is inside it"
+    return [make("W11", path, blocks.open_from + 1, message, "close it")]
 
 
 def with_ends(blocks: Blocks) -> list[tuple[Heading, int]]:

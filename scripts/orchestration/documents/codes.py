@@ -235,6 +235,11 @@ CODES: dict[str, Code] = {
         "Nobody can re-check whether it still holds.",
         "Add `Check: command` to its section.",
     ),
+    "W19": Code(
+        "the rewritten document does not read exactly as the old one",
+        "The old text was damaged in a way that the canonical form cannot express.",
+        "Compare it with the old text, which is kept whole under `Kept as written`.",
+    ),
     "W20": Code(
         "memory entry is out of order",
         "Either its stamp or its place in the file is wrong.",

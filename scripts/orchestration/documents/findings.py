@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 
-from .blocks import Blocks, scan, with_ends
+from .blocks import Blocks, scan, unclosed, with_ends
 from .commands import Command, read_command
 from .diagnostics import Diagnostic, DocumentError, make
 from .keys import clean, is_separator, iter_keys, join_cells, split_cells
@@ -24,7 +24,11 @@ _STATUSES = {"active": "Active", "resolved": "Resolved", "fixed": "Resolved",
              "recommended": "Practice"}  # fmt: skip
 #: A longer synopsis belongs in the finding's own section.
 MAX_SYNOPSIS = 400
-_KEYS = frozenset(("status", "date", "keywords", "applies", "check", "supersedes", "evidence"))
+#: A synopsis that ends so goes on in the section, as ``- Synopsis: …``.
+MORE = " …"
+_KEYS = frozenset(
+    ("synopsis", "status", "date", "keywords", "applies", "check", "supersedes", "evidence")
+)
 
 
 @dataclass(slots=True)
@@ -44,6 +48,7 @@ class Finding:
     title: str = ""
     line: int = 0
     section_line: int = 0
+    section_end: int = 0
 
     @property
     def status(self) -> str:
@@ -85,21 +90,24 @@ class Findings:
 def parse_findings(text: str, path: str = "docs/findings.md") -> Findings:
     """Read the findings; malformed rows load with a warning. Raises only when too large."""
     blocks = scan(SourceText(text, path))
-    findings = Findings(path=path)
+    findings = Findings(path=path, diagnostics=unclosed(blocks, path))
     seen: dict[str, Finding] = {}
     for number in blocks.visible(0, len(blocks.source.lines)):
         line = blocks.source.lines[number]
         if line.lstrip()[:1] == "|":
             _row(line, number, findings, seen)
     _sections(blocks, findings, seen)
-    for row in findings.rows:
-        if len(row.synopsis) > MAX_SYNOPSIS:
-            message = (
-                f"{row.id}: synopsis of {len(row.synopsis)} characters, at most {MAX_SYNOPSIS}"
-            )
-            fix = f"move the rest to a section `## {row.id} — title`"
-            findings.diagnostics.append(make("W02", path, row.line, message, fix))
     return findings
+
+
+def row_cells(line: str) -> list[str]:
+    """Return the cells of a finding's row, at most six: surplus ones belong to the synopsis."""
+    cells = split_cells(line)
+    if cells:
+        cells[0] = clean(cells[0])
+    if len(cells) > len(COLUMNS):
+        cells = [*cells[:3], " | ".join(cells[3:-2]), *cells[-2:]]
+    return cells
 
 
 def _row(line: str, number: int, findings: Findings, seen: dict[str, Finding]) -> None:
@@ -118,12 +126,14 @@ def _row(line: str, number: int, findings: Findings, seen: dict[str, Finding]) -
         message = f"{name}: {len(cells)} cells instead of {len(COLUMNS)}"
         fix = "escape `|` inside a cell as `\\|`"
         findings.diagnostics.append(make("W09", findings.path, number + 1, message, fix))
-    if len(cells) > len(COLUMNS):
-        cells = [*cells[:3], " | ".join(cells[3:-2]), *cells[-2:]]
-    values = dict(zip(_FIELDS, cells, strict=False))
+    values = dict(zip(_FIELDS, row_cells(line), strict=False))
     row = Finding(name, line=number + 1)
     for field_name, value in list(values.items())[1:]:
         setattr(row, field_name, value)
+    if len(row.synopsis) > MAX_SYNOPSIS:
+        message = f"{name}: synopsis of {len(row.synopsis)} characters, at most {MAX_SYNOPSIS}"
+        fix = f"move the rest to a section `## {name} — title`"
+        findings.diagnostics.append(make("W02", findings.path, number + 1, message, fix))
     if name in seen:
         message = f"finding {name} is defined twice (first at line {seen[name].line})"
         findings.diagnostics.append(make("E22", findings.path, number + 1, message, "merge them"))
@@ -132,10 +142,13 @@ def _row(line: str, number: int, findings: Findings, seen: dict[str, Finding]) -
 
 
 def _sections(blocks: Blocks, findings: Findings, seen: dict[str, Finding]) -> None:
+    tables = {row.line - 1 for row in findings.rows}
     for heading, end in with_ends(blocks):
         words = heading.title.strip("*`[] ").split(" ", 1)
         name = words[0].strip("*`[]:—–-") if words else ""
-        if heading.level > 3 or not is_id(name) or name.upper() != name or "-" not in name:
+        if heading.level not in (2, 3) or not is_id(name) or name.upper() != name:
+            continue
+        if "-" not in name:
             continue
         row = seen.get(name)
         if row is None:
@@ -145,17 +158,21 @@ def _sections(blocks: Blocks, findings: Findings, seen: dict[str, Finding]) -> N
             findings.rows.append(row)
         row.section_line = heading.line + 1
         row.title = words[1].strip(" —–:-") if len(words) > 1 else ""
-        _section_keys(blocks, heading.line + 1, end, row, findings)
+        _section_keys(blocks, heading.line + 1, end, row, findings, tables)
 
 
-def _section_keys(blocks: Blocks, start: int, end: int, row: Finding, findings: Findings) -> None:
+def _section_keys(
+    blocks: Blocks, start: int, end: int, row: Finding, findings: Findings, tables: set[int]
+) -> None:
     used: set[int] = set()
     for key in iter_keys(blocks, start, end, _KEYS):
         value = clean(key.value)
         if key.key not in _KEYS or not value:
             continue
         used.add(key.line)
-        if key.key == "status":
+        if key.key == "synopsis":
+            row.synopsis = f"{row.synopsis.removesuffix(MORE)} {key.value}".strip()
+        elif key.key == "status":
             row.status_text = key.value
         elif key.key == "evidence":
             row.evidence_text = " ".join(part for part in (row.evidence_text, key.value) if part)
@@ -170,8 +187,9 @@ def _section_keys(blocks: Blocks, start: int, end: int, row: Finding, findings: 
                 findings.diagnostics.append(make("E12", findings.path, key.line + 1, message))
         else:
             setattr(row, key.key, getattr(row, key.key) or value)
-    lines = [blocks.source.lines[n] for n in range(start, end) if n not in used]
+    lines = [blocks.source.lines[n] for n in range(start, end) if n not in used and n not in tables]
     row.section = "\n".join(lines).strip()
+    row.section_end = end
 
 
 def search(
@@ -298,22 +316,13 @@ def set_finding_status(text: str, finding_id: str, status: str) -> str:
     return replace_span(text, base + start, base + stop, cell)
 
 
-def render_findings(findings: Findings) -> str:
-    """Return the canonical document: one table, then the sections."""
-    lines = ["# Findings", "", join_cells(COLUMNS), "|" + "---|" * len(COLUMNS)]
-    for row in findings.rows:
-        lines.append(join_cells([str(getattr(row, name)) for name in _FIELDS]))
-    text = "\n".join(lines) + "\n"
-    return text + "".join(_render_section(row, text, "\n") for row in findings.rows)
-
-
 def meaning(findings: Findings) -> list[dict[str, object]]:
-    """Return what the findings say, without lines."""
+    """Return what the findings say by id, without lines."""
     rows = []
     for row in findings.rows:
         data = asdict(row)
         data["check"] = row.check.text if row.check else None
-        for name in ("line", "section_line"):
+        for name in ("line", "section_line", "section_end"):
             del data[name]
         rows.append({k: " ".join(v.split()) if isinstance(v, str) else v for k, v in data.items()})
-    return rows
+    return sorted(rows, key=lambda data: str(data["id"]))

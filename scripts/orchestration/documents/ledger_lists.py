@@ -121,7 +121,7 @@ def split_globs(text: str) -> list[str]:
         words = shlex.split(bare)
     except ValueError:
         words = bare.split()
-    return [word for word in words if word.lower() not in ("none", "n/a")]
+    return [word for word in words if word.lower() not in ("none", "n/a", "-")]
 
 
 def read_attempts(blocks: Blocks, start: int, end: int) -> list[Attempt]:

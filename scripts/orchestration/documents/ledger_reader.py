@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .blocks import Blocks, Heading, heading_of, scan
+from .blocks import Blocks, Heading, heading_of, scan, unclosed
 from .diagnostics import Diagnostic, make
 from .keys import KeyLine, clean, iter_keys
 from .ledger_lists import read_attempts, read_criteria, read_recipes
@@ -41,12 +41,8 @@ def parse_ledger(text: str, path: str = "docs/fix_plan.md") -> Ledger:
     if not ledger.items:
         read_report(blocks, headings, ledger)
     _duplicates(ledger)
-    for fence in blocks.fences:
-        if not fence.closed:
-            message = "fenced block is never closed; the rest of the document is inside it"
-            ledger.diagnostics.append(
-                make("W11", path, fence.start + 1, message, "close the fence")
-            )
+    _historic(blocks, ledger)
+    ledger.diagnostics += unclosed(blocks, path)
     return ledger
 
 
@@ -215,6 +211,19 @@ def _active_focus(blocks: Blocks, headings: list[Heading]) -> str | None:
                 if focus:
                     return focus
     return None
+
+
+def _historic(blocks: Blocks, ledger: Ledger) -> None:
+    """Report once that a ledger is in one of the forms before the canonical one."""
+    lines = blocks.source.lines
+    if ledger.form == "report":
+        form, line = "2 (single focus)", 1
+    elif old := next((i for i in ledger.items if lines[i.line - 1].startswith("## ")), None):
+        form, line = "0 (items at level 2)", old.line
+    else:
+        return
+    fix = "`orchestrate validate --fix` rewrites it"
+    ledger.diagnostics.append(make("W06", ledger.path, line, f"historic form {form}", fix))
 
 
 def _duplicates(ledger: Ledger) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from .blocks import scan
-from .keys import iter_keys
+from .blocks import Blocks, heading_of, scan
+from .keys import iter_keys, strip_bullets
 from .ledger_model import Status
 from .ledger_reader import ITEM_KEYS, parse_ledger
 from .ledger_values import parse_priority, parse_status
-from .text import SourceText
+from .text import SourceText, apply_edits
 
 _KEYS = {
     "depends on": "Depends", "dependencies": "Depends", "working plan": "Plan",
@@ -23,15 +23,22 @@ def normalise_ledger(text: str, path: str) -> str:
     blocks = scan(source)
     edits: list[tuple[int, int, str]] = []
     for item in ledger.items:
-        edits += _status(item.status_span, text)
-        if item.span == (0, len(text)) or ledger.form == "report":
-            continue
+        edits += status_edit(item.status_span, text)
         first = item.line - 1
         if source.lines[first].startswith("-#"):
             edits.append((source.starts[first], source.starts[first] + 1, ""))
+        level = _level(source.lines[first])
         end = first + 1
         while end < len(source.lines) and source.starts[end] < item.span[1]:
             end += 1
+        if level == 2:
+            edits += _shifted(blocks, first, end)
+        for row in item.criteria:
+            if row.state_offset < 0:
+                line = source.lines[row.line - 1]
+                at = source.starts[row.line - 1]
+                bullet = at + len(line) - len(line.lstrip(" \t"))
+                edits.append((bullet, at + strip_bullets(line)[0], f"- [ ] {row.id} "))
         for key in iter_keys(blocks, first + 1, end, ITEM_KEYS):
             start = source.starts[key.line]
             new = _KEYS.get(key.key)
@@ -41,12 +48,26 @@ def normalise_ledger(text: str, path: str) -> str:
                 edits.append((start + at, start + at + len(key.raw_key), new))
             if key.key == "priority":
                 edits += _priority(start + key.value_column, key.value)
-    for start, stop, new in sorted(set(edits), reverse=True):
-        text = text[:start] + new + text[stop:]
-    return text
+    return apply_edits(text, edits)
 
 
-def _status(span: tuple[int, int] | None, text: str) -> list[tuple[int, int, str]]:
+def _level(line: str) -> int:
+    found = heading_of(line.removeprefix("-"))
+    return found[0] if found else 0
+
+
+def _shifted(blocks: Blocks, start: int, end: int) -> list[tuple[int, int, str]]:
+    """Put the headings of an item one level down, so that it is a level-3 item with its parts."""
+    edits = []
+    for number in blocks.visible(start, end):
+        line = blocks.source.lines[number]
+        if 0 < _level(line) < 6 and (number == start or heading_of(line)):
+            at = blocks.source.starts[number] + line.find("#")
+            edits.append((at, at, "#"))
+    return edits
+
+
+def status_edit(span: tuple[int, int] | None, text: str) -> list[tuple[int, int, str]]:
     """Replace the status word and the marks around it; the reason keeps its bytes."""
     if span is None:
         return []

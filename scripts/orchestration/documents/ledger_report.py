@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .blocks import Blocks, Heading
-from .keys import clean, parse_row
+from .keys import clean, parse_key, parse_row
 from .ledger_lists import take_command
 from .ledger_model import Attempt, Criterion, Item, Ledger, Status
 from .ledger_values import parse_status
@@ -24,6 +24,10 @@ def read_report(blocks: Blocks, headings: list[Heading], ledger: Ledger) -> None
     if item is None:
         return
     ledger.active_focus = item.id
+    for number in blocks.visible(focus.line + 1, ends[focus.line]):
+        key = parse_key(lines[number])
+        if key and key.key in ("plan", "working plan") and not item.plan:
+            item.plan = clean(key.value) or None
     items = {item.id: item}
     status = names.get("status")
     if status:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from itertools import pairwise
 
-from .blocks import Blocks, Heading, scan
+from .blocks import Blocks, Heading, scan, unclosed
 from .diagnostics import Diagnostic, make
 from .keys import clean, parse_key
 from .refs import parse_stamp, render_stamp, split_focus
@@ -79,12 +79,13 @@ class Memory:
 
 def parse_memory(text: str, path: str = "galph_memory.md") -> Memory:
     """Read a memory file; problems become diagnostics. Raises only for one that is too large."""
-    source = SourceText(text, path)
-    blocks = scan(source)
-    memory = Memory(path=path)
+    blocks = scan(SourceText(text, path))
+    memory = Memory(path=path, diagnostics=unclosed(blocks, path))
+    blocks = blocks.closed(path)
+    source = blocks.source
     marks = [h for h in blocks.headings if h.level <= 2 and parse_stamp(h.title)]
     stop = marks[0].line if marks else len(source.lines)
-    memory.preamble = "\n".join(source.lines[:stop]).strip("\n")
+    memory.preamble = "\n".join(source.lines[:stop]).strip("\n\ufeff")
     for mark, following in successive(marks):
         end = following.line if following else len(source.lines)
         memory.entries.append(_entry(blocks, mark, end, memory))

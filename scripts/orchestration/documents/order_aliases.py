@@ -16,6 +16,8 @@ SECTIONS = {
     "if_blocked": "If blocked",
     "findings": "Findings",
 }
+#: Section of the lines that ``validate --fix`` found no place for.
+KEPT_TITLE = "Kept as written"
 SECTION_ALIASES = {
     **{title.lower(): field for field, title in SECTIONS.items()},
     "goals": "goal", "objective": "goal",
@@ -34,7 +36,7 @@ SECTION_ALIASES = {
     "priorities and rationale": "rationale", "doc sync plan": "notes",
     "normative math/physics": "notes", "normative math": "notes", "dmi section": "notes",
     "guardrail": "notes",
-    "tasks, as written": "notes",
+    "tasks, as written": "notes", "kept as written": "notes",
     "sync closure": "notes", "touched": "rows", "checklist ids": "rows", "rows": "rows",
     "workload spec": "wrapper", "notes": "notes", "steps as written": "steps as written",
     "plan": "plan", "working plan": "plan",

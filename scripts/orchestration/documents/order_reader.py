@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from .blocks import Blocks, scan
+from .blocks import Blocks, scan, unclosed
 from .commands import Command, read_script
 from .diagnostics import make
 from .keys import KeyLine, clean, parse_key
@@ -19,7 +19,7 @@ from .order_aliases import (
     section_key,
 )
 from .order_model import ArtifactTarget, Order, Section
-from .order_sections import Cut, RawSection, body_text, cut, demoted
+from .order_sections import Cut, RawSection, below, body_text, cut, demoted
 from .order_tasks import Entry, entries, read_artifact, read_contract, read_finding, read_task
 from .refs import find_ids, selector_of, split_focus
 from .text import SourceText
@@ -43,10 +43,8 @@ def parse_order(text: str, path: str = "input.md") -> Order:
     """
     blocks = scan(SourceText(text, path))
     order = Order()
-    if blocks.open_from is not None:
-        message = "fence or comment is never closed; the rest of the order is inside it"
-        order.diagnostics.append(make("W11", path, blocks.open_from + 1, message, "close it"))
-        blocks = blocks.closed(path)
+    order.diagnostics += unclosed(blocks, path)
+    blocks = blocks.closed(path)
     reader = _Reader(blocks, order, path)
     pieces = cut(blocks)
     reader.title(pieces)
@@ -92,13 +90,13 @@ class _Reader:
         for number in pieces.header:
             line = self.blocks.source.lines[number]
             if self.blocks.opaque[number]:
-                spill.append(line)
+                spill.append(line.rstrip(" \t"))
                 continue
             for part in split_keys(line):
                 key = parse_key(part, number)
                 taken = key is not None and self.take(key, anywhere=True)
-                if not taken and part.strip("-*_ \t"):
-                    spill.append(part.strip())
+                if not taken and part.strip().strip("-*_ \t"):
+                    spill.append(part.rstrip(" \t"))
         if not self.order.foci and from_title:
             self.order.foci = from_title
             self.legacy = True
@@ -145,10 +143,12 @@ class _Reader:
             order.rows += [w.strip("`*[]") for w in re.split(r"[,;\s]+", value) if w.strip("`*[]")]
         elif name in ("forbidden", "may_edit_tests"):
             getattr(order, name).extend(split_globs(value))
-        elif name == "intent" and (order.intent or value.endswith(".md")):
-            order.extra["Summary-file" if value.endswith(".md") else key.raw_key] = value
+        elif name == "intent" and value.endswith(".md"):
+            order.extra["Summary-file"] = value
+        elif name == "intent":
+            order.intent = below(f"{order.intent} {value}".strip())
         elif name == "goal":
-            order.goal = "\n".join(part for part in (order.goal, value) if part)
+            order.goal = "\n".join(part for part in (order.goal, below(value)) if part)
         else:
             setattr(order, name, value)
 
@@ -192,7 +192,7 @@ class _Reader:
     def intent_section(self, section: RawSection) -> None:
         """A brief: header keys in its lines are header, the rest is the intent."""
         self.legacy = True
-        kept: list[str] = [section.first] if section.first else []
+        kept: list[str] = [below(section.first)] if section.first else []
         for number in range(section.start, section.end):
             line = demoted(self.blocks, section, number)
             for part in [line] if self.blocks.opaque[number] else split_keys(line):
@@ -287,6 +287,8 @@ class _Reader:
     def list_section(self, section: RawSection) -> None:
         order = self.order
         for entry in entries(self.blocks, section, fenced=False):
+            if section.kind != "contracts" and not entry.joined():
+                continue
             if section.kind == "contracts":
                 order.contracts.append(read_contract(entry))
             elif section.kind == "artifacts":

@@ -8,10 +8,11 @@ import re
 from dataclasses import asdict
 
 from .commands import render_command
-from .order_aliases import CANONICAL_HEADERS, SECTIONS
+from .order_aliases import CANONICAL_HEADERS, KEPT_TITLE, SECTIONS
 from .order_model import Order, Task
 
 _STAMPS = re.compile(r"\d{4}-\d{2}-\d{2}T[0-9:]{4,8}Z")
+_BALANCED = re.compile(r"[^()]*(?:\([^()]*\)[^()]*)*")
 _VOLATILE = ("number", "base", "retry_reason", "source", "title")
 
 
@@ -60,8 +61,10 @@ def _body(order: Order, name: str) -> str:
         rows = [" — ".join(p for p in (code(a.name), a.meaning) if p) for a in order.artifacts]
     elif name == "findings":
         rows = [" — ".join(part for part in (f.id, f.text) if part) for f in order.findings]
-    elif name in ("forbidden", "may_edit_tests"):
-        rows = list(getattr(order, name))
+    elif name == "forbidden":
+        rows = order.forbidden
+    elif name == "may_edit_tests":
+        rows = [code(glob) for glob in order.may_edit_tests]
     return "\n".join(f"- {row}" for row in rows)
 
 
@@ -80,7 +83,9 @@ def render_task(task: Task) -> str:
     head += " new:" if task.new else ""
     head += f" {places}" if places else ""
     head += f" — {first}" if first and places else f" {first}" if first else ""
-    head += f" (verify: {code(task.verify)})" if task.verify else ""
+    if task.verify:
+        check = f"verify: {code(task.verify)}"
+        head += f" ({check})" if _BALANCED.fullmatch(check) else f" {check}"
     return "\n".join([head, *(f"  {line}" if line else "" for line in detail)])
 
 
@@ -106,6 +111,7 @@ def content_hash(order: Order) -> str:
     data = meaning(order)
     for name in _VOLATILE:
         data.pop(name, None)
+    data["sections"] = [(s.title, s.text) for s in order.sections if s.title != KEPT_TITLE]
     tasks = data["tasks"]
     assert isinstance(tasks, list)
     for task in tasks:

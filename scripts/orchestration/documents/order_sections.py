@@ -101,9 +101,15 @@ def demoted(blocks: Blocks, section: RawSection, number: int) -> str:
     return ("#" * level + " " + found[1]).rstrip()
 
 
+def below(text: str) -> str:
+    """Return a line of prose; one that reads as a heading goes below the canonical titles."""
+    found = heading_of(text)
+    return f"{'#' * max(3, found[0])} {found[1]}".rstrip() if found else text
+
+
 def body_text(blocks: Blocks, section: RawSection) -> str:
     """Return a section's text: inner headings one level below, open fences closed, no margins."""
-    lines = [section.first] if section.first else []
+    lines = [below(section.first)] if section.first else []
     for number in range(section.start, section.end):
         lines.append(demoted(blocks, section, number).rstrip(" \t"))
     while lines and not lines[0].strip():

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from .blocks import Blocks
 from .keys import clean, indent_of, parse_row, strip_bullets, take_row_id
 from .order_model import ArtifactTarget, Contract, FindingRef, Task
-from .order_sections import RawSection
+from .order_sections import RawSection, below
 from .refs import Ref, is_id, looks_like_path, parse_refs
 
 _VERB = re.compile(
     r"\**(Implement \(test\)|Implement|Update|Document|Capture|Run)(?![A-Za-z])\**:?\**[ \t]+"
 )
-_VERIFY = re.compile(r"[ \t]*(?:\([ \t]*verify:[ \t]*([^()]*(?:\([^()]*\)[^()]*)*)\)|verify:(.*))$")
+_VERIFY = re.compile(
+    r"[ \t]*(?:\([ \t]*verify:[ \t]*([^()]*(?:\([^()]*\)[^()]*)*)\)|(?<!\()verify:(.*))$"
+)
 _SPAN = re.compile(r"`([^`\s]{1,400})`")
 _NEW = re.compile(r"\(?new(?::\)|\)|:)[ \t]*", re.IGNORECASE)
 _DASH = re.compile(r"[ \t]+(?:—|–|--|-)[ \t]+")
@@ -42,7 +44,8 @@ def entries(blocks: Blocks, section: RawSection, *, fenced: bool = True) -> list
     """
     found: list[Entry] = []
     if section.first:
-        found.append(Entry(section.first, section.first, [], section.line, False))
+        first = below(section.first)
+        found.append(Entry(first, first, [], section.line, False))
     base: int | None = None
     for number in range(section.start, section.end):
         line = blocks.source.lines[number].expandtabs(4)
@@ -54,10 +57,14 @@ def entries(blocks: Blocks, section: RawSection, *, fenced: bool = True) -> list
         indent = indent_of(line)
         if count and not opaque and (base is None or indent < base + 2):
             base = indent if base is None else min(base, indent)
-            found.append(Entry(line[at:].strip(), line.strip(), [], number, True))
+            first = line[at:].strip()
+            first = first if first.strip("-*+ ") else ""
+            found.append(Entry(first, text, [], number, True))
         elif found and (found[-1].bullet or opaque):
-            found[-1].detail.append(line[min(2, indent) :].rstrip() if text else "")
-        elif text:
+            kept = line[min(2, indent) :].rstrip() if text else ""
+            found[-1].detail.append(kept if opaque else below(kept))
+        elif opaque or text.strip("-*+ "):
+            text = text if opaque else below(text)
             found.append(Entry(text, text, [], number, False))
     for entry in found:
         while entry.detail and not entry.detail[-1]:
@@ -162,7 +169,11 @@ def read_contract(entry: Entry) -> Contract:
 
 def read_artifact(entry: Entry) -> ArtifactTarget:
     """Read ``name — what it proves``."""
-    name, meaning = split_dash(entry.joined())
+    text = entry.joined()
+    end = text.find("`", 1)
+    if text.startswith("`") and end > 1 and text[end + 1 :].lstrip()[:1] in ("", "—"):
+        return ArtifactTarget(text[1:end], text[end + 1 :].lstrip(" \t—"), entry.line + 1)
+    name, meaning = split_dash(text)
     return ArtifactTarget(clean(name), meaning, entry.line + 1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import asdict, dataclass, field
 
-from .blocks import Blocks, scan
+from .blocks import Blocks, scan, unclosed
 from .commands import Command, read_command, read_script
 from .diagnostics import Diagnostic, DocumentError, make
 from .keys import clean, is_separator, parse_key, parse_row, split_cells, state_of, take_row_id
@@ -45,6 +45,7 @@ class Plan:
     id: str = ""
     title: str = ""
     status: str = ""
+    status_line: int = 0
     owner: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
     phases: list[str] = field(default_factory=list)
@@ -64,7 +65,7 @@ def parse_plan(text: str, path: str = "implementation.md") -> Plan:
     """Read a plan; rows may be a list or a table. Raises only for one that is too large."""
     source = SourceText(text, path)
     blocks = scan(source)
-    plan = Plan(path=path)
+    plan = Plan(path=path, diagnostics=unclosed(blocks, path))
     edges = [(h.line, h.title, h.level) for h in blocks.headings]
     if not edges or edges[0][0] > 0:
         edges.insert(0, (-1, "", 1))
@@ -128,6 +129,7 @@ def _metadata(line: str, number: int, plan: Plan) -> bool:
         plan.owner = value
     elif key.key == "status" and not plan.status:
         plan.status = parse_status(value).status.value
+        plan.status_line = number + 1
     return True
 
 
@@ -200,36 +202,6 @@ def tick_row(text: str, row_id: str, state: str = "x") -> str:
             where=row_id, expected="a row id and one of ' ', x, P, D, B, W", got=repr(state),
         )  # fmt: skip
     return replace_span(text, row.state_offset, row.state_offset + 1, wanted)
-
-
-def render_plan(plan: Plan) -> str:
-    """Return the canonical plan: metadata, then every section with its rows."""
-    name = " — ".join(part for part in (plan.id, plan.title) if part)
-    parts = [f"# {name}" if name else "# Plan"]
-    if plan.metadata:
-        parts.append("\n".join(f"- {key}: {value}" for key, value in plan.metadata.items()))
-    if plan.exit_criteria:
-        rows = "\n".join(f"{n}. {text}" for n, text in enumerate(plan.exit_criteria, 1))
-        parts.append("## Exit Criteria\n\n" + rows)
-    done: set[str] = set()
-    for phase in ["", *dict.fromkeys(row.phase for row in plan.rows)]:
-        rows_here = [row for row in plan.rows if row.phase == phase]
-        if not rows_here or phase in done:
-            continue
-        done.add(phase)
-        title = next((t for t in plan.phases if _phase_of(t) == phase), "Checklist")
-        parts.append(f"## {title}\n\n" + "\n".join(_render_row(row) for row in rows_here))
-    return "\n\n".join(parts) + "\n"
-
-
-def _phase_of(title: str) -> str:
-    match = _PHASE.match(title.strip("*_ "))
-    return match.group(1).upper() if match else ""
-
-
-def _render_row(row: PlanRow) -> str:
-    head = f"- [{row.state}] " + (f"{row.id}: " if row.id else "") + row.text
-    return head + (f" (verify: `{row.verify.text}`)" if row.verify else "")
 
 
 def meaning(plan: Plan) -> dict[str, object]:

@@ -186,6 +186,8 @@ def selector_of(text: str) -> str | None:
             kept.append(shlex.quote(word))
         elif word in ("-k", "-m"):
             kept.append(word)
+        elif word.lower() == "n/a":
+            continue
         elif looks_like_path(word.rstrip(",;")) and not word.startswith("$"):
             kept += [shlex.quote(w) for w in expand_braces(word.rstrip(",;"))]
         elif word.startswith("tests") and not word.startswith("-"):

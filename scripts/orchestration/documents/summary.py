@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 
-from .blocks import scan
+from .blocks import scan, unclosed
 from .diagnostics import Diagnostic, make
 from .keys import clean, parse_key
 from .text import SourceText
@@ -39,12 +39,13 @@ class Summary:
 
 def parse_summary(text: str, path: str = "summary.md") -> Summary:
     """Read a summary file; raises only for one that is too large."""
-    source = SourceText(text, path)
-    blocks = scan(source)
-    summary = Summary(path=path)
+    blocks = scan(SourceText(text, path))
+    summary = Summary(path=path, diagnostics=unclosed(blocks, path))
+    blocks = blocks.closed(path)
+    source = blocks.source
     marks = [h for h in blocks.headings if h.title.lower().startswith("turn summary")]
     stop = marks[0].line if marks else len(source.lines)
-    summary.preamble = "\n".join(source.lines[:stop]).strip("\n")
+    summary.preamble = "\n".join(source.lines[:stop]).strip("\n\ufeff")
     for position, mark in enumerate(marks):
         end = marks[position + 1].line if position + 1 < len(marks) else len(source.lines)
         turn = TurnSummary(mark.title, line=mark.line + 1)
@@ -68,8 +69,8 @@ def _footer(turn: TurnSummary, line: str) -> bool:
         return False
     if key.key == "checklist" and not key.value:
         return True
-    if key.key == "artifacts" and not turn.artifacts:
-        turn.artifacts = clean(key.value)
+    if key.key == "artifacts":
+        turn.artifacts = "; ".join(part for part in (turn.artifacts, clean(key.value)) if part)
         return True
     name = _FOOTER.get(key.key)
     if name is None:

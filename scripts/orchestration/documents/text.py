@@ -109,6 +109,16 @@ def write_text(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
+def apply_edits(text: str, edits: Sequence[tuple[int, int, str]]) -> str:
+    """Return ``text`` with the spans replaced; spans are of the old text and do not overlap."""
+    parts: list[str] = []
+    position = 0
+    for start, stop, new in sorted(set(edits), key=lambda edit: edit[:2]):
+        parts += [text[position:start], new]
+        position = stop
+    return "".join([*parts, text[position:]])
+
+
 def replace_span(text: str, start: int, end: int, new: str) -> str:
     """Return ``text`` with the characters ``start:end`` replaced by ``new``."""
     return text[:start] + new + text[end:]
