@@ -73,6 +73,10 @@ def _warnings(scan: Scan, photons: np.ndarray, overlap: float | None) -> list[st
         found.append("the file has no probe; training needs one, refine can find one")
     if overlap is not None and overlap < LOW_OVERLAP:
         found.append(f"neighbouring frames overlap by {overlap:.0%}; below 60 % is hard")
-    if len(np.unique(scan.positions_px, axis=0)) < scan.n_frames:
-        found.append("some positions occur twice")
+    repeated = scan.n_frames - len(np.unique(scan.positions_px, axis=0))
+    if repeated:
+        found.append(
+            f"{repeated} frames repeat the same position as another; opening the file for work "
+            "takes `ptycho convert IN OUT --accept duplicate-positions`"
+        )
     return found

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ptycho.data import open_scan, save_scan
+from ptycho.errors import MeasurementError
 from ptycho.grouping import make_groups
 from ptycho.scan import Scan
 
@@ -24,9 +25,14 @@ class RawData:
     scan: Scan
 
     @classmethod
-    def from_file(cls, path: str | Path, measurement: Any = "amplitude") -> RawData:
-        """Read an NPZ of the earlier package (amplitudes, as its contract says) or any scan."""
-        return cls(open_scan(path, measurement=measurement))
+    def from_file(cls, path: str | Path, measurement: Any = None) -> RawData:
+        """Read any scan; a file of the earlier package that does not say holds amplitudes."""
+        try:
+            return cls(open_scan(path, measurement=measurement))
+        except MeasurementError:
+            if measurement is not None:
+                raise
+        return cls(open_scan(path, measurement="amplitude"))
 
     def to_file(self, path: str | Path) -> None:
         """Write the scan as NPZ (today's keys: counts, positions_px, …)."""

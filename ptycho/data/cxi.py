@@ -33,7 +33,7 @@ def recognises(file: h5py.File) -> bool:
     return hdf5.find(file, D) is not None and hdf5.find(file, S) is not None
 
 
-def read(path: Path, file: h5py.File) -> Scan:
+def read(path: Path, file: h5py.File, measurement: str | None = None) -> Scan:
     """Read the first entry of a CXI file; frames stay in the file."""
     data = hdf5.frame_stack(file, f"{E}/data_1/data", f"{D}/data")
     n = int(data.shape[-1])
@@ -48,6 +48,7 @@ def read(path: Path, file: h5py.File) -> Scan:
         ((data.name, int(np.prod(data.shape[:-2]))),),
         (int(data.shape[-2]), n),
         scale=_gain(file, geometry),
+        amplitude=measurement == "amplitude",
         mask=mask,
     )
     scan = Scan(
@@ -58,7 +59,7 @@ def read(path: Path, file: h5py.File) -> Scan:
         truth=_truth(file),
         background=_background(file, mask),
         name=hdf5.text(hdf5.find(file, f"{E}/title")) or path.stem,
-        metadata={"layout": "CXI"},
+        metadata={"layout": "CXI"} | hdf5.kept_duplicates(file),
     )
     return _with_probe(scan, file)
 
@@ -194,6 +195,7 @@ def _fill(file: h5py.File, scan: Scan) -> None:
     assert g is not None
     pixel = np.array(g.object_pixel_m(scan.N))
     row_m, col_m = scan.positions_px.T * pixel[:, None]
+    hdf5.note_duplicates(file, scan.metadata)
     file["cxi_version"], file["number_of_entries"] = 160, 1
     file[f"{E}/title"] = scan.name
     file[f"{S}/energy"] = physical.H_C_J_M / g.wavelength_m

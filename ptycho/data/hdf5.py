@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ from ptycho.errors import (
 from ptycho.frame_views import FrameView
 
 SMALL_BYTES = 1 << 30
+KEPT = "duplicate_positions_kept"
 READ_BYTES = 8 << 20
 CACHE_BYTES = 64 << 20
 MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -232,6 +233,22 @@ def number(dataset: h5py.Dataset) -> float:
     return float(values[0])
 
 
+def attribute(node: Any, name: str, default: float) -> float:
+    """A number among the attributes of a file, group or dataset."""
+    value = node.attrs.get(name)
+    if value is None:
+        return default
+    array = np.asarray(value)
+    if array.dtype.kind not in "iufb" or array.size != 1:
+        raise WrongTypeError(
+            "an attribute is no number",
+            where=f"{node.file.filename}:{node.name}@{name}",
+            expected="one number",
+            got=repr(value)[:60],
+        )
+    return float(array.ravel()[0])
+
+
 def text(value: Any) -> str:
     """An attribute or scalar dataset as text ('' for None)."""
     if isinstance(value, h5py.Dataset):
@@ -347,6 +364,17 @@ def _rows(dataset: h5py.Dataset, low: int, high: int) -> np.ndarray:
     first_row, last_row = low // inner, -(-high // inner)
     block = np.asarray(dataset[first_row:last_row]).reshape(-1, *dataset.shape[-2:])
     return block[low - first_row * inner : high - first_row * inner]
+
+
+def note_duplicates(file: h5py.File, metadata: Mapping[str, Any]) -> None:
+    """Write down that two frames at one position are meant."""
+    if metadata.get(KEPT):
+        file.attrs[f"ptycho_{KEPT}"] = True
+
+
+def kept_duplicates(file: h5py.File) -> dict[str, Any]:
+    """What `note_duplicates` wrote, as metadata."""
+    return {KEPT: True} if file.attrs.get(f"ptycho_{KEPT}") else {}
 
 
 def write_atomically(path: Path, write: Callable[[h5py.File], None]) -> Path:

@@ -33,7 +33,7 @@ def _entry(file: h5py.File) -> str | None:
     return None
 
 
-def read(path: Path, file: h5py.File) -> Scan:
+def read(path: Path, file: h5py.File, measurement: str | None = None) -> Scan:
     """Read a NeXus ptychography entry; frames stay in the file."""
     entry = _entry(file)
     detector = f"{entry}/instrument_1/detector_1"
@@ -53,6 +53,7 @@ def read(path: Path, file: h5py.File) -> Scan:
             path,
             ((data.name, int(np.prod(data.shape[:-2]))),),
             (int(data.shape[-2]), n),
+            amplitude=measurement == "amplitude",
             mask=mask,
         ),
         positions_px=positions_px(translation, basis, np.array(geometry.object_pixel_m(n))),

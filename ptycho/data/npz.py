@@ -1,77 +1,75 @@
-"""NPZ: our own layout, both key sets of the earlier package, and tike's test data.
+"""NPZ: our own layout and tike's; the earlier package's is `npz_earlier`.
 
 | layout | frames | positions | probe | numbers are |
 |---|---|---|---|---|
 | ours | `counts` (M, N, N) | `positions_px` (M, 2) row, col | `probe` (K, N, N) | counts |
-| earlier package | `diff3d` or `diffraction`, (M, N, N) or (N, N, M) | `ycoords`, `xcoords` (M,) |
-  `probeGuess` (N, N) | the caller's word, or `measurement` in the file |
 | tike | `data` (1, M, N, N), zero frequency in the corner | `scan` (1, M, 2) row, col |
   `probe` (…, K, N, N), any scale | counts |
-
-Files are never unpickled (`allow_pickle=False`), and the sizes that the archive declares are
-checked before anything is decompressed.
 """
 
 from __future__ import annotations
 
-import bz2
-import io
 import json
 import os
 import tempfile
 import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ptycho.errors import (
-    DamagedFileError,
-    MeasurementError,
-    MissingKeyError,
-    UnknownFormatError,
-    ValueRangeError,
-)
+from ptycho.data import npz_arrays, npz_earlier, physical, ptychodus
+from ptycho.errors import MeasurementError, ShapeError, UnknownFormatError
 from ptycho.scan import Geometry, Scan, Truth
 
 FORMAT = "ptycho-scan"
 SCHEMA = 1
-MAX_BYTES = 32 << 30
-ZIP, BZIP2 = b"PK\x03\x04", b"BZh"
-BAD_FILE = (
-    OSError,
-    EOFError,
-    MemoryError,
-    zlib.error,
-    ValueError,
-    KeyError,
-    zipfile.BadZipFile,
-    NotImplementedError,
-)
 
 
 def recognises(head: bytes) -> bool:
     """Whether a file that begins so may be an NPZ."""
-    return head.startswith((ZIP, BZIP2))
+    return head.startswith((npz_arrays.ZIP, npz_arrays.BZIP2))
 
 
-def read(path: Path, *, measurement: str | None = None) -> Scan:
-    """Read a scan from an NPZ file, plain or bzip2-compressed."""
-    arrays = load_arrays(path)
+def read(
+    path: Path,
+    *,
+    measurement: str | None = None,
+    accept: Collection[str] = (),
+    frames: Path | None = None,
+) -> Scan:
+    """Read a scan from an NPZ file of any layout; see `ptycho.data.open_scan`."""
+    arrays = npz_arrays.load_arrays(path)
     if "positions_px" in arrays and "counts" in arrays:
+        _counts_only(measurement, path)
         return _ours(arrays, path)
     if "data" in arrays and "scan" in arrays:
+        _counts_only(measurement, path)
         return _tike(arrays, path)
-    if "xcoords" in arrays or "xcoords_start" in arrays:
-        return _earlier(arrays, path, measurement)
+    if npz_earlier.recognises(arrays):
+        return npz_earlier.read(arrays, path, measurement, accept)
+    if ptychodus.X_M in arrays and ptychodus.Y_M in arrays:
+        return ptychodus.read_npz(path, arrays, frames)
     raise UnknownFormatError(
-        "the NPZ file holds no scan",
+        "the NPZ file holds frames without positions" if "patterns" in arrays
+        else "the NPZ file holds no scan",
         where=path,
-        expected="counts + positions_px, or diff3d/diffraction + xcoords + ycoords, or data + scan",
+        expected="counts + positions_px, diff3d/diffraction + xcoords + ycoords, data + scan, or "
+        f"{ptychodus.X_M} + {ptychodus.Y_M}",
         got=", ".join(sorted(arrays)) or "no arrays",
-    )
+        fix=f"ptycho inspect PRODUCT --frames {path}" if "patterns" in arrays else None,
+    )  # fmt: skip
+
+
+def _counts_only(measurement: str | None, path: Path) -> None:
+    if measurement == "amplitude":
+        raise MeasurementError(
+            "the file and the caller contradict each other",
+            where=path,
+            expected="counts, as this layout holds",
+            got=measurement,
+        )
 
 
 def write(scan: Scan, path: Path) -> Path:
@@ -131,62 +129,26 @@ def _stored_type(scan: Scan) -> np.dtype:
     return np.dtype(np.uint32)
 
 
-def load_arrays(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an NPZ (also bzip2-compressed), never unpickled; declared sizes checked."""
-    try:
-        with path.open("rb") as stream:
-            compressed = stream.read(3) == BZIP2
-            stream.seek(0)
-            source: Any = io.BytesIO(_unbzip(stream, path)) if compressed else stream
-            with zipfile.ZipFile(source) as archive:
-                declared = sum(entry.file_size for entry in archive.infolist())
-                if declared > MAX_BYTES:
-                    raise ValueRangeError(
-                        "the file declares more data than is read",
-                        where=path,
-                        expected=f"≤ {MAX_BYTES} bytes",
-                        got=f"{declared} bytes",
-                    )
-            source.seek(0)
-            with np.load(source, allow_pickle=False) as file:
-                return {key: file[key] for key in file.files if key != "_metadata"}
-    except BAD_FILE as error:
-        raise DamagedFileError(
-            "the NPZ file cannot be read",
-            where=path,
-            expected="a complete NPZ without pickled objects",
-            got=error,
-            fix="copy the file again; an old file with pickles must be saved anew without them",
-        ) from error
-
-
-def _unbzip(stream: Any, path: Path) -> bytes:
-    """Decompress in bounded memory."""
-    with bz2.open(stream) as plain:
-        content = plain.read(MAX_BYTES // 8 + 1)
-    if len(content) > MAX_BYTES // 8:
-        raise ValueRangeError(
-            "the compressed file is too large", where=path, expected=f"≤ {MAX_BYTES // 8} bytes"
-        )
-    return content
-
-
-def _need(arrays: Mapping[str, np.ndarray], key: str, path: Path) -> np.ndarray:
-    if key not in arrays:
-        raise MissingKeyError(
-            f"the key {key!r} is missing", where=path, expected=key, got=", ".join(sorted(arrays))
-        )
-    return arrays[key]
-
-
 def _ours(arrays: Mapping[str, np.ndarray], path: Path) -> Scan:
     geometry = truth = None
     if "geometry_m" in arrays:
-        wavelength, distance, row, col = (float(v) for v in arrays["geometry_m"])
+        lengths = npz_arrays.numbers(arrays["geometry_m"], f"{path}:geometry_m").ravel()
+        if lengths.size != 4:
+            raise ShapeError("four lengths", where=f"{path}:geometry_m", got=lengths.shape)
+        wavelength, distance, row, col = (float(v) for v in lengths)
         geometry = Geometry(wavelength, distance, (row, col))
     if "truth" in arrays:
-        row, col = (float(v) for v in _need(arrays, "truth_origin_px", path))
-        truth = Truth(arrays["truth"].astype(np.complex64), (row, col))
+        image = npz_arrays.numbers(arrays["truth"], f"{path}:truth", "iufc")
+        origin = npz_arrays.need(arrays, path, "truth_origin_px").ravel()
+        if image.ndim != 2 or origin.size != 2:
+            raise ShapeError(
+                "the truth is no image with an origin",
+                where=f"{path}:truth",
+                expected="(H, W) and (2,)",
+                got=f"{image.shape} and {origin.shape}",
+            )
+        truth = Truth(image.astype(np.complex64), (float(origin[0]), float(origin[1])))
+    background = npz_arrays.numbers(arrays.get("background", np.array(0.0)), f"{path}:background")
     return Scan(
         counts=arrays["counts"],
         positions_px=arrays["positions_px"],
@@ -194,69 +156,36 @@ def _ours(arrays: Mapping[str, np.ndarray], path: Path) -> Scan:
         mask=arrays.get("mask"),
         geometry=geometry,
         truth=truth,
-        background=float(arrays.get("background", 0.0)),
+        background=float(background.sum()),
         name=str(arrays.get("name", path.stem)),
-        metadata=json.loads(str(arrays.get("metadata", "{}"))),
+        metadata=npz_arrays.json_object(arrays.get("metadata"), f"{path}:metadata"),
     )
 
 
 def _tike(arrays: Mapping[str, np.ndarray], path: Path) -> Scan:
     """tike's layout: a leading axis of one, corner-centred frames, a probe of any scale."""
-    counts = np.fft.fftshift(arrays["data"][0], axes=(-2, -1))
+    data = npz_arrays.numbers(arrays["data"], f"{path}:data")
+    places = npz_arrays.numbers(arrays["scan"], f"{path}:scan")
+    data, places = (a[0] if len(a) == 1 and a.ndim > n else a for a, n in ((data, 3), (places, 2)))
+    if data.ndim != 3 or places.ndim != 2:
+        raise ShapeError(
+            "no stack of frames with positions",
+            where=path,
+            expected="data (1, M, N, N), scan (1, M, 2)",
+            got=f"data {arrays['data'].shape}, scan {arrays['scan'].shape}",
+        )
+    counts = np.fft.fftshift(data, axes=(-2, -1))
     probe = arrays.get("probe")
     if probe is not None:
+        probe = npz_arrays.numbers(probe, f"{path}:probe", "iufc")
+        if probe.ndim < 2:
+            raise ShapeError("the probe is no image", where=f"{path}:probe", got=probe.shape)
         probe = probe.reshape(-1, *probe.shape[-2:])
-        power = float(np.sum(np.abs(probe) ** 2))
-        photons = float(counts.sum(axis=(1, 2), dtype=np.float64).mean())
-        probe = probe * np.sqrt(photons / power)
+        probe = physical.scaled_probe(probe, float(counts.sum(axis=(1, 2), dtype=float).mean()))
     return Scan(
         counts=counts,
-        positions_px=arrays["scan"][0],
+        positions_px=places,
         probe=probe,
         name=path.name.split(".")[0],
         metadata={"layout": "tike"},
-    )
-
-
-def _earlier(arrays: Mapping[str, np.ndarray], path: Path, measurement: str | None) -> Scan:
-    """The earlier package: x = column, y = row; amplitudes unless somebody says otherwise."""
-    key = "diff3d" if "diff3d" in arrays else "diffraction"
-    frames = _need(arrays, key, path)
-    rows, cols = _need(arrays, "ycoords", path), _need(arrays, "xcoords", path)
-    if frames.ndim == 4 and frames.shape[-1] == 1:
-        frames = frames[..., 0]
-    if frames.ndim == 3 and frames.shape[0] != len(rows) and frames.shape[-1] == len(rows):
-        frames = np.moveaxis(frames, -1, 0)
-    said = str(arrays["measurement"]) if "measurement" in arrays else measurement
-    counts = _counts(frames, said, key, path)
-    probe = arrays.get("probeGuess")
-    if probe is not None and said == "amplitude":
-        probe = probe * np.sqrt(
-            counts.sum(axis=(1, 2), dtype=np.float64).mean() / np.sum(np.abs(probe) ** 2)
-        )
-    truth = arrays.get("objectGuess")
-    return Scan(
-        counts=counts,
-        positions_px=np.column_stack([rows, cols]),
-        probe=probe,
-        truth=None if truth is None else Truth(truth.astype(np.complex64)),
-        name=path.stem,
-        metadata={"layout": "earlier package", "measurement": said},
-    )
-
-
-def _counts(frames: np.ndarray, said: str | None, key: str, path: Path) -> np.ndarray:
-    if said == "amplitude":
-        return np.square(frames.astype(np.float64)).astype(np.float32)
-    if said in ("counts", "intensity"):
-        return frames
-    whole = bool(np.array_equal(frames, np.rint(frames)))
-    total = float(frames.sum(axis=(1, 2), dtype=np.float64).mean()) if frames.ndim == 3 else 0.0
-    raise MeasurementError(
-        f"the file does not say whether {key!r} holds counts or amplitudes",
-        where=path,
-        expected="measurement = counts | amplitude | intensity",
-        got=f"{'whole numbers' if whole else 'fractions'}, sum per frame {total:.4g}, "
-        f"maximum {float(frames.max()):.4g}",
-        fix=f"--measurement {'counts' if whole else 'amplitude'}   (if that is what they are)",
     )

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from ptycho.data import cxi, hdf5, nexus, npz, ptychodus, ptyd, ptyr
 from ptycho.errors import (
+    DuplicatePositionsError,
     MissingFileError,
+    PositionsOutsideObjectError,
     UnknownFormatError,
     UsageError,
 )
@@ -15,6 +21,7 @@ from ptycho.scan import Scan
 
 Measurement = Literal["counts", "amplitude", "intensity"]
 Format = Literal["npz", "cxi", "ptychodus"]
+ACCEPTABLE = ("duplicate-positions", "integer-positions")
 WRITERS = {"npz": npz.write, "cxi": cxi.write, "ptychodus": ptychodus.write}
 
 
@@ -23,6 +30,7 @@ def open_scan(
     *,
     measurement: Measurement | None = None,
     frames: str | Path | None = None,
+    accept: Collection[str] = (),
 ) -> Scan:
     """Read a scan; frames of HDF5 files stay in the file and are read when they are used.
 
@@ -32,45 +40,68 @@ def open_scan(
         measurement: what the numbers of the frames are, for a file that does not say:
             'counts' (photons), 'intensity' (the same, as float), 'amplitude' (square root).
         frames: a ptychodus diffraction file, for a product that has no frames.
+        accept: what is an error without the caller's word: 'duplicate-positions',
+            'integer-positions'.
 
     Raises:
-        DataError: no such file, an unknown format, or content that cannot be a scan.
+        DataError, ShapeError: no such file, an unknown format, or content that cannot be a
+            scan; the class names the mistake (`docs/formats.md`).
     """
     path = Path(path)
+    unknown = set(accept) - set(ACCEPTABLE)
+    if unknown:
+        raise UsageError(
+            "nothing of this name can be accepted",
+            where="accept",
+            expected=", ".join(ACCEPTABLE),
+            got=", ".join(sorted(unknown)),
+        )
+    scan = _read(path, measurement, None if frames is None else Path(frames), accept)
+    require_on_truth(scan, path)
+    if "duplicate-positions" not in accept and not scan.metadata.get(hdf5.KEPT):
+        require_distinct(scan, path)
+    return scan
+
+
+def _read(
+    path: Path, measurement: str | None, frames: Path | None, accept: Collection[str]
+) -> Scan:
+    if path.is_dir():
+        raise MissingFileError("this is a folder, not a scan file", where=path, got="a folder")
     try:
         with path.open("rb") as stream:
             head = stream.read(8)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise MissingFileError(
             "the scan cannot be opened",
             where=path,
-            got=error.strerror or error,
+            got=getattr(error, "strerror", None) or error,
             fix="ls the folder and correct the name",
         ) from error
     if head == hdf5.MAGIC:
-        return _open_hdf5(path, None if frames is None else Path(frames))
+        return _open_hdf5(path, frames, measurement)
     if npz.recognises(head):
-        return npz.read(path, measurement=measurement)
+        return npz.read(path, measurement=measurement, accept=accept, frames=frames)
     raise UnknownFormatError(
-        "the file has no format that is known",
+        "the file is empty" if not head else "the file has no format that is known",
         where=path,
         expected="NPZ (also bzip2-compressed), CXI, NeXus, ptyd or ptychodus HDF5",
         got=f"first bytes {head!r}",
     )
 
 
-def _open_hdf5(path: Path, frames: Path | None) -> Scan:
+def _open_hdf5(path: Path, frames: Path | None, measurement: str | None) -> Scan:
     with hdf5.opened(path) as file:
         if nexus.recognises(file):
-            return nexus.read(path, file)
+            return nexus.read(path, file, measurement)
         if ptychodus.recognises(file):
-            return ptychodus.read(path, file, frames)
+            return ptychodus.read(path, file, frames, measurement)
         if ptyd.recognises(file):
-            return ptyd.read(path, file)
+            return ptyd.read(path, file, measurement)
         if ptyr.recognises(file):
-            raise ptyr.no_scan(path, file)
+            return ptyr.read(path, file, frames, measurement)
         if cxi.recognises(file):
-            return cxi.read(path, file)
+            return cxi.read(path, file, measurement)
         found = ", ".join(list(file)[:12])
         is_result = hdf5.text(file.attrs.get("format")) == "ptycho-reconstruction"
     raise UnknownFormatError(
@@ -79,6 +110,40 @@ def _open_hdf5(path: Path, frames: Path | None) -> Scan:
         expected="CXI, NeXus NXcxi_ptycho, ptypy .ptyd, or a ptychodus product",
         got=f"groups {found}",
     )
+
+
+def require_distinct(scan: Scan, where: object) -> None:
+    """Raise DuplicatePositionsError if two frames have the very same position."""
+    places, first, counts = np.unique(
+        scan.positions_px, axis=0, return_index=True, return_counts=True
+    )
+    if (counts > 1).any():
+        worst = int(np.argmax(counts))
+        raise DuplicatePositionsError(
+            f"{int((counts - 1).sum())} frames repeat the position of another",
+            where=f"{where}: first at frame {int(first[worst])}",
+            expected="one position for each frame",
+            got=f"{int(counts[worst])} frames at ({places[worst, 0]:.6g}, {places[worst, 1]:.6g})",
+            fix="ptycho convert IN OUT --accept duplicate-positions, if they were so measured",
+        )
+
+
+def require_on_truth(scan: Scan, where: object) -> None:
+    """Raise PositionsOutsideObjectError if a patch has its centre beside the scan's object."""
+    if scan.truth is None:
+        return
+    local = scan.positions_px - np.array(scan.truth.origin_px)
+    outside = ((local < 0) | (local > np.array(scan.truth.object.shape))).any(axis=1)
+    if outside.any():
+        row = int(outside.argmax())
+        raise PositionsOutsideObjectError(
+            f"{int(outside.sum())} positions lie outside the object that comes with them",
+            where=f"{where}: frame {row}",
+            expected=f"within an object of {scan.truth.object.shape} px "
+            f"from {scan.truth.origin_px}",
+            got=f"({scan.positions_px[row, 0]:.6g}, {scan.positions_px[row, 1]:.6g})",
+            fix="check axis order and units of the positions, or remove the object",
+        )
 
 
 def save_scan(scan: Scan, path: str | Path, format: Format | None = None) -> Path:
@@ -99,4 +164,6 @@ def save_scan(scan: Scan, path: str | Path, format: Format | None = None) -> Pat
     if chosen not in WRITERS:
         raise UsageError("unknown format", where="format", expected=", ".join(WRITERS), got=chosen)
     path.parent.mkdir(parents=True, exist_ok=True)
+    if len(np.unique(scan.positions_px, axis=0)) < scan.n_frames:
+        scan = replace(scan, metadata={**scan.metadata, hdf5.KEPT: True})
     return WRITERS[chosen](scan, path)

@@ -1,4 +1,4 @@
-"""ptychodus product (HDF5), with its frames in `/raw_data` or in a diffraction file beside it.
+"""ptychodus products (HDF5 and NPZ), with frames in `/raw_data` or in a diffraction file.
 
 A product holds positions, probe and object but no frames. `raw_data/diffraction` (amplitudes) is
 the extension that makes it complete; without it the frames are given as a second file with
@@ -9,18 +9,54 @@ our scan frame with the object's array pixel [0, 0] at (0, 0).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from ptycho.data import hdf5, physical
-from ptycho.errors import MissingKeyError, ShapeError, UnitError
+from ptycho.data import hdf5, npz_arrays, physical
+from ptycho.errors import (
+    LayoutError,
+    MeasurementError,
+    MissingKeyError,
+    PositionsOutsideObjectError,
+    ShapeError,
+    UnitError,
+)
 from ptycho.scan import Geometry, Scan, Truth
 
 INDEXES, X_M, Y_M = "probe_position_indexes", "probe_position_x_m", "probe_position_y_m"
 FRAMES = "raw_data/diffraction"
+PATTERNS = ("patterns", "diffraction/patterns")
+SIDES = ("height", "width")
+
+
+@dataclass(frozen=True, eq=False)
+class Product:
+    """What both kinds of product file hold.
+
+    Args:
+        index: (P,) frame numbers. y_m, x_m: (P,) metres.
+        object, probe: as stored, or None. pixel_m, centre_m: (2,) (row, col) of the object.
+        energy_ev, distance_m: 0 where unknown.
+        ours: attributes that only our writer adds.
+    """
+
+    path: Path
+    index: np.ndarray
+    y_m: np.ndarray
+    x_m: np.ndarray
+    object: np.ndarray | None
+    probe: np.ndarray | None
+    pixel_m: np.ndarray
+    centre_m: np.ndarray
+    energy_ev: float
+    distance_m: float
+    name: str
+    ours: Mapping[str, Any] = field(default_factory=dict)
 
 
 def recognises(file: h5py.File) -> bool:
@@ -28,91 +64,184 @@ def recognises(file: h5py.File) -> bool:
     return X_M in file and Y_M in file
 
 
-def read(path: Path, file: h5py.File, frames_path: Path | None = None) -> Scan:
-    """Read a product with its frames.
+def read(
+    path: Path, file: h5py.File, frames_path: Path | None = None, measurement: str | None = None
+) -> Scan:
+    """Read an HDF5 product with its frames.
 
     Args:
         path: the product.
         file: the product, opened.
         frames_path: a ptychodus diffraction file (HDF5 or NPZ), if the product has no frames.
+        measurement: the caller's word, where the frames do not say.
     """
-    index = hdf5.array(hdf5.need(file, INDEXES), np.int64).ravel()
-    place = {key: _product(file, key) for key in ("object", "probe")}
-    counts, rows, mask = _frames(path, file, index, frames_path)
-    x_m, y_m = (hdf5.array(hdf5.need(file, name)).ravel()[rows] for name in (X_M, Y_M))
-    target = place["object"] or place["probe"]
+    held = {key: hdf5.find(file, key) for key in ("object", "probe")}
+    target = next((held[key] for key in held if isinstance(held[key], h5py.Dataset)), None)
     if target is None:
         raise MissingKeyError("the product has neither object nor probe", where=path)
-    pixel = _pixel(path, target)
-    positions = np.column_stack([y_m, x_m]) / pixel
-    truth_like = None
-    if place["object"] is not None:
-        shape = place["object"].shape[-2:]
-        centre = [float(place["object"].attrs.get(f"center_{a}_m", 0.0)) for a in ("y", "x")]
-        origin = np.array(file.attrs.get("ptycho_origin_px", (0.0, 0.0)))
-        positions += np.array(shape) / 2 - np.array(centre) / pixel + origin
-        if file.attrs.get("ptycho_object") == "truth":
-            truth_like = Truth(
-                hdf5.array(place["object"], np.complex64).reshape(-1, *shape)[0],
-                (float(origin[0]), float(origin[1])),
-            )
+    images = {
+        key: hdf5.array(found, np.complex64) if isinstance(found, h5py.Dataset) else None
+        for key, found in held.items()
+    }
+    centre = [
+        hdf5.attribute(held["object"], f"center_{axis}_m", 0.0) if held["object"] else 0.0
+        for axis in "yx"
+    ]
+    product = Product(
+        path,
+        hdf5.array(hdf5.need(file, INDEXES), np.int64).ravel(),
+        hdf5.array(hdf5.need(file, Y_M)).ravel(),
+        hdf5.array(hdf5.need(file, X_M)).ravel(),
+        images["object"],
+        images["probe"],
+        _pixel(path, [hdf5.attribute(target, f"pixel_{side}_m", 0.0) for side in SIDES]),
+        np.array(centre),
+        hdf5.attribute(file, "probe_energy_eV", 0.0),
+        hdf5.attribute(file, "detector_object_distance_m", 0.0),
+        hdf5.text(file.attrs.get("name")) or path.stem,
+        {key: value for key, value in file.attrs.items() if key.startswith("ptycho_")},
+    )
+    _check_lengths(product)
+    inside = hdf5.find(file, FRAMES)
+    if inside is None:
+        return _scan(product, *_matched(product, frames_path, measurement))
+    counts, mask = _inside(path, file, measurement)
+    return _scan(product, counts, np.arange(len(product.index)), mask)
+
+
+def read_npz(path: Path, arrays: Mapping[str, np.ndarray], frames_path: Path | None = None) -> Scan:
+    """Read an NPZ product: the same names flat, `object_pixel_height_m` and so on as arrays."""
+
+    def number(key: str) -> float:
+        found = arrays.get(key)
+        if found is None:
+            return 0.0
+        return float(npz_arrays.numbers(found, f"{path}:{key}").ravel().sum())
+
+    images = {
+        key: npz_arrays.numbers(arrays[key], f"{path}:{key}", "iufc").astype(np.complex64)
+        if key in arrays
+        else None
+        for key in ("object", "probe")
+    }
+    kind = "object" if images["object"] is not None else "probe"
+    product = Product(
+        path,
+        npz_arrays.need(arrays, path, INDEXES).astype(np.int64).ravel(),
+        npz_arrays.numbers(npz_arrays.need(arrays, path, Y_M), f"{path}:{Y_M}").ravel(),
+        npz_arrays.numbers(npz_arrays.need(arrays, path, X_M), f"{path}:{X_M}").ravel(),
+        images["object"],
+        images["probe"],
+        _pixel(path, [number(f"{kind}_pixel_{side}_m") for side in SIDES]),
+        np.array([number("object_center_y_m"), number("object_center_x_m")]),
+        number("probe_energy_eV"),
+        number("detector_object_distance_m"),
+        str(arrays.get("name", path.stem)) or path.stem,
+    )
+    _check_lengths(product)
+    return _scan(product, *_matched(product, frames_path, None))
+
+
+def _check_lengths(product: Product) -> None:
+    lengths = [len(product.index), len(product.y_m), len(product.x_m)]
+    if len(set(lengths)) != 1:
+        raise ShapeError(
+            "positions and their numbers differ in length",
+            where=product.path,
+            expected=f"{INDEXES}, {Y_M}, {X_M} of one length",
+            got=lengths,
+        )
+
+
+def _pixel(path: Path, sizes: list[float]) -> np.ndarray:
+    return np.array([physical.require_positive(s, "the object pixel", path) for s in sizes])
+
+
+def _scan(product: Product, counts: Any, rows: np.ndarray, mask: np.ndarray | None) -> Scan:
+    """The scan of the product's rows `rows`, whose frames are `counts`."""
+    positions = np.column_stack([product.y_m, product.x_m])[rows] / product.pixel_m
+    truth = None
+    if product.object is not None:
+        image = product.object.reshape(-1, *product.object.shape[-2:])[0]
+        local = positions + np.array(image.shape) / 2 - product.centre_m / product.pixel_m
+        _require_inside(product, local, image.shape)
+        origin = np.asarray(product.ours.get("ptycho_origin_px", (0.0, 0.0)), np.float64).ravel()
+        positions = local + origin
+        if product.ours.get("ptycho_object") == "truth":
+            truth = Truth(image, (float(origin[0]), float(origin[1])))
     return Scan(
         counts=counts,
         positions_px=positions,
-        probe=_probe(file, place["probe"], counts),
+        probe=_probe(product, counts),
         mask=mask,
-        geometry=_geometry(file, pixel, int(counts.shape[-1])),
-        truth=truth_like,
-        background=float(file.attrs.get("ptycho_background", 0.0)),
-        name=hdf5.text(file.attrs.get("name")) or path.stem,
-        metadata={"layout": "ptychodus product"},
+        geometry=_geometry(product, int(counts.shape[-1])),
+        truth=truth,
+        background=float(product.ours.get("ptycho_background", 0.0)),
+        name=product.name,
+        metadata={"layout": "ptychodus product"}
+        | ({hdf5.KEPT: True} if f"ptycho_{hdf5.KEPT}" in product.ours else {}),
     )
 
 
-def _product(file: h5py.File, name: str) -> h5py.Dataset | None:
-    found = hdf5.find(file, name)
-    return found if isinstance(found, h5py.Dataset) else None
-
-
-def _pixel(path: Path, dataset: h5py.Dataset) -> np.ndarray:
-    sizes = [dataset.attrs.get(f"pixel_{side}_m") for side in ("height", "width")]
-    return np.array([physical.require_positive(s, f"{dataset.name} pixel", path) for s in sizes])
-
-
-def _frames(
-    path: Path, file: h5py.File, index: np.ndarray, frames_path: Path | None
-) -> tuple[Any, np.ndarray, np.ndarray | None]:
-    """Frames, the product's rows that they belong to, and the mask."""
-    inside = hdf5.find(file, FRAMES)
-    if inside is not None:
-        said = hdf5.text(inside.attrs.get("measurement")) or "amplitude"
-        mask_at = hdf5.find(file, "raw_data/good_pixels")
-        mask = None if mask_at is None else hdf5.array(mask_at, bool)
-        lazy = hdf5.LazyFrames(
-            path,
-            ((inside.name, int(inside.shape[0])),),
-            tuple(inside.shape[-2:]),
-            amplitude=said == "amplitude",
-            mask=mask,
-            whole=bool(inside.attrs.get("whole_counts", False)),
+def _require_inside(product: Product, local: np.ndarray, shape: tuple[int, ...]) -> None:
+    outside = ((local < -0.5) | (local > np.array(shape) + 0.5)).any(axis=1)
+    if outside.any():
+        row = int(outside.argmax())
+        raise PositionsOutsideObjectError(
+            f"{int(outside.sum())} positions lie outside the object of the product",
+            where=f"{product.path}:{Y_M}, {X_M}",
+            expected=f"(row, col) within {tuple(shape)} px",
+            got=f"row {row}: ({local[row, 0]:.4g}, {local[row, 1]:.4g}) px",
+            fix="check the units (metres) of positions, centre and pixel of the object",
         )
-        return lazy, np.arange(len(index)), mask
+
+
+def _inside(
+    path: Path, file: h5py.File, measurement: str | None
+) -> tuple[hdf5.LazyFrames, np.ndarray | None]:
+    """Frames and mask of `/raw_data`."""
+    data = hdf5.frame_stack(file, FRAMES)
+    said = hdf5.text(data.attrs.get("measurement"))
+    if said and measurement and (said == "amplitude") != (measurement == "amplitude"):
+        raise MeasurementError(
+            "the file and the caller contradict each other",
+            where=f"{path}:{FRAMES}",
+            expected=f"{said}, as the file says",
+            got=measurement,
+        )
+    mask_at = hdf5.find(file, "raw_data/good_pixels")
+    mask = None if mask_at is None else hdf5.array(mask_at, bool)
+    lazy = hdf5.LazyFrames(
+        path,
+        ((data.name, int(data.shape[0])),),
+        (int(data.shape[-2]), int(data.shape[-1])),
+        amplitude=(said or measurement or "amplitude") == "amplitude",
+        mask=mask,
+        whole=bool(data.attrs.get("whole_counts", False)),
+    )
+    return lazy, mask
+
+
+def _matched(
+    product: Product, frames_path: Path | None, measurement: str | None
+) -> tuple[Any, np.ndarray, np.ndarray | None]:
+    """Frames of a diffraction file, the product's rows that they belong to, and the mask."""
     if frames_path is None:
         raise MissingKeyError(
             "a ptychodus product holds no frames",
-            where=path,
+            where=product.path,
             expected=f"{FRAMES}, or a diffraction file beside it",
-            got=", ".join(file),
-            fix=f"ptycho inspect {path} --frames DIFFRACTION.h5",
+            got="positions, object, probe",
+            fix=f"ptycho convert {product.path} SCAN.npz --frames DIFFRACTION.h5",
         )
-    counts, numbers, mask = read_diffraction(frames_path)
-    known = {int(number): row for row, number in enumerate(index)}
+    counts, numbers, mask = read_diffraction(frames_path, measurement)
+    known = {int(number): row for row, number in enumerate(product.index)}
     keep = np.array([k for k, number in enumerate(numbers) if int(number) in known], np.int64)
     if keep.size == 0:
         raise ShapeError(
             "no frame of the diffraction file has a position in the product",
             where=frames_path,
-            expected=f"indexes among {index[:3]}…",
+            expected=f"indexes among {product.index[:3]}…",
             got=f"{numbers[:3]}…",
         )
     rows = np.array([known[int(number)] for number in numbers[keep]])
@@ -120,63 +249,72 @@ def _frames(
 
 
 def _take(counts: Any, keep: np.ndarray) -> Any:
-    from dataclasses import replace
-
     if isinstance(counts, hdf5.LazyFrames):
         return replace(counts, keep=keep)
     return counts[keep]
 
 
-def read_diffraction(path: Path) -> tuple[Any, np.ndarray, np.ndarray | None]:
-    """Frames, their indexes and the mask of a ptychodus diffraction file (HDF5 or NPZ)."""
+def read_diffraction(
+    path: Path, measurement: str | None = None
+) -> tuple[Any, np.ndarray, np.ndarray | None]:
+    """Frames, their indexes and the mask (True = valid) of a ptychodus diffraction file.
+
+    HDF5 or NPZ: `patterns` (N, H, W) counts, `indexes` (N,), `bad_pixels` (True = bad).
+    """
+    amplitude = measurement == "amplitude"
     with path.open("rb") as stream:
         is_hdf5 = stream.read(8) == hdf5.MAGIC
     if not is_hdf5:
-        from ptycho.data import npz
-
-        arrays = npz.load_arrays(path)
-        patterns = arrays.get("patterns")
-        if patterns is None:
-            raise MissingKeyError(
-                "no frames", where=path, expected="patterns", got=", ".join(arrays)
-            )
+        arrays = npz_arrays.load_arrays(path)
+        patterns = npz_arrays.numbers(npz_arrays.need(arrays, path, "patterns"), path)
         bad = arrays.get("bad_pixels")
-        return (
-            patterns,
-            arrays.get("indexes", np.arange(len(patterns))),
-            None if bad is None else ~bad.astype(bool),
+        mask = None if bad is None else ~bad.astype(bool)
+        numbers = arrays.get("indexes", np.arange(len(patterns))).astype(np.int64).ravel()
+        if patterns.ndim == 3 and mask is not None and mask.shape == patterns.shape[1:]:
+            patterns = np.where(mask, patterns, 0)
+        counts: Any = np.square(patterns.astype(np.float64)) if amplitude else patterns
+    else:
+        with hdf5.opened(path) as file:
+            data = hdf5.frame_stack(file, *PATTERNS)
+            parent = data.parent
+            at = hdf5.find(file, f"{parent.name}/indexes")
+            numbers = np.arange(len(data)) if at is None else hdf5.array(at, np.int64).ravel()
+            bad_at = hdf5.find(file, f"{parent.name}/bad_pixels")
+            mask = None if bad_at is None else ~hdf5.array(bad_at, bool)
+            shape = (int(data.shape[-2]), int(data.shape[-1]))
+            counts = hdf5.LazyFrames(
+                path, ((data.name, len(data)),), shape, amplitude=amplitude, mask=mask
+            )
+    if len(numbers) != len(counts):
+        raise LayoutError(
+            "patterns and indexes do not belong together",
+            where=path,
+            expected=f"({len(numbers)}, H, W)",
+            got=counts.shape,
         )
-    with hdf5.opened(path) as file:
-        data = hdf5.need(file, "patterns", "diffraction/patterns")
-        parent = data.parent
-        at = hdf5.find(file, f"{parent.name}/indexes")
-        numbers = np.arange(len(data)) if at is None else hdf5.array(at, np.int64).ravel()
-        bad_at = hdf5.find(file, f"{parent.name}/bad_pixels")
-        mask = None if bad_at is None else ~hdf5.array(bad_at, bool)
-        shape = (int(data.shape[-2]), int(data.shape[-1]))
-        return hdf5.LazyFrames(path, ((data.name, len(data)),), shape, mask=mask), numbers, mask
+    return counts, numbers, mask
 
 
-def _probe(file: h5py.File, dataset: h5py.Dataset | None, counts: Any) -> np.ndarray | None:
-    if dataset is None:
+def _probe(product: Product, counts: Any) -> np.ndarray | None:
+    """(K, N, N): the modes of the first coherent probe, with the photons of a mean frame."""
+    if product.probe is None:
         return None
-    probe = hdf5.array(dataset, np.complex64)
+    probe = product.probe
     probe = probe.reshape(-1, *probe.shape[-3:])[0] if probe.ndim > 2 else probe[None]
-    if file.attrs.get("ptycho_probe_units") == "sqrt(photons)":
+    if hdf5.text(product.ours.get("ptycho_probe_units")) == "sqrt(photons)":
         return probe
     sample = np.unique(np.linspace(0, counts.shape[0] - 1, 64).astype(int))
     mean = float(np.asarray(counts[sample]).sum(axis=(1, 2), dtype=np.float64).mean())
     return physical.scaled_probe(probe, mean)
 
 
-def _geometry(file: h5py.File, pixel: np.ndarray, n: int) -> Geometry | None:
-    energy, distance = (
-        float(file.attrs.get(key, 0.0)) for key in ("probe_energy_eV", "detector_object_distance_m")
-    )
+def _geometry(product: Product, n: int) -> Geometry | None:
+    energy, distance = product.energy_ev, product.distance_m
     if energy <= 0 or distance <= 0:
         return None
-    wavelength = physical.wavelength_from_joule(energy * physical.EV_J, "probe_energy_eV")
-    row, col = wavelength * distance / (n * pixel)
+    where = f"{product.path}:probe_energy_eV"
+    wavelength = physical.wavelength_from_joule(energy * physical.EV_J, where)
+    row, col = wavelength * distance / (n * product.pixel_m)
     return Geometry(wavelength, distance, (float(row), float(col)))
 
 
@@ -208,6 +346,7 @@ def _fill(file: h5py.File, scan: Scan) -> None:
         "ptycho_probe_units": "sqrt(photons)",
     }
     file.attrs.update(attrs)
+    hdf5.note_duplicates(file, scan.metadata)
     object_, origin = _object(scan)
     file.attrs["ptycho_object"] = "truth" if scan.truth else "empty"
     file.attrs["ptycho_origin_px"] = np.array(origin)

@@ -21,10 +21,11 @@ def recognises(file: h5py.File) -> bool:
     return "chunks" in file and "meta" in file
 
 
-def read(path: Path, file: h5py.File) -> Scan:
+def read(path: Path, file: h5py.File, measurement: str | None = None) -> Scan:
     """Read all chunks in the order of their numbers; frames stay in the file."""
     group = hdf5.find(file, "chunks")
-    numbers = sorted((key for key in group if key.isdigit()), key=int)
+    names = list(group) if isinstance(group, h5py.Group) else []
+    numbers = sorted((key for key in names if key.isdigit()), key=int)
     parts, positions = [], []
     good: np.ndarray | None = None
     for key in numbers:
@@ -39,15 +40,20 @@ def read(path: Path, file: h5py.File) -> Scan:
         raise MissingKeyError(
             "the ptyd file has no frames", where=path, expected="chunks/0/data", got="no chunk"
         )
-    shape = data.shape[-2:]
+    shape = (int(data.shape[-2]), int(data.shape[-1]))
     kev = hdf5.number(hdf5.need(file, "meta/energy"))
     wavelength = physical.wavelength_from_joule(1e3 * kev * physical.EV_J, f"{path}:meta/energy")
     pitch = hdf5.array(hdf5.need(file, "meta/psize")).ravel()
     distance = hdf5.number(hdf5.need(file, "meta/distance"))
+    if not pitch.size:
+        raise MissingKeyError("the detector pixel is empty", where=f"{path}:meta/psize")
     geometry = Geometry(wavelength, distance, (float(pitch[0]), float(pitch[-1])))
+    frames = hdf5.LazyFrames(
+        path, tuple(parts), shape, amplitude=measurement == "amplitude", mask=good
+    )
     return Scan(
-        counts=hdf5.LazyFrames(path, tuple(parts), (int(shape[0]), int(shape[1])), mask=good),
-        positions_px=np.concatenate(positions) / np.array(geometry.object_pixel_m(int(shape[1]))),
+        counts=frames,
+        positions_px=np.concatenate(positions) / np.array(geometry.object_pixel_m(shape[1])),
         mask=good,
         geometry=geometry,
         name=path.stem,

@@ -1,17 +1,24 @@
-"""ptypy `.ptyr`: a reconstruction. Recognised and described with plain h5py, never unpickled.
+"""ptypy `.ptyr`: a reconstruction. Read with plain h5py; nothing is ever unpickled.
 
-`content/{probe, obj, positions, …}` with one group a storage. The diffraction frames are not in
-it (they are in the `.ptyd` that it was made from), so that no scan can be made of it alone.
+`content/{probe, obj}/S…/{data (modes, y, x), _psize m, _center px, _origin m}`. It is read as a
+`Reconstruction` (to evaluate it, or to start a refinement from it), and gives a scan its probe:
+the frames are in the `.ptyd` that it was made from, which is named as the second file.
+
+Array pixel [0, 0] of a storage lies at `_origin − _center · _psize`, in the frame of the positions.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
+import numpy as np
 
-from ptycho.data import hdf5
-from ptycho.errors import MissingKeyError
+from ptycho.data import hdf5, physical, ptyd
+from ptycho.data.result import Reconstruction
+from ptycho.errors import MissingKeyError, ProbeSizeError, ShapeError
+from ptycho.scan import Scan
 
 
 def recognises(file: h5py.File) -> bool:
@@ -19,6 +26,102 @@ def recognises(file: h5py.File) -> bool:
     return all(
         isinstance(hdf5.find(file, f"content/{part}"), h5py.Group) for part in ("probe", "obj")
     )
+
+
+def is_ptyr(path: str | Path) -> bool:
+    """Whether the file is a ptypy reconstruction, by its content."""
+    try:
+        with h5py.File(path, "r") as file:
+            return recognises(file)
+    except OSError:
+        return False
+
+
+def read_reconstruction(path: str | Path) -> Reconstruction:
+    """Object (first storage and layer), its origin in the scan frame, and the probe's modes.
+
+    ptypy stores no coverage: it is 1 everywhere, and `meta` says so.
+    """
+    path = Path(path)
+    with hdf5.opened(path) as file:
+        image, node = _storage(path, file, "obj")
+        probe = _storage(path, file, "probe")[0]
+        psize, centre, origin = (
+            _pair(file, node, name, default)
+            for name, default in (("_psize", 1.0), ("_center", 0.0), ("_origin", 0.0))
+        )
+    corner = origin / psize - centre
+    meta = {
+        "method": "ptypy",
+        "layout": "ptypy ptyr",
+        "object_pixel_m": psize.tolist(),
+        "coverage": "not in the file: 1 everywhere",
+        "layers": len(image),
+    }
+    shape = image.shape[-2:]
+    return Reconstruction(
+        image[0], np.ones(shape, np.float32), (float(corner[0]), float(corner[1])), probe, meta
+    )
+
+
+def read(
+    path: Path, file: h5py.File, frames: Path | None = None, measurement: str | None = None
+) -> Scan:
+    """The scan of the `.ptyd` file `frames`, with the probe of this reconstruction.
+
+    Raises:
+        MissingKeyError: no frames are named; the message says what the file holds.
+    """
+    if frames is None:
+        raise no_scan(path, file)
+    with hdf5.opened(frames) as data:
+        if not ptyd.recognises(data):
+            raise MissingKeyError(
+                "the frames of a ptypy reconstruction are in a .ptyd file",
+                where=frames,
+                expected="chunks, meta",
+                got=", ".join(data),
+            )
+        scan = ptyd.read(frames, data, measurement)
+    probe = _storage(path, file, "probe")[0]
+    if probe.shape[-2:] != (scan.N, scan.N):
+        raise ProbeSizeError(
+            "the probe of the reconstruction does not have the size of the frames",
+            where=f"{path}:content/probe",
+            expected=(scan.N, scan.N),
+            got=probe.shape,
+        )
+    few = scan.frames(np.unique(np.linspace(0, scan.n_frames - 1, 64).astype(int)))
+    photons = float(few.sum(axis=(1, 2), dtype=np.float64).mean())
+    return replace(
+        scan,
+        probe=physical.scaled_probe(probe, photons),
+        metadata={"layout": "ptypy ptyr + ptyd"},
+    )
+
+
+def _storage(path: Path, file: h5py.File, part: str) -> tuple[np.ndarray, str]:
+    """(layers, rows, cols) complex64 of the first storage, and its place."""
+    group = hdf5.find(file, f"content/{part}")
+    for name in sorted(group):
+        node = f"content/{part}/{name}"
+        data = hdf5.find(file, f"{node}/data")
+        if isinstance(data, h5py.Dataset):
+            image = hdf5.array(data, np.complex64)
+            if image.ndim < 2 or 0 in image.shape:
+                raise ShapeError("no images", where=f"{path}:{node}/data", got=image.shape)
+            return image.reshape(-1, *image.shape[-2:]), node
+    raise no_scan(path, file)
+
+
+def _pair(file: h5py.File, node: str, name: str, default: float) -> np.ndarray:
+    found = hdf5.find(file, f"{node}/{name}")
+    if found is None:
+        return np.full(2, default)
+    values = hdf5.array(found).ravel()
+    if values.size not in (1, 2):
+        raise ShapeError("a (row, col) pair is expected", where=found.name, got=values.shape)
+    return np.broadcast_to(values, (2,)).astype(np.float64)
 
 
 def no_scan(path: Path, file: h5py.File) -> MissingKeyError:
@@ -35,5 +138,5 @@ def no_scan(path: Path, file: h5py.File) -> MissingKeyError:
         where=path,
         expected="frames",
         got=", ".join(held) or "empty groups",
-        fix="open the .ptyd file that the reconstruction was made from",
+        fix=f"ptycho convert {path} SCAN.npz --frames DATA.ptyd   (the file it was made from)",
     )

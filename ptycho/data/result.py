@@ -161,7 +161,7 @@ def _plain(value: Any) -> Any:
 
 
 def load_reconstruction(path: str | Path) -> Reconstruction:
-    """Read a reconstruction that `save_reconstruction` wrote.
+    """Read a reconstruction that `save_reconstruction` wrote, or ptypy's (`.ptyr`).
 
     Raises:
         ArchiveError: no such file, no reconstruction, an unknown schema, or bytes that changed.
@@ -169,6 +169,10 @@ def load_reconstruction(path: str | Path) -> Reconstruction:
     path = Path(path)
     if not path.is_file():
         raise ArchiveError("there is no such reconstruction", where=path, got="no file")
+    from ptycho.data import ptyr
+
+    if ptyr.is_ptyr(path):
+        return ptyr.read_reconstruction(path)
     try:
         with h5py.File(path, "r") as file:
             _check_schema(file, path)

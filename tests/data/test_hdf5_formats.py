@@ -218,12 +218,16 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, seed: int, kind: s
     rng = np.random.default_rng(seed)
     count, size = int(rng.integers(1, 7)), 2 * int(rng.integers(2, 7))
     shape = tuple(rng.integers(size, 40, 2))
+    truth = Truth(np.ones(shape, np.complex64), (-3.5, 7.0)) if rng.random() < 0.5 else None
+    places = rng.uniform(-1e3, 1e3, (count, 2))
+    if truth is not None:
+        places = rng.uniform(truth.origin_px, np.add(truth.origin_px, shape), (count, 2))
     scan = Scan(
         counts=rng.poisson(rng.choice([0.1, 1e4]), (count, size, size)).astype(np.float32),
-        positions_px=rng.uniform(-1e3, 1e3, (count, 2)),
+        positions_px=places,
         probe=rng.normal(size=(2, size, size)) + 1j if rng.random() < 0.7 else None,
         geometry=Geometry(*rng.uniform(1e-10, 1e-6, 2), tuple(rng.uniform(1e-6, 1e-4, 2))),
-        truth=Truth(np.ones(shape, np.complex64), (-3.5, 7.0)) if rng.random() < 0.5 else None,
+        truth=truth,
         background=float(rng.random()),
     )
     path = tmp_path_factory.mktemp("trip") / "scan"

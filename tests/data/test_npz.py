@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import bz2
 import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ptycho.data import open_scan, save_scan
-from ptycho.errors import DataError, ShapeError, ValueRangeError
+from ptycho.errors import DamagedFileError, DataError, ShapeError, TooLargeError, WrongTypeError
 from ptycho.scan import Geometry, Scan, Truth
 
 RNG = np.random.default_rng(0)
@@ -23,7 +24,7 @@ def whole_scan() -> Scan:
         probe=(RNG.normal(size=(2, 8, 8)) + 1j).astype(np.complex64),
         mask=RNG.random((8, 8)) > 0.1,
         geometry=Geometry(1e-10, 2.0, (55e-6, 75e-6)),
-        truth=Truth(np.ones((20, 21), np.complex64), (-5.0, 2.0)),
+        truth=Truth(np.ones((20, 21), np.complex64), (-10.0, -10.5)),
         background=0.25,
         name="µ-scan",
         metadata={"a": [1, 2]},
@@ -114,9 +115,10 @@ def test_a_truncated_file_and_a_pickle(tmp_path: Path) -> None:
     whole = save_scan(whole_scan(), tmp_path / "whole.npz").read_bytes()
     (tmp_path / "half.npz").write_bytes(whole[: len(whole) // 2])
     np.savez(tmp_path / "pickle.npz", positions_px=np.array([{}, {}]), counts=np.zeros((2, 8, 8)))
-    for name in ("half.npz", "pickle.npz"):
-        with pytest.raises(DataError, match="cannot be read"):
-            open_scan(tmp_path / name)
+    with pytest.raises(DamagedFileError, match="cannot be read"):
+        open_scan(tmp_path / "half.npz")
+    with pytest.raises(WrongTypeError, match="never unpickled"):
+        open_scan(tmp_path / "pickle.npz")
     with pytest.raises(DataError, match="cannot be opened"):
         open_scan(tmp_path / "missing.npz")
 
@@ -153,12 +155,26 @@ def test_declared_sizes_are_looked_at_before_anything_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A small archive of a large array is refused, plain and inside bzip2."""
-    monkeypatch.setattr("ptycho.data.npz.MAX_BYTES", 1 << 20)
+    monkeypatch.setattr("ptycho.data.limits.ALWAYS_BYTES", 1 << 20)
     bomb = tmp_path / "bomb.npz"
     np.savez_compressed(bomb, counts=np.zeros((200, 100, 100), np.uint8))
     assert bomb.stat().st_size < 1 << 14
-    with pytest.raises(ValueRangeError, match="declares more"):
+    with pytest.raises(TooLargeError, match="declares more"):
         open_scan(bomb)
     (tmp_path / "b").write_bytes(bz2.compress(b"\0" * (1 << 20)))
-    with pytest.raises(ValueRangeError, match="too large"):
+    with pytest.raises(TooLargeError, match="declares more"):
         open_scan(tmp_path / "b")
+
+
+def test_a_header_that_promises_more_than_its_member_allocates_nothing(tmp_path: Path) -> None:
+    """A terabyte in the array's own header, a hundred bytes in the archive."""
+    header = io.BytesIO()
+    shape = (10**6, 1000, 1000)
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "|u1", "fortran_order": False, "shape": shape}
+    )
+    with zipfile.ZipFile(tmp_path / "lie.npz", "w") as archive:
+        archive.writestr("counts.npy", header.getvalue() + b"\0" * 100)
+        archive.writestr("positions_px.npy", b"")
+    with pytest.raises(DamagedFileError, match="header says"):
+        open_scan(tmp_path / "lie.npz")

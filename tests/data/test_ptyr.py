@@ -38,7 +38,9 @@ def test_the_layout_is_among_the_facts(tmp_path):
     scan = Scan(np.ones((4, 8, 8), np.float32), np.arange(8.0).reshape(4, 2))
     save_scan(scan, path)
     assert inspect_scan(open_scan(path))["layout"] == "ptycho"
-    np.savez(tmp_path / "tike.npz", data=np.ones((1, 4, 8, 8)), scan=np.zeros((1, 4, 2)))
+    np.savez(
+        tmp_path / "tike.npz", data=np.ones((1, 4, 8, 8)), scan=np.arange(8.0).reshape(1, 4, 2)
+    )
     assert inspect_scan(open_scan(tmp_path / "tike.npz"))["layout"] == "tike"
 
 
