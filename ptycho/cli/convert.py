@@ -23,21 +23,28 @@ def convert(
         None, help="counts, amplitude or intensity, for a file that does not say."
     ),
     frames: Path | None = typer.Option(
-        None, help="The ptychodus diffraction file of a product without frames."
+        None, help="Diffraction file of a ptychodus product, or the .ptyd of a .ptyr."
+    ),
+    accept: list[str] = typer.Option(
+        [], help="duplicate-positions or integer-positions: read them nevertheless."
     ),
     wavelength_m: float | None = typer.Option(None, help="Where the file has no geometry."),
     distance_m: float | None = typer.Option(None, help="Specimen to detector."),
     detector_pixel_m: float | None = typer.Option(None, help="Pitch of square detector pixels."),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
-    """Convert a scan; positions, counts, probe, mask, geometry and truth are kept."""
+    """Convert a scan; positions, counts, probe, mask, geometry and truth are kept.
+
+    Read: NPZ (also .npz.bz2), CXI, NeXus NXcxi_ptycho, ptychodus products (HDF5,
+    NPZ), ptypy .ptyd. The source is recognised by its content.
+    """
     from ptycho.data import open_scan, save_scan
     from ptycho.errors import UsageError
     from ptycho.scan import Geometry
 
     if target.resolve() == source.resolve():
         raise UsageError("source and target are the same file", where=target)
-    scan = open_scan(source, measurement=measurement, frames=frames)  # type: ignore[arg-type]
+    scan = open_scan(source, measurement=measurement, frames=frames, accept=accept)  # type: ignore[arg-type]
     lengths = (wavelength_m, distance_m, detector_pixel_m)
     given = [value for value in lengths if value is not None]
     if len(given) == 3:

@@ -20,16 +20,22 @@ def inspect(
         None, help="counts, amplitude or intensity, for a file that does not say."
     ),
     frames: Path | None = typer.Option(
-        None, help="The ptychodus diffraction file of a product without frames."
+        None, help="Diffraction file of a ptychodus product, or the .ptyd of a .ptyr."
     ),
     figure: Path | None = typer.Option(None, help="Write a picture of the scan to this PNG."),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
     """Show shapes, units, photons, overlap, coverage, memory for training, and warnings."""
     from ptycho.data import open_scan
+    from ptycho.data.opening import ACCEPTABLE
     from ptycho.inspection import inspect_scan
 
-    scan = open_scan(file, measurement=measurement, frames=frames)  # type: ignore[arg-type]
+    scan = open_scan(
+        file,
+        measurement=measurement,  # type: ignore[arg-type]
+        frames=frames,
+        accept=ACCEPTABLE,
+    )
     facts = {"path": str(file), **inspect_scan(scan)}
     if figure is not None:
         from ptycho.report.scan_figures import scan_figure

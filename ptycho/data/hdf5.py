@@ -47,7 +47,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r", rdcc_nbytes=CACHE_BYTES) as file:
             yield file
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         raise DamagedFileError(
             "the HDF5 file is damaged or incomplete",
             where=path,
@@ -219,6 +219,19 @@ def array(dataset: h5py.Dataset, dtype: Any = np.float64) -> np.ndarray:
             got=dataset.dtype,
         )
     return values.astype(dtype)
+
+
+def vectors(dataset: h5py.Dataset, *lengths: int) -> np.ndarray:
+    """(M, length) float64: a list of vectors, or a raster of them, of one of these lengths."""
+    values = array(dataset)
+    if values.ndim < 2 or values.shape[-1] not in lengths:
+        raise ShapeError(
+            "positions are no list of vectors",
+            where=f"{dataset.file.filename}:{dataset.name}",
+            expected=" or ".join(f"(M, {length})" for length in lengths),
+            got=values.shape,
+        )
+    return values.reshape(-1, values.shape[-1])
 
 
 def number(dataset: h5py.Dataset) -> float:

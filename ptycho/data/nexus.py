@@ -71,8 +71,7 @@ def _translation(file: h5py.File, entry: str, detector: str) -> np.ndarray:
         f"{entry}/sample_1/geometry_1/translation",
         f"{detector}/translation",
     )
-    values = hdf5.array(found)
-    values = values.reshape(-1, values.shape[-1])
+    values = hdf5.vectors(found, 2, 3)
     if values.shape[1] == 2:
         values = np.column_stack([values, np.zeros(len(values))])
     return physical.metres(values, hdf5.text(found.attrs.get("units")), found.name)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ptycho.data import cxi, hdf5, nexus, npz, ptychodus, ptyd, ptyr
 from ptycho.errors import (
+    DamagedFileError,
     DuplicatePositionsError,
     MissingFileError,
     PositionsOutsideObjectError,
@@ -22,6 +23,19 @@ from ptycho.scan import Scan
 Measurement = Literal["counts", "amplitude", "intensity"]
 Format = Literal["npz", "cxi", "ptychodus"]
 ACCEPTABLE = ("duplicate-positions", "integer-positions")
+# What h5py and NumPy raise on content that no check of ours foresaw.
+UNFORESEEN = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    RuntimeError,
+    OverflowError,
+    MemoryError,
+    AssertionError,
+)
 WRITERS = {"npz": npz.write, "cxi": cxi.write, "ptychodus": ptychodus.write}
 
 
@@ -56,7 +70,16 @@ def open_scan(
             expected=", ".join(ACCEPTABLE),
             got=", ".join(sorted(unknown)),
         )
-    scan = _read(path, measurement, None if frames is None else Path(frames), accept)
+    try:
+        scan = _read(path, measurement, None if frames is None else Path(frames), accept)
+    except UNFORESEEN as error:
+        raise DamagedFileError(
+            "the content of the file makes no sense",
+            where=path,
+            expected="a scan in one of the formats of docs/formats.md",
+            got=f"{type(error).__name__}: {error}",
+            fix="h5ls -r or numpy.load show what the file holds; please report it",
+        ) from error
     require_on_truth(scan, path)
     if "duplicate-positions" not in accept and not scan.metadata.get(hdf5.KEPT):
         require_distinct(scan, path)

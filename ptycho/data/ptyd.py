@@ -31,7 +31,7 @@ def read(path: Path, file: h5py.File, measurement: str | None = None) -> Scan:
     for key in numbers:
         data = hdf5.frame_stack(file, f"chunks/{key}/data")
         parts.append((data.name, int(np.prod(data.shape[:-2]))))
-        positions.append(hdf5.array(hdf5.need(file, f"chunks/{key}/positions")).reshape(-1, 2))
+        positions.append(hdf5.vectors(hdf5.need(file, f"chunks/{key}/positions"), 2))
         weights = hdf5.find(file, f"chunks/{key}/weights")
         if isinstance(weights, h5py.Dataset) and weights.ndim >= 2:
             valid = hdf5.array(weights).reshape(-1, *weights.shape[-2:]).min(axis=0) > 0
