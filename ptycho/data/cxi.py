@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 
 from ptycho.data import hdf5, physical
+from ptycho.data.hdf5_frames import LazyFrames
 from ptycho.errors import ShapeError, UnitError
 from ptycho.scan import Geometry, Scan, Truth
 
@@ -43,7 +44,7 @@ def read(path: Path, file: h5py.File, measurement: str | None = None) -> Scan:
     positions = positions_px(translation, basis, pixel)
     mask_at = hdf5.find(file, f"{D}/mask")
     mask = None if mask_at is None else physical.cxi_good(hdf5.array(mask_at, np.uint32))
-    counts = hdf5.LazyFrames(
+    counts = LazyFrames(
         path,
         ((data.name, int(np.prod(data.shape[:-2]))),),
         (int(data.shape[-2]), n),

@@ -14,6 +14,7 @@ import numpy as np
 
 from ptycho.data import hdf5, physical
 from ptycho.data.cxi import positions_px
+from ptycho.data.hdf5_frames import LazyFrames
 from ptycho.errors import MissingKeyError
 from ptycho.scan import Geometry, Scan
 
@@ -49,7 +50,7 @@ def read(path: Path, file: h5py.File, measurement: str | None = None) -> Scan:
     translation = _translation(file, str(entry), detector)
     basis = np.array([[0, -row, 0], [-col, 0, 0]])
     return Scan(
-        counts=hdf5.LazyFrames(
+        counts=LazyFrames(
             path,
             ((data.name, int(np.prod(data.shape[:-2]))),),
             (int(data.shape[-2]), n),

@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 
 from ptycho.data import hdf5, npz_arrays, physical
+from ptycho.data.hdf5_frames import LazyFrames
 from ptycho.errors import (
     LayoutError,
     MeasurementError,
@@ -198,7 +199,7 @@ def _require_inside(product: Product, local: np.ndarray, shape: tuple[int, ...])
 
 def _inside(
     path: Path, file: h5py.File, measurement: str | None
-) -> tuple[hdf5.LazyFrames, np.ndarray | None]:
+) -> tuple[LazyFrames, np.ndarray | None]:
     """Frames and mask of `/raw_data`."""
     data = hdf5.frame_stack(file, FRAMES)
     said = hdf5.text(data.attrs.get("measurement"))
@@ -211,7 +212,7 @@ def _inside(
         )
     mask_at = hdf5.find(file, "raw_data/good_pixels")
     mask = None if mask_at is None else hdf5.array(mask_at, bool)
-    lazy = hdf5.LazyFrames(
+    lazy = LazyFrames(
         path,
         ((data.name, int(data.shape[0])),),
         (int(data.shape[-2]), int(data.shape[-1])),
@@ -249,7 +250,7 @@ def _matched(
 
 
 def _take(counts: Any, keep: np.ndarray) -> Any:
-    if isinstance(counts, hdf5.LazyFrames):
+    if isinstance(counts, LazyFrames):
         return replace(counts, keep=keep)
     return counts[keep]
 
@@ -282,7 +283,7 @@ def read_diffraction(
             bad_at = hdf5.find(file, f"{parent.name}/bad_pixels")
             mask = None if bad_at is None else ~hdf5.array(bad_at, bool)
             shape = (int(data.shape[-2]), int(data.shape[-1]))
-            counts = hdf5.LazyFrames(
+            counts = LazyFrames(
                 path, ((data.name, len(data)),), shape, amplitude=amplitude, mask=mask
             )
     if len(numbers) != len(counts):
