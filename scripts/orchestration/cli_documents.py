@@ -27,10 +27,12 @@ from orchestration.documents.codes import CODES, explain
 from orchestration.documents.diagnostics import has_errors, make
 from orchestration.documents.history import HistoryEvent, ledger_events, memory_events
 from orchestration.documents.memory import parse_memory
+from orchestration.documents.order import parse_order
 from orchestration.documents.repository import cached, find_root
 from orchestration.documents.stats import MemoryStats, ledger_stats, memory_stats
 from orchestration.documents.text import read_text, write_text
 from orchestration.documents.validate import ValidationContext
+from orchestration.documents.validate_place import extends_plan_tools
 from orchestration.errors import HarnessError
 
 WARNINGS = 3
@@ -111,7 +113,13 @@ def _context(root: Path, path: str, *, collect: bool) -> ValidationContext:
             root, selector, config.python, import_roots=config.import_roots, strict=True
         )
 
-    items = EventLog(repo.state_dir, SystemClock()).state.items
+    log = EventLog(repo.state_dir, SystemClock())
+    items = log.state.items
+
+    def extended(item_id: str) -> int:
+        texts = [e.data.get("text") for e in log.events if e.kind == "order" and e.item == item_id]
+        return sum(isinstance(t, str) and extends_plan_tools(parse_order(t)) for t in texts)
+
     return checkout.context(
         path,
         collect=cached(ask, root, repo.state_dir / "cache" / "collected.json") if collect else None,
@@ -120,6 +128,7 @@ def _context(root: Path, path: str, *, collect: bool) -> ValidationContext:
         known_orders=[digest for item in items.values() for digest in item.orders],
         protected=config.protected,
         approved=[glob for item in items.values() for glob in item.approved],
+        extended=extended,
     )
 
 

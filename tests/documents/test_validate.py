@@ -120,6 +120,22 @@ def test_each_code_at_its_line(tree: Path, change: tuple[str, str], code: str, l
     assert (code, line) in found, found
 
 
+def test_the_third_extension_of_plan_local_tools_is_a_warning(tree: Path) -> None:
+    """From the files of the plan's bin/, or from the orders that the log holds."""
+    text = OLD.replace("`pkg/shift.py::translate`", "new: `plans/active/FIX-SHIFT-001/bin/c.py`")
+    folder = tree / "plans" / "active" / "FIX-SHIFT-001" / "bin"
+    folder.mkdir(parents=True)
+    checkout = Checkout(tree)
+    for name, expected in (("a.py", []), ("b.py", ["W13"])):
+        (folder / name).write_text("x = 1\n")
+        where = context(tree, plan_local=checkout.context("input.md").plan_local)
+        assert codes(text, where) == expected
+        assert codes(OLD, where) == [], "product code is touched"
+    for before, expected in ((1, []), (2, ["W13"])):
+        other = Checkout(tree.parent).context("input.md", extended=lambda item: before)  # noqa: B023
+        assert codes(text, context(tree, plan_local=other.plan_local)) == expected
+
+
 def test_collection_history_protection_and_size(tree: Path) -> None:
     def broken(selector: str) -> list[str]:
         raise HarnessError("import error")

@@ -210,6 +210,11 @@ CODES: dict[str, Code] = {
         "The default P2 is used.",
         "Use P0, P1, P2, P3 or Critical, High, Medium, Low.",
     ),
+    "W13": Code(
+        "third plan-local extension",
+        "Plan-local tools once grew by 5 544 lines while no product line changed.",
+        "Change product code, or move the tool to scripts/ and give it a test.",
+    ),
     "W14": Code(
         "too many items in progress",
         "Each open front costs attention on every turn.",

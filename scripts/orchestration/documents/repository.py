@@ -16,6 +16,7 @@ from .diagnostics import DocumentError
 from .findings import parse_findings
 from .ledger_model import Ledger
 from .ledger_reader import parse_ledger
+from .refs import is_id
 from .text import MAX_BYTES, SourceText, read_text
 from .validate import ValidationContext
 
@@ -82,6 +83,14 @@ class Checkout:
             return None
         return parse_findings(read_text(self.root / self.findings_path)).ids
 
+    def plan_tools(self, item_id: str) -> int:
+        """Return the number of tools that an item's plan has: files in its ``bin/``."""
+        place = self._inside(f"plans/active/{item_id}/bin") if is_id(item_id) else None
+        try:
+            return sum(path.is_file() for path in place.iterdir()) if place else 0
+        except OSError:
+            return 0
+
     def context(
         self,
         path: str,
@@ -92,13 +101,21 @@ class Checkout:
         known_orders: Sequence[str] = (),
         protected: Sequence[str] = (),
         approved: Sequence[str] = (),
+        extended: Callable[[str], int] | None = None,
     ) -> ValidationContext:
-        """Return the context of an order in this checkout; ``now`` is the machine's clock."""
+        """Return the context of an order in this checkout; ``now`` is the machine's clock.
+
+        ``extended(item id)`` counts the earlier orders for plan-local tools, where there is a log.
+        """
+
+        def plan_local(item_id: str) -> int:
+            return max(self.plan_tools(item_id), extended(item_id) if extended else 0)
+
         return ValidationContext(
             path=path, exists=self.exists, read_lines=self.read_lines, collect=collect,
             resolve=resolve, ledger=self.ledger(), finding_ids=self.finding_ids(),
             known_orders=known_orders, now=datetime.now(UTC), branch=branch,
-            protected=protected, approved=approved,
+            protected=protected, approved=approved, plan_local=plan_local,
         )  # fmt: skip
 
 

@@ -26,7 +26,8 @@ class ValidationContext:
     ``exists(path)``, ``read_lines(path) -> lines or None``, ``collect(selector) -> node ids`` (may
     raise HarnessError), ``resolve(ref) -> sha or None``. ``known_orders`` are content hashes of
     earlier orders, ``protected`` and ``approved`` are path globs, ``surfaces`` are globs of allowed
-    paths (empty: all), ``turn_dir`` is the directory that the harness allocated.
+    paths (empty: all), ``turn_dir`` is the directory that the harness allocated;
+    ``plan_local(item id)`` says how often the item's plan-local tools were extended before.
     """
 
     path: str = "input.md"
@@ -43,6 +44,7 @@ class ValidationContext:
     approved: Sequence[str] = ()
     surfaces: Sequence[str] = ()
     turn_dir: str | None = None
+    plan_local: Callable[[str], int] | None = None
 
 
 Rule = Callable[[Order, str, ValidationContext], list[Diagnostic]]

@@ -15,6 +15,8 @@ from .refs import selector_paths
 from .validate import Rule, ValidationContext
 
 _CODE = (".py", ".pyi")
+#: Plan-local tools that an item may have; the next extension is W13.
+MAX_PLAN_TOOLS = 2
 _BLOCKS = (ast.If, ast.Try, ast.With, ast.For, ast.ExceptHandler)
 
 
@@ -207,6 +209,29 @@ def _surfaces(order: Order, text: str, context: ValidationContext) -> list[Diagn
     return found
 
 
+def extends_plan_tools(order: Order) -> bool:
+    """Tell whether an order adds to the tools below ``plans/`` and touches no product code."""
+    code = [r.path for t in order.tasks for r in t.refs if not r.path.endswith((".md", "/"))]
+    return any(path.startswith("plans/") for path in code) and all(
+        path.startswith(("plans/", "tests/")) for path in code
+    )
+
+
+def _plan_local(order: Order, text: str, context: ValidationContext) -> list[Diagnostic]:
+    """W13: the tools of a plan grow again while the product does not."""
+    if context.plan_local is None or not extends_plan_tools(order):
+        return []
+    before = context.plan_local(order.item_id)
+    if before < MAX_PLAN_TOOLS:
+        return []
+    message = (
+        f"the plan-local tools of {order.item_id} are extended once more ({before} times "
+        f"before), and no product code is touched"
+    )
+    fix = "change product code, or move the tool to scripts/ with a test"
+    return [make("W13", context.path, order.line("tasks"), message, fix)]
+
+
 def _relevance(order: Order, text: str, context: ValidationContext) -> list[Diagnostic]:
     """W01: the guard's file neither imports nor names anything the tasks change."""
     if not context.read_lines or not order.selector or order.selector == "none":
@@ -234,5 +259,5 @@ def _relevance(order: Order, text: str, context: ValidationContext) -> list[Diag
 
 
 RULES: tuple[Rule, ...] = (
-    _selector, _tasks, _contracts, _git, _surfaces, _relevance,
+    _selector, _tasks, _contracts, _git, _surfaces, _plan_local, _relevance,
 )  # fmt: skip
