@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from ptycho.cli import console, quiet
-
-if TYPE_CHECKING:
-    from ptycho.data.result import Reconstruction
-    from ptycho.scan import Scan
 
 
 def register(app: typer.Typer) -> None:
@@ -47,6 +44,9 @@ def reconstruct(
         None, "--debug-dump", metavar="DIR", help="Write intermediate values into this folder."
     ),
     list_settings: bool = console.settings_option("ptycho.config:ReconstructConfig"),
+    scheduler: str | None = typer.Option(
+        None, help="Dask scheduler, tcp://host:port; its workers must see the same files."
+    ),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
     """Reconstruct scans with a trained network, or with the untrained control."""
@@ -55,42 +55,80 @@ def reconstruct(
     config_ = resolve(ReconstructConfig, file=config, overrides=settings)
     steps = None if untrained is None else _steps(untrained)
     run, scans = _split(inputs, steps)
+    common = {
+        "run": None if run is None else str(run.resolve()),
+        "untrained": steps,
+        "config": config_.model_dump(mode="json"),
+        "measurement": measurement,
+        "figures": figures,
+        "product": product,
+    }
+    many = len(scans) > 1 or scheduler is not None
+    if many:
+        _check(run, scans, measurement, product)
+    tasks = [common | place for place in _places(scans, output, debug_dump)]
+    quiet.load_tensorflow()
+    rows, failed = _many(tasks, scheduler) if many else ([_one(tasks[0])], {})
+    if json_output:
+        both = {"reconstructions": rows} | ({"failed": failed} if failed else {})
+        console.print_json(rows[0] if len(tasks) == 1 and rows else both)
+    else:
+        for row in rows:
+            console.print_table("reconstructed", [(key, str(value)) for key, value in row.items()])
+    for name, why in failed.items():
+        console.stderr.print(f"ptycho: {name}: {why}", markup=False, highlight=False)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _one(task: dict[str, Any]) -> dict[str, Any]:
+    from ptycho.studies.scans import reconstruct_scan
+
+    with console.progress(f"reconstruct {task['name']}") as bar:
+        return reconstruct_scan(task, bar)
+
+
+def _places(
+    scans: list[Path], output: Path, debug_dump: Path | None
+) -> Iterator[dict[str, str | None]]:
+    """What differs between the tasks of several scans; whole paths, for workers elsewhere."""
+    for path, target in _targets(scans, output):
+        dump = debug_dump if debug_dump is None or len(scans) == 1 else debug_dump / target.stem
+        yield {
+            "name": path.name,
+            "scan": str(path.resolve()),
+            "target": str(target.resolve()),
+            "debug_dump": None if dump is None else str(dump.resolve()),
+        }
+
+
+def _check(
+    run: Path | None, scans: list[Path], measurement: str | None, product: bool | None
+) -> None:
+    """Look at the run and open every scan before the first is worked on."""
+    from ptycho.archive import read_record
     from ptycho.data import open_scan
     from ptycho.data.product import require_geometry
 
-    loaded = [
-        open_scan(path, measurement=measurement)  # type: ignore[arg-type]
-        for path in scans
-    ]
-    for path, scan in zip(scans, loaded, strict=True):
+    if run is not None:
+        read_record(run)
+    for path in scans:
+        scan = open_scan(path, measurement=measurement)  # type: ignore[arg-type]
         if product:
-            require_geometry(scan, where=path)
-    quiet.load_tensorflow()
-    from ptycho.archive import load_run
-    from ptycho.data.result import save_reconstruction
-    from ptycho.reconstruction import reconstruct as run_reconstruction
+            require_geometry(scan)
 
-    model = None if run is None else load_run(run)
-    rows = []
-    for scan, (path, target) in zip(loaded, _targets(scans, output), strict=True):
-        with console.progress(f"reconstruct {path.name}") as bar:
-            rec = run_reconstruction(model, scan, progress=bar, untrained=steps, config=config_)
-        save_reconstruction(rec, target)
-        facts = _facts(rec, target) | {"figures": _pictures(rec, target, scan) if figures else []}
-        if product or (product is None and scan.geometry is not None):
-            facts["product"] = _product(rec, scan, target)
-        if debug_dump is not None:
-            from ptycho.reconstruction_debug import dump_reconstruction
 
-            place = debug_dump if len(scans) == 1 else debug_dump / target.stem
-            dump_reconstruction(model, scan, rec, place, untrained=steps, config=config_)
-            facts["debug_dump"] = str(place)
-        rows.append(facts)
-    if json_output:
-        console.print_json(rows[0] if len(rows) == 1 else {"reconstructions": rows})
-        return
-    for row in rows:
-        console.print_table("reconstructed", [(key, str(value)) for key, value in row.items()])
+def _many(
+    tasks: list[dict[str, Any]], scheduler: str | None
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """(facts of the scans that were reconstructed, why the others were not)."""
+    from ptycho.studies.runner import run_arms
+    from ptycho.studies.scans import reconstruct_scan
+
+    with console.progress("reconstruct") as bar:
+        outcomes = run_arms(tasks, reconstruct_scan, scheduler=scheduler, progress=bar)
+    rows = [o.result for o in outcomes if o.result is not None]
+    return rows, {o.arm["name"]: o.error for o in outcomes if o.error is not None}
 
 
 def _steps(text: str) -> int | tuple[int, ...]:
@@ -143,25 +181,3 @@ def _targets(scans: list[Path], output: Path) -> list[tuple[Path, Path]]:
         )
     output.mkdir(parents=True, exist_ok=True)
     return [(scan, output / name) for scan, name in zip(scans, names, strict=True)]
-
-
-def _pictures(rec: Reconstruction, target: Path, scan: Scan) -> list[str]:
-    from ptycho.report.reconstruction_files import write_pictures
-
-    return [str(path) for path in write_pictures(rec, target, scan)]
-
-
-def _product(rec: Reconstruction, scan: Scan, target: Path) -> str:
-    from ptycho.data.product import save_product
-
-    return str(save_product(rec, scan, target.with_name(f"{target.stem}_product.h5")))
-
-
-def _facts(rec: Reconstruction, target: Path) -> dict[str, Any]:
-    wanted = ("method", "network", "estimate_steps", "config_hash", "frames", "groups", "seconds")
-    return {
-        "output": str(target),
-        **{key: rec.meta[key] for key in wanted if key in rec.meta},
-        "shape": list(rec.object.shape),
-        "origin_px": list(rec.origin_px),
-    }

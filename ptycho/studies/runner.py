@@ -7,9 +7,11 @@ scheduler gives its arms out again. An arm that raises does not stop the others.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ptycho.errors import MissingPartError, PtychoError, UsageError
@@ -46,27 +48,46 @@ def run_arms(
         MissingPartError: dask.distributed is not installed.
         UsageError: no scheduler answers at that address.
     """
+    names = [arm["name"] for arm in arms]
+    if len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise UsageError("two arms have one name", expected="a name for each", got=", ".join(twice))
     outcomes: dict[str, Outcome] = {}
     with _client(scheduler) as client:
         from distributed import as_completed
 
+        if progress and scheduler is not None:
+            progress(0, len(arms), {"workers": len(client.scheduler_info(n_workers=-1)["workers"])})
         futures = {
-            client.submit(run, arm, key=f"arm-{arm['name']}", pure=False): arm for arm in arms
+            client.submit(_answer, run, arm, key=f"arm-{arm['name']}", pure=False): arm
+            for arm in arms
         }
         for future in as_completed(futures):
             arm = futures[future]
-            problem = future.exception()
-            outcomes[arm["name"]] = Outcome(
-                arm, None if problem else future.result(), _words(problem) if problem else None
-            )
+            outcomes[arm["name"]] = _outcome(arm, future)
             if progress:
                 progress(len(outcomes), len(arms), {"arm": arm["name"]})
     return [outcomes[arm["name"]] for arm in arms]
 
 
-def _words(problem: BaseException) -> str:
-    text = str(problem) if isinstance(problem, PtychoError) else repr(problem)
-    return text.strip().replace("\n", ";")
+def _answer(
+    run: Callable[[dict[str, Any]], dict[str, Any]], arm: dict[str, Any]
+) -> tuple[dict[str, Any] | None, str | None]:
+    """(result, None) or (None, why not): an arm that raises is an answer, not a failed task."""
+    try:
+        return run(arm), None
+    except PtychoError as error:
+        return None, "; ".join(line.strip() for line in str(error).splitlines())
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return None, f"{error!r} in {Path(place.filename).name}, line {place.lineno}"
+
+
+def _outcome(arm: dict[str, Any], future: Any) -> Outcome:
+    problem = future.exception()
+    if problem is not None:  # not the arm: its worker, or the way to it
+        return Outcome(arm, None, " ".join(str(problem).split()))
+    return Outcome(arm, *future.result())
 
 
 @contextmanager
@@ -85,6 +106,7 @@ def _client(scheduler: str | None) -> Iterator[Any]:
             ) as cluster,
             Client(cluster) as client,
         ):
+            client.loop.asyncio_loop.set_exception_handler(_forgive_timeouts)
             yield client
         return
     try:
@@ -99,3 +121,9 @@ def _client(scheduler: str | None) -> Iterator[Any]:
         ) from error
     with client:
         yield client
+
+
+def _forgive_timeouts(loop: Any, context: dict[str, Any]) -> None:
+    """The cluster's own timers, cut short by its end, are no news to a person."""
+    if not isinstance(context.get("exception"), TimeoutError):
+        loop.default_exception_handler(context)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,48 +26,6 @@ def draw(arm: dict[str, Any]) -> dict[str, Any]:
     if "pids" in arm:
         Path(arm["pids"], arm["name"]).write_text(str(os.getpid()))
     return {"value": float(np.random.default_rng(arm["seed"]).normal())}
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """A scheduler and two workers as separate processes on loopback; ended with the test."""
-    command = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
-    address_file = tmp_path / "scheduler.json"
-    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--no-show"]
-    processes = [
-        subprocess.Popen([*command, *options, "--scheduler-file", str(address_file)], **quiet)
-    ]
-    try:
-        deadline = time.monotonic() + 60
-        while not address_file.exists() or not address_file.read_text().strip():
-            assert time.monotonic() < deadline, "the scheduler did not start"
-            time.sleep(0.1)
-        import json
-
-        address = json.loads(address_file.read_text())["address"]
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-        for number in range(2):
-            worker = [
-                sys.executable,
-                "-m",
-                "distributed.cli.dask_worker",
-                address,
-                "--nthreads",
-                "1",
-                "--no-nanny",
-                "--no-dashboard",
-                "--host",
-                "127.0.0.1",
-                "--local-directory",
-                str(tmp_path / f"worker{number}"),
-            ]
-            processes.append(subprocess.Popen(worker, env=environment, **quiet))
-        yield address, processes[1:]
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait(timeout=30)
 
 
 def test_an_arm_that_fails_is_named_and_the_others_finish() -> None:
@@ -116,3 +72,15 @@ def test_no_scheduler_is_an_error_with_the_command_to_start_one() -> None:
     """A wrong address is the user's mistake: words, not a traceback."""
     with pytest.raises(UsageError, match="dask scheduler"):
         run_arms(ARMS, draw, scheduler="tcp://127.0.0.1:1")
+
+
+def test_an_arm_that_fails_leaves_no_traceback(capfd: pytest.CaptureFixture[str]) -> None:
+    """Words in the outcome, with the place; nothing of the cluster on the terminal."""
+    (outcome,) = run_arms([{"name": "bad", "seed": 2, "fail": True}], draw)
+    assert "ValueError('this arm fails') in test_runner.py, line" in (outcome.error or "")
+    assert capfd.readouterr().err == ""
+
+
+def test_two_arms_of_one_name_are_refused() -> None:
+    with pytest.raises(UsageError, match="one name"):
+        run_arms([{"name": "a", "seed": 1}, {"name": "a", "seed": 2}], draw)

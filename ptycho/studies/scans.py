@@ -1,0 +1,109 @@
+"""Reconstruct one scan from file to files: what `ptycho reconstruct` does, here or on a worker."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ptycho.studies.shared_models import of_this_process
+
+if TYPE_CHECKING:
+    from ptycho.archive import Run
+    from ptycho.data.result import Reconstruction
+    from ptycho.scan import Scan
+
+Progress = Callable[[int, int, dict[str, Any]], None]
+
+
+def reconstruct_scan(task: dict[str, Any], progress: Progress | None = None) -> dict[str, Any]:
+    """Open, reconstruct, save, draw.
+
+    Args:
+        task: `scan` and `target` (paths), `run` (a folder, or None with `untrained`, the steps),
+            `config` (of `ReconstructConfig`), `measurement`, `figures`, `product` and
+            `debug_dump` (a folder or None), as the options of the command say.
+        progress: as of `ptycho.reconstruction.reconstruct`.
+
+    Returns:
+        Facts about the result, JSON-able, with the paths of all files.
+    """
+    with of_this_process().one_at_a_time:
+        return _reconstruct(task, progress)
+
+
+def _reconstruct(task: dict[str, Any], progress: Progress | None) -> dict[str, Any]:
+    from ptycho.config import ReconstructConfig
+    from ptycho.data import open_scan
+    from ptycho.data.product import require_geometry
+    from ptycho.data.result import save_reconstruction
+    from ptycho.reconstruction import reconstruct
+
+    run = None if task["run"] is None else _fresh(Path(task["run"]))
+    scan = open_scan(task["scan"], measurement=task["measurement"])
+    if task["product"]:
+        require_geometry(scan)
+    target, config = Path(task["target"]), ReconstructConfig(**task["config"])
+    steps = task["untrained"]
+    steps = tuple(steps) if isinstance(steps, list) else steps
+    rec = reconstruct(run, scan, progress=progress, untrained=steps, config=config)
+    save_reconstruction(rec, target)
+    facts = _facts(rec, target) | {
+        "figures": _pictures(rec, target, scan) if task["figures"] else []
+    }
+    product = task["product"]
+    if product or (product is None and scan.geometry is not None):
+        facts["product"] = _product(rec, scan, target)
+    if task["debug_dump"] is not None:
+        from ptycho.reconstruction_debug import dump_reconstruction
+
+        dump = Path(task["debug_dump"])
+        dump_reconstruction(run, scan, rec, dump, untrained=steps, config=config)
+        facts["debug_dump"] = str(dump)
+    return facts
+
+
+def _fresh(path: Path) -> Run:
+    """The run as it was trained; its compiled prediction is kept from scan to scan.
+
+    A scan of wide groups lets the canvas of the model grow. The next scan begins with the canvas
+    of the training again, so that its result does not depend on what was reconstructed before.
+    """
+    from ptycho.archive import MANIFEST, file_sha256, load_run
+
+    if not (path / MANIFEST).is_file():
+        return load_run(path)  # which says what is wrong
+    run, canvas_size = _loaded(path, file_sha256(path / MANIFEST))
+    run.model.canvas_size = canvas_size
+    return run
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded(path: Path, digest: str) -> tuple[Run, int]:
+    from ptycho.archive import load_run
+
+    run = load_run(path)
+    return run, run.model.require_canvas()
+
+
+def _pictures(rec: Reconstruction, target: Path, scan: Scan) -> list[str]:
+    from ptycho.report.reconstruction_files import write_pictures
+
+    return [str(path) for path in write_pictures(rec, target, scan)]
+
+
+def _product(rec: Reconstruction, scan: Scan, target: Path) -> str:
+    from ptycho.data.product import save_product
+
+    return str(save_product(rec, scan, target.with_name(f"{target.stem}_product.h5")))
+
+
+def _facts(rec: Reconstruction, target: Path) -> dict[str, Any]:
+    wanted = ("method", "network", "estimate_steps", "config_hash", "frames", "groups", "seconds")
+    return {
+        "output": str(target),
+        **{key: rec.meta[key] for key in wanted if key in rec.meta},
+        "shape": list(rec.object.shape),
+        "origin_px": list(rec.origin_px),
+    }
