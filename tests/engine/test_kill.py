@@ -1,7 +1,7 @@
 """Proof 1: SIGKILL at enumerated boundaries; the resumed run ends as the uninterrupted one.
 
-Every third boundary is tried here; all of them, and random times, by the program itself:
-`python tests/engine/kill_driver.py DIR [--random 200]`.
+A sample: every fourth boundary and a few random times. All of them are tried by the program itself:
+`python scripts/benchmarks/kill_proof.py --boundaries --random 200`.
 """
 
 from __future__ import annotations
@@ -11,22 +11,24 @@ import subprocess
 import sys
 from pathlib import Path
 
-DRIVER = Path(__file__).with_name("kill_driver.py")
+PROOF = Path(__file__).resolve().parents[2] / "scripts" / "benchmarks" / "kill_proof.py"
 
 
-def test_a_killed_run_resumes_to_the_same_state_branch_and_receipts(tmp_path: Path) -> None:
+def test_a_killed_run_resumes_to_the_same_state_branch_and_receipts() -> None:
+    argv = ["--boundaries", "--first", "2", "--step", "4", "--random", "3", "--seed", "11"]
     done = subprocess.run(
-        [sys.executable, str(DRIVER), str(tmp_path), "--first", "2", "--step", "3"],
-        capture_output=True, text=True, timeout=500,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    first, *rows = [json.loads(line) for line in done.stdout.splitlines()]
+        [sys.executable, str(PROOF), *argv], capture_output=True, text=True, timeout=500
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    first, *rows, counts = [json.loads(line) for line in done.stdout.splitlines()]
     assert first["end"] == [
         "STALLED", ["LAND-001"], ["RED-001"], ["AGENT-001", "RED-001"],
     ]  # fmt: skip
     assert [s.split(":")[0] for s in first["subjects"]] == [
         "SUPERVISOR RED-001 blocked", "RALPH LAND-001", "start",
     ]  # fmt: skip
-    assert len(rows) >= first["events"] * 2 // 3
-    assert all(row["killed"] for row in rows)
+    boundaries = [row for row in rows if row["trial"].startswith("boundary")]
+    assert len(boundaries) >= first["events"] // 2
+    assert all(row["killed"] for row in boundaries)
     assert [row for row in rows if row["resumed"] or row["wrong"]] == []
+    assert (counts["trials"], counts["different"]) == (len(rows), 0)

@@ -1,7 +1,13 @@
-"""Kill a run with SIGKILL at every boundary (or at random times), resume it, and compare.
+"""Kill a run with SIGKILL at every boundary and at random times, resume it, and compare.
 
-A program, not a test module: it forks, so it wants a process without threads. It prints one JSON
-object a line; tests/engine/test_kill.py reads them. By hand: `kill_driver.py DIR --random 200`.
+`kill_proof.py [--boundaries] [--random 200] [--seed 7] [--step N]` prints one JSON object a trial
+and a last one with the counts; exit 1 when a resumed run differs from the uninterrupted one.
+A boundary is the moment before or after an event is written; how many there are is found by
+counting the events of the uninterrupted run.
+
+A kill after `run_end` was written interrupts nothing: such a trial must already be equal before
+anything is started again, and the run that is then started must change nothing at all.
+A program of its own, because it forks and so wants a process without threads.
 """
 
 from __future__ import annotations
@@ -14,7 +20,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +31,7 @@ from orchestration.engine import Engine
 from orchestration.runtime import RandomIds
 from orchestration.session import open_harness
 
+Kill = Callable[[Path], int]
 LEDGER = """# Plan
 
 ### [LAND-001] The fix lands
@@ -103,14 +112,16 @@ def outcome(root: Path) -> dict[str, Any]:
         if "artifact_inventory" not in name
     }
     refs = git(root, "for-each-ref", "--format=%(refname)").split()
-    assert harness.state.run is not None
+    run_state = harness.state.run
+    assert run_state is not None
     return {
         "state": canonical_state(harness.state),
-        "end": [harness.state.run.ended, harness.state.run.landed, harness.state.run.rejected,
-                sorted(harness.state.run.blocked)],
+        "end": [run_state.ended, run_state.landed, run_state.rejected, sorted(run_state.blocked)],
         "files": _without_sizes(files),
         "subjects": git(root, "log", "--format=%s", "main").splitlines(),
         "refs": refs,
+        "attempts": {ref: git(root, "diff", f"{ref}~1", ref) for ref in refs
+                     if ref.startswith("refs/heads/orchestration/attempts/")},
         "worktrees": len(git(root, "worktree", "list").splitlines()),
         "mine": (root / "mine.txt").read_text(),
         "status": git(root, "status", "--porcelain"),
@@ -146,20 +157,30 @@ def killer(number: int) -> Any:
     return hook
 
 
-def compare(template: Path, place: Path, expected: dict[str, Any], kill: Any) -> dict[str, Any]:
+def compare(template: Path, place: Path, expected: dict[str, Any], kill: Kill) -> dict[str, Any]:
     """One trial: copy, run and kill, resume to the end, compare."""
     shutil.copytree(template, place)
     status = kill(place)
     before = open_harness(place, agent="playbook").log.events
     ended = bool(before) and before[-1].kind == "run_end"
+    wrong: list[str] = []
+    if ended:
+        wrong = differences(expected, outcome(place), but=("refs",))
     again = in_child(lambda: run(place))
     got = outcome(place) if again == 0 else {}
-    wrong = [key for key in expected if got.get(key) != expected[key]]
-    if ended and wrong == ["end"]:
-        wrong = []  # the run was over before the kill: what was "resumed" is a new run
+    # What is started after an ended run is a new run: it counts its own landings, which are none.
+    wrong += differences(expected, got, but=("end",) if ended else ())
     detail = {key: [expected[key], got.get(key)] for key in wrong[:1]}
     shutil.rmtree(place, ignore_errors=True)
-    return {"killed": os.WIFSIGNALED(status), "resumed": again, "wrong": wrong, "detail": detail}
+    return {"killed": os.WIFSIGNALED(status), "ended": ended, "resumed": again, "wrong": wrong,
+            "detail": detail}  # fmt: skip
+
+
+def differences(
+    expected: dict[str, Any], got: dict[str, Any], *, but: tuple[str, ...] = ()
+) -> list[str]:
+    """Names of what is not as in the uninterrupted run."""
+    return [key for key in expected if key not in but and got.get(key) != expected[key]]
 
 
 def kill_after(place: Path, delay_s: float) -> int:
@@ -173,38 +194,61 @@ def kill_after(place: Path, delay_s: float) -> int:
     return os.waitpid(pid, 0)[1]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--random", type=int, default=0)
-    parser.add_argument("--first", type=int, default=1)
-    parser.add_argument("--step", type=int, default=1)
+def at_boundary(number: int) -> Kill:
+    """A run that ends at its `number`-th boundary."""
+    return lambda place: in_child(lambda: run(place, killer(number)))
+
+
+def at_time(delay_s: float) -> Kill:
+    """A run that is killed from outside after some time."""
+    return lambda place: kill_after(place, delay_s)
+
+
+def trials(options: argparse.Namespace, events: int, seconds: float) -> list[tuple[str, Kill]]:
+    """The name and the kill of every trial that was asked for."""
+    rows: list[tuple[str, Kill]] = []
+    if options.boundaries:
+        numbers = range(options.first, 2 * events + 1, options.step)
+        rows = [(f"boundary {number}", at_boundary(number)) for number in numbers]
+    dice = random.Random(options.seed)
+    delays = [dice.uniform(0.0, seconds) for _ in range(options.random)]
+    return rows + [(f"{delay_s:.3f} s", at_time(delay_s)) for delay_s in delays]
+
+
+def main() -> int:
+    """Make the trials; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--boundaries", action="store_true", help="kill at every event boundary")
+    parser.add_argument("--random", type=int, default=0, metavar="N", help="kills at random times")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--first", type=int, default=1, help="first boundary")
+    parser.add_argument("--step", type=int, default=1, help="every N-th boundary")
     options = parser.parse_args()
-    template, reference = options.folder / "template", options.folder / "reference"
-    make_repo(template)
-    shutil.copytree(template, reference)
-    started = time.monotonic()
-    assert in_child(lambda: run(reference)) == 0
-    seconds = time.monotonic() - started
-    expected = outcome(reference)
-    events = len(open_harness(reference, agent="playbook").log.events)
-    print(json.dumps({"events": events, "end": expected["end"], "subjects": expected["subjects"]}))
-    if options.random:
-        dice = random.Random(7)
-        for number in range(options.random):
-            place = options.folder / f"trial{number}"
-            delay = dice.uniform(0.0, seconds)
-            row = compare(template, place, expected, lambda p, d=delay: kill_after(p, d))
-            print(json.dumps({"boundary": f"{delay:.3f} s", **row}), flush=True)
-        return
-    for number in range(options.first, 2 * events + 1, options.step):
-        place = options.folder / f"trial{number}"
-        row = compare(
-            template, place, expected,
-            lambda p, n=number: in_child(lambda: run(p, killer(n))),
-        )  # fmt: skip
-        print(json.dumps({"boundary": number, **row}), flush=True)
+    with tempfile.TemporaryDirectory(prefix="kill-proof-") as name:
+        folder = Path(name)
+        template, reference = folder / "template", folder / "reference"
+        make_repo(template)
+        shutil.copytree(template, reference)
+        started = time.monotonic()
+        if in_child(lambda: run(reference)):
+            return 2
+        seconds = time.monotonic() - started
+        expected = outcome(reference)
+        events = len(open_harness(reference, agent="playbook").log.events)
+        start = {"events": events, "end": expected["end"], "subjects": expected["subjects"]}
+        print(json.dumps(start), flush=True)
+        rows = []
+        for number, (label, kill) in enumerate(trials(options, events, seconds)):
+            row = compare(template, folder / f"trial{number}", expected, kill)
+            rows.append(row)
+            print(json.dumps({"trial": label, **row}), flush=True)
+    differ = sum(bool(row["resumed"] or row["wrong"]) for row in rows)
+    print(json.dumps({
+        "seed": options.seed, "trials": len(rows), "killed": sum(row["killed"] for row in rows),
+        "after_run_end": sum(row["ended"] for row in rows), "different": differ,
+    }))  # fmt: skip
+    return 1 if differ else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
