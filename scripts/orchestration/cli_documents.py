@@ -76,7 +76,11 @@ def validate(
     context = _context(root, str(place), collect=wanted == "order" and not no_collect)
     found = kinds.check_document(wanted, text, context)
     if not exact:
-        message = "rewritten; the old text is kept under `Kept as written`, compare them"
+        message = (
+            "rewritten; the old text is kept under `Kept as written`, compare them"
+            if fixed
+            else "left as it was: the canonical form cannot say the same"
+        )
         found.insert(0, make("W19", str(place), 0, message))
     warnings = sum(d.severity == "warning" for d in found)
     code = ERRORS if has_errors(found) else WARNINGS if strict and warnings else 0

@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Collection
 
 from . import findings, ledger_render, memory, order_render, plan, summary
-from .diagnostics import DocumentError
 from .findings_repair import normalise_findings
 from .keys import parse_key, strip_bullets
 from .ledger_reader import parse_ledger
@@ -44,8 +43,8 @@ def canonical(kind: str, text: str, path: str) -> str:
 def rewrite(kind: str, text: str, path: str) -> tuple[str, bool]:
     """Return the canonical form, and whether it reads exactly as the old text did.
 
-    Where it does not (a damaged document), the whole old text is kept beside the new one. Raises
-    :class:`DocumentError` when the document is too large.
+    Where it does not (a damaged document), the whole old text is kept beside the new one, or the
+    document stays as it is. Raises :class:`.diagnostics.DocumentError` when it is too large.
     """
     if kind in _RENDERED:
         return _rendered(kind, text, path)
@@ -54,12 +53,8 @@ def rewrite(kind: str, text: str, path: str) -> tuple[str, bool]:
     new = {"ledger": normalise_ledger, "findings": normalise_findings, "plan": normalise_plan}[
         kind
     ](text, path)
-    if _meaning(kind, new, path) == _meaning(kind, text, path):
-        return new, True
-    raise DocumentError(
-        "cannot rewrite this document without changing what it says", where=path,
-        fix="correct what `orchestrate validate` reports by hand; nothing was written",
-    )  # fmt: skip
+    same = _meaning(kind, new, path) == _meaning(kind, text, path)
+    return (new, True) if same else (text, False)
 
 
 _RENDERED: dict[str, Callable[[str, str], str]] = {
@@ -96,21 +91,22 @@ def _rendered(kind: str, text: str, path: str) -> tuple[str, bool]:
         if kept:
             block = f"{KEPT}\n\n{fenced(kept)}\n"
             whole = f"{new}\n{block}" if kind == "order" else f"{block}\n{new}"
-            whole = _settled(kind, whole, path)
+            whole = _settled(kind, whole, path) if new else ""
         else:
             whole = new
-        if not lost_lines(text, whole):
-            break
-    return _as_lines(source, whole), exact
+        if whole and not lost_lines(text, whole):
+            return _as_lines(source, whole), exact
+    return text, False
 
 
 def _settled(kind: str, text: str, path: str) -> str:
+    """Render until nothing changes any more; "" when it never settles."""
     for _ in range(_ROUNDS):
         again = _RENDERED[kind](text, path)
         if again == text:
-            break
+            return text
         text = again
-    return text
+    return ""
 
 
 def _report(text: str, path: str) -> tuple[str, bool]:

@@ -15,7 +15,8 @@ from .refs import find_ids, is_id, split_focus
 from .text import SourceText
 
 _BRACKET = re.compile(r"[*_~✅ ]*\[([A-Za-z][\w.-]{0,120})\][*_~]*[ \t]*[:—–-]?[ \t]*")
-_STRAY = re.compile(r"-(?=#{2,4}[ \t]*\[)")
+#: A heading behind a stray bullet: ``-### [ID]``.
+STRAY = re.compile(r"-(?=#{2,4}[ \t]*\[)")
 ITEM_KEYS = frozenset(
     (
         "status", "priority", "type", "depends", "depends on", "dependencies", "plan",
@@ -49,7 +50,7 @@ def parse_ledger(text: str, path: str = "docs/fix_plan.md") -> Ledger:
 def _repair(blocks: Blocks, ledger: Ledger) -> list[Heading]:
     headings = list(blocks.headings)
     for number, line in enumerate(blocks.source.lines):
-        if line.startswith("-#") and not blocks.opaque[number] and _STRAY.match(line):
+        if line.startswith("-#") and not blocks.opaque[number] and STRAY.match(line):
             found = heading_of(line[1:])
             if found:
                 headings.append(Heading(found[0], found[1], number))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .blocks import Blocks, heading_of, scan
 from .keys import iter_keys, strip_bullets
 from .ledger_model import Status
-from .ledger_reader import ITEM_KEYS, parse_ledger
+from .ledger_reader import ITEM_KEYS, STRAY, parse_ledger
 from .ledger_values import parse_priority, parse_status
 from .text import SourceText, apply_edits
 
@@ -61,7 +61,7 @@ def _shifted(blocks: Blocks, start: int, end: int) -> list[tuple[int, int, str]]
     edits = []
     for number in blocks.visible(start, end):
         line = blocks.source.lines[number]
-        if 0 < _level(line) < 6 and (number == start or heading_of(line)):
+        if 0 < _level(line) < 6 and (heading_of(line) or STRAY.match(line)):
             at = blocks.source.starts[number] + line.find("#")
             edits.append((at, at, "#"))
     return edits

@@ -116,7 +116,8 @@ def _front_refs(text: str) -> tuple[list[Ref], str, bool]:
             break
         rest = bare[1:].lstrip()
     if not refs:
-        return [], text, new and text != rest and bool(_NEW.match(text))
+        mark = _NEW.match(text)
+        return [], text[mark.end() :] if mark else text, mark is not None
     rest = rest.strip()
     while rest[:1] in ("—", "–", "-", ":") and rest[:2] != "--":
         rest = rest[1:].lstrip()
