@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import typer
@@ -14,19 +15,57 @@ def register(app: typer.Typer) -> None:
     app.command()(simulate)
 
 
+def _list(wanted: bool) -> None:
+    """Print every setting with its default and meaning, and the names of all objects."""
+    if not wanted:
+        return
+    from ptycho.simulation import SimulationConfig
+    from ptycho.simulation.config import PHOTOGRAPHS
+    from ptycho.simulation.patterns import PATTERNS
+
+    for name, setting in SimulationConfig.model_fields.items():
+        values = getattr(setting.annotation, "__args__", ())
+        choices = " | ".join(v for v in values if isinstance(v, str))
+        print(f"{name} = {setting.default}{f'   ({choices})' if choices else ''}")
+        if setting.description:
+            print(f"    {setting.description}")
+    print("\nobjects (amplitude, phase): a picture file, a pattern or a photograph")
+    for title, names in (("patterns", PATTERNS), ("photographs", PHOTOGRAPHS)):
+        print(textwrap.fill(f"{title}: {', '.join(names)}", 78, subsequent_indent="    "))
+    raise typer.Exit
+
+
 def simulate(
-    output: Path = typer.Option(..., "-o", "--output", help="The scan file to write (NPZ)."),
+    output: Path = typer.Option(
+        ..., "-o", "--output", help="The scan file to write: .npz, or .cxi with a geometry."
+    ),
     config: Path | None = typer.Option(None, help="YAML file with the keys of --set."),
     settings: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="One setting."),
+    list_settings: bool = typer.Option(
+        False, "--list", callback=_list, is_eager=True,
+        help="Print all settings, their defaults and the names of all objects.",
+    ),
+    quiet: bool = typer.Option(False, "--quiet", help="No progress."),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
-) -> None:
+) -> None:  # fmt: skip
     """Simulate a scan: counts with Poisson noise, positions, probe, truth.
 
-    Settings: N, n_frames, photons, amplitude, phase (lines, siemens, grf, blobs, dead_leaves,
-    photographs or picture files), amplitude_range, phase_range_rad, probe, probe_diameter_px,
-    probe_curvature_rad, probe_file, probe_modes, trajectory, step_px, background, poisson,
-    read_noise, clip_negative, saturation, dead_fraction, gap_px, module_px,
-    beam_stop_diameter_px, seed, noise_seed.
+    \b
+    ptycho simulate -o a.npz --set n_frames=900 --set photons=1e5 \\
+      --set amplitude=siemens --set phase=grf --set trajectory=fermat
+
+    \b
+    Object      amplitude, phase: lines, siemens, grf, blobs, dead_leaves,
+                a photograph of scikit-image, or a picture file;
+                amplitude_range, phase_range_rad
+    Probe       probe: disk, gaussian, focused; probe_diameter_px,
+                probe_curvature_rad, probe_modes, probe_file
+    Trajectory  trajectory: raster, jittered, fermat, random; step_px
+    Detector    photons, poisson, background, read_noise, clip_negative,
+                saturation, dead_fraction, gap_px, module_px,
+                beam_stop_diameter_px
+    Geometry    wavelength_m, distance_m, detector_pixel_m
+    All         N, n_frames, seed, noise_seed
     """
     from ptycho.config import resolve
     from ptycho.data import save_scan
@@ -34,7 +73,7 @@ def simulate(
     from ptycho.simulation import simulate as run
 
     resolved = resolve(SimulationConfig, file=config, overrides=settings)
-    with console.progress("simulate") as bar:
+    with console.progress("simulate", quiet=quiet) as bar:
         scan = run(resolved, progress=bar)
     save_scan(scan, output)
     photons = scan.photons_per_frame()
@@ -42,12 +81,16 @@ def simulate(
         "path": str(output),
         "frames": scan.n_frames,
         "N": scan.N,
+        "photons_per_frame_asked": resolved.photons,
         "photons_per_frame_mean": float(photons.mean()),
+        "photons_per_frame_std": float(photons.std()),
+        "truth_shape_px": None if scan.truth is None else list(scan.truth.object.shape),
         "config": resolved.model_dump(mode="json"),
     }
     if json_output:
         console.print_json(facts)
-    else:
-        print(
-            f"{output}: {scan.n_frames} frames of {scan.N}², {photons.mean():.4g} photons a frame"
-        )
+        return
+    print(
+        f"{output}: {scan.n_frames} frames of {scan.N}², {photons.mean():.4g} photons a frame "
+        f"measured ({resolved.photons:.4g} asked)"
+    )

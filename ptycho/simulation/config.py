@@ -7,19 +7,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 PHOTOGRAPHS = (
-    "astronaut",
-    "brick",
-    "camera",
-    "chelsea",
-    "coffee",
-    "coins",
-    "grass",
-    "gravel",
-    "moon",
-    "page",
-    "rocket",
-    "text",
-)
+    "astronaut", "binary_blobs", "brick", "camera", "cat", "cell", "checkerboard", "chelsea",
+    "clock", "coffee", "coins", "colorwheel", "grass", "gravel", "horse", "hubble_deep_field",
+    "immunohistochemistry", "lfw_subset", "logo", "microaneurysms", "moon", "page", "retina",
+    "rocket", "shepp_logan_phantom", "stereo_motorcycle", "text",
+)  # fmt: skip
 
 
 class SimulationConfig(BaseModel):
@@ -32,30 +24,37 @@ class SimulationConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     N: int = Field(64, ge=8, le=1024, description="frame side in pixels")
-    n_frames: int = Field(400, ge=1, le=1_000_000)
+    n_frames: int = Field(400, ge=1, le=1_000_000, description="number of positions")
     photons: float = Field(1e6, gt=0, description="mean photons measured in a frame")
     amplitude: str = Field("camera", description="photograph, generated object, or picture file")
     phase: str = Field("gravel", description="likewise, for the phase")
-    amplitude_range: tuple[float, float] = (0.5, 1.0)
+    amplitude_range: tuple[float, float] = Field((0.5, 1.0), description="amplitude contrast")
     phase_range_rad: float = Field(1.0, ge=0, description="phase contrast, from 0 to this")
-    probe: Literal["disk", "gaussian", "focused"] = "disk"
+    probe: Literal["disk", "gaussian", "focused"] = Field(
+        "disk", description="focused: Airy pattern, defocused by the curvature"
+    )
     probe_diameter_px: float | None = Field(None, gt=0, description="None: 0.4 N")
     probe_curvature_rad: float = Field(4.0, description="quadratic phase at the probe's edge")
     probe_file: str | None = Field(None, description="NPY, or NPZ with `probe`; instead of a shape")
     probe_modes: tuple[float, ...] = Field((1.0,), description="energy shares, sum 1")
-    trajectory: Literal["raster", "jittered", "fermat", "random"] = "jittered"
+    trajectory: Literal["raster", "jittered", "fermat", "random"] = Field(
+        "jittered", description="random: no two closer than half a step"
+    )
     step_px: float | None = Field(None, gt=0, description="None: a quarter of the probe diameter")
     background: float = Field(0.0, ge=0, description="counts per pixel")
-    poisson: bool = True
+    poisson: bool = Field(True, description="photon noise")
     read_noise: float = Field(0.0, ge=0, description="sigma in counts")
     clip_negative: bool = Field(False, description="cut at 0 what read noise takes below it")
     saturation: float | None = Field(None, gt=0, description="largest count; reached = masked")
     dead_fraction: float = Field(0.0, ge=0, le=0.5, description="of the pixels")
     gap_px: int = Field(0, ge=0, description="width of the gaps between modules")
     module_px: int | None = Field(None, ge=1, description="side of a module; None: 3/8 N")
-    beam_stop_diameter_px: float = Field(0.0, ge=0)
-    seed: int = Field(0, ge=0)
-    noise_seed: int = Field(0, ge=0)
+    beam_stop_diameter_px: float = Field(0.0, ge=0, description="round, in the centre")
+    wavelength_m: float | None = Field(None, gt=0, description="the three lengths give the scan its geometry")
+    distance_m: float | None = Field(None, gt=0, description="specimen to detector")
+    detector_pixel_m: float | None = Field(None, gt=0, description="pitch of square pixels")
+    seed: int = Field(0, ge=0, description="positions, patterns, dead pixels")
+    noise_seed: int = Field(0, ge=0, description="photons and read noise")
 
     @model_validator(mode="after")
     def _agree(self) -> SimulationConfig:
@@ -71,6 +70,9 @@ class SimulationConfig(BaseModel):
                 "read_noise takes counts below zero and a scan holds none: set clip_negative, "
                 "knowing that an empty pixel then has mean 0.4 read_noise"
             )
+        lengths = (self.wavelength_m, self.distance_m, self.detector_pixel_m)
+        if lengths.count(None) not in (0, 3):
+            raise ValueError("wavelength_m, distance_m and detector_pixel_m: all three or none")
         shares = self.probe_modes
         if not shares or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
             raise ValueError(f"probe_modes must be positive and sum to 1, got {shares}")

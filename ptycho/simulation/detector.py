@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ptycho.simulation.config import SimulationConfig
+
+BLOCK = 256
 
 
 def static_mask(config: SimulationConfig) -> np.ndarray:
@@ -29,7 +33,11 @@ def static_mask(config: SimulationConfig) -> np.ndarray:
     return mask
 
 
-def detect(expected: np.ndarray, config: SimulationConfig) -> tuple[np.ndarray, np.ndarray | None]:
+def detect(
+    expected: np.ndarray,
+    config: SimulationConfig,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Counts that the detector of `config` reports, and which pixels can be believed.
 
     Photons are drawn first, then read noise is added, then the result is cut at 0 and at the
@@ -39,20 +47,26 @@ def detect(expected: np.ndarray, config: SimulationConfig) -> tuple[np.ndarray, 
     Args:
         expected: (M, N, N) float64 expected counts, background included.
         config: noise seeds and detector.
+        progress: called with the number of frames done.
 
     Returns:
         (M, N, N) float32 counts ≥ 0, and the (N, N) bool mask (True = valid), None where every
         pixel is valid.
     """
-    counts = expected
-    if config.poisson:
-        counts = np.random.default_rng((config.noise_seed, 1)).poisson(expected)
-    if config.read_noise:
-        rng = np.random.default_rng((config.noise_seed, 4))
-        counts = np.maximum(counts + rng.normal(0, config.read_noise, expected.shape), 0)
-    mask = static_mask(config)
-    if config.saturation is not None:
-        mask &= ~(counts >= config.saturation).any(axis=0)
-        counts = np.minimum(counts, config.saturation)
-    counts = np.where(static_mask(config), counts, 0).astype(np.float32)
+    photons, electrons = (np.random.default_rng((config.noise_seed, part)) for part in (1, 4))
+    static = static_mask(config)
+    mask = static.copy()
+    counts = np.empty(expected.shape, np.float32)
+    for start in range(0, len(expected), BLOCK):
+        part = slice(start, start + BLOCK)
+        block = photons.poisson(expected[part]) if config.poisson else expected[part]
+        if config.read_noise:
+            noise = electrons.normal(0, config.read_noise, block.shape)
+            block = np.maximum(block + noise, 0)
+        if config.saturation is not None:
+            mask &= ~(block >= config.saturation).any(axis=0)
+            block = np.minimum(block, config.saturation)
+        counts[part] = np.where(static, block, 0)
+        if progress:
+            progress(min(part.stop, len(expected)))
     return counts, None if mask.all() else mask

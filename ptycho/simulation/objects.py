@@ -29,7 +29,7 @@ def picture(
     if name in PATTERNS:
         return PATTERNS[name](shape, np.random.default_rng(0) if rng is None else rng)
     if name in PHOTOGRAPHS:
-        image = getattr(data, name)()
+        image = _photograph(name, np.random.default_rng(0) if rng is None else rng)
     elif Path(name).is_file():
         image = _read(Path(name))
     else:
@@ -42,6 +42,18 @@ def picture(
     grey = transform.resize(grey, shape, order=1, anti_aliasing=True, mode="reflect")
     low, high = float(grey.min()), float(grey.max())
     return (grey - low) / (high - low if high > low else 1.0)
+
+
+def _photograph(name: str, rng: np.random.Generator) -> np.ndarray:
+    """(H, W) or (H, W, 3): a stack of faces becomes a sheet, a stereo pair its left picture."""
+    if name == "binary_blobs":
+        return data.binary_blobs(512, rng=rng)
+    image = getattr(data, name)()
+    if name == "stereo_motorcycle":
+        image = image[0]
+    if name == "lfw_subset":
+        image = image.reshape(10, 20, 25, 25).swapaxes(1, 2).reshape(250, 500)
+    return np.asarray(image)
 
 
 def _read(path: Path) -> np.ndarray:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy import fft
 
 from ptycho.errors import ConfigError
-from ptycho.scan import Scan, Truth
+from ptycho.scan import Geometry, Scan, Truth
 from ptycho.simulation.config import SimulationConfig
 from ptycho.simulation.detector import detect
 from ptycho.simulation.objects import complex_object
@@ -16,6 +18,7 @@ from ptycho.simulation.probes import make_modes, make_probe, read_probe
 from ptycho.simulation.trajectories import make_positions
 
 BLOCK = 256
+WORKERS = min(8, os.cpu_count() or 1)
 BORDER_PX = 2
 
 
@@ -29,6 +32,11 @@ def simulate(
     Returns:
         A Scan with counts and mask of the detector, positions, the probe used, and the truth.
     """
+
+    def tell(done: int) -> None:
+        if progress:  # both passes: intensities, then photons
+            progress(done // 2, config.n_frames, {})
+
     positions = make_positions(
         config.trajectory, config.n_frames, config.spacing_px, np.random.default_rng(config.seed)
     )
@@ -50,21 +58,29 @@ def simulate(
     for start in range(0, config.n_frames, BLOCK):
         part = slice(start, min(start + BLOCK, config.n_frames))
         expected[part] = _intensity(truth, probe, positions[part] - half - origin)
-        if progress:
-            progress(part.stop, config.n_frames, {})
+        tell(part.stop)
     scale = config.photons / expected.sum(axis=(1, 2)).mean()
-    expected = expected * scale + config.background
-    counts, mask = detect(expected, config)
+    expected *= scale
+    expected += config.background
+    counts, mask = detect(expected, config, lambda done: tell(config.n_frames + done))
     return Scan(
         counts=counts,
         positions_px=positions,
         probe=(probe * np.sqrt(scale)).astype(np.complex64),
         mask=mask,
+        geometry=_geometry(config),
         truth=Truth(truth.astype(np.complex64), (float(origin), float(origin))),
         background=config.background,
         name=f"{config.amplitude}-{config.phase}",
         metadata={"simulation": config.model_dump(mode="json")},
     )
+
+
+def _geometry(config: SimulationConfig) -> Geometry | None:
+    wavelength, distance, pixel = config.wavelength_m, config.distance_m, config.detector_pixel_m
+    if wavelength is None or distance is None or pixel is None:
+        return None
+    return Geometry(wavelength, distance, (pixel, pixel))
 
 
 def _modes(config: SimulationConfig) -> np.ndarray:
@@ -97,5 +113,6 @@ def _intensity(truth: np.ndarray, probe: np.ndarray, corners: np.ndarray) -> np.
     patch = window[:, :, :-1] * (1 - fraction[:, 1]) + window[:, :, 1:] * fraction[:, 1]
     total = np.zeros(patch.shape)
     for mode in probe:
-        total += np.abs(np.fft.fft2(patch * mode, norm="ortho")) ** 2
+        field = fft.fft2(patch * mode, norm="ortho", overwrite_x=True, workers=WORKERS)
+        total += field.real**2 + field.imag**2
     return np.fft.fftshift(total, axes=(-2, -1))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ptycho.simulation import SimulationConfig, simulate
+from ptycho.simulation.config import PHOTOGRAPHS
 from ptycho.simulation.objects import complex_object, picture
 from ptycho.simulation.patterns import PATTERNS, STAR_SPOKES
 
@@ -79,3 +80,10 @@ def test_a_scan_of_patterns_keeps_the_positions_of_its_seed():
     photographs = simulate(SimulationConfig(**settings))
     assert np.array_equal(scan.positions_px, photographs.positions_px)
     assert scan.name == "dead_leaves-lines"
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_every_photograph_is_a_picture_and_the_same_again(name):
+    first, again = (picture(name, (90, 80), np.random.default_rng(1)) for _ in range(2))
+    assert first.shape == (90, 80) and first.std() > 0.01
+    assert first.min() == 0 and first.max() == 1 and np.array_equal(first, again)

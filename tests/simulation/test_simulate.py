@@ -69,3 +69,25 @@ def test_wrong_settings_are_named() -> None:
         validated(SimulationConfig, N=16, probe_diameter_px=40)
     with pytest.raises(UsageError, match="camera"):
         simulate(SMALL.model_copy(update={"amplitude": "no-such-picture"}))
+
+
+def test_a_geometry_is_all_three_lengths_and_makes_a_cxi_file(tmp_path) -> None:
+    """The scan can then be written in metres, and comes back with the same positions."""
+    from ptycho.data import open_scan, save_scan
+
+    lengths = {"wavelength_m": 1e-10, "distance_m": 2.0, "detector_pixel_m": 55e-6}
+    scan = simulate(SimulationConfig(N=16, n_frames=9, photons=1e5, **lengths))
+    again = open_scan(save_scan(scan, tmp_path / "a.cxi"))
+    np.testing.assert_allclose(again.positions_px, scan.positions_px, atol=1e-9)
+    with pytest.raises(ConfigError, match="all three or none"):
+        validated(SimulationConfig, wavelength_m=1e-10)
+
+
+def test_progress_covers_intensities_and_photons() -> None:
+    """Rises to the number of frames, half of it before photons are drawn."""
+    told: list[int] = []
+    simulate(
+        SMALL.model_copy(update={"n_frames": 600}),
+        progress=lambda done, total, info: told.append(done),
+    )
+    assert told == sorted(told) and told[-1] == 600 and 300 in told
