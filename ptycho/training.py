@@ -262,7 +262,7 @@ class _Trainer:
         if groups is self.data.training:
             self._thin()
         chosen = np.resize(np.arange(len(groups)), self.config.batch_size)
-        counts, offsets = groups.counts[groups.indices[chosen]], groups.offsets[chosen]
+        counts, offsets = groups.drawn(groups.counts, chosen), groups.offsets[chosen]
         prediction, coverage = model.predict_objects(counts, offsets)
         reference = group_estimate(
             counts,

@@ -25,18 +25,20 @@ if TYPE_CHECKING:
 CHECKPOINT = "checkpoint.h5"
 _NUMBERS = ("epoch", "step", "seconds", "best_epoch", "best_value", "history")
 # What may differ between a run and its continuation.
-_FREE = ("time_budget_s", "epochs", "patience", "checkpoint", "estimate_cache_mib")
+_FREE = {"time_budget_s", "patience", "checkpoint", "estimate_cache_mib"}
 
 
 def fingerprint(config: TrainConfig, data: TrainingData) -> dict[str, str]:
     """What must agree before a checkpoint is continued: the settings and the frames."""
-    settings = config.model_dump(mode="json", exclude=set(_FREE) - {"epochs"})
+    settings = config.model_dump(mode="json", exclude=_FREE)
     frames = hashlib.sha256()
     counts = data.training.counts
     for first in range(0, len(counts), 64):
         frames.update(np.ascontiguousarray(counts[first : first + 64]).tobytes())
     for array in (data.training.indices, data.training.offsets, data.probe):
         frames.update(np.ascontiguousarray(array).tobytes())
+    if data.training.dose is not None:
+        frames.update(data.training.dose.tobytes())
     return {
         "settings": json.dumps(settings, sort_keys=True),
         "frames": frames.hexdigest(),

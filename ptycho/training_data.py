@@ -38,9 +38,11 @@ class GroupSet:
     """Groups over one stack of frames, and how to draw batches of them.
 
     Attributes:
-        counts: (M, N, N) float32, the frames of all scans, each at the dose of the first: an
-            array, or above 256 MiB a view that reads the frames of a batch when it is drawn.
+        counts: (M, N, N) float32 photons, the frames of all scans: an array, or above 256 MiB a
+            view that reads the frames of a batch when it is drawn.
         indices: (G, C) into `counts`. offsets: (G, C, 2) px float32.
+        dose: (M,) factor that brings each frame to the dose of the first scan; None: 1. It is
+            applied to what is drawn, after thinning, which needs whole photons.
     """
 
     counts: Any
@@ -48,6 +50,7 @@ class GroupSet:
     offsets: np.ndarray
     inputs: Any = None
     targets: Any = None
+    dose: np.ndarray | None = None
     features: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -89,20 +92,24 @@ class GroupSet:
         self.features = features
 
     def _features(self, model: PtychoPINN, groups: np.ndarray) -> np.ndarray:
-        assert self.inputs is not None
-        return np.asarray(model.features(self.inputs[self.indices[groups]], self.offsets[groups]))
+        return np.asarray(model.features(self.drawn(self.inputs, groups), self.offsets[groups]))
+
+    def drawn(self, frames: Any, groups: np.ndarray) -> np.ndarray:
+        """(B, C, N, N) of `counts`, `inputs` or `targets` for these groups, at one dose."""
+        members = self.indices[groups]
+        found = np.asarray(frames[members])
+        return found if self.dose is None else found * self.dose[members][..., None, None]
 
     def batch(self, model: PtychoPINN, groups: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
         """(inputs, target counts) of these groups."""
-        assert self.inputs is not None and self.targets is not None
         inputs: dict[str, Any] = {"offsets": self.offsets[groups]}
         if model.spec.sees != "canvas":
-            inputs["counts"] = self.inputs[self.indices[groups]]
+            inputs["counts"] = self.drawn(self.inputs, groups)
         elif self.features is not None:
             inputs["features"] = self.features[groups]
         else:
             inputs["features"] = self._features(model, groups)
-        return inputs, self.targets[self.indices[groups]]
+        return inputs, self.drawn(self.targets, groups)
 
 
 def shuffled(count: int, batch_size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
@@ -167,7 +174,7 @@ def assemble(scans: Sequence[Scan], config: TrainConfig) -> TrainingData:
         )
     mask = None if first.mask is None else np.asarray(first.mask, bool)
     scaling = Scaling.from_counts(
-        _mean_frame(training.counts, first.name, integers=config.thinning is not None)[None],
+        _mean_frame(training, first.name, integers=config.thinning is not None)[None],
         mask=mask,
         probe_photons=float(np.sum(np.abs(probe) ** 2)),
         background=max(config.background, float(first.background)),
@@ -207,10 +214,11 @@ def _grouped(
     )
     if not len(groups.indices):
         return []
-    counts: Any = Selected(scan.counts, chosen, ratio)
+    counts: Any = Selected(scan.counts, chosen)
     if fits_in_memory(len(chosen), scan.N):
         counts = counts[:]
-    return [counts, groups.indices, groups.offsets_px]
+    dose = np.full(len(chosen), ratio, np.float32)
+    return [counts, groups.indices, groups.offsets_px, dose]
 
 
 def _join(parts: list[list[Any]]) -> GroupSet | None:
@@ -219,10 +227,12 @@ def _join(parts: list[list[Any]]) -> GroupSet | None:
         return None
     starts = np.cumsum([0] + [len(part[0]) for part in parts[:-1]])
     indices = [part[1] + start for part, start in zip(parts, starts, strict=True)]
+    dose = np.concatenate([part[3] for part in parts])
     return GroupSet(
         counts=_one_stack([part[0] for part in parts]),
         indices=np.concatenate(indices),
         offsets=np.concatenate([part[2] for part in parts]).astype(np.float32),
+        dose=None if (dose == 1).all() else dose,
     )
 
 
@@ -271,16 +281,18 @@ def _dose_ratio(scan: Scan, first: Scan, probe: np.ndarray) -> float:
     return 1.0 if abs(ratio - 1.0) < 1e-3 else ratio
 
 
-def _mean_frame(counts: Any, name: str, *, integers: bool) -> np.ndarray:
-    """(N, N) float64 mean, read once a block at a time; whole numbers where they are demanded."""
+def _mean_frame(groups: GroupSet, name: str, *, integers: bool) -> np.ndarray:
+    """(N, N) float64 mean at one dose; whole numbers where they are demanded."""
+    counts = groups.counts
     total = np.zeros(counts.shape[1:], np.float64)
     for first in range(0, len(counts), _AT_ONCE):
-        block = counts[first : first + _AT_ONCE]
-        total += block.sum(axis=0, dtype=np.float64)
+        block = np.asarray(counts[first : first + _AT_ONCE])
+        dose = np.ones(len(block)) if groups.dose is None else groups.dose[first : first + _AT_ONCE]
+        total += np.einsum("mij,m->ij", block, dose, dtype=np.float64)
         if integers and not np.array_equal(block, np.rint(block)):
             raise ConfigError(
                 "thinning splits photons, and these counts are not whole numbers",
-                where=name, expected="integer counts (scans of equal dose)",
+                where=name, expected="photons as whole numbers",
                 got="fractional counts", fix="--set thinning=null",
             )  # fmt: skip
     return total / len(counts)

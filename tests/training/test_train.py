@@ -19,7 +19,7 @@ from ptycho.errors import ConfigError, DataError, UsageError
 from ptycho.reconstruction import reconstruct
 from ptycho.scan import Scan
 from ptycho.simulation import SimulationConfig, simulate
-from ptycho.training import train
+from ptycho.training import _State, _Trainer, new_model, train
 from ptycho.training_data import GroupSet, assemble, generator
 
 QUICK = {"epochs": 2, "batch_size": 8, "estimate_steps": 2, "validation_margin_px": 4.0}
@@ -73,6 +73,36 @@ def test_the_network_learns_and_its_image_keeps_its_contrast(scan: Scan, tmp_pat
     assert 0.5 < result.collapse_ratio < 2
 
 
+def test_early_stopping_gives_the_best_weights_back(scan: Scan, tmp_path: Path) -> None:
+    """A learning rate that ruins the network: it stops early, with what it had at its best."""
+    settings = {"epochs": 9, "learning_rate": 0.3, "patience": 2, "warmup_steps": 0}
+    config = TrainConfig(**(QUICK | settings))  # type: ignore[arg-type]
+    result = train(scan, config, tmp_path / "run")
+    held_out = [row["held_out_deviance_per_px"] for row in result.history]
+    assert result.best_epoch == int(np.argmin(held_out)) < len(held_out) - 1
+    assert len(held_out) - 1 == result.best_epoch + 2 < 9
+    again = _Trainer(result.model, assemble([scan], config), config, _State(), None)
+    again.prepare()
+    assert again.state.best_value == pytest.approx(held_out[result.best_epoch], rel=1e-4)
+
+
+def test_the_learning_rate_rises_then_falls_as_a_cosine(scan: Scan, tmp_path: Path) -> None:
+    config = TrainConfig(epochs=2, batch_size=8, warmup_steps=4, learning_rate=1e-2,
+                         estimate_steps=2, validation_margin_px=4.0, clip_norm=0.25)  # fmt: skip
+    data = assemble([scan], config)
+    model = new_model(data, config)
+    assert model.optimizer.global_clipnorm == 0.25
+    trainer = _Trainer(model, data, config, _State(), None)
+    total = 2 * trainer.per_epoch
+    rates = []
+    for step in (0, 1, 3, total // 2, total):
+        trainer.state.step = step
+        rates.append(trainer._learning_rate())
+    cosine = [0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * step / total)) for step in (0, 1, 3)]
+    np.testing.assert_allclose(rates[:3], 1e-2 * np.multiply([0.25, 0.5, 1], cosine))
+    assert rates[2] > rates[3] > rates[4] and rates[4] == pytest.approx(2e-4)
+
+
 def test_thinning_gives_independent_parts_of_the_right_mean() -> None:
     counts = np.random.default_rng(0).poisson(9.0, (40, 32, 32)).astype(np.float32)
     groups = GroupSet(counts, np.zeros((1, 4), int), np.zeros((1, 4, 2), np.float32))
@@ -84,6 +114,27 @@ def test_thinning_gives_independent_parts_of_the_right_mean() -> None:
     assert abs(left) < 0.03  # the whole counts correlate with a part of them by √0.3
     groups.thin(None, generator(0, 1))
     assert groups.inputs is counts and groups.targets is counts
+
+
+def test_scans_of_other_dose_are_thinned_as_photons_and_drawn_at_one_dose(scan: Scan) -> None:
+    """A scan of a third of the light: whole photons are thinned, batches have one dose."""
+    rng = np.random.default_rng(3)
+    dim = scan.thin(rng, 1 / 3)[0]
+    data = assemble([scan, dim], TrainConfig(validation_margin_px=4.0))
+    groups = data.training
+    assert groups.dose is not None
+    np.testing.assert_allclose(sorted(set(groups.dose.tolist())), [1, 3], rtol=1e-3)
+    groups.thin(0.5, generator(0, 1))
+    second = np.flatnonzero(groups.dose[groups.indices[:, 0]] > 2)
+    first = np.setdiff1d(np.arange(len(groups)), second)
+    for stack in (groups.inputs, groups.targets):
+        bright, brought = (groups.drawn(stack, part).mean() for part in (first, second))
+        assert brought == pytest.approx(bright, rel=0.02)
+    half = groups.inputs[groups.indices[second]] * 0.5
+    assert np.array_equal(half, np.rint(half)), "the thinned part is photons"
+    assert data.scaling.input_rms == pytest.approx(
+        assemble([scan], TrainConfig(validation_margin_px=4.0)).scaling.input_rms, rel=0.02
+    )
 
 
 def test_training_and_held_out_light_do_not_meet(scan: Scan) -> None:
@@ -131,18 +182,23 @@ def test_a_kill_inside_an_epoch_changes_no_bit(scan_file: Path, tmp_path: Path) 
         _command(scan_file, tmp_path / "whole"), check=True, timeout=300, capture_output=True
     )
     killed = tmp_path / "killed"
-    child = subprocess.Popen(
-        _command(scan_file, killed), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    told = tmp_path / "stderr.txt"
+    with told.open("w") as stream:
+        child = subprocess.Popen(
+            _command(scan_file, killed), stdout=subprocess.DEVNULL, stderr=stream
+        )
     try:
         deadline = time.monotonic() + 240
-        while not (killed / "checkpoint.h5").exists():
+        # A step of the second epoch is done, so its checkpoint is older than the weights.
+        while "epoch 2" not in told.read_text():
             assert child.poll() is None, "the training ended before it could be killed"
             assert time.monotonic() < deadline
-            time.sleep(0.01)
+            time.sleep(0.005)
     finally:
         child.kill()
         child.wait()
+    with h5py.File(killed / "checkpoint.h5") as file:
+        assert json.loads(np.asarray(file["meta"]).tobytes())["state"]["epoch"] == 1
     assert not (killed / "manifest.json").exists()
     done = subprocess.run(
         _command(scan_file, killed, "--resume"), check=True, timeout=300, capture_output=True
