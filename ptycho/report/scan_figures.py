@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ptycho.inspection import coverage_map
 from ptycho.scan import Scan
 
 
@@ -46,25 +47,6 @@ def scan_figure(scan: Scan, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
     return path
-
-
-def coverage_map(scan: Scan) -> tuple[np.ndarray, tuple[int, int]]:
-    """(H, W) number of frames that light each pixel, and the (row, col) of pixel [0, 0].
-
-    Lit: where the probe has a tenth of its peak intensity; without a probe, a whole frame.
-    """
-    N = scan.N
-    lit = np.ones((N, N), bool)
-    if scan.probe is not None:
-        power = np.sum(np.abs(scan.probe) ** 2, axis=0)
-        lit = power >= 0.1 * power.max()
-    corners = np.rint(scan.positions_px).astype(int) - N // 2
-    origin = corners.min(axis=0)
-    height, width = corners.max(axis=0) - origin + N
-    coverage = np.zeros((height, width), np.int32)
-    for row, col in corners - origin:
-        coverage[row : row + N, col : col + N] += lit
-    return coverage, (int(origin[0]), int(origin[1]))
 
 
 def _coverage(figure: Figure, axis: Any, scan: Scan) -> None:

@@ -50,7 +50,7 @@ class SimulationConfig(BaseModel):
     gap_px: int = Field(0, ge=0, description="width of the gaps between modules")
     module_px: int | None = Field(None, ge=1, description="side of a module; None: 3/8 N")
     beam_stop_diameter_px: float = Field(0.0, ge=0, description="round, in the centre")
-    wavelength_m: float | None = Field(None, gt=0, description="the three lengths give the scan its geometry")
+    wavelength_m: float | None = Field(None, gt=0, description="with the next two: geometry")
     distance_m: float | None = Field(None, gt=0, description="specimen to detector")
     detector_pixel_m: float | None = Field(None, gt=0, description="pitch of square pixels")
     seed: int = Field(0, ge=0, description="positions, patterns, dead pixels")
