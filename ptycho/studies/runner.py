@@ -17,6 +17,7 @@ from typing import Any
 from ptycho.errors import MissingPartError, PtychoError, UsageError
 
 CONNECT_S = 5.0
+LOOPBACK = "127.0.0.1:0"  # of the status pages; without it Dask offers them to every network
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,11 @@ def _client(scheduler: str | None) -> Iterator[Any]:
     if scheduler is None:
         with (
             LocalCluster(
-                n_workers=1, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0"
+                n_workers=1,
+                threads_per_worker=1,
+                processes=False,
+                dashboard_address=LOOPBACK,
+                worker_dashboard_address=LOOPBACK,
             ) as cluster,
             Client(cluster) as client,
         ):

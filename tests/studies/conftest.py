@@ -20,7 +20,15 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]
     command = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
     address_file = tmp_path / "scheduler.json"
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--no-show"]
+    options = [
+        "--host",
+        "127.0.0.1",
+        "--port",
+        "0",
+        "--dashboard-address",
+        "127.0.0.1:0",
+        "--no-show",
+    ]
     processes = [
         subprocess.Popen([*command, *options, "--scheduler-file", str(address_file)], **quiet)
     ]
@@ -40,7 +48,8 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]
                 "--nthreads",
                 "1",
                 "--no-nanny",
-                "--no-dashboard",
+                "--dashboard-address",
+                "127.0.0.1:0",
                 "--host",
                 "127.0.0.1",
                 "--local-directory",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from ptycho.errors import UsageError
@@ -84,3 +85,15 @@ def test_an_arm_that_fails_leaves_no_traceback(capfd: pytest.CaptureFixture[str]
 def test_two_arms_of_one_name_are_refused() -> None:
     with pytest.raises(UsageError, match="one name"):
         run_arms([{"name": "a", "seed": 1}, {"name": "a", "seed": 2}], draw)
+
+
+def listening(arm: dict[str, Any]) -> dict[str, Any]:
+    """Addresses on which this process listens while an arm runs."""
+    connections = psutil.Process().net_connections()
+    return {"at": [c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN]}
+
+
+def test_the_cluster_in_this_process_listens_on_loopback_only() -> None:
+    (outcome,) = run_arms([{"name": "look"}], listening)
+    assert outcome.result is not None, outcome.error
+    assert set(outcome.result["at"]) <= {"127.0.0.1", "::1"}
