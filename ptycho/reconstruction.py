@@ -7,6 +7,8 @@ by the object and one batch: the canvases of a large scan wait in a temporary fi
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -77,16 +79,23 @@ def reconstruct(
     light = _light(scan, probe, image.shape, corner)
     image, light, origin = _crop(image, light, weight, corner)
     ended = time.perf_counter()
+    settings = config.model_dump(mode="json")
     meta = facts | {
         "scan": scan.name,
         "frames": scan.n_frames,
         "groups": len(groups),
-        "config": config.model_dump(mode="json"),
+        "config": settings,
+        "config_hash": facts.get("config_hash", _hash(settings)),
         "seconds": round(ended - begun, 3),
         "seconds_predict": round(predicted - begun, 3),
         "seconds_align_and_stitch": round(ended - predicted, 3),
     }
     return Reconstruction(image, light, origin, probe, meta)
+
+
+def _hash(settings: dict[str, Any]) -> str:
+    """Names the settings of a reconstruction that no run stands behind."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _model(model_or_run: Any, untrained: Steps | None) -> tuple[PtychoPINN | None, dict[str, Any]]:

@@ -335,6 +335,7 @@ class _Trainer:
             total = max(round(self.state.step / share), self.state.step)
         info: dict[str, Any] = {
             "epoch": self.state.epoch + 1,
+            "loss": loss,
             "deviance/px": loss * self._unit(),
             "patterns/s": round(speed),
         }

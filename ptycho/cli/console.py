@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import importlib
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 ProgressFunction = Callable[[int, int, dict[str, Any]], None]
 
@@ -33,10 +35,10 @@ def progress(description: str, *, quiet: bool = False) -> Iterator[ProgressFunct
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[info]}"),
             TimeRemainingColumn(),
+            TextColumn("left"),
         ]
-        with Progress(*columns, console=stderr) as bar:
+        with _TwoLines(*columns, console=stderr) as bar:
             task = bar.add_task(description, total=None, info="")
             yield lambda done, total, info: bar.update(
                 task, completed=done, total=total, info=_words(info)
@@ -45,16 +47,29 @@ def progress(description: str, *, quiet: bool = False) -> Iterator[ProgressFunct
         yield _LinePrinter(description)
 
 
+class _TwoLines(Progress):
+    """The numbers under the bar: beside it they would be cut off at 80 columns."""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """The bar, then its numbers."""
+        for task in self.tasks:
+            yield self.make_tasks_table([task])
+            yield Text(task.fields["info"], style="dim", overflow="fold")
+
+
 class _LinePrinter:
     def __init__(self, description: str) -> None:
         self.description, self.tenth = description, -1
+        self.begun = time.monotonic()
 
     def __call__(self, done: int, total: int, info: dict[str, Any]) -> None:
         tenth = 10 * done // max(total, 1)
         if tenth != self.tenth:
             self.tenth = tenth
+            left = (time.monotonic() - self.begun) * (total - done) / max(done, 1)
+            ending = {"left": f"{left:.0f} s"} if 0 < done < total else {}
             print(
-                f"{self.description} {done}/{total} {_words(info)}".rstrip(),
+                f"{self.description} {done}/{total} {_words(info | ending)}".rstrip(),
                 file=stderr.file,
                 flush=True,
             )

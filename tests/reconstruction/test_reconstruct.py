@@ -57,6 +57,7 @@ def test_progress_and_meta(scan: Scan) -> None:
     rec = reconstruct(None, scan, untrained=1, progress=lambda d, t, _: calls.append((d, t)))
     assert calls[-1] == (144, 144)
     assert rec.meta["method"] == "untrained" and rec.meta["estimate_steps"] == 1
+    assert len(rec.meta["config_hash"]) == 16
     assert rec.coverage.min() >= 0 and rec.probe is not None
 
 

@@ -54,7 +54,7 @@ def test_a_run_holds_all_that_was_promised(scan: Scan, tmp_path: Path) -> None:
     assert result.best_epoch == int(np.argmin(held_out))
     done = [call[0] for call in calls]
     assert done == sorted(done) and calls[-1][0] == calls[-1][1]
-    assert {"deviance/px", "patterns/s"} <= set(calls[-1][2])
+    assert {"loss", "deviance/px", "patterns/s"} <= set(calls[-1][2])
     with pytest.raises(UsageError, match="already holds"):
         train(scan, config, tmp_path / "run")
     # Determinism is a switch of the whole process: an embedding program finds it as it was.
