@@ -49,7 +49,8 @@ def inspect(
         for name, value in facts.items()
         if name != "warnings"
     ]
-    console.print_table(f"{scan.name}", rows)
+    kind = f"{facts['layout']}, {scan.n_frames} frames of {scan.N} × {scan.N} pixels"
+    console.print_table(f"{scan.name}: {kind}", rows)
     for warning in facts["warnings"]:
         console.stderr.print(f"warning: {warning}")
 
@@ -57,6 +58,8 @@ def inspect(
 def _words(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, dict):
+        return "; ".join(f"{key} in {_words(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(_words(item) for item in value)
     return "unknown" if value is None else str(value)

@@ -14,17 +14,19 @@ from ptycho.scan import Scan
 
 
 def scan_figure(scan: Scan, path: Path) -> Path:
-    """Draw five panels into a PNG; micrometres and a scale bar where the geometry is known."""
+    """Draw six panels into a PNG; micrometres and a scale bar where the geometry is known."""
     figure = Figure(figsize=(14, 8), layout="constrained")
     FigureCanvasAgg(figure)
-    (first, mean, covered), (where, light, empty) = figure.subplots(2, 3)
-    empty.set_axis_off()
+    (first, mean, covered), (where, light, dose) = figure.subplots(2, 3)
     total = sum(block.sum(axis=0, dtype=np.float64) for _, block in scan.blocks())
     _frame(figure, first, scan.frames(np.array([0]))[0], "frame 0")
     _frame(figure, mean, total / scan.n_frames, f"mean of {scan.n_frames} frames")
+    photons = scan.photons_per_frame()
+    dose.hist(photons, bins=min(50, max(5, scan.n_frames // 5)), color="tab:blue")
+    dose.set(xlabel="photons in the frame", ylabel="frames", title="dose")
     scale, unit = _unit(scan)
     rows, cols = (scan.positions_px * scale).T
-    dots = where.scatter(cols, rows, c=scan.photons_per_frame(), s=6, cmap="viridis")
+    dots = where.scatter(cols, rows, c=photons, s=6, cmap="viridis")
     figure.colorbar(dots, ax=where, label="photons in the frame")
     where.set(aspect="equal", xlabel=f"column ({unit})", ylabel=f"row ({unit})")
     where.set_title("positions")
@@ -34,10 +36,10 @@ def scan_figure(scan: Scan, path: Path) -> Path:
         light.text(0.5, 0.5, "no probe in the file", ha="center", transform=light.transAxes)
         light.set_axis_off()
     else:
-        half = scan.N / 2 * scale[0]
+        down, right = scan.N / 2 * scale
         shown = light.imshow(
             np.sqrt(np.sum(np.abs(scan.probe) ** 2, axis=0)),
-            extent=(-half, half, half, -half),
+            extent=(-right, right, down, -down),
             cmap="magma",
         )
         figure.colorbar(shown, ax=light, label="√photons per pixel")

@@ -12,7 +12,7 @@ from scipy import fft
 from ptycho.errors import ConfigError
 from ptycho.scan import Geometry, Scan, Truth
 from ptycho.simulation.config import SimulationConfig
-from ptycho.simulation.detector import detect
+from ptycho.simulation.detector import detect, static_mask
 from ptycho.simulation.objects import complex_object
 from ptycho.simulation.probes import make_modes, make_probe, read_probe
 from ptycho.simulation.trajectories import make_positions
@@ -28,6 +28,9 @@ def simulate(
     progress: Callable[[int, int, dict[str, Any]], None] | None = None,
 ) -> Scan:
     """Simulate one scan; the probe carries the dose, so that Σ counts has mean `photons`.
+
+    Counted are the pixels that the detector has (not gaps, beam stop and dead pixels), before
+    background, read noise and saturation.
 
     Returns:
         A Scan with counts and mask of the detector, positions, the probe used, and the truth.
@@ -59,7 +62,7 @@ def simulate(
         part = slice(start, min(start + BLOCK, config.n_frames))
         expected[part] = _intensity(truth, probe, positions[part] - half - origin)
         tell(part.stop)
-    scale = config.photons / expected.sum(axis=(1, 2)).mean()
+    scale = config.photons / _counted(expected, static_mask(config), config)
     expected *= scale
     expected += config.background
     counts, mask = detect(expected, config, lambda done: tell(config.n_frames + done))
@@ -74,6 +77,19 @@ def simulate(
         name=f"{config.amplitude}-{config.phase}",
         metadata={"simulation": config.model_dump(mode="json")},
     )
+
+
+def _counted(expected: np.ndarray, valid: np.ndarray, config: SimulationConfig) -> float:
+    """Mean over the frames of what falls on valid pixels, where Σ|probe|² = 1."""
+    counted = float(expected.mean(axis=0)[valid].sum())
+    if counted < 1e-9:
+        raise ConfigError(
+            "no photon falls on a valid pixel",
+            where="beam_stop_diameter_px, gap_px, module_px, dead_fraction",
+            expected="valid pixels in the light",
+            got=f"{int(valid.sum())} valid pixels",
+        )
+    return counted
 
 
 def _geometry(config: SimulationConfig) -> Geometry | None:

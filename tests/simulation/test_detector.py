@@ -59,7 +59,19 @@ def test_gaps_stop_and_dead_pixels_read_zero_and_are_masked():
     assert scan.mask is not None and scan.mask.dtype == bool
     assert not scan.counts[:, ~scan.mask].any()
     perfect = simulate(SMALL)
-    assert np.array_equal(scan.counts[:, scan.mask], perfect.counts[:, scan.mask])
+    assert np.sum(scan.probe[0] * perfect.probe[0].conj()).real > 0
+    dose = np.sum(np.abs(scan.probe) ** 2) / np.sum(np.abs(perfect.probe) ** 2)
+    ratio = scan.counts[:, scan.mask].sum() / perfect.counts[:, scan.mask].sum()
+    assert ratio == pytest.approx(dose, rel=0.01) and dose > 1
+
+
+def test_photons_are_those_that_the_detector_counts():
+    """With gaps, dead pixels and a beam stop the frames still have the photons asked for."""
+    for lost in ({"gap_px": 2}, {"beam_stop_diameter_px": 4}, {"dead_fraction": 0.2}):
+        scan = simulate(changed(photons=1e6, **lost))
+        assert scan.photons_per_frame().mean() == pytest.approx(1e6, rel=0.005)
+    with pytest.raises(ConfigError, match="no photon"):
+        simulate(changed(beam_stop_diameter_px=80))
 
 
 def test_modes_are_orthogonal_with_their_shares_and_add_incoherently():
