@@ -68,18 +68,18 @@ def coverage_map(scan: Scan) -> tuple[np.ndarray, tuple[int, int]]:
     if scan.probe is not None:
         power = np.sum(np.abs(scan.probe) ** 2, axis=0)
         lit = power >= 0.1 * power.max()
-    corners = np.rint(scan.positions_px).astype(int) - N // 2
-    origin = corners.min(axis=0)
-    height, width = corners.max(axis=0) - origin + N
-    if height * width > MAX_COVERAGE_PX:
+    height, width = np.ptp(np.rint(scan.positions_px), axis=0) + N
+    if float(height) * float(width) > MAX_COVERAGE_PX:
         raise ValueRangeError(
             "the positions span more than can be an object",
             where="positions_px",
             expected=f"an extent of at most {MAX_COVERAGE_PX:.0e} pixels²",
-            got=f"{height} × {width} px",
+            got=f"{height:.4g} × {width:.4g} px",
             fix="check the unit of the positions: pixels of the object grid",
         )
-    coverage = np.zeros((height, width), np.int32)
+    corners = np.rint(scan.positions_px).astype(int) - N // 2
+    origin = corners.min(axis=0)
+    coverage = np.zeros((int(height), int(width)), np.int32)
     for row, col in corners - origin:
         coverage[row : row + N, col : col + N] += lit
     return coverage, (int(origin[0]), int(origin[1]))

@@ -105,7 +105,7 @@ def _frames_first(frames: np.ndarray, count: int, where: str) -> tuple[np.ndarra
     """(M, N, N), whichever axis is the scan's, and a note where that is not sure."""
     if frames.ndim == 4 and frames.shape[-1] == 1:
         frames = frames[..., 0]
-    if frames.ndim != 3 or count not in (frames.shape[0], frames.shape[-1]):
+    if frames.ndim != 3 or 0 in frames.shape or count not in (len(frames), frames.shape[-1]):
         raise LayoutError(
             "no axis of the frames has the length of the positions",
             where=where,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+import h5py
 import numpy as np
 
 from ptycho.data import cxi, hdf5, nexus, npz, ptychodus, ptyd, ptyr
@@ -89,8 +90,13 @@ def open_scan(
 def _read(
     path: Path, measurement: str | None, frames: Path | None, accept: Collection[str]
 ) -> Scan:
-    if path.is_dir():
-        raise MissingFileError("this is a folder, not a scan file", where=path, got="a folder")
+    if path.is_dir() or path.is_fifo() or path.is_socket():
+        raise MissingFileError(
+            "this is no scan file",
+            where=path,
+            expected="a file",
+            got="a folder" if path.is_dir() else "a pipe",
+        )
     try:
         with path.open("rb") as stream:
             head = stream.read(8)
@@ -101,7 +107,7 @@ def _read(
             got=getattr(error, "strerror", None) or error,
             fix="ls the folder and correct the name",
         ) from error
-    if head == hdf5.MAGIC:
+    if head == hdf5.MAGIC or h5py.is_hdf5(path):  # a user block may come first
         return _open_hdf5(path, frames, measurement)
     if npz.recognises(head):
         return npz.read(path, measurement=measurement, accept=accept, frames=frames)
