@@ -33,11 +33,11 @@ def write_history(rows: list[Row], folder: Path) -> None:
 
 
 def _figure(rows: list[Row], path: Path) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    FigureCanvasAgg(figure)
+    from ptycho.report import panels
+
+    figure = panels.new_figure(7, 4)
     axes = figure.add_subplot()
     epochs = [row["epoch"] for row in rows]
     for column, label in (
@@ -54,7 +54,9 @@ def _figure(rows: list[Row], path: Path) -> None:
     if best:
         axes.axvline(best[-1], color="0.8", zorder=0, label="weights kept")
     axes.set_yscale("log")
+    panels.plain_log_ticks(axes)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
     axes.set_ylabel("half-deviance per detector pixel")
     axes.legend()
-    figure.savefig(path, dpi=110)
+    panels.save_figure(figure, path)

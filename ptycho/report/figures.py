@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ptycho.data.result import Reconstruction
 from ptycho.metrics import Comparison, fit_gauge
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
     from ptycho.refinement import RefineResult
 
 _MIN_COVERAGE = 0.1
+_SHOWN_METRICS = (
+    ("ssim", "SSIM", 3),
+    ("ms_ssim", "MS-SSIM", 3),
+    ("psnr_db", "PSNR (dB)", 1),
+    ("mae", "MAE", 4),
+    ("std_ratio", "std ratio", 3),
+)
 
 
 def reconstruction_figure(
@@ -135,10 +143,13 @@ def _descent(axes: Axes, history: list[dict[str, Any]]) -> None:
     residuals = [row["residual"] for row in history]
     axes.plot(passes, residuals, color="tab:blue", marker=mark, label="residual")
     axes.set_yscale("log")
+    panels.plain_log_ticks(axes)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_xlabel("pass", fontsize=8)
     axes.set_title("descent", fontsize=10)
     axes.set_box_aspect(1)
     axes.tick_params(labelsize=8, which="both")
+    axes.tick_params(axis="y", which="both", colors="tab:blue")
     lines = list(axes.get_lines())
     held = [row["held_out_deviance"] for row in history]
     if None not in held:
@@ -146,7 +157,8 @@ def _descent(axes: Axes, history: list[dict[str, Any]]) -> None:
         twin.set_box_aspect(1)
         twin.plot(passes, held, color="tab:orange", marker=mark, label="held-out deviance")
         twin.set_yscale("log")
-        twin.tick_params(labelsize=8, which="both")
+        panels.plain_log_ticks(twin)
+        twin.tick_params(labelsize=8, which="both", colors="tab:orange")
         lines += twin.get_lines()
     axes.legend(handles=lines, fontsize=8, frameon=False)
 
@@ -178,20 +190,20 @@ def _rings(axes: Axes, frc: dict[str, Any]) -> None:
         words = f"{frc['cycles_per_px']:.3f} cycles/px = {frc['resolution_px']:.1f} px"
     else:
         words = "above half a bit everywhere"
-    axes.text(0.98, 0.98, words, transform=axes.transAxes, fontsize=8, ha="right", va="top")
+    axes.set_title(f"Fourier ring correlation\n{words}", fontsize=10)
     axes.set_xlim(0, 0.5)
     axes.set_ylim(min(-0.1, *curve["correlation"]), 1.05)
     axes.set_xlabel("cycles per pixel", fontsize=8)
     axes.tick_params(labelsize=8)
-    axes.legend(fontsize=8, frameon=False, loc="upper right", bbox_to_anchor=(1, 0.94))
+    axes.legend(fontsize=8, frameon=False, loc="best")
 
 
 def _numbers(axes: Axes, metrics: dict[str, Any]) -> None:
     axes.set_axis_off()
     rows = [["", "amplitude", "phase"]]
-    for key, digits in (("ssim", 3), ("ms_ssim", 3), ("psnr_db", 1), ("mae", 4), ("std_ratio", 3)):
+    for key, name, digits in _SHOWN_METRICS:
         values = [metrics[part][key] for part in ("amplitude", "phase")]
-        rows.append([key.replace("_", " "), *(f"{value:.{digits}f}" for value in values)])
+        rows.append([name, *(f"{value:.{digits}f}" for value in values)])
     table = axes.table(cellText=rows, loc="center", cellLoc="right", edges="horizontal")
     table.auto_set_font_size(False)
     table.set_fontsize(9)

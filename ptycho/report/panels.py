@@ -17,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm, Normalize, hsv_to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 _OUTSIDE = "0.86"
 
@@ -130,6 +131,16 @@ def draw_scale_bar(axes: Axes, width_px: int, *, colour: str | None = None) -> N
         left + length / 2, base - 0.004 * height, f"{int(length)} px", color=ink, fontsize=7,
         ha="center", va="bottom",
     )  # fmt: skip
+
+
+def plain_log_ticks(axes: Axes) -> None:
+    """0.083 instead of 8.3 × 10⁻² on a logarithmic axis of values near 1, about five labels."""
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = axes.get_ylim()
+    if high < 10 * low:
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:.3g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def masked(image: np.ndarray, region: np.ndarray) -> np.ndarray:
