@@ -51,8 +51,8 @@ class TrainConfig(GroupingConfig):
     )
     estimate_steps: Annotated[int, Field(ge=1, le=200)] | tuple[StepCount, ...] | None = Field(
         default=None,
-        description="physics steps that make the default network's input: K, or [at N/4, at N/2, "
-        "at N]; None: what suits the probe",
+        description="physics steps that make the default network's input: K, or [at N/2, at N]; "
+        "None: what suits the probe",
     )
     epochs: int = Field(default=20, ge=1, description="most passes over the training groups")
     time_budget_s: float | None = Field(
@@ -70,7 +70,7 @@ class TrainConfig(GroupingConfig):
         default=1.0, gt=0, description="global gradient norm; None: no clip"
     )
     thinning: float | None = Field(
-        default=0.5,
+        default=0.9,
         gt=0,
         lt=1,
         description="share of each count that is the input, the rest is the target; None: off",

@@ -12,8 +12,8 @@ illumination (the ePIE family of updates with Nesterov's momentum):
 Steps may begin on a coarser grid: the inner N/f of the detector, the probe with only these
 frequencies, and every f-th pixel of the canvas are the same problem at a 1/f² of the cost. The
 slow modes of the phase are long waves, and long waves are what a coarse grid settles: 16 steps at
-a quarter, 2 at a half and 1 at full resolution cost half of 5 full steps and end nearer to the
-object than these at every dose (`docs/performance.md`).
+half and 2 at full resolution cost as much as 6 full steps and find the phase as well as 20
+(`docs/performance.md`).
 
 Nothing couples the groups: the estimate of a group does not depend on its batch.
 """
@@ -37,7 +37,7 @@ from ptycho.physics.translation import place
 FEATURES = ("real", "imag", "step real", "step imag", "illumination")
 EPSILON = 0.05
 Steps = int | Sequence[int]
-QUARTER, HALF, FULL = (24, 0, 2), (8, 1), (5,)
+COARSE_TO_FINE, FULL_ONLY = (16, 2), (5,)
 FAR_FIELD_SHARE = 0.9
 LIT_MARGIN_PX = 4
 
@@ -60,7 +60,7 @@ def group_estimate(
         offsets: (B, C, 2) px (row, col), position − group centre.
         probe: (K, N, N) complex64; Σ|P|² = photons of a frame where the object is 1.
         steps: K steps at full resolution, or how many at each resolution, coarse to fine:
-            (16, 2, 1) are 16 at a quarter, 2 at a half and 1 at full resolution.
+            (16, 2) are 16 at half and 2 at full resolution.
         canvas_size: P, side of the square canvas in pixels.
         lit_px: side of the centre of the frames' patches outside of which the probe is taken as
             dark (`lit_box`), which saves most of the work; None: nothing is.
@@ -107,7 +107,7 @@ def step_plan(steps: Steps, size: int) -> tuple[int, ...]:
         raise UsageError(
             "the untrained estimate ends with at least one step at full resolution",
             where="steps",
-            expected="K >= 1, or steps at each resolution, coarse to fine, such as 16,2,1",
+            expected="K >= 1, or steps at each resolution, coarse to fine, such as 16,2",
             got=steps,
         )
     if size % canvas_multiple(plan) and len(plan) > 1:
@@ -134,28 +134,24 @@ def lit_box(lit_px: int, size: int, steps: Steps) -> int:
 
 
 def default_steps(probe: Any) -> tuple[int, ...]:
-    """The cheapest good plan for this probe: as coarse as its far field allows.
+    """The good cheap plan for this probe: half resolution first, where its far field allows.
 
-    On a grid of N/f the model has only the inner N/f of the far field. It holds where nearly all
-    of the probe's own far field (its share `FAR_FIELD_SHARE`) lies there with the room of one half
-    on each side that the object's scattering needs; a focused probe that fills the detector
-    gets full-resolution steps only.
+    At half resolution the model has only the inner half of the far field. It holds where nearly
+    all of the probe's own far field (`FAR_FIELD_SHARE`) lies there; a probe that fills the
+    detector gets full-resolution steps only.
 
     Args:
         probe: (K, N, N) or (N, N) complex.
     """
     probe = np.asarray(probe)
     size = probe.shape[-1]
+    if size % canvas_multiple(COARSE_TO_FINE):
+        return FULL_ONLY
     far = np.abs(np.fft.fftshift(np.fft.fft2(probe), axes=(-2, -1))) ** 2
     share = far.reshape(-1, size, size).sum(axis=0)
-    for plan in (QUARTER, HALF):
-        factor = 2 ** (len(plan) - 1)
-        if size % canvas_multiple(plan):
-            continue
-        inner = _inner(size, size // factor)
-        if share[inner, inner].sum() >= FAR_FIELD_SHARE * share.sum():
-            return plan
-    return FULL
+    inner = _inner(size, size // 2)
+    holds = share[inner, inner].sum() >= FAR_FIELD_SHARE * share.sum()
+    return COARSE_TO_FINE if holds else FULL_ONLY
 
 
 def _check(counts: Any, offsets: Any, probe: Any) -> None:

@@ -24,8 +24,8 @@ def build_canvas_net(
     channels: int,
     *,
     seed: int = 0,
-    width: int = 48,
-    deep_blocks: int = 2,
+    width: int = 32,
+    deep_blocks: int = 1,
 ) -> keras.Model:
     """(B, W, W, 5) features of the canvas → (B, W, W, 2) correction, real and imaginary.
 
