@@ -37,6 +37,8 @@ def summary(result: GuardResult) -> dict[str, Any]:
         "nodes": dict(sorted(result.nodes.items())),
         "counts": dict(result.counts),
         "isolation": result.isolation,
+        "process_limit": result.process_limit,
+        "flaky": list(result.flaky),
         "seconds": round(result.seconds, 3),
     }
 

@@ -17,6 +17,7 @@ import yaml
 
 from orchestration.core.policy import PolicyConfig
 from orchestration.errors import HarnessError
+from orchestration.isolation import LEVELS
 
 FILE = "orchestration.yaml"
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?")
@@ -53,12 +54,17 @@ class HarnessConfig:
     agent: str = "playbook"
     agent_command: tuple[str, ...] = ()
     supervisor_agent: str | None = None
+    supervisor_command: tuple[str, ...] = ()
     ledger: str = "docs/fix_plan.md"
     memory: str = "galph_memory.md"
     order: str = "input.md"
     findings: str = "docs/findings.md"
     commands_doc: str = "docs/TESTING_GUIDE.md"
     protected: tuple[str, ...] = ()
+    isolation: str = "auto"
+    keep_env: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
+    max_processes: int = 4096
     dwell_limit: int = 2
     cooldown_cycles: int = 3
     budgets: Budgets = field(default_factory=Budgets)
@@ -141,9 +147,12 @@ def _known(raw: dict[Any, Any], kind: type, where: str) -> None:
 
 
 def _value(name: str, value: object, where: str) -> Any:
-    lists = ("import_roots", "protected", "agent_command")
-    integers = ("dwell_limit", "cooldown_cycles")
+    lists = ("import_roots", "protected", "agent_command", "supervisor_command", "keep_env", "plugins")
+    integers = ("dwell_limit", "cooldown_cycles", "max_processes")
     optional = ("target", "supervisor_agent")
+    if name == "isolation" and value not in ("auto", *LEVELS):
+        expected = ", ".join(("auto", *LEVELS))
+        raise ConfigProblem("no such isolation", where=where, expected=expected, got=repr(value))
     if name in lists and isinstance(value, list) and all(isinstance(v, str) for v in value):
         return tuple(value)
     if name in integers and type(value) is int and value >= 1:

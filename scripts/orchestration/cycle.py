@@ -6,17 +6,23 @@ from collections.abc import Callable
 from typing import Any
 
 from orchestration import commits
+from orchestration.core.policy import budget_spent
+from orchestration.core.reasons import ExitReason, Stop
 from orchestration.core.state import ItemState, OpenCycle
 from orchestration.documents.ledger import Item
 from orchestration.documents.order import parse_order
 from orchestration.landing import advance
+from orchestration.order_check import check_order
+from orchestration.putaway import put_away
 from orchestration.retrospective import due, retrospective
 from orchestration.runtime import Harness
 from orchestration.settle import block_data, blocked_note, pivot_data
+from orchestration.supervision import ordered_by_agent
 from orchestration.supervisor import Draft, RepeatedOrder, write_brief, write_order
-from orchestration.verify import Case, Findings, collect_in, judge
+from orchestration.verify import collect_in, judge
+from orchestration.verify_case import Case, Findings
 from orchestration.worker import move_files, new_stamp, prepare, report_path, run_agent, turn_dir
-from orchestration.workspace import Workspace, create
+from orchestration.workspace import Workspace, branch_of, create
 
 
 class Cycle:
@@ -24,6 +30,8 @@ class Cycle:
 
     def __init__(self, harness: Harness, opened: OpenCycle) -> None:
         self.harness, self.opened = harness, opened
+        self.nodes: dict[str, list[str]] = {}
+        """What selectors collected on the base."""
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -62,20 +70,17 @@ class Cycle:
         if due(harness.state, item.id) and not self.facts.get("retro"):
             text = retrospective(harness.log.events, item.id)
             harness.log.append("retro", {"text": text}, item=item.id)
-        try:
-            draft = write_order(harness, item, base, harness.state.turn)
-        except RepeatedOrder as problem:
-            harness.say(f"no order for {item.id}: {problem.what}")
-            reason = f"{problem.what} ({problem.got})"
-            harness.log.append(
-                "pivot", pivot_data(harness, item, reason), role="supervisor", item=item.id
-            )
-            self._end("settled", "supervisor")
+        draft = self._draft(item, base)
+        if draft is None:
+            outcome = "tamper" if harness.state.tamper else "settled"
+            self._end(outcome, "supervisor")
             return
+        item = self._item(base)
+        assert item is not None
         nodes = self._guard_nodes(item, draft, base)
-        if nodes == []:
-            reason = f"its guard collects nothing on the base: {item.guard}"
-            data = block_data(harness, item, reason)
+        why = self._why_not(item, draft, base, nodes)
+        if why:
+            data = block_data(harness, item, why)
             harness.log.append("block", data, role="supervisor", item=item.id)
             self._end("settled", "supervisor")
             return
@@ -83,12 +88,40 @@ class Cycle:
         data = {**draft.event(), "nodes": nodes, "nodes_base": base}
         harness.log.append("order", data, role="supervisor", item=item.id)
 
+    def _draft(self, item: Item, base: str) -> Draft | None:
+        """The order of the supervisor agent or of the built-in one; None where there is none."""
+        harness = self.harness
+        if harness.supervisor is not None:
+            draft = ordered_by_agent(harness, self.opened, item, base, self.nodes)
+            if draft is not None or harness.state.tamper:
+                return None if harness.state.tamper else draft
+        try:
+            return write_order(harness, item, base, harness.state.turn)
+        except RepeatedOrder as problem:
+            harness.say(f"no order for {item.id}: {problem.what}")
+            data = pivot_data(harness, item, f"{problem.what} ({problem.got})")
+            harness.log.append("pivot", data, role="supervisor", item=item.id)
+            return None
+
     def _guard_nodes(self, item: Item, draft: Draft, base: str) -> list[str] | None:
         """The guard's tests on the base; None when there is no guard or the order writes it."""
         opened = draft.order.may_edit_tests or any(task.new for task in draft.order.tasks)
         if not item.guard or opened:
             return None
-        return collect_in(self.harness, self.harness.repo.tree_of(base), base, item.guard)
+        if item.guard not in self.nodes:
+            tree = self.harness.repo.tree_of(base)
+            self.nodes[item.guard] = collect_in(self.harness, tree, base, item.guard)
+        return self.nodes[item.guard]
+
+    def _why_not(self, item: Item, draft: Draft, base: str, nodes: list[str] | None) -> str:
+        """Why nobody may work on an order, or ""."""
+        if nodes == []:
+            return f"its guard collects nothing on the base: {item.guard}"
+        if draft.source != "built-in":
+            return ""
+        found = check_order(self.harness, draft.text, base, item.id, nodes=self.nodes)
+        errors = [d.render() for d in found if d.severity == "error"]
+        return "no valid order can be written: " + "; ".join(errors[:3]) if errors else ""
 
     def _item(self, sha: str) -> Item | None:
         _, ledger = self.harness.ledger_at(sha)
@@ -98,6 +131,9 @@ class Cycle:
 
     def _dispatch(self) -> None:
         harness, item_id = self.harness, self.opened.item
+        spent = budget_spent(harness.state, harness.policy, cycles=False)
+        if spent:
+            raise Stop(ExitReason.BUDGET, f"{spent}; the order waits for the next run")
         known = harness.state.items.get(item_id, ItemState())
         stamp = new_stamp(harness)
         data = {
@@ -149,6 +185,7 @@ class Cycle:
             exit=ended,
             report=turn_dir(harness, harness.state.turn) / "report",
             report_path=dispatch["report"],
+            branch=branch_of(item.id, dispatch["attempt"]),
         )
         if order_data.get("nodes") and order_data["nodes_base"] == case.base and item.guard:
             case.ids[item.guard] = list(order_data["nodes"])
@@ -250,16 +287,3 @@ class Cycle:
             role=role,
             item=self.opened.item,
         )
-
-
-def put_away(harness: Harness, workspace: Workspace, snapshot: str) -> None:
-    """Remove an attempt's worktree; its branch then names the snapshot, so nothing is lost."""
-    repo = harness.repo
-    tree = repo.snapshot_tree(workspace.path)
-    kept = workspace.snapshot("what was left in the worktree")
-    move_files(repo, workspace.path, tree, snapshot)
-    branch = f"refs/heads/{workspace.branch}"
-    if repo.try_resolve(branch) != snapshot:
-        repo.run("update-ref", branch, snapshot)
-    if not workspace.remove():
-        harness.say(f"kept the worktree {workspace.path} ({kept.commit[:12]})")

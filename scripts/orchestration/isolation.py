@@ -133,6 +133,15 @@ def wrap(
     return ["bwrap", *_BWRAP, *binds, "--chdir", os.fspath(cwd), "--", *argv]
 
 
+def repository_of(worktree: Path) -> list[str]:
+    """What git needs to see of the repository that a worktree belongs to; [] for another folder."""
+    tie = worktree / ".git"
+    if not tie.is_file():
+        return []
+    git_dir = tie.read_text(encoding="utf-8", errors="replace").removeprefix("gitdir:").strip()
+    return [os.path.dirname(os.path.dirname(git_dir))]
+
+
 def _seen_in_tmp(argv: Sequence[str], readable: Sequence[str]) -> list[str]:
     """Paths below /tmp that the child needs: the program's installation and what is named."""
     program = shutil.which(argv[0]) or argv[0]

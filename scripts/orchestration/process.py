@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import shutil
 import subprocess
 import threading
 import time
@@ -21,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Literal
 
-from orchestration import reaping
+from orchestration import pids, reaping
 from orchestration.errors import HarnessError
 
 MARKER = "ORCHESTRATION_CHILD"
@@ -49,7 +50,8 @@ class ChildResult:
 
     `exit_code` is None when a `signal` ended it. `timed_out` names the clock that ran out.
     `lingered` means it gave its result and then had to be killed. `killed` counts the processes
-    it had started that were still alive when it was over. `output_tail` is the last 64 KiB of
+    it had started that were still alive when it was over, `process_limit` what bounded their
+    number. `output_tail` is the last 64 KiB of
     `output_bytes`.
     """
 
@@ -63,6 +65,7 @@ class ChildResult:
     output_bytes: int = 0
     lingered: bool = False
     killed: int = 0
+    process_limit: pids.Kind = "none"
 
     @property
     def ok(self) -> bool:
@@ -170,6 +173,7 @@ def run_child(
     on_line: Callable[[str], object] | None = None,
     stdin: bytes | None = None,
     stop: threading.Event | None = None,
+    max_processes: int | None = pids.MAX_PROCESSES,
 ) -> ChildResult:
     """Run `argv` in `cwd` until it ends or a clock runs out; leave none of its processes alive.
 
@@ -177,24 +181,29 @@ def run_child(
     and dropped) and line by line to `on_line`; a true answer from it means "the result has come"
     and starts the `grace_s` clock, which is also the time between SIGTERM and SIGKILL. `stdin` is
     a short text for the child; by default its input is empty and closed. `stop` ends it from
-    another thread. A missing program is a HarnessError, never a ChildResult.
+    another thread. `max_processes` bounds processes and threads (see `pids`). A
+    missing program is a HarnessError, never a ChildResult.
     """
     marker = uuid.uuid4().hex
     log = _open_log(log_path)
     output = _Output(log, max_output_bytes, on_line)
     clocks = _Clocks(total_s, idle_s, grace_s)
+    _find(argv, cwd, env)
+    bound = pids.ceiling(max_processes)
     with reaping.adopting_orphans(marker) as family:
         try:
-            child = _start(argv, cwd, {**env, MARKER: marker}, stdin)
+            child = _start([*bound.prefix, *argv], cwd, {**env, MARKER: marker}, stdin)
             family.started(child.pid)
             try:
                 ended_by = _watch(child, output, clocks, stop)
             finally:
                 seconds = time.monotonic() - clocks.started
-                killed = family.end(child, grace_s if child.poll() is None else 0.0)
+                family.ask(child, grace_s)
+                killed = bound.end(child.pid) + family.end(child)
                 _drain(child, output)
                 tail = output.finish()
         finally:
+            bound.end(0)
             if log is not None:
                 log.close()
     code = child.returncode
@@ -209,6 +218,7 @@ def run_child(
         output_bytes=output.total,
         lingered=ended_by == "grace",
         killed=killed,
+        process_limit=bound.kind,
     )
 
 
@@ -217,6 +227,26 @@ def _open_log(path: Path | None) -> IO[bytes] | None:
         return None
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.open("wb")
+
+
+def _find(argv: Sequence[str], cwd: str | os.PathLike[str], env: Mapping[str, str]) -> None:
+    """Refuse a program that is not there before a wrapper would hide that."""
+    program = os.fspath(argv[0])
+    place = os.path.join(cwd, program) if os.sep in program else program
+    if shutil.which(place, path=env.get("PATH", os.defpath)) is None:
+        absent = not os.path.exists(place) or os.sep not in program
+        raise _cannot_start(argv, cwd, "No such file or directory" if absent else "Not executable")
+
+
+def _cannot_start(
+    argv: Sequence[str], cwd: str | os.PathLike[str], problem: str | None
+) -> HarnessError:
+    return HarnessError(
+        f"cannot start {argv[0]}: {problem}",
+        where=cwd,
+        got=" ".join(map(str, argv))[:300],
+        fix=f"check that {argv[0]} is installed and on PATH",
+    )
 
 
 def _start(
@@ -235,12 +265,7 @@ def _start(
                 start_new_session=True,
             )
     except OSError as problem:
-        raise HarnessError(
-            f"cannot start {argv[0]}: {problem.strerror}",
-            where=cwd,
-            got=" ".join(map(str, argv))[:300],
-            fix=f"check that {argv[0]} is installed and on PATH",
-        ) from problem
+        raise _cannot_start(argv, cwd, problem.strerror) from problem
     if child.stdin is not None:
         # A pipe holds 64 KiB; a longer text is fed by a thread, so a child that reads nothing
         # cannot block us.

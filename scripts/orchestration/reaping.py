@@ -109,12 +109,15 @@ class Family:
         found.pop(self.pid, None)
         return [p for p in found.values() if _running(p)]
 
-    def end(self, child: subprocess.Popen[bytes], grace_s: float) -> int:
-        """Kill the child and all of its kin; returns how many of the kin were still alive."""
+    def ask(self, child: subprocess.Popen[bytes], grace_s: float) -> None:
+        """Let a child that still runs clean up: SIGTERM to its group, and `grace_s` seconds."""
         if child.poll() is None and grace_s > 0:
             _signal_group(self.pid, signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(grace_s)
+
+    def end(self, child: subprocess.Popen[bytes]) -> int:
+        """Kill the child and all of its kin; returns how many of the kin were still alive."""
         killed: set[int] = set()
         deadline = time.monotonic() + 10.0
         while True:

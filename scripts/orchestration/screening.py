@@ -22,6 +22,7 @@ def screen(
     may_edit: Sequence[str] = (),
     new: Sequence[str] = (),
     import_roots: Sequence[str] = (".",),
+    guard: Sequence[str] = (),
 ) -> str:
     """Return why the diff must not go on, or "".
 
@@ -35,7 +36,9 @@ def screen(
     if leaks:
         first = leaks[0]
         return f"{first.path}:{first.line}: a credential ({first.kind}) in an added line"
-    found = tamper.scan(repo, base, commit, may_edit=may_edit, new=new, import_roots=import_roots)
+    found = tamper.scan(
+        repo, base, commit, guard=guard, may_edit=may_edit, new=new, import_roots=import_roots
+    )
     return "; ".join(str(finding) for finding in tamper.serious(found)[:3])
 
 

@@ -9,76 +9,24 @@ again after a kill gives the same.
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from orchestration import isolation, outside
 from orchestration.commandline import counts_text, interpreter, pytest_selector, summary
 from orchestration.core.state import ItemState
 from orchestration.documents.commands import Command
-from orchestration.documents.ledger import Criterion, Item
+from orchestration.documents.ledger import Criterion
 from orchestration.documents.order import Order
 from orchestration.errors import HarnessError
-from orchestration.gates import scope
-from orchestration.gates.guard import GuardResult, GuardSpec, run_guard
+from orchestration.gates import scope, secrets
+from orchestration.gates.guard import GuardResult, GuardSpec, run_guard, run_twice
 from orchestration.gates.selectors import collect
 from orchestration.process import run_child
 from orchestration.runtime import Harness
 from orchestration.screening import screen
+from orchestration.verify_case import Case, Findings
 from orchestration.workspace import export, fresh_checkout, lay_over, remove_checkout
-
-
-@dataclass
-class Findings:
-    """What has been measured so far; `reason` non-empty means that the attempt is turned down."""
-
-    verdict: str = ""
-    reason: str = ""
-    signature: str = ""
-    command: str = ""
-    halt: str = ""
-    patch: str = ""
-    guard: dict[str, Any] = field(default_factory=dict)
-    checks: list[dict[str, Any]] = field(default_factory=list)
-    verified: list[str] = field(default_factory=list)
-    ticks: list[str] = field(default_factory=list)
-    classes: dict[str, list[str]] = field(default_factory=dict)
-
-    def turn_down(self, verdict: str, reason: str, signature: str, command: str = "") -> None:
-        """Record the first reason against the attempt; later ones do not replace it."""
-        if not self.verdict:
-            self.verdict, self.reason = verdict, reason
-            self.signature, self.command = signature, command
-
-
-@dataclass
-class Case:
-    """One attempt to be judged."""
-
-    harness: Harness
-    item: Item
-    order: Order
-    mode: str
-    base: str
-    commit: str
-    exit: dict[str, Any]
-    report: Path
-    report_path: str
-    found: Findings = field(default_factory=Findings)
-    ids: dict[str, list[str]] = field(default_factory=dict)
-    """Node ids by selector, as the trusted commit collects them."""
-    _green: dict[str, GuardResult] = field(default_factory=dict)
-
-    @property
-    def new_tests(self) -> tuple[str, ...]:
-        """Test files that the order lets the attempt add."""
-        return tuple(ref.path for task in self.order.tasks if task.new for ref in task.refs)
-
-    @property
-    def may_edit(self) -> tuple[str, ...]:
-        """Test globs that the order lets the attempt change."""
-        recipes = tuple(glob for r in self.item.recipes for glob in r.may_edit_tests)
-        return (*self.order.may_edit_tests, *recipes)
 
 
 def judge(case: Case) -> Findings:
@@ -91,9 +39,7 @@ def judge(case: Case) -> Findings:
     if not found.verdict:
         _look_at_diff(case)
     if not found.verdict:
-        _run_guards(case)
-    if not found.verdict:
-        _run_criteria(case)
+        _run_attempt(case)
     if not found.verdict:
         _decide(case)
     if found.verdict == "land" and harness.tip().sha != case.base:
@@ -102,10 +48,45 @@ def judge(case: Case) -> Findings:
     return found
 
 
+def _run_attempt(case: Case) -> None:
+    """Everything that executes code of the attempt, which may try to leave its checkout."""
+    found, harness = case.found, case.harness
+    watch = outside.begin(harness, case.report.parent / "watch-verify")
+    try:
+        _run_guards(case)
+        if not found.verdict:
+            _run_criteria(case)
+    finally:
+        escaped = outside.settle(harness, watch, case.branch)
+    leaks = _leaks(case.report)
+    if escaped:
+        found.verdict, found.signature = "tamper", "escape"
+        found.reason = "code under test wrote outside: " + outside.told(escaped)
+        found.verified, found.ticks = [], []
+    elif leaks:
+        found.verified, found.ticks = [], []
+        found.turn_down("reject", f"a log of the checks shows {leaks[0]}", "secret in a log")
+
+
+def _leaks(report: Path) -> list[secrets.Leak]:
+    """Black out credentials in the logs that would be committed; returns what was found."""
+    found: list[secrets.Leak] = []
+    for path in sorted(report.rglob("*.log")):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        leaks = secrets.scan_text(text, path.relative_to(report).as_posix())
+        if leaks:
+            path.write_text(secrets.redact(text), encoding="utf-8")
+            found += leaks
+    return found
+
+
 def _look_at_outcome(case: Case) -> None:
     facts, found = case.exit, case.found
     said = " ".join(str(facts["text"]).split())[-300:]
-    if facts.get("refs_moved"):
+    if facts.get("escaped"):
+        reason = "changes outside the worktree: " + outside.told(facts["escaped"])
+        found.turn_down("tamper", reason, "escape")
+    elif facts.get("refs_moved"):
         found.turn_down("tamper", "refs were moved: " + "; ".join(facts["refs_moved"]), "refs")
     elif facts["outcome"] == "blocked" or facts["outcome"] == "refused":
         found.turn_down("blocked", f"the agent is {facts['outcome']}: {said}", f"blocked: {said}")
@@ -146,9 +127,19 @@ def _look_at_diff(case: Case) -> None:
         may_edit=(*case.may_edit, *known.approved),
         new=case.new_tests,
         import_roots=harness.config.import_roots,
+        guard=_guard_ids(case),
     )
     if alarm:
         found.turn_down("reject", alarm, "screening")
+
+
+def _guard_ids(case: Case) -> list[str]:
+    """The tests that judge the attempt: their names and values must not be in product code.
+
+    Nothing of the attempt has been screened yet, so nothing is collected for this.
+    """
+    selector = str(case.item.guard or "")
+    return list(case.ids.get(selector) or selector.split())
 
 
 def _forbidden(order: Order) -> tuple[str, ...]:
@@ -197,8 +188,8 @@ def _run_guards(case: Case) -> None:
 def run_selector(case: Case, selector: str, *, on_base: bool) -> GuardResult:
     """Run the exact tests that the trusted commit collects for a selector, on one side."""
     harness, repo = case.harness, case.harness.repo
-    if not on_base and selector in case._green:
-        return case._green[selector]
+    if not on_base and selector in case.green:
+        return case.green[selector]
     ids = _collect_on_base(case, selector)
     if not ids:
         return GuardResult("not-run", f"{selector} collects nothing")
@@ -213,7 +204,7 @@ def run_selector(case: Case, selector: str, *, on_base: bool) -> GuardResult:
             new=case.new_tests,
             name="attempt",
         )
-    name = "red/guard_base.log" if on_base else f"green/guard_attempt_{len(case._green) + 1}.log"
+    name = "red/guard_base.log" if on_base else f"green/guard_attempt_{len(case.green) + 1}.log"
     spec = GuardSpec(
         checkout,
         node_ids=ids,
@@ -222,14 +213,18 @@ def run_selector(case: Case, selector: str, *, on_base: bool) -> GuardResult:
         timeout_s=harness.config.budgets.guard_s,
         log_path=case.report / name,
         env=harness.extra_env,
+        keep_env=harness.config.keep_env,
+        plugins=harness.config.plugins,
+        isolation=harness.config.isolation,
+        max_processes=harness.config.max_processes,
     )
     try:
         with harness.busy(f"guard {selector}"):
-            result = run_guard(spec)
+            result = run_guard(spec) if on_base else run_twice(spec)
     finally:
         remove_checkout(repo, checkout)
     if not on_base:
-        case._green[selector] = result
+        case.green[selector] = result
     return result
 
 
@@ -257,6 +252,8 @@ def collect_in(harness: Harness, tree: str, head: str, selector: str) -> list[st
                 harness.config.python,
                 import_roots=harness.config.import_roots,
                 timeout_s=harness.config.budgets.guard_s,
+                plugins=harness.config.plugins,
+                isolation=harness.config.isolation,
             )
     finally:
         remove_checkout(harness.repo, checkout)
@@ -340,8 +337,22 @@ def _run_command(
     argv = interpreter(ready.argv, case.harness.config.python)
     log = case.report / "cli" / f"check_{name}.log"
     try:
+        fenced = isolation.wrap(
+            argv,
+            outside.level_of(case.harness),
+            cwd=checkout,
+            writable=[checkout],
+            readable=list(env.values()),
+        )
         with case.harness.busy(command.text):
-            child = run_child(argv, checkout, {**env, **ready.env}, total_s=limit, log_path=log)
+            child = run_child(
+                fenced,
+                checkout,
+                {**env, **ready.env},
+                total_s=limit,
+                log_path=log,
+                max_processes=case.harness.config.max_processes,
+            )
     except HarnessError as problem:
         return {**row, "how": problem.what}
     how = f"exit {child.exit_code}" if child.exit_code is not None else f"signal {child.signal}"

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from orchestration import outside
 from orchestration.agents.base import Outcome, TurnContext
 from orchestration.core.clock import compact_stamp
 from orchestration.documents.ledger import Item
@@ -111,14 +112,20 @@ def run_agent(
         clocks=harness.clocks(),
         log_dir=folder / "logs",
         report_dir=report,
+        isolation=harness.config.isolation,
+        max_processes=harness.config.max_processes,
     )
-    before = harness.repo.snapshot_refs()
+    before, watch = harness.repo.snapshot_refs(), outside.begin(harness, folder / "watch")
     started = harness.clock.monotonic()
     with harness.busy(f"{harness.agent.name} on {item.id}"):
         outcome = _run(harness, context)
     seconds = harness.clock.monotonic() - started
-    moved = _restore_refs(harness, before)
-    return _exit_facts(harness, workspace, report, outcome, seconds, moved)
+    fenced = outcome.isolation is not None
+    escaped = outside.settle(harness, watch, workspace.branch) if fenced else []
+    escaped += outside.mend(workspace, folder / "watch" / "escaped")
+    moved = [] if fenced else _restore_refs(harness, before)
+    facts = _exit_facts(harness, workspace, report, outcome, seconds, moved)
+    return {**facts, "escaped": escaped}
 
 
 def _run(harness: Harness, context: TurnContext) -> Outcome:
@@ -126,11 +133,11 @@ def _run(harness: Harness, context: TurnContext) -> Outcome:
     try:
         return harness.agent.run(context)
     except HarnessError as problem:
-        return Outcome(kind="crash", text=str(problem))
+        return Outcome(kind="crash", text=str(problem), isolation=outside.level_of(harness))
 
 
 def _restore_refs(harness: Harness, before: dict[str, str]) -> list[str]:
-    """Put back refs that an agent moved; a branch that somebody has checked out is left alone.
+    """Put back refs that an agent inside this process moved; checked-out branches are left alone.
 
     A person may commit while an agent works: a checked-out branch is theirs, and that it moved is
     found later as a moved base. The playbook runs only what a person wrote and is not suspected.
@@ -168,6 +175,7 @@ def _exit_facts(
         "exit_code": outcome.exit_code,
         "signal": outcome.signal,
         "isolation": outcome.isolation,
+        "process_limit": outcome.process_limit,
         "seconds": round(seconds, 3),
         "snapshot": snapshot.commit,
         "tree": snapshot.tree,

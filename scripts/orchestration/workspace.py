@@ -126,9 +126,14 @@ def attempts_dir(repo: Repo) -> Path:
     return repo.state_dir / "worktrees"
 
 
+def branch_of(item: str, n: int) -> str:
+    """The branch of attempt `n` of `item`."""
+    return f"{BRANCH_PREFIX}/{slug(item)}/{n}"
+
+
 def create(repo: Repo, item: str, n: int, base: str) -> Workspace:
     """Worktree for attempt `n` of `item` at `base`; resumes one that a crash left behind."""
-    branch = f"{BRANCH_PREFIX}/{slug(item)}/{n}"
+    branch = branch_of(item, n)
     path = attempts_dir(repo) / slug(item) / str(n)
     base_sha = repo.resolve(base)
     here = next((w for w in repo.worktrees() if w.branch == f"refs/heads/{branch}"), None)
@@ -141,11 +146,9 @@ def create(repo: Repo, item: str, n: int, base: str) -> Workspace:
             fix="look into it, move what you need, then remove it",
         )
     if here is not None:
-        repo.run("worktree", "prune")
-    if repo.try_resolve(f"refs/heads/{branch}"):
-        repo.run("worktree", "add", "--quiet", "--", str(path), branch)
-    else:
-        repo.worktree_add(path, branch, base_sha)
+        repo.worktree_remove(here.path)
+    known = repo.try_resolve(f"refs/heads/{branch}")
+    repo.worktree_add(path, branch, None if known else base_sha)
     return _open(repo, path, branch, base_sha, item, n)
 
 

@@ -50,6 +50,7 @@ class TurnContext:
     log_dir: Path
     report_dir: Path
     isolation: str = "auto"
+    max_processes: int = 4096
     writable: tuple[Path, ...] = ()
 
 
@@ -59,7 +60,8 @@ class Outcome:
 
     `tokens` and `cost` (US dollars) are None when the agent did not report them, never 0.
     `denials` are the actions its own rules refused. `log_path` is its raw output, `isolation` the
-    level that held, `artifacts` the globs a recipe declared.
+    level that held, `process_limit` what bounds the number of processes (see `pids`), `artifacts`
+    the globs a recipe declared.
     """
 
     kind: OutcomeKind
@@ -72,6 +74,7 @@ class Outcome:
     signal: int | None = None
     log_path: Path | None = None
     isolation: str | None = None
+    process_limit: str | None = None
     artifacts: tuple[str, ...] = field(default=())
 
 

@@ -13,6 +13,7 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from orchestration import isolation
 from orchestration.agents.base import Outcome, OutcomeKind, TurnContext
@@ -78,13 +79,14 @@ class CustomAgent:
                 level,
                 cwd=turn.workspace,
                 writable=[turn.workspace, turn.report_dir, *turn.writable],
-                readable=list(turn.env.values()),
+                readable=[*turn.env.values(), *isolation.repository_of(turn.workspace)],
             ),
             turn.workspace,
             turn.env,
             total_s=turn.clocks.total_s,
             idle_s=turn.clocks.idle_s,
             grace_s=turn.clocks.grace_s,
+            max_processes=turn.max_processes,
             log_path=turn.log_dir / "agent.log",
             stdin=turn.brief.encode() if self.stdin == "brief" else None,
         )
@@ -98,7 +100,7 @@ class CustomAgent:
             kind = "blocked"
         elif not child.ok:
             kind = "crash"
-        elif not any(e.path != "input.md" for e in Repo(turn.workspace).status()):
+        elif not _touched(turn.workspace):
             kind = "no_change"
         return Outcome(
             kind,
@@ -107,7 +109,16 @@ class CustomAgent:
             signal=child.signal,
             log_path=child.log_path,
             isolation=level,
+            process_limit=child.process_limit,
         )
+
+
+def _touched(workspace: Path) -> bool:
+    """Whether the worktree differs from its base; a broken one does."""
+    try:
+        return any(entry.path != "input.md" for entry in Repo(workspace).status())
+    except HarnessError:
+        return True
 
 
 def _check_holes(part: str) -> None:

@@ -92,13 +92,14 @@ class PlaybookAgent:
                 level,
                 cwd=turn.workspace,
                 writable=[turn.workspace, turn.report_dir, *turn.writable],
-                readable=list(turn.env.values()),
+                readable=[*turn.env.values(), *isolation.repository_of(turn.workspace)],
             ),
             turn.workspace,
             {**turn.env, **command.env},
             total_s=limit,
             idle_s=quiet,
             grace_s=turn.clocks.grace_s,
+            max_processes=turn.max_processes,
             log_path=cli / f"recipe-{number}.log",
         )
         return _judge(command.text, child, limit)
@@ -124,6 +125,7 @@ class PlaybookAgent:
             signal=child.signal if child else None,
             log_path=child.log_path if child else None,
             isolation=level,
+            process_limit=child.process_limit if child else None,
             artifacts=artifacts,
         )
 

@@ -1,9 +1,9 @@
 """Did a turn touch anything outside its worktree? Snapshot before, compare after, put back.
 
 Watched: every ref and HEAD of the repository, its config, hooks, info files and the index of the
-user's checkout, and every file of that checkout that git tracks or would show as untracked. Ignored
-files are not watched. What was changed is put back byte for byte; what the turn had put there is
-kept aside first, so that nothing is lost whichever side was right.
+user's checkout, the harness's log, and every file of that checkout that git tracks or would show as
+untracked. Ignored files are not watched. What was changed is put back byte for byte; what the turn
+had put there is kept aside first, so that nothing is lost whichever side was right.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from pathlib import Path
 
 from orchestration.gitio import Repo
 
-CONTROL = ("config", "config.worktree", "info/attributes", "info/exclude", "info/grafts", "hooks")
+CONTROL = (
+    *("config", "config.worktree", "info/attributes", "info/exclude", "info/grafts", "hooks"),
+    *("objects/info/alternates", "shallow", "orchestration/log"),
+)
 OURS = ("refs/heads/orchestration/", "refs/orchestration/")
 BACKUP_CAP_BYTES = 256 << 20
 
@@ -66,7 +69,7 @@ def _control(repo: Repo) -> Iterator[Path]:
     for name in CONTROL:
         place = repo.common_dir / name
         if place.is_dir():
-            yield from (p for p in sorted(place.iterdir()) if p.is_file())
+            yield from (p for p in sorted(place.rglob("*")) if p.is_file())
         elif place.is_file():
             yield place
 

@@ -64,7 +64,9 @@ def run_guard(spec: GuardSpec) -> GuardResult:
             for name in setup.canary_files:
                 (spec.checkout / name).unlink(missing_ok=True)
         result = judge(spec, child, report, secret=setup.secret, canaries=setup.canaries)
-    return replace(result, isolation=level, log_path=spec.log_path)
+    return replace(
+        result, isolation=level, process_limit=child.process_limit, log_path=spec.log_path
+    )
 
 
 def collect_ids(spec: GuardSpec) -> tuple[list[str], list[str]]:
@@ -162,6 +164,7 @@ def _start(spec: GuardSpec, setup: _Setup, level: fences.Level, args: Sequence[s
         grace_s=1.0,
         log_path=spec.log_path,
         stdin=json.dumps(orders).encode(),
+        max_processes=spec.max_processes,
     )
 
 

@@ -34,6 +34,7 @@ class GuardSpec:
     keep_env: Sequence[str] = ()
     plugins: Sequence[str] = ()
     isolation: str = "auto"
+    max_processes: int = 4096
 
     def targets(self) -> tuple[str, ...]:
         """Files and folders to hand to pytest, each once."""
@@ -64,6 +65,7 @@ class GuardResult:
     seconds: float = 0.0
     log_path: Path | None = None
     isolation: str = "scan"
+    process_limit: str = "none"
     messages: dict[str, str] = field(default_factory=dict)
     origins: dict[str, list[str]] = field(default_factory=dict)
     collected: tuple[str, ...] = ()

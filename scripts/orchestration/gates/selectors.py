@@ -19,6 +19,7 @@ def collect(
     timeout_s: float = 120.0,
     plugins: Sequence[str] = (),
     strict: bool = False,
+    isolation: str = "auto",
 ) -> list[str]:
     """Exact node ids that `selector` names in `checkout`, in collection order; [] for none.
 
@@ -32,7 +33,7 @@ def collect(
         import_roots=import_roots,
         timeout_s=timeout_s,
         plugins=plugins,
-        isolation="scan",
+        isolation=isolation,
     )
     ids, problems = collect_ids(spec)
     if strict and problems:

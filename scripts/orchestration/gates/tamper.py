@@ -113,12 +113,13 @@ def _expected(repo: Repo, base: str, head: str, guard: Sequence[str]) -> tamper_
     wanted: dict[str, set[str]] = {}
     for node_id in guard:
         path, _, rest = node_id.partition("::")
-        name = rest.split("::")[-1].split("[")[0]
-        wanted.setdefault(path, set()).add(name)
-        names.add(name)
+        wanted.setdefault(path, set()).add(rest.split("::")[-1].split("[")[0])
     for path, functions in wanted.items():
         text = _source(repo, base, path) or _source(repo, head, path)
         tree = parse(text)
+        if "" in functions and tree is not None:  # the whole file
+            functions |= {f.name for f in tamper_tests.functions(tree) if f.name[:4] == "test"}
+        names |= functions
         if tree is not None:
             values |= tamper_tests.expected_values(tree, functions)
     return tamper_product.Expected(frozenset(n for n in names if n), frozenset(values))

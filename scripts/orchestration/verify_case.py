@@ -1,0 +1,67 @@
+"""One attempt to be judged, and what has been measured about it so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestration.documents.ledger import Item
+from orchestration.documents.order import Order
+from orchestration.gates.guard import GuardResult
+from orchestration.runtime import Harness
+
+
+@dataclass
+class Findings:
+    """What has been measured so far; `reason` non-empty means that the attempt is turned down."""
+
+    verdict: str = ""
+    reason: str = ""
+    signature: str = ""
+    command: str = ""
+    halt: str = ""
+    patch: str = ""
+    guard: dict[str, Any] = field(default_factory=dict)
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    verified: list[str] = field(default_factory=list)
+    ticks: list[str] = field(default_factory=list)
+    classes: dict[str, list[str]] = field(default_factory=dict)
+
+    def turn_down(self, verdict: str, reason: str, signature: str, command: str = "") -> None:
+        """Record the first reason against the attempt; later ones do not replace it."""
+        if not self.verdict:
+            self.verdict, self.reason = verdict, reason
+            self.signature, self.command = signature, command
+
+
+@dataclass
+class Case:
+    """One attempt to be judged."""
+
+    harness: Harness
+    item: Item
+    order: Order
+    mode: str
+    base: str
+    commit: str
+    exit: dict[str, Any]
+    report: Path
+    report_path: str
+    found: Findings = field(default_factory=Findings)
+    ids: dict[str, list[str]] = field(default_factory=dict)
+    """Node ids by selector, as the trusted commit collects them."""
+    branch: str = ""
+    """The attempt's own branch."""
+    green: dict[str, GuardResult] = field(default_factory=dict)
+
+    @property
+    def new_tests(self) -> tuple[str, ...]:
+        """Test files that the order lets the attempt add."""
+        return tuple(ref.path for task in self.order.tasks if task.new for ref in task.refs)
+
+    @property
+    def may_edit(self) -> tuple[str, ...]:
+        """Test globs that the order lets the attempt change."""
+        recipes = tuple(glob for r in self.item.recipes for glob in r.may_edit_tests)
+        return (*self.order.may_edit_tests, *recipes)
