@@ -8,12 +8,14 @@ by plumbing from a temporary index, so the user's index and files are never touc
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestration.git_command import GitError, GitTimeout, MergeRefused, RefMoved, safe_ref
 from orchestration.git_objects import ZERO, DiffEntry, ObjectStore, TreeEntry
+from orchestration.git_unfinished import holder, unfinished
 
 __all__ = [
     "DiffEntry",
@@ -26,6 +28,14 @@ __all__ = [
     "TreeEntry",
     "Worktree",
 ]
+
+FAST_FORWARD = (
+    "--ff-only", "--quiet", "--commit", "--no-squash", "--no-autostash", "--no-overwrite-ignore",
+    "--no-verify-signatures",
+)  # fmt: skip
+"""A person's `merge.*` and `branch.*.mergeOptions` never make more of it, or less."""
+MERGE_S = 600.0
+"""A merge that is killed leaves a lock and half of the files, so it has long."""
 
 
 @dataclass(frozen=True)
@@ -187,19 +197,54 @@ class Repo(ObjectStore):
                 found.append(row)
         return found
 
-    def worktree_add(self, path: Path, branch: str | None, base: str) -> None:
-        """New worktree at `path` on a new `branch` (None: detached) from `base`."""
-        how = ["-b", safe_ref(branch)] if branch else ["--detach"]
+    def worktree_add(self, path: Path, branch: str | None, base: str | None) -> None:
+        """New worktree at `path` on a new `branch` (None: detached) from `base`.
+
+        `base` None takes the branch as it is. All files are there, also where the person's own
+        checkout is a sparse one: what is absent from it would look deleted.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
-        base_sha = self.resolve(base)
-        self.run("worktree", "add", "--quiet", "--no-track", *how, "--", str(path), base_sha)
+        if base is None:
+            self.run("worktree", "add", "--quiet", "--", str(path), safe_ref(branch or ""))
+        else:
+            how = ["-b", safe_ref(branch)] if branch else ["--detach"]
+            start = self.resolve(base)
+            self.run("worktree", "add", "--quiet", "--no-track", *how, "--", str(path), start)
+        private = Path((path / ".git").read_text().removeprefix("gitdir: ").strip())
+        patterns = private / "info" / "sparse-checkout"
+        if patterns.exists():
+            patterns.write_text("/*\n")
+            self.run("read-tree", "-m", "-u", "HEAD", cwd=path)
 
     def worktree_remove(self, path: Path) -> bool:
-        """Remove a clean worktree. False when git refuses (dirty or locked): it is then kept."""
-        if not path.exists():
-            self.run("worktree", "prune")
+        """Remove a clean worktree of the harness. False when it is dirty or locked: it is kept.
+
+        Only this one: `git worktree prune` would also forget a person's worktree on a drive that
+        is not plugged in now, with what is staged there.
+        """
+        asked = ("worktree", "remove", "--", str(path))
+        if self.run(*asked, check=False).status == 0:
             return True
-        return self.run("worktree", "remove", "--", str(path), check=False).status == 0
+        if not path.exists() or not self._has_empty_submodules(path):
+            return False
+        shutil.rmtree(path)
+        return self.run(*asked, check=False).status == 0
+
+    def _has_empty_submodules(self, path: Path) -> bool:
+        """Whether git would keep this clean worktree only for submodules that were never filled."""
+        links = [n for n, e in self.list_tree(self._tip(path)).items() if e.mode == "160000"]
+        if not links or (path / ".git").is_symlink() or not (path / ".git").is_file():
+            return False
+        if any((path / name).is_dir() and any((path / name).iterdir()) for name in links):
+            return False
+        private = Path((path / ".git").read_text().removeprefix("gitdir: ").strip())
+        if private.parent != self.common_dir / "worktrees" or (private / "locked").exists():
+            return False
+        asked = ("status", "--porcelain", "--untracked-files=all", "--ignore-submodules=none")
+        return self.run(*asked, cwd=path).stdout == b""
+
+    def _tip(self, path: Path) -> str:
+        return self.text("rev-parse", "HEAD", cwd=path)
 
     def checked_out_at(self, branch: str) -> Path | None:
         """The worktree that has `branch` checked out, if any."""
@@ -212,16 +257,17 @@ class Repo(ObjectStore):
         Checked out: `git merge --ff-only` there, which keeps unrelated edits and refuses overlaps.
         Not checked out: compare-and-swap. MergeRefused when git refuses or histories diverged.
         """
+        held = holder(self.common_dir, branch)
+        if held is not None:
+            raise MergeRefused(
+                f"{branch} was not advanced: {held[1]} of it is not finished",
+                where=held[0],
+                got=f"{held[1]} of {branch} is not finished",
+                fix=f"finish it, then: git merge {sha[:12]}",
+            )
         place = self.checked_out_at(branch)
         if place is not None:
-            done = self.run("merge", "--ff-only", "--quiet", sha, check=False, cwd=place)
-            if done.status:
-                raise MergeRefused(
-                    f"{branch} was not advanced: git refused the fast-forward",
-                    where=place,
-                    got=done.stderr.strip(),
-                    fix=f"commit or stash your changes, then: git merge --ff-only {sha[:12]}",
-                )
+            self._fast_forward(place, branch, sha)
             return place
         ref = f"refs/heads/{branch}"
         old = self.try_resolve(ref)
@@ -229,3 +275,34 @@ class Repo(ObjectStore):
             raise MergeRefused(f"{branch} has commits that {sha[:12]} lacks", expected=old, got=sha)
         self.update_ref(ref, sha, old, message="orchestrate: fast-forward")
         return None
+
+    def _fast_forward(self, place: Path, branch: str, sha: str) -> None:
+        """`git merge --ff-only` in a checkout, whatever its configuration would add to that."""
+        fix = f"commit or stash your changes, then: git merge --ff-only {sha[:12]}"
+        going_on = unfinished(Path(self.text("rev-parse", "--absolute-git-dir", cwd=place)))
+        deleted = self._deleted(place)
+        if deleted:
+            deleted &= set(self.diff_names(self._tip(place), sha))
+        problem = f"{going_on} is not finished" if going_on else ""
+        if deleted and not problem:
+            problem = f"you deleted {', '.join(sorted(deleted)[:5])}, which the commits change"
+        if not problem:
+            original = self.run("rev-parse", "-q", "--verify", "ORIG_HEAD", check=False, cwd=place)
+            done = self.run("merge", *FAST_FORWARD, sha, check=False, cwd=place, timeout_s=MERGE_S)
+            self._put_back(place, original.stdout.decode().strip())
+            problem = done.stderr.strip() or "git merge failed" if done.status else ""
+        if problem:
+            what = f"{branch} was not advanced: git refused the fast-forward"
+            raise MergeRefused(what, where=place, got=problem, fix=fix)
+
+    def _deleted(self, place: Path) -> set[str]:
+        """Files that a person deleted without telling git; a merge would bring them back."""
+        asked = ("diff-files", "--name-only", "--diff-filter=D", "-z")
+        return set(os.fsdecode(self.run(*asked, cwd=place).stdout).split("\0")) - {""}
+
+    def _put_back(self, place: Path, original: str) -> None:
+        """Restore ORIG_HEAD, which is the person's way back from their own last merge or reset."""
+        if original:
+            self.run("update-ref", "ORIG_HEAD", original, cwd=place)
+        else:
+            self.run("update-ref", "-d", "ORIG_HEAD", check=False, cwd=place)

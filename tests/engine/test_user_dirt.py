@@ -245,7 +245,11 @@ def picking(here: Any) -> None:
 
 
 def reverting(here: Any) -> None:
-    conflict(here, "revert", "--no-edit", "main~1")
+    for text in ("first\n", "second\n"):
+        here.write("notes.txt", text)
+        here.commit(text.strip())
+    quiet(here.root, "revert", "--no-edit", "main~1")
+    assert (here.root / ".git/REVERT_HEAD").exists()
 
 
 def rebasing(here: Any) -> None:
@@ -407,8 +411,10 @@ def test_a_rebase_that_was_going_on_can_be_finished_and_the_results_then_taken(
     quiet(here.root, "rebase", "--continue")
     assert here.git("branch", "--show-current").strip() == "main"
     assert here.subjects()[:2] == ["mine", "theirs"]
-    here.git("merge", "-q", "-m", "take the results", RESULTS)
+    here.git("merge", "-q", "-X", "ours", "-m", "take the results", RESULTS)
     assert (here.root / "value.txt").read_text() == "right\n"
+    assert here.run(stub(work)).reason == "DONE"
+    assert RESULTS not in here.git("branch", "--list", "orchestration/*")
 
 
 @pytest.mark.parametrize("configured", [False, True])
