@@ -38,6 +38,7 @@ def make_groups(
     gridsize: int,
     *,
     neighbours: int | None = None,
+    min_distance_px: float = 0.0,
     max_distance_px: float | None = None,
     n_groups: int | None = None,
     oversample: int = 1,
@@ -49,14 +50,16 @@ def make_groups(
         positions_px: (M, 2) (row, col).
         gridsize: g; C = g².
         neighbours: K ≥ C − 1 nearest frames to draw from; None: exactly the C − 1 nearest.
+        min_distance_px: members nearer than this to the seed are not taken (repeated exposures).
         max_distance_px: members farther than this from the seed are not taken; a seed with too
             few members forms no group. None: no bound.
         n_groups: number of seeds drawn (without replacement); None: every frame.
-        oversample: groups drawn for each seed; needs K > C − 1 to differ.
+        oversample: groups drawn for each seed, of which some may be the same; needs K > C − 1.
         rng: of all draws.
 
     Raises:
-        UsageError: K < C − 1, too few frames, or no group within the distance bound.
+        UsageError: K < C − 1, too few frames, bounds or numbers without a meaning, or no group
+            within the distance bounds.
     """
     positions = np.asarray(positions_px, np.float64)
     if positions.ndim != 2 or positions.shape[1] != 2:
@@ -78,29 +81,65 @@ def make_groups(
             got=count,
             fix="a smaller gridsize, or more frames",
         )
+    _check_draws(size, wanted, n_groups, oversample, min_distance_px, max_distance_px)
     seeds = np.arange(count)
     if n_groups is not None and n_groups < count:
         seeds = np.sort(rng.choice(count, n_groups, replace=False))
     seeds = np.repeat(seeds, oversample)
-    near, present = _nearest(positions, seeds, wanted, max_distance_px)
+    near, distance = _nearest(positions, seeds, wanted)
+    present = distance >= min_distance_px
+    if max_distance_px is not None:
+        present &= distance <= max_distance_px
     members = _draw(seeds, near, present, size, rng)
     if len(members) == 0:
         raise UsageError(
             "no frame has enough neighbours within the distance",
-            where="max_distance_px",
-            expected=f"{size - 1} neighbours within {max_distance_px} px",
+            where="min_distance_px, max_distance_px",
+            expected=f"{size - 1} neighbours of {wanted} from {min_distance_px} to "
+            f"{max_distance_px} px",
             got="none",
-            fix="a larger max_distance_px, or gridsize 1",
+            fix="a larger max_distance_px, more neighbours, or gridsize 1",
         )
     return _finish(positions, members)
 
 
+def _check_draws(
+    size: int,
+    wanted: int,
+    n_groups: int | None,
+    oversample: int,
+    min_distance_px: float,
+    max_distance_px: float | None,
+) -> None:
+    if (n_groups is not None and n_groups < 1) or oversample < 1:
+        raise UsageError(
+            "a number of groups is at least 1",
+            where="n_groups, oversample",
+            got=f"{n_groups}, {oversample}",
+        )
+    if oversample > 1 and wanted == size - 1:
+        raise UsageError(
+            "there is nothing to draw from: all groups of a seed would be the same",
+            where="oversample",
+            expected=f"neighbours > {size - 1}, or oversample = 1",
+            got=f"neighbours = {wanted}, oversample = {oversample}",
+        )
+    low, high = min_distance_px, np.inf if max_distance_px is None else max_distance_px
+    if not 0 <= low <= high:
+        raise UsageError(
+            "the bounds of the distance contradict each other",
+            where="min_distance_px, max_distance_px",
+            expected="0 ≤ min ≤ max",
+            got=f"{low}, {high}",
+        )
+
+
 def _nearest(
-    positions: np.ndarray, seeds: np.ndarray, wanted: int, max_distance_px: float | None
+    positions: np.ndarray, seeds: np.ndarray, wanted: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(S, K) neighbours of each seed without itself, and whether each is within the bound."""
+    """(S, K) nearest neighbours of each seed without itself, and their distances."""
     if wanted == 0:
-        return np.empty((len(seeds), 0), np.int64), np.empty((len(seeds), 0), bool)
+        return np.empty((len(seeds), 0), np.int64), np.empty((len(seeds), 0))
     distance, near = cKDTree(positions).query(positions[seeds], k=wanted + 1)
     # A duplicated position may push the seed from the first place, or out of the hits entirely.
     own = near == seeds[:, None]
@@ -108,7 +147,7 @@ def _nearest(
     order = np.argsort(~own, axis=1, kind="stable")[:, 1:]
     near = np.take_along_axis(near, order, axis=1)
     distance = np.take_along_axis(distance, order, axis=1)
-    return near, distance <= (np.inf if max_distance_px is None else max_distance_px)
+    return near, distance
 
 
 def _draw(

@@ -75,3 +75,29 @@ def test_train_and_validation_are_apart_by_the_margin(
     train, validation = split_spatially(positions, validation_fraction=fraction, margin_px=margin)
     assert len(validation) == max(1, round(fraction * 60)) and len(train) > 0
     assert positions[train, 1].max() < positions[validation, 1].min() - margin
+
+
+def test_members_keep_both_bounds_of_the_distance() -> None:
+    """No member nearer to the seed than the lower bound or farther than the upper one."""
+    positions = scattered(4, 120)
+    rng = np.random.default_rng(0)
+    groups = make_groups(
+        positions, 2, neighbours=20, min_distance_px=5.0, max_distance_px=15.0, rng=rng
+    )
+    assert len(groups) > 60
+    place = positions[groups.indices]
+    apart = np.linalg.norm(place[:, :, None] - place[:, None], axis=-1)
+    others = ~np.eye(4, dtype=bool)
+    kept = ((apart >= 5.0) & (apart <= 15.0)) | ~others
+    assert kept.all(axis=2).any(axis=1).all()  # one member, the seed, is apart from all others
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"oversample": 2}, {"oversample": 0}, {"n_groups": 0}, {"neighbours": 2},
+     {"min_distance_px": 9.0, "max_distance_px": 3.0}, {"max_distance_px": -1.0}],
+)  # fmt: skip
+def test_requests_without_a_meaning_are_words(wrong: dict) -> None:
+    """Oversampling without a choice, no groups, too few neighbours, bounds that cross."""
+    with pytest.raises(UsageError):
+        make_groups(scattered(1, 40), 2, rng=np.random.default_rng(0), **wrong)
