@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from ptycho.cli import console, quiet
+from ptycho.cli.outputs import check_output
 
 
 def register(app: typer.Typer) -> None:
@@ -54,7 +55,7 @@ def refine(
 
     flags = _flags(seconds=seconds, passes=passes, modes=modes, positions=positions or None)
     config_ = resolve(RefineConfig, file=config, overrides=[*flags, *settings])
-    _check_output(output)
+    check_output(output)
     first = load_reconstruction(start) if start else None
     loaded = open_scan(scan, measurement=measurement)  # type: ignore[arg-type]
     quiet.load_tensorflow()
@@ -89,17 +90,6 @@ def _flags(**values: Any) -> list[str]:
     if values["seconds"] is not None and values["passes"] is None:
         values["passes"] = 1_000_000  # the clock decides
     return [f"{key}={value}" for key, value in values.items() if value is not None]
-
-
-def _check_output(output: Path) -> None:
-    """Make the folder now: a wrong name must not be found out after the work."""
-    from ptycho.errors import UsageError
-
-    if output.is_dir():
-        raise UsageError(
-            "the output must be a file", where="--output", expected="OUT.h5", got=output
-        )
-    output.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _figure(result: Any, scan: Any, output: Path) -> Path:

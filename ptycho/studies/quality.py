@@ -97,17 +97,20 @@ def _name(arm: dict[str, Any]) -> str:
 
 def settings_of(arm: dict[str, Any], config: QualityConfig) -> dict[str, Any]:
     """What a finished arm must agree in before it is taken as done."""
-    common = {"frames": config.frames, "N": config.N, "gridsize": config.gridsize}
-    trained = {"minutes": config.minutes, "settings": list(config.settings), "cores": config.cores}
+    common: dict[str, Any] = {"frames": config.frames, "N": config.N, "gridsize": config.gridsize}
+    trained: dict[str, Any] = {"cores": config.cores}
     if arm["family"] == "star":
         whole, half = config.star_seconds
         return {"seconds": whole if arm["method"] == "star-whole" else half, "cores": config.cores}
     if arm["family"] == "control":
         return common
     if arm["family"] in NETWORKS:
-        return common | trained
+        return common | trained | {"training": _training(arm, config)}
     refined = common | {"refine_seconds": config.refine_seconds, "cores": config.cores}
-    return refined | (trained if arm["start"] == "default" else {})
+    if arm["start"] == "default":
+        start = arm | {"network": "default", "thinned": True}
+        refined |= {"training": _training(start, config)}
+    return refined
 
 
 def finished(folder: Path, arm: dict[str, Any], config: QualityConfig) -> dict[str, Any] | None:
@@ -212,11 +215,9 @@ def _control(arm: dict[str, Any], config: QualityConfig, test: Any) -> tuple[Any
     return rec, {"seconds": rec.meta["seconds"]}
 
 
-def _trained(
-    arm: dict[str, Any], config: QualityConfig, folder: Path, test: Any, progress: Progress
-) -> tuple[Any, dict[str, Any]]:
+def _training(arm: dict[str, Any], config: QualityConfig) -> dict[str, Any]:
+    """The whole training configuration of an arm: defaults too, so that a change of them shows."""
     from ptycho.config import TrainConfig, resolve
-    from ptycho.training import train
 
     base = {
         "network": arm["network"],
@@ -228,7 +229,16 @@ def _trained(
         "patience": None,
         "checkpoint": False,
     }
-    settings = resolve(TrainConfig, base=base, overrides=config.settings)
+    return resolve(TrainConfig, base=base, overrides=config.settings).model_dump(mode="json")
+
+
+def _trained(
+    arm: dict[str, Any], config: QualityConfig, folder: Path, test: Any, progress: Progress
+) -> tuple[Any, dict[str, Any]]:
+    from ptycho.config import TrainConfig
+    from ptycho.training import train
+
+    settings = TrainConfig(**_training(arm, config))
     scan = scan_of(config, arm["photons"], arm["seed"], test=False)
     run = _run_folder(folder, arm["network"], arm)
     _remove_old(run)

@@ -143,6 +143,7 @@ MISTAKES = {
     "modes in words": (["refine", "a.npz", "-o", "new.h5", "--modes", "two"], 2, "'auto'"),
     "start is a scan": (["refine", "a.npz", "-o", "new.h5", "--start", "b.npz"], 3, "b.npz"),
     "output is a folder": (["refine", "a.npz", "-o", "run"], 2, "must be a file"),
+    "output is the scan": (["refine", "a.npz", "-o", "a.npz"], 2, "would be overwritten"),
     "nothing to compare": (["evaluate", "r.h5"], 2, "exactly one"),
     "no such result": (["evaluate", "new.h5", "--truth", "a.npz"], 3, "new.h5"),
 }  # fmt: skip
