@@ -147,7 +147,9 @@ def _known(raw: dict[Any, Any], kind: type, where: str) -> None:
 
 
 def _value(name: str, value: object, where: str) -> Any:
-    lists = ("import_roots", "protected", "agent_command", "supervisor_command", "keep_env", "plugins")
+    lists = (
+        "import_roots", "protected", "agent_command", "supervisor_command", "keep_env", "plugins",
+    )  # fmt: skip
     integers = ("dwell_limit", "cooldown_cycles", "max_processes")
     optional = ("target", "supervisor_agent")
     if name == "isolation" and value not in ("auto", *LEVELS):

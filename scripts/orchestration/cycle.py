@@ -21,8 +21,8 @@ from orchestration.supervision import ordered_by_agent
 from orchestration.supervisor import Draft, RepeatedOrder, write_brief, write_order
 from orchestration.verify import collect_in, judge
 from orchestration.verify_case import Case, Findings
-from orchestration.worker import move_files, new_stamp, prepare, report_path, run_agent, turn_dir
-from orchestration.workspace import Workspace, branch_of, create
+from orchestration.worker import new_stamp, prepare, report_path, run_agent, turn_dir
+from orchestration.workspace import branch_of, create
 
 
 class Cycle:

@@ -67,6 +67,8 @@ class Harness:
     say: Callable[[str], None]
     policy: PolicyConfig
     extra_env: Mapping[str, str] = field(default_factory=dict)
+    supervisor: Agent | None = None
+    """Who writes the orders; None: the built-in supervisor."""
 
     @property
     def state(self) -> State:
@@ -138,6 +140,7 @@ class Harness:
                 "TURN_DIR": str(report),
                 "AUTHORITATIVE_CMDS_DOC": self.config.commands_doc,
                 "ORCHESTRATION_ITEM": item_id,
+                "ORCHESTRATION_ROLE": "worker",
                 **self.extra_env,
             }
         )

@@ -16,6 +16,19 @@ from orchestration.runtime import Harness, SystemClock, target_of
 Hook = Callable[[str, object], None]
 
 
+BUILT_IN_SUPERVISORS = ("built-in", "playbook")
+"""Names that mean the built-in rules: the playbook agent carries recipes out and plans nothing."""
+
+
+def make_supervisor(name: str | None, config: HarnessConfig) -> Agent | None:
+    """Who writes the orders: None for the built-in rules; unknown names are HarnessErrors."""
+    if name is None or name in BUILT_IN_SUPERVISORS:
+        return None
+    if name == "custom" and config.supervisor_command:
+        return get_agent(name, command=list(config.supervisor_command), python=config.python)
+    return make_agent(name, config)
+
+
 def make_agent(name: str, config: HarnessConfig) -> Agent:
     """The agent of that name with its settings from the configuration."""
     if name == "playbook":
@@ -29,6 +42,7 @@ def open_harness(
     path: Path | str = ".",
     *,
     agent: str | Agent | None = None,
+    supervisor: str | Agent | None = None,
     cycles: int | None = None,
     say: Callable[[str], None] = lambda text: None,
     clock: Clock | None = None,
@@ -40,6 +54,7 @@ def open_harness(
     config = load_config(repo.root)
     chosen = config.agent if agent is None else agent
     worker = make_agent(chosen, config) if isinstance(chosen, str) else chosen
+    planner = config.supervisor_agent if supervisor is None else supervisor
     clock = clock or SystemClock()
     log = EventLog(repo.state_dir, clock, hook=hook)
     deterministic = worker.name == "playbook"
@@ -53,4 +68,7 @@ def open_harness(
         say=say,
         policy=config.policy(deterministic=deterministic, cycles=cycles),
         extra_env=extra_env or {},
+        supervisor=make_supervisor(planner, config)
+        if planner is None or isinstance(planner, str)
+        else planner,
     )

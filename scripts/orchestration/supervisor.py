@@ -37,8 +37,9 @@ class Draft:
     source: str
     retry_reason: str = ""
     diagnostics: tuple[str, ...] = field(default=())
+    action_type: str = "implementation"
 
-    def event(self, action_type: str = "implementation") -> dict[str, Any]:
+    def event(self) -> dict[str, Any]:
         """The data of the `order` event."""
         return {
             "text": self.text,
@@ -46,7 +47,7 @@ class Draft:
             "row": self.row,
             "mode": self.mode,
             "source": self.source,
-            "action_type": action_type,
+            "action_type": self.action_type,
             "retry_reason": self.retry_reason,
             "diagnostics": list(self.diagnostics),
         }
@@ -130,9 +131,11 @@ def compose_order(
 
 
 def mode_of(item: Item) -> str:
-    """TDD where a guard must turn from red to green, else what the item's type says."""
+    """TDD where a guard must turn from red to green, none without one, else by the item's type."""
     kind = (item.type or "").lower()
-    if item.guard and kind in ("", "bugfix", "feature"):
+    if not item.guard:
+        return "Docs" if kind == "docs" else "none"
+    if kind in ("", "bugfix", "feature"):
         return "TDD"
     return {"docs": "Docs", "perf": "Perf"}.get(kind, "Implementation")
 
@@ -191,7 +194,11 @@ def write_brief(
         "- Work only in this directory; do not commit, push, or touch tests not named above.\n"
         "- Evidence files go to $TURN_DIR. The harness runs every check itself.\n"
     )
-    text = "\n\n".join(parts)
+    return limit_brief("\n\n".join(parts))
+
+
+def limit_brief(text: str) -> str:
+    """Cut a brief to its 12 KB; the cut is said."""
     encoded = text.encode()
     if len(encoded) <= BRIEF_LIMIT:
         return text

@@ -20,6 +20,10 @@ REPO = typer.Option(Path("."), "--repo", "-C", help="The repository.")
 JSON = typer.Option(False, "--json", help="One JSON object on stdout.")
 AGENT = typer.Option(None, "--agent", help="Who works: playbook (default), custom, …")
 
+SUPERVISOR = typer.Option(
+    None, "--supervisor-agent", help="Who writes the orders: built-in (default), custom, …"
+)
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
@@ -45,13 +49,16 @@ def voice() -> Callable[[str], None]:
 def run(
     cycles: int | None = typer.Option(None, "--cycles", min=1, help="At most so many cycles."),
     agent: str | None = AGENT,
+    supervisor_agent: str | None = SUPERVISOR,
     wait: str | None = typer.Option(None, "--wait", help="Poll waiting items so long: 90s, 30m."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Print the next decision and stop."),
     path: Path = REPO,
     json_output: bool = JSON,
 ) -> None:
     """Work through the ledger until nothing is left to do; the exit code is the reason's."""
-    harness = open_harness(path, agent=agent, cycles=cycles, say=voice())
+    harness = open_harness(
+        path, agent=agent, supervisor=supervisor_agent, cycles=cycles, say=voice()
+    )
     wait_s = parse_duration(wait, "--wait") if wait else 0.0
     engine = Engine(harness, RandomIds().run_id, wait_s=wait_s, report=write_report)
     if dry_run:
@@ -110,12 +117,13 @@ def write_report(harness: Harness) -> str | None:
 def supervisor(
     role: str | None = typer.Option(None, "--role", help="galph or supervisor; both mean this."),
     agent: str | None = AGENT,
+    supervisor_agent: str | None = SUPERVISOR,
     path: Path = REPO,
     json_output: bool = JSON,
 ) -> None:
     """One supervisor turn: decide, and write the order (it is logged, and printed here)."""
     _role(role, ("galph", "supervisor"))
-    harness = open_harness(path, agent=agent, say=voice())
+    harness = open_harness(path, agent=agent, supervisor=supervisor_agent, say=voice())
     engine = Engine(harness, RandomIds().run_id)
     ended = engine.run_supervisor()
     opened = harness.state.open

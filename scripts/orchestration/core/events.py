@@ -22,6 +22,7 @@ KINDS = frozenset(
         "run_start", "run_end", "decision", "order", "dispatch", "agent_start", "agent_exit",
         "verdict", "land", "commit", "turn_end", "pivot", "poll", "block", "close",
         "reopen", "steer", "pause", "resume", "approve", "revert", "retro", "warning", "import",
+        "supervise", "choice",
     }
 )  # fmt: skip
 ROLES = frozenset({"harness", "supervisor", "worker", "reviewer", "user"})

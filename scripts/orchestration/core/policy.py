@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from orchestration.core.actions import action_state, allowed_actions
 from orchestration.core.reasons import ExitReason
 from orchestration.core.state import ItemState, State
 
@@ -82,7 +83,7 @@ def decide(state: State, items: Sequence[ItemFacts], config: PolicyConfig) -> De
     if not runnable:
         reason_code, reason = _why_ended(rows, bool(state.run and state.run.stalled))
         return Decision("stop", None, reason, evidence, reason_code)
-    spent = _budget_spent(state, config)
+    spent = budget_spent(state, config)
     if spent:
         only_red = bool(state.run and state.run.rejected and not state.run.landed)
         code = ExitReason.CHECKS_RED if only_red else ExitReason.BUDGET
@@ -175,6 +176,8 @@ def _row(
         "dwell": known.dwell,
         "attempts": known.attempts,
         "open_criteria": list(item.criteria_open),
+        "action_state": action_state(known.actions),
+        "allowed_actions": list(allowed_actions(known.actions)),
         "rank": [item.priority, -unblocks, known.dwell, age],
     }
 
@@ -201,10 +204,14 @@ def _why_ended(rows: list[dict[str, Any]], stalled: bool) -> tuple[ExitReason, s
     return reason, "nothing is runnable (" + "; ".join(parts) + ")"
 
 
-def _budget_spent(state: State, config: PolicyConfig) -> str:
-    """Return which budget of the run is spent, or ""."""
+def budget_spent(state: State, config: PolicyConfig, *, cycles: bool = True) -> str:
+    """Return which budget of the run is spent, or ""; `cycles` False leaves those out.
+
+    What an agent does not report is unknown and counts for nothing.
+    """
     run = state.run
-    if run and config.cycles is not None and state.cycle - run.first_cycle >= config.cycles:
+    limit = config.cycles if cycles else None
+    if run and limit is not None and state.cycle - run.first_cycle >= limit:
         return f"the run's {config.cycles} cycles are spent"
     if config.money is not None and (state.money or 0.0) >= config.money:
         return f"the money budget is spent: {state.money} of {config.money}"

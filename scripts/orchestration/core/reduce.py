@@ -71,8 +71,30 @@ def _dispatch(state: State, event: Event) -> None:
     state.steers = [steer for steer in state.steers if steer["id"] not in delivered]
 
 
+def _supervise(state: State, event: Event) -> None:
+    """An agent was asked for an order: what it cost, and what it wrote."""
+    _spend(state, event)
+    if state.open is not None:
+        before = state.open.facts.get("supervise", [])
+        state.open.facts["supervise"] = [*before, event.data]
+    if event.data.get("tamper"):
+        state.tamper = f"the supervisor changed what is not its own: {event.data['tamper']}"
+
+
+def _choice(state: State, event: Event) -> None:
+    """The supervisor took another runnable item than the policy's first."""
+    if state.open is not None:
+        state.open.item = str(event.item)
+        state.open.facts["choice"] = event.data
+
+
 def _agent_exit(state: State, event: Event) -> None:
     _advance("exited")(state, event)
+    _spend(state, event)
+
+
+def _spend(state: State, event: Event) -> None:
+    """Add an agent's time, money and tokens; what it did not report stays unknown."""
     data, item = event.data, _item(state, event)
     seconds = float(data.get("seconds") or 0.0)
     item.seconds += seconds
@@ -262,6 +284,8 @@ HANDLERS: dict[str, Handler] = {
     "run_start": _run_start,
     "run_end": _run_end,
     "decision": _decision,
+    "supervise": _supervise,
+    "choice": _choice,
     "order": _order,
     "dispatch": _dispatch,
     "agent_start": _advance("agent"),

@@ -1,0 +1,77 @@
+"""What is wrong with an order before anybody works on it: the validator, asked about the base.
+
+Everything is looked up in the commit that the attempt starts from, never in the user's files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from orchestration.core.policy import effective
+from orchestration.core.state import ItemState
+from orchestration.documents.diagnostics import Diagnostic
+from orchestration.documents.findings import parse_findings
+from orchestration.documents.ledger import Ledger
+from orchestration.documents.ledger_model import Status
+from orchestration.documents.validate import ValidationContext, validate_order
+from orchestration.runtime import Harness, item_facts, read_text_at
+from orchestration.verify import collect_in
+
+Collect = Callable[[str], Sequence[str]]
+
+
+def check_order(
+    harness: Harness, text: str, base: str, item_id: str, *, nodes: dict[str, list[str]]
+) -> list[Diagnostic]:
+    """Return what the validator says about an order for `item_id` on `base`.
+
+    `nodes` are selectors that were collected on the base before; new ones are added to it.
+    """
+
+    def collect(selector: str) -> Sequence[str]:
+        if selector not in nodes:
+            nodes[selector] = collect_in(harness, harness.repo.tree_of(base), base, selector)
+        return nodes[selector]
+
+    return validate_order(text, _context(harness, base, item_id, collect))
+
+
+def _context(harness: Harness, base: str, item_id: str, collect: Collect) -> ValidationContext:
+    repo, config = harness.repo, harness.config
+    known = harness.state.items.get(item_id, ItemState())
+    findings = read_text_at(repo, base, config.findings)
+
+    def exists(path: str) -> bool:
+        name = path.removeprefix("./").rstrip("/")
+        return name in ("", ".") or bool(repo.list_tree(base, name))
+
+    def read_lines(path: str) -> list[str] | None:
+        text = read_text_at(repo, base, path.removeprefix("./")) if exists(path) else None
+        return None if text is None else text.splitlines()
+
+    return ValidationContext(
+        path=config.order,
+        exists=exists,
+        read_lines=read_lines,
+        collect=collect,
+        resolve=repo.try_resolve,
+        ledger=_ledger(harness, base),
+        finding_ids=None if findings is None else parse_findings(findings).ids,
+        known_orders=tuple(harness.state.orders),
+        now=harness.clock.now(),
+        branch=harness.target,
+        protected=config.protected,
+        approved=tuple(known.approved),
+    )
+
+
+def _ledger(harness: Harness, base: str) -> Ledger:
+    """The ledger of the base with what the log knows better laid over its statuses."""
+    _, ledger = harness.ledger_at(base)
+    now = harness.clock.now()
+    items = []
+    for item in ledger.items:
+        facts = effective(harness.state, item_facts(item, now), harness.policy)
+        items.append(replace(item, status=Status(facts.status), reason=facts.reason))
+    return replace(ledger, items=items)

@@ -1,0 +1,225 @@
+"""An agent as supervisor: it gets a brief, writes an order, and may repair it once.
+
+The built-in draft lies in its worktree as `input.md`; it edits or replaces that file, or writes
+`$TURN_DIR/input.md`. What it asks for is validated on the base before anybody works on it. Each
+asking is one `supervise` event, so a killed run neither asks nor pays twice.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from orchestration.core.actions import ACTION_TYPES, allowed_actions
+from orchestration.core.policy import budget_spent
+from orchestration.core.state import ItemState, OpenCycle
+from orchestration.documents.ledger import Item
+from orchestration.documents.order import Order, content_hash, parse_order
+from orchestration.errors import HarnessError
+from orchestration.order_check import check_order
+from orchestration.putaway import put_away
+from orchestration.runtime import Harness
+from orchestration.supervisor import Draft, choose_row, compose_order, limit_brief, mode_of
+from orchestration.worker import prepare, run_agent, turn_dir
+
+TRIES = 2
+"""The first asking and one repair."""
+MAX_ORDER_BYTES = 64 * 1024
+PLACE = "supervisor-turns"
+"""Where the supervisor's worktrees and branches are, in place of an item's id."""
+WHY_KEYS = ("reason", "because", "why")
+TYPE_KEYS = ("actiontype", "action type", "action")
+
+
+def ordered_by_agent(
+    harness: Harness, opened: OpenCycle, item: Item, base: str, nodes: dict[str, list[str]]
+) -> Draft | None:
+    """Return the agent's order, or None when the built-in supervisor has to write one.
+
+    Another runnable item than the policy's may be the order's focus where a `Reason:` says why;
+    the choice is logged and the open cycle changes over to that item. `nodes` are the collected
+    selectors of the base, which are added to.
+    """
+    while _may_ask(harness, opened):
+        _ask(harness, opened, item, base, nodes)
+    last = _asked(opened)[-1] if _asked(opened) else None
+    if last is None or not last["valid"]:
+        harness.say("the built-in supervisor writes the order")
+        return None
+    order = parse_order(last["text"], harness.config.order)
+    if order.item_id != opened.item:
+        data = {"from": opened.item, "to": order.item_id, "reason": _header(order, WHY_KEYS)}
+        harness.log.append("choice", data, role="supervisor", item=order.item_id)
+        harness.say(f"{order.item_id} in place of {data['from']}: {data['reason']}")
+    chosen = harness.ledger_at(base)[1].item(order.item_id)
+    assert chosen is not None
+    return Draft(
+        text=last["text"],
+        order=order,
+        hash=content_hash(order),
+        row=order.row,
+        mode=order.mode or mode_of(chosen),
+        source=str(last["agent"]),
+        retry_reason=order.retry_reason or "",
+        diagnostics=tuple(last["warnings"]),
+        action_type=_action_type(order),
+    )
+
+
+def _asked(opened: OpenCycle) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = opened.facts.get("supervise", [])
+    return found
+
+
+def _may_ask(harness: Harness, opened: OpenCycle) -> bool:
+    tries = _asked(opened)
+    if len(tries) >= TRIES or (tries and (tries[-1]["valid"] or tries[-1]["tamper"])):
+        return False
+    return not budget_spent(harness.state, harness.policy, cycles=False)
+
+
+def _ask(
+    harness: Harness, opened: OpenCycle, item: Item, base: str, nodes: dict[str, list[str]]
+) -> None:
+    """Ask the agent once and log what came of it."""
+    agent, turn = harness.supervisor, harness.state.turn
+    assert agent is not None
+    number = len(_asked(opened)) + 1
+    draft = compose_order(harness, item, base, turn, choose_row(item), retry="").text
+    errors = _asked(opened)[-1]["errors"] if number > 1 else []
+    brief = supervisor_brief(harness, opened, item, draft, errors)
+    place = replace(item, id=PLACE, recipes=[])
+    workspace = prepare(harness, place, turn * 10 + number, base, turn)
+    side = replace(
+        harness,
+        agent=agent,
+        extra_env={**harness.extra_env, "ORCHESTRATION_ROLE": "supervisor"},
+    )
+    harness.say(f"{agent.name} writes the order for {item.id} (asked {number} of {TRIES})")
+    order = parse_order(draft, harness.config.order)
+    facts = run_agent(side, item, order, brief, workspace, turn, draft)
+    text = _written(harness, workspace.path, turn_dir(harness, turn) / "report")
+    put_away(harness, workspace, facts["snapshot"])
+    if not facts["changed"]:
+        harness.repo.delete_ref(f"refs/heads/{workspace.branch}", facts["snapshot"])
+    problems, warnings = _problems(harness, opened, facts, text, base, nodes)
+    for line in problems:
+        harness.say(f"  {line}")
+    data = {
+        "agent": agent.name, "asked": number, "valid": not problems, "text": text,
+        "errors": problems, "warnings": warnings, "outcome": facts["outcome"],
+        "cost": facts["cost"], "tokens": facts["tokens"], "seconds": facts["seconds"],
+        "changed": facts["changed"], "isolation": facts["isolation"],
+        "tamper": "; ".join([*facts.get("escaped", []), *facts["refs_moved"]])[:500],
+    }  # fmt: skip
+    harness.log.append("supervise", data, role="supervisor", item=item.id)
+
+
+def _written(harness: Harness, worktree: Path, report: Path) -> str:
+    """The order's text as the agent left it: of the turn's folder, else of the worktree."""
+    for path in (report / "input.md", worktree / harness.config.order):
+        try:
+            if stat.S_ISREG(path.lstat().st_mode) and path.stat().st_size <= MAX_ORDER_BYTES:
+                return path.read_bytes().decode("utf-8", "replace")
+        except OSError:
+            continue
+    return ""
+
+
+def _problems(
+    harness: Harness,
+    opened: OpenCycle,
+    facts: Mapping[str, Any],
+    text: str,
+    base: str,
+    nodes: dict[str, list[str]],
+) -> tuple[list[str], list[str]]:
+    """What is wrong with an agent's order, and what is only odd."""
+    if facts["outcome"] in ("crash", "timeout", "refused", "blocked"):
+        said = " ".join(str(facts["text"]).split())[-200:]
+        return [f"the agent ended with {facts['outcome']}: {said}"], []
+    if not text.strip():
+        return [f"no order was written to {harness.config.order}"], []
+    try:
+        order = parse_order(text, harness.config.order)
+    except HarnessError as problem:
+        return [str(problem.what)], []
+    found = check_order(harness, text, base, order.item_id, nodes=nodes)
+    problems = [d.render() for d in found if d.severity == "error"]
+    problems += _choice_problems(harness, opened, order)
+    return problems[:20], [d.render() for d in found if d.severity != "error"][:20]
+
+
+def _choice_problems(harness: Harness, opened: OpenCycle, order: Order) -> list[str]:
+    rows = {row["id"]: row for row in opened.facts["decision"]["evidence"]["items"]}
+    row, problems = rows.get(order.item_id), []
+    if order.item_id != opened.item and row is not None:
+        if not row["runnable"]:
+            problems.append(f"{order.item_id} cannot be chosen: {row['why_not']}")
+        elif not _header(order, WHY_KEYS):
+            problems.append(
+                f"{order.item_id} is not the item that was asked for ({opened.item}); "
+                "fix: add a header line `Reason: why this one first`"
+            )
+    kind = _action_type(order)
+    known = harness.state.items.get(order.item_id, ItemState())
+    allowed = allowed_actions(known.actions)
+    if kind not in allowed:
+        why = "two planning orders in a row are the limit" if kind in ACTION_TYPES else "unknown"
+        problems.append(f"ActionType {kind}: {why}; one of {', '.join(allowed)}")
+    return problems
+
+
+def _header(order: Order, names: tuple[str, ...]) -> str:
+    for key, value in order.extra.items():
+        if key.strip().lower() in names:
+            return str(value).strip()
+    return ""
+
+
+def _action_type(order: Order) -> str:
+    return _header(order, TYPE_KEYS).lower() or "implementation"
+
+
+def supervisor_brief(
+    harness: Harness, opened: OpenCycle, item: Item, draft: str, errors: list[str]
+) -> str:
+    """The text for the supervisor agent: focus, choice, history, draft, errors; at most 12 KB."""
+    known = harness.state.items.get(item.id, ItemState())
+    decision = opened.facts["decision"]
+    parts = [
+        f"# Write the order for {item.id} — {item.title}\n"
+        f"It is chosen because: {decision['reason']}.\n"
+        f"Edit {harness.config.order} in this directory (it holds a valid draft; leaving it as it "
+        "is accepts it), or write $TURN_DIR/input.md. Change nothing else."
+    ]
+    if errors:
+        listed = "\n".join(f"- {line}" for line in errors)
+        parts.append(f"## Your last order was not valid; mend these (last chance)\n{listed}")
+    allowed = ", ".join(allowed_actions(known.actions))
+    parts.append(
+        "## Rules\n"
+        f"- One focus. Header `ActionType:` is one of: {allowed} (default implementation).\n"
+        "- Another item of the list only with a header line `Reason: why this one first`.\n"
+        "- The selector must collect at least one test, or a task creates it (`new: path`).\n"
+        "- An order that was given before needs `retry-reason:`."
+    )
+    rows = [row for row in decision["evidence"]["items"] if row["runnable"]][:20]
+    listed = "\n".join(
+        f"- {row['id']}: open {', '.join(row['open_criteria']) or 'guard'}; dwell {row['dwell']}, "
+        f"attempts {row['attempts']}"
+        for row in rows
+    )
+    parts.append(f"## Runnable items, preferred first\n{listed}")
+    if known.last_reason:
+        parts.append(f"## What happened last\n{known.last_verdict}: {known.last_reason}")
+    if harness.state.retro:
+        parts.append(harness.state.retro)
+    if harness.state.steers:
+        said = "\n".join(f"- {steer['text']}" for steer in harness.state.steers)
+        parts.append(f"## From a person (obey first)\n{said}")
+    parts.append(f"## The draft\n{draft}")
+    return limit_brief("\n\n".join(parts))
