@@ -2,18 +2,22 @@
 
 Why not plain `git.Git(...).execute`: it passes an inherited `GIT_DIR` or `GIT_INDEX_FILE` on to
 git (the command then works on another repository), runs the repository's hooks and fsmonitor
-program (code that an agent may have written), and waits for ever. Here every call drops those
-variables, switches such programs off, and ends after a time limit.
+program (code that an agent may have written), and waits for ever, even with its time limit when a
+daemon of git's holds the output open. Here every call drops those variables, switches such programs
+off, runs in a session of its own, and ends after a time limit with all of its group.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
+import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from git.cmd import Git
 
@@ -96,21 +100,29 @@ def run_git(
         if stdin is not None:
             source.write(stdin)
             source.seek(0)
-        status, out, err = Git(str(cwd)).execute(
+        process: Any = Git(str(cwd)).execute(
             command,
             istream=source if stdin is not None else None,
-            with_extended_output=True,
-            with_exceptions=False,
-            stdout_as_string=False,
-            strip_newline_in_stdout=False,
-            kill_after_timeout=timeout_s,
+            as_process=True,
             env=settings,
+            start_new_session=True,
         )
-    words = err.decode("utf-8", "replace") if isinstance(err, bytes) else str(err)
-    if status < 0 and words.startswith("Timeout:"):
-        raise GitTimeout(
-            f"git {args[0]} took longer than {timeout_s:g} s and was killed",
-            where=cwd,
-            fix="look for a lock or a slow network, then run the same command again",
-        )
-    return Result(status, bytes(out) if isinstance(out, bytes) else str(out).encode(), words)
+        try:
+            out, err = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            _end(process)
+            raise GitTimeout(
+                f"git {args[0]} took longer than {timeout_s:g} s and was killed",
+                where=cwd,
+                fix="look for a lock or a slow network, then run the same command again",
+            ) from None
+    return Result(process.returncode, out, err.decode("utf-8", "replace").rstrip("\n"))
+
+
+def _end(process: Any) -> None:
+    """Kill git and its group, and stop listening: a daemon of git's may hold the pipes open."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    for pipe in (process.stdout, process.stderr):
+        pipe.close()
+    process.proc.wait()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import psutil
@@ -100,6 +102,36 @@ def test_a_git_that_hangs_is_killed(repo: Repo) -> None:
     with pytest.raises(GitTimeout, match="longer than"):
         run_git(repo.root, ("hang",), timeout_s=0.3)
     assert psutil.Process().children(recursive=True) == before
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "trap '' TERM INT HUP; while :; do sleep 0.1; done",
+        "sleep 30 & sleep 30",
+        "setsid sh -c 'echo $$ > PID; exec sleep 60' & while ! test -s PID; do sleep 0.1; done",
+        "yes",
+    ],
+    ids=["deaf", "children", "daemon holds the pipe", "endless output"],
+)
+def test_every_git_that_hangs_is_given_up_in_time(
+    repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    fake = tmp_path / "bin" / "git"
+    fake.parent.mkdir()
+    pid_file = tmp_path / "pid"
+    fake.write_text(f"#!/bin/sh\n{script.replace('PID', str(pid_file))}\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    repo.timeout_s = 0.5
+    started = time.monotonic()
+    with pytest.raises(GitTimeout, match="longer than"):
+        repo.head()
+    assert time.monotonic() - started < 25.0
+    if pid_file.exists():
+        os.kill(int(pid_file.read_text()), signal.SIGKILL)
+    alive = [p for p in psutil.Process().children(recursive=True) if p.status() != "zombie"]
+    assert alive == []
 
 
 def test_update_ref_is_compare_and_swap(repo: Repo) -> None:
