@@ -1,8 +1,8 @@
 """Time the document readers and the linter; prints one JSON object.
 
 `documents_bench.py [--mb 10] [--rounds 9]`: processor seconds to find the blocks of documents of
-hostile shapes of that size and to read and check them, and the wall and processor time of
-`validate_input_md.py --no-collect` in a fresh process.
+hostile shapes of that size and to read and check them as each of the six kinds, and the wall and
+processor time of `validate_input_md.py --no-collect` in a fresh process.
 """
 
 from __future__ import annotations
@@ -25,19 +25,23 @@ from orchestration.documents.validate import ValidationContext
 ROOT = Path(__file__).resolve().parents[2]
 LINTER = ROOT / "scripts" / "tools" / "validate_input_md.py"
 ORDER = ROOT / "tests" / "fixtures" / "documents" / "order_canonical.md"
-SHAPES: dict[str, tuple[str, str]] = {
-    "ledger of items": ("ledger", "### [FIX-{n}-001] x\n- Status: open\n- Exit:\n  - [ ] C1 `a`\n"),
-    "memory entries": ("memory", "# 2026-01-06T14:00:00Z: x\n- dwell: 0\n- focus=A-1 dwell=0\n"),
-    "table of findings": ("findings", "| FIND-{n} | 2026-01-01 | k | text | a.py:1 | Active |\n"),
-    "order of tasks": ("order", "- [ ] T1 `a/b.py::f` — change (verify: `pytest t`)\n"),
-    "plan rows": ("plan", "- [ ] A1: text (verify: `pytest t`)\n"),
-    "fences": ("order", "```\n"),
-    "headings": ("order", "# a\n"),
-    "blank lines": ("ledger", "\n"),
-    "comments": ("ledger", "<!-- -->\n"),
-    "one line": ("order", "x" * 64),
-    "deep quotes": ("memory", "> " * 32),
-    "nested bullets": ("plan", "- " * 16 + "a\n"),
+SHAPES = {
+    "ledger of items": "### [FIX-{n}-001] x\n- Status: open\n- Exit:\n  - [ ] C1 `a`\n",
+    "memory entries": "# 2026-01-06T14:00:00Z: x\n- dwell: 0\n- focus=A-1 dwell=0\n",
+    "table": "| FIND-{n} | 2026-01-01 | k | text | a.py:1 | Active |\n",
+    "tasks": "- [ ] T1 `a/b.py::f` — change (verify: `pytest t`)\n",
+    "nested bullets": "".join(f"{'  ' * depth}- a\n" for depth in range(1500)),
+    "nested quotes": "".join(f"{'> ' * depth}a\n" for depth in range(1500)),
+    "one line": "x" * 64,
+    "one line of blanks": " " * 64,
+    "unclosed fences": "```\n~~~\n",
+    "backticks": "`" * 64,
+    "brackets": "[" * 64,
+    "headings": "# a\n",
+    "headings with ids": "## FIX-A-001 x\n### [FIX-B-{n}] y\n",
+    "blank lines": "\n",
+    "comments": "<!-- -->\n",
+    "script": "## Checks\n```sh\nexport A=1\npytest a\n```\n",
 }
 
 
@@ -88,15 +92,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9, help="runs of the linter")
     options = parser.parse_args()
     size = min(int(options.mb * 1024 * 1024), MAX_BYTES) - 64
-    readers = {}
-    for name, (kind, piece) in SHAPES.items():
+    readers: dict[str, dict[str, float]] = {}
+    context = ValidationContext(exists=lambda path: True)
+    for name, piece in SHAPES.items():
         text = build(piece, size)
-        context = ValidationContext(exists=lambda path: True)
-        blocks = cpu_seconds_of(lambda: scan(SourceText(text)))  # noqa: B023
-        taken = cpu_seconds_of(lambda: kinds.check_document(kind, text, context))  # noqa: B023
-        readers[name] = {"kind": kind, "bytes": len(text.encode()),
-                         "blocks_cpu_s": round(blocks, 2), "cpu_s": round(taken, 2)}  # fmt: skip
-        print(name, readers[name], file=sys.stderr)
+        row = {"blocks": round(cpu_seconds_of(lambda: scan(SourceText(text))), 2)}  # noqa: B023
+        for kind in kinds.KINDS:
+            row[kind] = round(
+                cpu_seconds_of(lambda: kinds.check_document(kind, text, context)),  # noqa: B023
+                2,
+            )
+        readers[name] = row
+        print(name, row, file=sys.stderr, flush=True)
     print(json.dumps({"readers": readers, "linter": linter(options.rounds)}))
 
 

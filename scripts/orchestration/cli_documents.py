@@ -60,7 +60,7 @@ def validate(
     json_output: bool = JSON,
 ) -> None:
     """Check a document. Exit 0 ok, 1 errors, 2 usage or I/O, 3 warnings under --strict."""
-    root = find_root((path or repo).resolve())
+    root = find_root(path or repo)
     place = path or root / config_path(root, "order", "input.md")
     wanted = kind or kinds.kind_of(str(place))
     if wanted not in kinds.KINDS:

@@ -73,7 +73,7 @@ def checkout_of(root: Path) -> Checkout:
 
 
 def _ledger_file(repo: Path) -> tuple[Path, str]:
-    root = find_root(repo.resolve())
+    root = find_root(repo)
     place = root / config_path(root, "ledger", "docs/fix_plan.md")
     return place, read_text(place)
 
@@ -190,7 +190,7 @@ def ledger_list(
 
 
 def _findings_file(repo: Path) -> tuple[Path, str]:
-    root = find_root(repo.resolve())
+    root = find_root(repo)
     place = root / config_path(root, "findings", "docs/findings.md")
     return place, read_text(place)
 
@@ -238,7 +238,7 @@ def findings_add(
         supersedes=list(supersedes),
     )  # fmt: skip
     new = add_finding(text, finding)
-    checkout = checkout_of(find_root(repo.resolve()))
+    checkout = checkout_of(find_root(repo))
     broken = [
         d
         for d in check_findings(parse_findings(new, str(place)), checkout.exists)
@@ -263,7 +263,7 @@ def findings_check(
 ) -> None:
     """Report broken evidence, broken chains and, with --run, lessons that no longer hold."""
     place, text = _findings_file(repo)
-    root = find_root(repo.resolve())
+    root = find_root(repo)
     read = parse_findings(text, str(place))
     found = check_findings(read, checkout_of(root).exists)
     results = _run_checks(root, read.rows, within) if run else {}

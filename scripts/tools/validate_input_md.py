@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
     path = Path(paths[0] if paths else "input.md")
     try:
         text = read_text(path)
-        root = find_root(path.resolve())
+        root = find_root(path)
         collect = None if flags else _collector(root)
         found = validate_order(text, Checkout(root).context(str(path), collect=collect))
     except HarnessError as error:

@@ -20,12 +20,12 @@ from .order_aliases import KEPT_TITLE, SECTION_ALIASES, section_key
 from .order_reader import parse_order
 from .plan_repair import normalise_plan
 from .refs import find_stamps
-from .text import SourceText
+from .text import SourceText, binary_line
 
 #: Heading of the section that holds the lines without a place of their own.
 KEPT = f"## {KEPT_TITLE}"
 _PAIR_NAME = re.compile(r"(?:<Action State>|\b[a-z_]{2,32})=")
-_WORD = re.compile(r"\w{2,}")
+_WORD = re.compile(r"[^\W_]{2,}")
 #: Sections of the single-focus ledger whose content becomes items, criteria and attempts.
 _REPORT_TITLES = ("status", "current focus", "completed items", "todos", "attempts history")
 #: A damaged document may settle only after some renderings.
@@ -46,6 +46,8 @@ def rewrite(kind: str, text: str, path: str) -> tuple[str, bool]:
     Where it does not (a damaged document), the whole old text is kept beside the new one, or the
     document stays as it is. Raises :class:`.diagnostics.DocumentError` when it is too large.
     """
+    if binary_line(text):
+        return text, False
     if kind in _RENDERED:
         return _rendered(kind, text, path)
     if kind == "ledger" and parse_ledger(text, path).form == "report":

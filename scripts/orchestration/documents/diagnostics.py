@@ -56,6 +56,12 @@ def make(code: str, path: str, line: int, message: str, fix: str = "") -> Diagno
     return Diagnostic(code, severity, path, line, message, fix)
 
 
+def not_text(path: str, line: int) -> Diagnostic:
+    """Return the diagnostic of a binary document."""
+    message = "NUL bytes: this is a binary file, or UTF-16"
+    return make("E00", path, line, message, "save it as UTF-8 text")
+
+
 def has_errors(diagnostics: Iterable[Diagnostic]) -> bool:
     """Tell whether any diagnostic is an error."""
     return any(d.severity == "error" for d in diagnostics)

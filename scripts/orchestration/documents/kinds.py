@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import PurePath
 
 from . import findings, memory, plan, summary
-from .diagnostics import Diagnostic, DocumentError, make
+from .diagnostics import Diagnostic, DocumentError, make, not_text
 from .ledger_check import check_ledger
 from .ledger_reader import parse_ledger
 from .stats import memory_stats
+from .text import binary_line
 from .validate import ValidationContext, validate_order
 
 KINDS = ("order", "ledger", "findings", "memory", "plan", "summary")
@@ -30,6 +31,8 @@ def kind_of(path: str) -> str:
 def check_document(kind: str, text: str, context: ValidationContext) -> list[Diagnostic]:
     """Return every diagnostic of a document, in line order; never raises for bad text."""
     path = context.path
+    if binary := binary_line(text):
+        return [not_text(path, binary)]
     try:
         if kind == "order":
             return validate_order(text, context)

@@ -19,6 +19,7 @@ from .text import SourceText, successive
 
 STATES = ("gathering_evidence", "planning", "ready_for_implementation")
 _PAIR = re.compile(r"(?:^|(?<=[ \t]))(<Action State>|[a-z_]{2,32})=")
+_LOOKS = re.compile(r"\d{4}-\d{1,2}-\d{1,2}(?:T|$|:)")
 _KNOWN = ("focus", "state", "dwell", "ralph_last_commit", "artifacts", "summary", "next_action",
           "action_type", "notes", "mode", "<Action State>")  # fmt: skip
 _NONE = ("", "none", "n/a", "null", "-")
@@ -84,6 +85,10 @@ def parse_memory(text: str, path: str = "galph_memory.md") -> Memory:
     blocks = blocks.closed(path)
     source = blocks.source
     marks = [h for h in blocks.headings if h.level <= 2 and parse_stamp(h.title)]
+    for heading in blocks.headings:
+        if heading.level <= 2 and _LOOKS.match(heading.title) and not parse_stamp(heading.title):
+            message = f"`{heading.title[:30]}` is no time: the heading begins no entry"
+            memory.diagnostics.append(make("W25", path, heading.line + 1, message, "correct it"))
     stop = marks[0].line if marks else len(source.lines)
     memory.preamble = "\n".join(source.lines[:stop]).strip("\n\ufeff")
     for mark, following in successive(marks):

@@ -28,7 +28,11 @@ _MAX_FILES = 5000
 
 
 def find_root(start: Path) -> Path:
-    """Return the nearest folder above ``start`` with a ``.git``, else ``start``'s own folder."""
+    """Return the nearest folder above ``start`` with a ``.git``, else ``start``'s own folder.
+
+    Links are followed; a loop of links is left to the reader of the file.
+    """
+    start = Path(os.path.realpath(start))
     folder = start if start.is_dir() else start.parent
     for candidate in (folder, *folder.parents):
         if (candidate / ".git").exists():

@@ -17,10 +17,12 @@ from .memory import Entry, Memory
 from .refs import render_stamp
 from .text import successive
 
-_TRIED = re.compile(r"(?i)\b(attempted|tried|attempt)\b")
+_TRIED = re.compile(r"(?i)\b(attempt(?:ed|s)?|tried|tries|did not work|didn't work)\b")
 _FAILED = re.compile(
-    r"(?i)(did ?n[o']t (?:fix|work|help|solve)|did not (?:fix|work|help|solve)|no effect|"
-    r"still fails|failed|without success|unsuccessful)"
+    r"(?i)(\b(?:did|does|do) ?(?:not|n[o']t) (?:fix|work|help|solve|resolve|change)|"
+    r"\b(?:made|makes) no difference|\bno (?:effect|improvement|change)\b|\bin vain\b|"
+    r"\bstill (?:fails|failing|crashes|breaks|present|there|mismatch\w*)|\bpersists?\b|\bfailed\b|"
+    r"\bwithout (?:success|effect)|\bunsuccessful|\bnot (?:fixed|solved|resolved)\b|\breverted\b)"
 )
 _DESIGN = re.compile(r"(?i)\b(fix design|proposed fix|proposal|solution|planned fix|design)\b")
 _REISSUED = re.compile(r"(?i)\bre-?issued?\b")
@@ -32,7 +34,12 @@ _UNEXECUTED = re.compile(
 _RECALLED = 64
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 _CODE = re.compile(r"`([^`\n]{2,200})`")
-_LEAD = re.compile(r"^(?:\*{1,3}|#{1,6})[^\n]{1,120}$", re.MULTILINE)
+#: A heading, bold words at the start of a line or bullet, or a bullet's key begin a passage.
+_LEAD = re.compile(
+    r"^(?:#{1,6}[ \t]+([^\n]{1,160})$|(?:[-*+][ \t]+)?\*\*([^*\n]{1,120})\*\*:?|"
+    r"[-*+][ \t]+([A-Z][A-Za-z /-]{2,40}):)",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +171,12 @@ def _dwell_not_risen(log: list[Entry]) -> list[Observation]:
 
 
 def _passages(body: str) -> list[tuple[str, str]]:
-    """Return (lead line, text below it up to the next lead) of the bold-titled passages."""
-    marks = [mark for mark in _LEAD.finditer(body) if mark.group()[0] in "*#"]
+    """Return (lead, text from it up to the next lead) of the titled passages of an entry."""
+    marks = list(_LEAD.finditer(body))
     return [
         (
-            mark.group().strip("*: \t#"),
-            body[mark.end() : following.start() if following else len(body)].strip(),
+            next(filter(None, mark.groups())).strip("*: \t#"),
+            body[mark.end() : following.start() if following else len(body)].strip(" :\t\n"),
         )
         for mark, following in successive(marks)
     ]
@@ -208,7 +215,8 @@ def _failed_before(log: list[Entry]) -> list[Observation]:
                     lines = (entry.line, other.line)
                     found.append(Observation("failed-before", "W23", lines, message))
         for lead, text in passages:
-            if _TRIED.search(lead) and _FAILED.search(text):
+            told = f"{lead}\n{text}"
+            if _TRIED.search(f"{lead}\n{_sentence(text)}") and _FAILED.search(told):
                 failed.append((entry, _sentence(text), _names(text)))
     return found
 

@@ -8,6 +8,7 @@ before ``#`` hides the first heading from a Markdown reader.
 
 from __future__ import annotations
 
+import os
 import re
 from array import array
 from collections.abc import Iterator, Sequence
@@ -77,12 +78,26 @@ def successive(items: Sequence[_T]) -> Iterator[tuple[_T, _T | None]]:
         yield item, items[index + 1] if index + 1 < len(items) else None
 
 
+def binary_line(text: str) -> int:
+    """Return the line (from 1) of the first NUL character, 0 when there is none.
+
+    A document that holds one is binary, or UTF-16: every second byte of that is NUL.
+    """
+    at = text.find("\0")
+    return len(_ENDING.findall(text, 0, at)) + 1 if at >= 0 else 0
+
+
 def read_text(path: Path) -> str:
     """Read a document byte-exactly; undecodable bytes become surrogates and are written back.
 
     Raises :class:`DocumentError` when the file is absent, not a file, or too large.
     """
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise DocumentError(
+                "cannot read the document", where=str(path), got="a pipe, socket or device",
+                fix="name a regular file",
+            )  # fmt: skip
         if path.stat().st_size > MAX_BYTES:
             raise DocumentError(
                 "document too large",
@@ -102,10 +117,22 @@ def read_text(path: Path) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` byte-exactly (the inverse of :func:`read_text`), atomically."""
-    data = text.encode("utf-8", "surrogateescape")
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_bytes(data)
+    """Write ``text`` byte-exactly (the inverse of :func:`read_text`), atomically.
+
+    A link is followed, and the file keeps its mode.
+    """
+    path = Path(os.path.realpath(path))
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
+        if path.exists():
+            temporary.chmod(path.stat().st_mode & 0o7777)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise DocumentError(
+            "cannot write the document", where=str(path),
+            got=error.strerror or type(error).__name__, fix="make its folder writable",
+        ) from error  # fmt: skip
     temporary.replace(path)
 
 

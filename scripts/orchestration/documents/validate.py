@@ -10,10 +10,11 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from .diagnostics import Diagnostic, DocumentError, make
+from .diagnostics import Diagnostic, DocumentError, make, not_text
 from .ledger_model import Ledger
 from .order_model import Order
 from .order_reader import parse_order
+from .text import binary_line
 
 #: Size budget of an order in bytes (W02).
 MAX_ORDER_BYTES = 12 * 1024
@@ -53,6 +54,8 @@ Rule = Callable[[Order, str, ValidationContext], list[Diagnostic]]
 def validate_order(text: str, context: ValidationContext | None = None) -> list[Diagnostic]:
     """Return every diagnostic of an order, in line order; never raises for bad text."""
     where = context or ValidationContext()
+    if binary := binary_line(text):
+        return [not_text(where.path, binary)]
     try:
         order = parse_order(text, where.path)
     except DocumentError as error:
