@@ -41,7 +41,7 @@ def dose(
 
     Writes dose_comparison.png, dose_ladder.png, metrics.csv, study.json and index.html.
     """
-    from ptycho.studies.dose import DoseStudyConfig, require_success, run_dose_study
+    from ptycho.studies.dose import DoseStudyConfig, arms_of, require_success, run_dose_study
 
     config = validated(
         DoseStudyConfig,
@@ -61,7 +61,7 @@ def dose(
             if verbose:
                 console.stderr.print(f"finished {info['arm']} ({done} of {total})")
 
-        bar(0, 1, {})
+        bar(0, len(arms_of(config)), {})
         study = run_dose_study(
             config,
             output_dir,
@@ -105,4 +105,5 @@ def _ladder(text: str) -> tuple[float, ...] | None:
             where="--ladder",
             expected="for example 1e3,1e5,1e9",
             got=text,
+            fix="--ladder 1e3,1e5,1e7,1e9",
         ) from error

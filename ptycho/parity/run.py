@@ -59,8 +59,9 @@ def run_parity(
     """
     names = checked(backends)
     run, folder = Path(run).resolve(), Path(folder).resolve()
+    inputs, facts = _inputs(run, scan, groups)
     _clean(folder)
-    facts = _write_inputs(run, scan, folder, groups)
+    np.savez_compressed(folder / INPUTS, **inputs)
     reports = {}
     for number, name in enumerate(names):
         if progress:
@@ -112,8 +113,8 @@ def _clean(folder: Path) -> None:
             path.unlink()
 
 
-def _write_inputs(run: Path, scan: Scan, folder: Path, count: int) -> dict[str, Any]:
-    """Choose groups evenly over the scan; write them, and return what identifies them."""
+def _inputs(run: Path, scan: Scan, count: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Groups chosen evenly over the scan, and what identifies them."""
     from ptycho.archive import MODEL, WEIGHTS, file_sha256, read_record
     from ptycho.grouping import make_groups
 
@@ -138,9 +139,8 @@ def _write_inputs(run: Path, scan: Scan, folder: Path, count: int) -> dict[str, 
         "offsets_px": groups.offsets_px[chosen].astype(np.float32),
         "indices": members,
     }
-    np.savez_compressed(folder / INPUTS, **arrays)
     hashes = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()}
-    return {
+    return arrays, {
         "run": str(run),
         "scan": scan.name,
         "network": record.network,

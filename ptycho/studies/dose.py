@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -39,8 +39,8 @@ class DoseStudyConfig(BaseModel):
     n_train: int = Field(1024, ge=16)
     n_test: int = Field(256, ge=16)
     nepochs: int = Field(20, ge=1)
-    seeds: tuple[int, ...] = (0, 1, 2)
-    ladder: tuple[float, ...] | None = None
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0, 1, 2), min_length=1)
+    ladder: tuple[Annotated[float, Field(ge=1, le=1e15)], ...] | None = None
 
     def ladder_photons(self) -> tuple[float, ...]:
         """The doses of the ladder: as given, else short for short trainings; () for none."""
@@ -55,13 +55,19 @@ def arms_of(config: DoseStudyConfig) -> list[dict[str, Any]]:
     pairs += [(dose, "poisson", seed) for dose in config.ladder_photons() for seed in config.seeds]
     return [
         {
-            "name": f"{loss}-{dose:.0e}-seed{seed}".replace("+", ""),
+            "name": f"{loss}-{_power(dose)}-seed{seed}",
             "photons": dose,
             "loss": loss,
             "seed": seed,
         }
         for dose, loss, seed in dict.fromkeys(pairs)
     ]
+
+
+def _power(dose: float) -> str:
+    """1e9 → 1e09, 25000 → 2.5e04: part of a folder's name."""
+    digits, exponent = f"{dose:.6e}".split("e")
+    return f"{digits.rstrip('0').rstrip('.')}e{exponent.removeprefix('+')}"
 
 
 def run_dose_study(
@@ -101,13 +107,7 @@ def run_dose_study(
         outcomes = run_arms(tasks, run_arm, scheduler=scheduler, progress=progress)
     rows = finished | {o.arm["name"]: o.result for o in outcomes if o.result is not None}
     if not rows:
-        why = "; ".join(f"{o.arm['name']}: {o.error}" for o in outcomes) or "no finished arm"
-        raise DataError(
-            "the study has nothing to report",
-            where=folder,
-            got=why,
-            fix=f"ptycho study dose --output-dir {folder}   (without --skip-training)",
-        )
+        raise _nothing(folder, outcomes)
     study = {
         "config": settings,
         "ladder_photons": list(config.ladder_photons()),
@@ -121,6 +121,23 @@ def run_dose_study(
     }
     _report(study, config, folder)
     return study
+
+
+def _nothing(folder: Path, outcomes: list[Outcome]) -> DataError:
+    if not outcomes:
+        return DataError(
+            "the study has nothing to report",
+            where=folder,
+            got="no finished arm",
+            fix=f"ptycho study dose --output-dir {folder}   (without --skip-training)",
+        )
+    reasons = list(dict.fromkeys(str(outcome.error) for outcome in outcomes))
+    return DataError(
+        f"none of the {len(outcomes)} arms finished",
+        where=", ".join(outcome.arm["name"] for outcome in outcomes),
+        got="; and: ".join(reasons[:3]),
+        fix="mend this and run the command again",
+    )
 
 
 def _folder(folder: Path) -> Path:

@@ -22,20 +22,16 @@ from ptycho.studies.dose_arm import ARRAYS
 Row = dict[str, Any]
 
 COLUMNS = (
-    ("arm", "name"),
-    ("photons asked", "photons"),
-    ("measured", "photons_measured"),
-    ("loss", "loss"),
-    ("seed", "seed"),
-    ("SSIM amplitude", "amplitude_ssim"),
-    ("SSIM phase", "phase_ssim"),
-    ("untrained: SSIM amplitude", "untrained_amplitude_ssim"),
-    ("untrained: SSIM phase", "untrained_phase_ssim"),
-    ("PSNR amplitude, dB", "amplitude_psnr_db"),
-    ("PSNR phase, dB", "phase_psnr_db"),
-    ("FRC, cycles/px", "frc_cycles_per_px"),
-    ("std ratio", "amplitude_std_ratio"),
-    ("seconds", "seconds"),
+    ("arm", "name", "{}"),
+    ("photons measured", "photons_measured", "{:,.0f}"),
+    ("SSIM amplitude", "amplitude_ssim", "{:.3f}"),
+    ("untrained", "untrained_amplitude_ssim", "{:.3f}"),
+    ("SSIM phase", "phase_ssim", "{:.3f}"),
+    ("untrained", "untrained_phase_ssim", "{:.3f}"),
+    ("PSNR amplitude (dB)", "amplitude_psnr_db", "{:.1f}"),
+    ("PSNR phase (dB)", "phase_psnr_db", "{:.1f}"),
+    ("FRC (cycles/px)", "frc_cycles_per_px", "{:.2f}"),
+    ("seconds", "seconds", "{:.0f}"),
 )
 LOSS_NAMES = {"mae": "MAE", "poisson": "Poisson"}
 
@@ -154,9 +150,9 @@ def _errorbars(axis: Any, rows: list[Row], key: str, label: str, colour: str) ->
 
 def write_page(study: dict[str, Any], folder: Path, path: Path) -> None:
     """One self-contained page: the figures, the table, the configuration, what failed."""
-    cells = "".join(f"<th>{html.escape(title)}</th>" for title, _ in COLUMNS)
+    cells = "".join(f"<th>{html.escape(title)}</th>" for title, _, _ in COLUMNS)
     body = "".join(
-        "<tr>" + "".join(f"<td>{_cell(row[key])}</td>" for _, key in COLUMNS) + "</tr>"
+        "<tr>" + "".join(f"<td>{_cell(row[key], form)}</td>" for _, key, form in COLUMNS) + "</tr>"
         for row in study["arms"]
     )
     failed = "".join(
@@ -168,23 +164,53 @@ def write_page(study: dict[str, Any], folder: Path, path: Path) -> None:
         for name in ("dose_comparison.png", "dose_ladder.png")
         if (folder / name).exists()
     )
-    settings = "".join(
-        f"<li>{html.escape(key)}: {html.escape(str(value))}</li>"
-        for key, value in study["config"].items()
-    )
     path.write_text(
         "<!doctype html><html lang=en><meta charset=utf-8>"
         "<meta name=viewport content='width=device-width'><title>Dose study</title>"
-        "<style>body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:70em;"
-        "padding:0 1em;color:#222;background:#fff}img{max-width:100%}"
-        ".wide{overflow-x:auto}table{border-collapse:collapse}"
-        "td,th{padding:.2em .6em;text-align:right;border-bottom:1px solid #ddd}</style>"
-        f"<h1>Dose study</h1>{figures}<h2>Arms</h2><div class=wide><table><tr>{cells}</tr>"
-        f"{body}</table></div>"
-        + (f"<h2>Failed</h2><ul>{failed}</ul>" if failed else "")
-        + f"<h2>Configuration</h2><ul>{settings}</ul></html>\n"
+        f"<style>{_STYLE}</style><h1>Dose study</h1><p>{_summary(study)}</p>"
+        + (f"<h2>Failed arms</h2><ul class=failed>{failed}</ul>" if failed else "")
+        + f"{figures}<h2>Arms</h2><div class=wide><table><tr>{cells}</tr>{body}</table></div>"
+        "<p>SSIM and PSNR against the truth, in its gauge, where the scan saw the object; "
+        "untrained: the network's input as it is, on the same frames. All columns: "
+        "<a href=metrics.csv>metrics.csv</a>.</p>"
+        f"<h2>Configuration</h2><table>{_facts(study)}</table></html>\n",
+        encoding="utf-8",
     )
 
 
-def _cell(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else html.escape(str(value))
+_STYLE = (
+    "body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:72em;padding:0 1em;"
+    "color:#222;background:#fff}img{max-width:100%}.wide{overflow-x:auto}"
+    "table{border-collapse:collapse}td{white-space:nowrap}"
+    "td,th{padding:.2em .6em;text-align:right;border-bottom:1px solid #ddd;vertical-align:bottom}"
+    "td:first-child,th:first-child{text-align:left}.failed{color:#a00}"
+)
+
+
+def _summary(study: dict[str, Any]) -> str:
+    config = study["config"]
+    arms, failed = len(study["arms"]), len(study["failed"])
+    done = f"{arms} of {arms + failed} arms finished" if failed else f"{arms} arms"
+    return html.escape(
+        f"{done}: {config['n_train']} training and {config['n_test']} test frames of "
+        f"{config['N']}² pixels, groups of {config['gridsize'] ** 2}, {config['nepochs']} epochs. "
+        "Object, probe and positions are the same in every arm; photons, loss and seed differ."
+    )
+
+
+def _facts(study: dict[str, Any]) -> str:
+    facts = study["config"] | {"ladder": study["ladder_photons"]} | study["versions"]
+    return "".join(
+        f"<tr><td>{html.escape(key)}</td><td>{html.escape(_words(value))}</td></tr>"
+        for key, value in facts.items()
+    )
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(_words(item) for item in value) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _cell(value: Any, form: str) -> str:
+    return "–" if value is None else html.escape(form.format(value))
