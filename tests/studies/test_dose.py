@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
+from typer.testing import CliRunner
 
+from ptycho.cli.app import app
 from ptycho.errors import DataError, PtychoError
 from ptycho.studies.dose import DoseStudyConfig, arms_of, require_success, run_dose_study
 
 TINY = DoseStudyConfig(n_train=36, n_test=36, nepochs=1, gridsize=1, seeds=(0,), ladder=())
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "studies" / "dose_response_study.py"
 
 
 def test_arms_are_unique_and_complete() -> None:
@@ -50,6 +58,39 @@ def test_a_failed_arm_is_named_the_others_finish_and_resume_runs_it_alone(tmp_pa
     assert "data:image/png;base64" in (tmp_path / "index.html").read_text()
     with pytest.raises(DataError, match="another configuration"):
         run_dose_study(TINY.model_copy(update={"nepochs": 2}), tmp_path, resume=True)
+
+
+def test_doses_are_named_apart_and_must_be_doses() -> None:
+    """Two doses that round to one power of ten are two arms; zero photons are none."""
+    config = DoseStudyConfig(ladder=(2.4e4, 1.6e4, 1e5), seeds=(0,))
+    names = [arm["name"] for arm in arms_of(config)]
+    assert "poisson-2.4e04-seed0" in names and "poisson-1.6e04-seed0" in names
+    for wrong in (0.0, -5.0, math.nan, math.inf):
+        with pytest.raises(ValidationError):
+            DoseStudyConfig(ladder=(wrong,))
+
+
+def test_arms_that_all_fail_say_why(tmp_path: Path) -> None:
+    """Sixteen frames cannot be split; with --json there is one object on stdout and exit code 3."""
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "--output-dir", str(tmp_path), "--nepochs", "1",
+         "--n-train", "16", "--n-test", "16", "--N", "64", "--gridsize", "1", "--verbose",
+         "--ladder", "none", "--json"],
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 3 and "Traceback" not in done.stderr
+    answer = json.loads(done.stdout)
+    assert "none of the 4 arms finished" in answer["what"] and "margin" in answer["got"]
+
+
+def test_one_json_object_when_an_arm_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The study on stdout, the failed arm on stderr, exit code 1."""
+    rows = {"name": "mae-1e09-seed0", "amplitude_ssim": 0.5, "phase_ssim": 0.5, "seconds": 1.0}
+    study = {"arms": [rows], "failed": {"poisson-1e09-seed0": "no power"}}
+    monkeypatch.setattr("ptycho.studies.dose.run_dose_study", lambda *a, **k: study)
+    done = CliRunner().invoke(app, ["study", "dose", "-o", str(tmp_path), "--json"])
+    assert done.exit_code == 1 and json.loads(done.stdout) == study
+    assert "poisson-1e09-seed0" in done.stderr
 
 
 def test_a_report_of_nothing_is_an_error(tmp_path: Path) -> None:
