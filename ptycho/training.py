@@ -214,7 +214,8 @@ class _Trainer:
         config, state = self.config, self.state
         if state.epoch >= config.epochs:
             return False
-        if config.time_budget_s is not None and self._elapsed() >= config.time_budget_s:
+        late = config.time_budget_s is not None and self._elapsed() >= config.time_budget_s
+        if late and state.epoch > 0:  # one step is taken in any case
             return False
         return config.patience is None or state.epoch - state.best_epoch < config.patience
 
@@ -257,6 +258,7 @@ class _Trainer:
         from ptycho.untrained import group_estimate
 
         model = self.model
+        self.state.seconds = self._elapsed()
         model.set_weights(self.state.best_weights)
         groups = self.data.held_out or self.data.training
         if groups is self.data.training:

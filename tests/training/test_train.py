@@ -86,6 +86,13 @@ def test_early_stopping_gives_the_best_weights_back(scan: Scan, tmp_path: Path) 
     assert again.state.best_value == pytest.approx(held_out[result.best_epoch], rel=1e-4)
 
 
+def test_a_budget_that_is_gone_at_once_still_takes_a_step(scan: Scan, tmp_path: Path) -> None:
+    config = TrainConfig(**(QUICK | {"time_budget_s": 1e-3}))  # type: ignore[arg-type]
+    result = train(scan, config, tmp_path / "run")
+    assert [row["step"] for row in result.history] == [0, 1]
+    assert result.seconds >= result.history[-1]["seconds"] > 0
+
+
 def test_the_learning_rate_rises_then_falls_as_a_cosine(scan: Scan, tmp_path: Path) -> None:
     config = TrainConfig(epochs=2, batch_size=8, warmup_steps=4, learning_rate=1e-2,
                          estimate_steps=2, validation_margin_px=4.0, clip_norm=0.25)  # fmt: skip
