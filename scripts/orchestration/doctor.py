@@ -19,6 +19,7 @@ from orchestration.documents.ledger import check_ledger, parse_ledger
 from orchestration.errors import HarnessError
 from orchestration.gitio import Repo
 from orchestration.isolation import choose
+from orchestration.session import make_supervisor
 from orchestration.views.load import read_events
 
 State = Literal["ok", "warn", "fail"]
@@ -56,7 +57,7 @@ class Check:
         return asdict(self)
 
 
-def examine(root: Path, *, agent: str | None = None) -> list[Check]:
+def examine(root: Path, *, agent: str | None = None, supervisor: str | None = None) -> list[Check]:
     """Return all checks of the repository around `root`, the most basic ones first.
 
     What depends on a failed check is left out: without a repository there is only one row.
@@ -78,6 +79,7 @@ def examine(root: Path, *, agent: str | None = None) -> list[Check]:
         _log(repo),
         *_interpreter(repo, config),
         _agent(config, agent or config.agent),
+        *_supervisor(config, supervisor or config.supervisor_agent),
         _isolation(),
         _disk(repo),
     ]
@@ -201,6 +203,16 @@ def _agent(config: HarnessConfig, name: str) -> Check:
     if version is None and not agent.offline:
         return Check("agent", "warn", f"{name}: its version cannot be told", f"install {name}")
     return Check("agent", "ok", f"{name} {version or ''}".strip())
+
+
+def _supervisor(config: HarnessConfig, name: str | None) -> list[Check]:
+    try:
+        agent = make_supervisor(name, config)
+    except HarnessError as problem:
+        return [_failed("supervisor", problem)]
+    if agent is None:
+        return []
+    return [Check("supervisor", "ok", f"{name} {agent.version() or ''}".strip())]
 
 
 def _isolation() -> Check:

@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from orchestration import commits, inbox, publish
+from orchestration import commits, inbox, publish, remote
 from orchestration.core.policy import Decision, decide
 from orchestration.core.reasons import ExitReason, Stop
 from orchestration.cycle import Cycle
@@ -43,8 +43,9 @@ class Summary:
     report: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form of `orchestrate run --json`."""
-        return dict(vars(self))
+        """What `orchestrate run --json` ends with; the exit code is the process's."""
+        names = ("reason", "cycles", "landed", "rejected", "waiting", "blocked", "report")
+        return {name: getattr(self, name) for name in names}
 
 
 class Engine:
@@ -56,10 +57,18 @@ class Engine:
         run_id: Callable[[], str],
         *,
         wait_s: float = 0.0,
+        push: bool = False,
         report: Callable[[Harness], str | None] | None = None,
     ) -> None:
+        if push and harness.upstream is None:
+            raise HarnessError(
+                f"{harness.target} has no upstream to push to",
+                where=harness.repo.root,
+                fix=f"git push --set-upstream origin {harness.target}",
+            )
         self.harness, self.run_id, self.report = harness, run_id, report
-        self.wait_left_s = wait_s
+        self._stop_evidence: dict[str, Any] | None = None
+        self.wait_left_s, self.push = wait_s, push
 
     # -- the loop --------------------------------------------------------------------------
 
@@ -93,6 +102,7 @@ class Engine:
                 remove_checkout(harness.repo, path)
             if run:
                 self._open_run()
+                self._fetch()
             yield
         finally:
             lock.release()
@@ -146,6 +156,21 @@ class Engine:
         }  # fmt: skip
         harness.log.append("run_start", data)
 
+    def _fetch(self) -> None:
+        """Look at the upstream once a run; one that does not answer is a warning."""
+        harness = self.harness
+        if harness.upstream is None:
+            return
+        problem = remote.fetch(harness.repo, harness.upstream)
+        if problem:
+            text = f"the upstream {harness.upstream.remote} could not be fetched: {problem}"
+            harness.log.append("warning", {"text": text})
+            harness.say(text)
+            return
+        tip = harness.tip()
+        if not tip.waiting and tip.sha != tip.target_sha:
+            harness.say(f"the upstream is ahead: work starts at {tip.sha[:12]}")
+
     def step(self) -> tuple[ExitReason, str] | None:
         """Make one step; returns the reason when the run is over."""
         harness = self.harness
@@ -163,9 +188,14 @@ class Engine:
         return self._carry_out(decision, ledger)
 
     def preview(self) -> Decision:
-        """The next decision, without doing anything (`run --dry-run`, `why`)."""
-        _, ledger = self.harness.ledger_at(self.harness.tip().sha)
-        return decide(self.harness.state, self.harness.facts(ledger), self.harness.policy)
+        """The next decision with the inbox as it is, without doing anything (`run --dry-run`)."""
+        harness = self.harness
+        state = inbox.foresee(harness.repo.state_dir, harness.log)
+        if state.open is not None:
+            reason = f"continues the cycle that was interrupted ({state.open.phase})"
+            return Decision("work", state.open.item, reason, {"cycle": state.cycle, "items": []})
+        _, ledger = harness.ledger_at(harness.tip().sha)
+        return decide(state, harness.facts(ledger), harness.policy)
 
     # -- decisions -------------------------------------------------------------------------
 
@@ -176,17 +206,20 @@ class Engine:
             return self._stop(decision, ledger)
         assert item is not None
         harness.say(f"{decision.action} {item.id}: {decision.reason}")
+        evidence = {"evidence": decision.evidence}
         if decision.action == "work":
             cycle = harness.state.cycle + 1
             data = {"cycle": cycle, "action": "work", "reason": decision.reason,
                     "evidence": decision.evidence}  # fmt: skip
             log.append("decision", data, item=item.id, turn=harness.state.turn + 1)
         elif decision.action == "close":
-            log.append("close", close_data(decision.reason, item), item=item.id)
+            log.append("close", close_data(decision.reason, item) | evidence, item=item.id)
         elif decision.action == "block":
-            log.append("block", block_data(harness, item, decision.reason), item=item.id)
+            data = block_data(harness, item, decision.reason) | evidence
+            log.append("block", data, item=item.id)
         elif decision.action == "pivot":
-            log.append("pivot", pivot_data(harness, item, decision.reason), item=item.id)
+            data = pivot_data(harness, item, decision.reason) | evidence
+            log.append("pivot", data, item=item.id)
         return None
 
     def _stop(self, decision: Decision, ledger: Ledger) -> tuple[ExitReason, str] | None:
@@ -210,6 +243,7 @@ class Engine:
                     data = block_data(harness, item, reason, stalled=True)
                     harness.log.append("block", data, item=item.id)
         self._close()
+        self._stop_evidence = decision.evidence
         return decision.exit, decision.reason
 
     def _reopened(self, ledger: Ledger) -> None:
@@ -276,12 +310,35 @@ class Engine:
 
     def _end(self, reason: ExitReason, text: str) -> Summary:
         harness = self.harness
-        harness.log.append("run_end", {"reason": reason.name, "text": text, "code": reason.code})
+        if self.push and reason is not ExitReason.TAMPER:
+            reason, text = self._push(reason, text)
+        data: dict[str, Any] = {"reason": reason.name, "text": text, "code": reason.code}
+        if self._stop_evidence is not None:
+            data["evidence"] = self._stop_evidence
+        harness.log.append("run_end", data)
         publish.publish(harness.repo, harness.log)
+        if self.push and harness.upstream and reason is not ExitReason.TAMPER:
+            problem = remote.push(harness.repo, harness.upstream, harness.target, log=True)
+            if problem:
+                harness.say(f"the log was not pushed: {problem}")
         summary = self.summary(reason, text)
         if self.report is not None:
             summary.report = self.report(harness)
         return summary
+
+    def _push(self, reason: ExitReason, text: str) -> tuple[ExitReason, str]:
+        """Push what landed. Refused, it waits here: a run that was DONE has to be tried again.
+
+        Every other reason needs a person anyway and stays, with a word about the push.
+        """
+        harness = self.harness
+        assert harness.upstream is not None
+        problem = remote.push(harness.repo, harness.upstream, harness.target, log=False)
+        if not problem:
+            return reason, text
+        harness.log.append("warning", {"text": f"not pushed: {problem}"})
+        text = f"{text}; not pushed to {harness.upstream.remote}: {problem}"
+        return (ExitReason.RETRY_LATER if reason is ExitReason.DONE else reason), text
 
     def summary(self, reason: ExitReason, text: str) -> Summary:
         """Count what the run did; waiting and blocked are as the ledger has them now."""

@@ -12,6 +12,11 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from orchestration.core.clock import stamp
+from orchestration.core.events import Event
+from orchestration.core.reduce import reduce
+from orchestration.core.state import State
+from orchestration.errors import HarnessError
 from orchestration.eventlog import EventLog
 
 KINDS = ("steer", "pause", "resume", "approve", "reopen")
@@ -34,7 +39,39 @@ def waiting(state_dir: Path) -> list[tuple[str, dict[str, Any]]]:
     folder = state_dir / "inbox"
     if not folder.is_dir():
         return []
-    return [(p.stem, json.loads(p.read_text("utf-8"))) for p in sorted(folder.glob("*.json"))]
+    return [(p.stem, _read(p)) for p in sorted(folder.glob("*.json"))]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """One message; raises HarnessError where a file is none."""
+    try:
+        message = json.loads(path.read_text("utf-8"))
+        if message["kind"] in KINDS and isinstance(message["data"], dict):
+            return {"item": None, **message}
+        got = message["kind"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        got = f"{type(error).__name__}: {error}"
+    raise HarnessError(
+        "a message in the inbox cannot be read",
+        where=path,
+        expected=f"a message of {', '.join(KINDS)}",
+        got=got,
+        fix=f"rm '{path}'",
+    )
+
+
+def foresee(state_dir: Path, log: EventLog) -> State:
+    """The state as it will be when the waiting messages have been taken; nothing is changed."""
+    state = reduce(log.events)
+    now = stamp(log.clock.now())
+    for name, message in waiting(state_dir):
+        if name not in state.consumed:
+            data = {**message["data"], "id": name}
+            event = Event(
+                state.seq + 1, now, state.turn, "user", message["kind"], message["item"], data
+            )
+            reduce([event], state)
+    return state
 
 
 def take(state_dir: Path, log: EventLog) -> int:

@@ -39,19 +39,21 @@ class Advance:
     note: str = ""
 
 
-def current_tip(repo: Repo, target: str) -> Tip:
+def current_tip(repo: Repo, target: str, upstream: str | None = None) -> Tip:
     """Find the tip; a results branch that was merged meanwhile is dropped.
+
+    `upstream` is the fetched upstream's commit: where it is ahead of the branch, work starts there.
 
     Raises Stop when the target moved on without the results that wait for it.
     """
     target_sha = repo.resolve(f"refs/heads/{target}")
     ref = RESULTS + target
     results = repo.try_resolve(ref)
-    if results is None:
-        return Tip(target_sha, target_sha, False)
-    if repo.is_ancestor(results, target_sha):
-        repo.delete_ref(ref, results)
-        return Tip(target_sha, target_sha, False)
+    if results is None or repo.is_ancestor(results, target_sha):
+        if results is not None:
+            repo.delete_ref(ref, results)
+        ahead = upstream and upstream != target_sha and repo.is_ancestor(target_sha, upstream)
+        return Tip(upstream if upstream and ahead else target_sha, target_sha, False)
     if repo.is_ancestor(target_sha, results):
         return Tip(results, target_sha, True)
     raise Stop(

@@ -24,6 +24,7 @@ from orchestration.eventlog import EventLog
 from orchestration.gitio import Repo
 from orchestration.landing import Tip, current_tip
 from orchestration.process import scrub_env
+from orchestration.remote import Upstream
 
 __all__ = ["Harness", "RandomIds", "SystemClock", "documents", "read_text_at", "target_of"]
 
@@ -69,6 +70,7 @@ class Harness:
     extra_env: Mapping[str, str] = field(default_factory=dict)
     supervisor: Agent | None = None
     """Who writes the orders; None: the built-in supervisor."""
+    upstream: Upstream | None = None
 
     @property
     def state(self) -> State:
@@ -81,8 +83,9 @@ class Harness:
         return self.agent.name == "playbook"
 
     def tip(self) -> Tip:
-        """Where the next attempt starts: the target branch, or the results that wait on it."""
-        return current_tip(self.repo, self.target)
+        """Where the next attempt starts: the branch, results that wait on it, or its upstream."""
+        ahead = self.repo.try_resolve(self.upstream.ref) if self.upstream else None
+        return current_tip(self.repo, self.target, ahead)
 
     def ledger_at(self, sha: str) -> tuple[str, Ledger]:
         """The ledger's text and content at a commit."""

@@ -11,6 +11,7 @@ from orchestration.config import HarnessConfig, load_config
 from orchestration.core.clock import Clock
 from orchestration.eventlog import EventLog
 from orchestration.gitio import Repo
+from orchestration.remote import upstream_of
 from orchestration.runtime import Harness, SystemClock, target_of
 
 Hook = Callable[[str, object], None]
@@ -58,13 +59,15 @@ def open_harness(
     clock = clock or SystemClock()
     log = EventLog(repo.state_dir, clock, hook=hook)
     deterministic = worker.name == "playbook"
+    target = target_of(repo, config)
     return Harness(
         repo=repo,
         config=config,
         log=log,
         clock=clock,
         agent=worker,
-        target=target_of(repo, config),
+        target=target,
+        upstream=upstream_of(repo, target),
         say=say,
         policy=config.policy(deterministic=deterministic, cycles=cycles),
         extra_env=extra_env or {},

@@ -51,6 +51,9 @@ def run(
     agent: str | None = AGENT,
     supervisor_agent: str | None = SUPERVISOR,
     wait: str | None = typer.Option(None, "--wait", help="Poll waiting items so long: 90s, 30m."),
+    push: bool = typer.Option(
+        False, "--push", help="Push branch, results and log to the upstream at the end, unforced."
+    ),
     dry_run: bool = typer.Option(False, "--dry-run", help="Print the next decision and stop."),
     path: Path = REPO,
     json_output: bool = JSON,
@@ -60,16 +63,35 @@ def run(
         path, agent=agent, supervisor=supervisor_agent, cycles=cycles, say=voice()
     )
     wait_s = parse_duration(wait, "--wait") if wait else 0.0
-    engine = Engine(harness, RandomIds().run_id, wait_s=wait_s, report=write_report)
+    engine = Engine(harness, RandomIds().run_id, wait_s=wait_s, push=push, report=write_report)
     if dry_run:
         _preview(engine, json_output)
         return
+    preflight(harness, agent, supervisor_agent)
     summary = engine.run()
     if json_output:
         print(json.dumps(summary.to_dict(), ensure_ascii=False))
     else:
         print(render(summary))
     raise typer.Exit(summary.exit_code)
+
+
+def preflight(harness: Harness, agent: str | None, supervisor_agent: str | None) -> None:
+    """Ask `doctor` before anything is spent; raises HarnessError for what a run cannot do without.
+
+    Warnings are said and stop nothing.
+    """
+    from orchestration.doctor import examine
+
+    checks = examine(harness.repo.root, agent=agent, supervisor=supervisor_agent)
+    failed = [check for check in checks if check.state == "fail"]
+    if failed:
+        raise HarnessError(
+            "this repository is not ready for a run: " + failed[0].name,
+            where=harness.repo.root,
+            got="; ".join(f"{check.name}: {check.found}" for check in failed),
+            fix="; ".join(check.fix for check in failed if check.fix) or "orchestrate doctor",
+        )
 
 
 def render(summary: Summary) -> str:
@@ -124,6 +146,7 @@ def supervisor(
     """One supervisor turn: decide, and write the order (it is logged, and printed here)."""
     _role(role, ("galph", "supervisor"))
     harness = open_harness(path, agent=agent, supervisor=supervisor_agent, say=voice())
+    preflight(harness, agent, supervisor_agent)
     engine = Engine(harness, RandomIds().run_id)
     ended = engine.run_supervisor()
     opened = harness.state.open
@@ -146,6 +169,7 @@ def worker(
     """One worker turn: carry out the open order, verify, land or keep."""
     _role(role, ("ralph", "worker"))
     harness = open_harness(path, agent=agent, say=voice())
+    preflight(harness, agent, None)
     engine = Engine(harness, RandomIds().run_id, report=write_report)
     outcome = engine.run_worker()
     if json_output:
