@@ -156,8 +156,10 @@ def _problems(
 def _choice_problems(harness: Harness, opened: OpenCycle, order: Order) -> list[str]:
     rows = {row["id"]: row for row in opened.facts["decision"]["evidence"]["items"]}
     row, problems = rows.get(order.item_id), []
-    if order.item_id != opened.item and row is not None:
-        if not row["runnable"]:
+    if order.item_id != opened.item:
+        if row is None:
+            problems.append(f"{order.item_id} is not among the items that may be chosen")
+        elif not row["runnable"]:
             problems.append(f"{order.item_id} cannot be chosen: {row['why_not']}")
         elif not _header(order, WHY_KEYS):
             problems.append(

@@ -10,6 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from orchestration.core.policy import SHOWN, ItemFacts, PolicyConfig, decide
+from orchestration.core.state import ItemState, State
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / "scripts" / "benchmarks"
 
 
@@ -24,3 +27,26 @@ def test_what_grows_in_a_run_of_many_cycles_is_bounded(tmp_path: Path) -> None:
     assert 0 < found["ledger_growth_bytes_per_cycle"] <= 512
     assert found["log_objects"] > 2 * found["cycles"]
     assert 0 < found["memory_last_bytes"] <= found["memory_max_bytes"]
+
+
+def test_the_evidence_of_a_decision_does_not_grow_with_the_ledger() -> None:
+    def facts(name: str, status: str, priority: int = 2) -> ItemFacts:
+        return ItemFacts(name, status, priority=priority, criteria_open=("C1",), criteria_total=1)
+
+    items = [facts(f"DONE-{n}", "done") for n in range(300)]
+    items += [facts(f"OPEN-{n}", "open") for n in range(300)]
+    items += [facts(f"REST-{n}", "open", 0) for n in range(30)]
+    items += [facts(f"STUCK-{n}", "blocked") for n in range(300)]
+    items += [facts("LAST-1", "open", 0)]
+    resting = {
+        f"REST-{n}": ItemState(cooldown_until=9, pivot_reason="stuck") for n in range(30)
+    }  # fmt: skip
+    state = State(cycle=5, items=resting)
+    decision = decide(state, items, PolicyConfig(playbook=False))
+    assert (decision.action, decision.item) == ("work", "LAST-1")
+    names = [row["id"] for row in decision.evidence["items"]]
+    assert "LAST-1" in names and len(names) <= 3 * SHOWN + 30
+    assert {name for name in names if name.startswith("REST")} == set(resting)
+    more = decision.evidence["not_shown"]
+    assert (more["finished"], more["runnable"]) == (300, 301 - SHOWN)
+    assert len(names) + sum(more.values()) == len(items)

@@ -54,6 +54,9 @@ def why(path: Path = REPO, json_output: bool = JSON) -> None:
         for row in decision.data["evidence"]["items"]:
             note = "runnable" if row["runnable"] else row["why_not"]
             print(f"  {row['id']}: {note} (dwell {row['dwell']}, attempts {row['attempts']})")
+        more = decision.data["evidence"].get("not_shown", {})
+        if any(more.values()):
+            print("  not shown: " + ", ".join(f"{count} {name}" for name, count in more.items()))
 
 
 def show(

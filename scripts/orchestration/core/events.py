@@ -113,10 +113,14 @@ def parse_event(line: str, where: str) -> Event:
     return Event(**raw)
 
 
-def follow(previous: Event | None, event: Event, where: str) -> None:
-    """Check that `event` continues the chain after `previous`; raises CorruptLog if not."""
+def follow(previous: Event | None, event: Event, where: str, sha: str | None = None) -> None:
+    """Check that `event` continues the chain after `previous`; raises CorruptLog if not.
+
+    `sha` is that of `previous` where the caller has it already.
+    """
     seq = 1 if previous is None else previous.seq + 1
-    sha = GENESIS if previous is None else previous.sha
+    if sha is None:
+        sha = GENESIS if previous is None else previous.sha
     turn = 0 if previous is None else previous.turn
     if event.seq != seq or event.prev_sha != sha or event.turn < turn:
         raise CorruptLog(
@@ -131,16 +135,19 @@ def follow(previous: Event | None, event: Event, where: str) -> None:
 def verify_chain(lines: Iterable[tuple[str, str]]) -> list[Event]:
     """Read `(where, line)` pairs in order and return the events of an unbroken chain."""
     events: list[Event] = []
+    sha = GENESIS
     for where, line in lines:
         event = parse_event(line, where)
-        follow(events[-1] if events else None, event, where)
-        if event.line() != line:
+        follow(events[-1] if events else None, event, where, sha)
+        written = event.line()
+        if written != line:
             raise CorruptLog(
                 "the event log is corrupt: a line is not in canonical form",
                 where=where,
-                expected=event.line()[:80],
+                expected=written[:80],
                 got=line[:80],
                 fix=RECOVER,
             )
+        sha = hashlib.sha256(line.encode()).hexdigest()
         events.append(event)
     return events

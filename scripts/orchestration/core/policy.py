@@ -20,6 +20,8 @@ Action = Literal["work", "close", "block", "pivot", "stop"]
 NEEDS_AGENT = "needs an agent"
 """How the reason of a block begins when the playbook agent cannot do the item."""
 FINISHED = ("done", "dropped")
+SHOWN = 20
+"""Items of a kind that a decision's evidence names."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def decide(state: State, items: Sequence[ItemFacts], config: PolicyConfig) -> De
     """Return the next action; pure, total, and the same for the same input."""
     facts = {item.id: effective(state, item, config) for item in items}
     rows = [_row(state, facts, item, config) for item in facts.values()]
-    evidence: dict[str, Any] = {"cycle": state.cycle, "items": rows}
+    evidence = _evidence(state, rows)
     if state.tamper:
         return Decision("stop", None, f"tamper: {state.tamper}", evidence, ExitReason.TAMPER)
     if state.paused:
@@ -142,6 +144,26 @@ def pivot_reason(known: ItemState, cycle: int, config: PolicyConfig) -> str:
     if known.dwell >= config.dwell_limit and known.dwell >= config.dwell_limit + known.pivots:
         return f"{known.dwell} cycles without a newly verified criterion"
     return ""
+
+
+def _evidence(state: State, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the rows that a decision is about, and how many others there are.
+
+    Every decision is logged, so a ledger of hundreds of items must not be copied into each: of the
+    items that may run the SHOWN preferred ones are kept, of the others that are not finished the
+    first SHOWN, and all that cool down.
+    """
+    able = sorted((row for row in rows if row["runnable"]), key=lambda row: tuple(row["rank"]))
+    unable = [row for row in rows if not row["runnable"] and row["status"] not in FINISHED]
+    kept = {row["id"] for row in (*able[:SHOWN], *unable[:SHOWN])}
+    shown = [row for row in rows if row["id"] in kept or row["why_not"].startswith("cooling")]
+    more = {
+        "finished": sum(row["status"] in FINISHED for row in rows),
+        "runnable": len(able) - len(able[:SHOWN]),
+        "others": len(rows),
+    }
+    more["others"] -= len(shown) + more["finished"] + more["runnable"]
+    return {"cycle": state.cycle, "items": shown, "not_shown": more}
 
 
 def _row(
