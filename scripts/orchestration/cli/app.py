@@ -22,6 +22,8 @@ PARTS = (
     "orchestration.cli_documents",
     "orchestration.cli_views",
 )
+QUICK = dict.fromkeys(("status", "why", "show", "tail"), "orchestration.cli.look")
+"""Commands that people and agents ask for all the time: only their own part is loaded."""
 
 app = typer.Typer(
     name="orchestrate",
@@ -52,7 +54,8 @@ def _options(
     pass
 
 
-for _part in PARTS:
+_asked = QUICK.get(sys.argv[1]) if len(sys.argv) > 1 else None
+for _part in (_asked,) if _asked else PARTS:
     if importlib.util.find_spec(_part) is not None:
         importlib.import_module(_part).register(app)
 
