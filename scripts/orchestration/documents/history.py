@@ -6,10 +6,12 @@ measured. Sequence, hashes and the receiving log belong to the caller.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
+from .claims import claimed_checks, claimed_rows, claimed_sync
 from .ledger_model import Ledger
 from .memory import Memory, claimed_actions
+from .order_aliases import canonical_mode
 from .refs import render_stamp
 
 
@@ -31,8 +33,9 @@ def memory_events(memory: Memory) -> list[HistoryEvent]:
         data: dict[str, object] = {
             "claimed": True, "source": memory.path, "line": entry.line, "title": entry.title,
             "dwell": entry.dwell, "state": entry.state, "actions": claimed_actions(entry.action),
-            "mode": entry.mode or None, "worker_commit": entry.commit,
+            "mode": canonical_mode(entry.mode) or entry.mode or None, "worker_commit": entry.commit,
             "artifacts": entry.artifacts, "next_action": entry.next_action, "row": entry.row,
+            "sync": claimed_sync(entry.git),
         }  # fmt: skip
         at = render_stamp(entry.at) if entry.at else ""
         found.append(HistoryEvent(at, entry.role, "imported_memory", entry.item_id, data))
@@ -54,7 +57,8 @@ def ledger_events(ledger: Ledger) -> list[HistoryEvent]:
             told: dict[str, object] = {
                 "claimed": True, "source": ledger.path, "line": attempt.line,
                 "turn": attempt.turn, "label": attempt.label, "outcome": attempt.outcome,
-                "text": attempt.text[:2000],
+                "text": attempt.text[:2000], "rows": claimed_rows(attempt.criteria),
+                "checks": [asdict(check) for check in claimed_checks(attempt.text)],
             }  # fmt: skip
             at = render_stamp(attempt.at) if attempt.at else ""
             found.append(HistoryEvent(at, "unknown", "imported_attempt", item.id, told))

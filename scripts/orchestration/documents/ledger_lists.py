@@ -7,6 +7,7 @@ import shlex
 from dataclasses import replace
 
 from .blocks import Blocks
+from .claims import claimed_rows
 from .commands import Command, parse_duration, read_command, take_within
 from .diagnostics import make
 from .keys import KeyLine, clean, is_separator, parse_key, parse_row, split_cells, strip_bullets
@@ -186,6 +187,7 @@ def parse_attempt(text: str, number: int) -> Attempt | None:
     label = _LABEL.search(head[:400])
     return Attempt(
         at=moment, until=until, label=label.group(1) if label else "",
+        criteria=", ".join(claimed_rows(head.partition("(")[0])),
         text=rest.strip("* \t"), line=number + 1,
     )  # fmt: skip
 

@@ -93,7 +93,8 @@ def _attempts(attempts: list[Attempt]) -> list[str]:
         for attempt in told:
             stamp = render_stamp(attempt.at) if attempt.at else ""
             until = f" – {render_stamp(attempt.until)}" if attempt.until else ""
-            label = f" ({attempt.label})" if attempt.label else ""
+            label = f" {attempt.criteria}" if attempt.criteria else ""
+            label += f" ({attempt.label})" if attempt.label else ""
             first, *rest = attempt.text.split("\n")
             lines.append(f"  - *{stamp}{until}{label}:* {first}".rstrip())
             lines += [f"    {line.strip()}" for line in rest if line.strip()]

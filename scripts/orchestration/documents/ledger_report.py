@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .blocks import Blocks, Heading
+from .claims import claimed_rows
 from .keys import clean, parse_key, parse_row
 from .ledger_lists import take_command
 from .ledger_model import Attempt, Criterion, Item, Ledger, Status
@@ -94,11 +95,13 @@ def _read_attempt(
 ) -> None:
     ids = find_ids(heading.title.replace(".", " "))
     owner = items.get(ids[0], focus) if ids else focus
-    _, _, label = heading.title.rpartition("(")
+    head, _, label = heading.title.rpartition("(")
+    rows = ", ".join(claimed_rows(head))
     body = "\n".join(blocks.source.lines[heading.line + 1 : end]).strip()
     attempt = Attempt(
         at=parse_stamp(heading.title),
-        label=label.rstrip(") ") if "(" in heading.title else heading.title,
+        label=label.rstrip(") ") if head else heading.title,
+        criteria=rows,
         text=body,
         line=heading.line + 1,
     )
