@@ -43,12 +43,15 @@ def report(
 def doctor(
     path: Path = typer.Option(Path("."), "--repo", "-C", help="The repository."),
     agent: str | None = typer.Option(None, "--agent", help="Check this agent's program too."),
+    supervisor_agent: str | None = typer.Option(
+        None, "--supervisor-agent", help="Check this one too."
+    ),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
     """Check what a run needs: interpreter, pytest, product, git, refs, disk, agent."""
     from orchestration.doctor import examine
 
-    checks = examine(path, agent=agent)
+    checks = examine(path, agent=agent, supervisor=supervisor_agent)
     failed = [check for check in checks if check.state == "fail"]
     if json_output:
         _print_json({"ok": not failed, "checks": [check.as_dict() for check in checks]})

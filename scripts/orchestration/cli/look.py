@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -47,16 +48,39 @@ def why(path: Path = REPO, json_output: bool = JSON) -> None:
     if json_output:
         _print_json({"last": _plain(last), "decision": _plain(decision) if decision else None})
         return
-    print(_headline(last))
-    if decision is not None:
-        if decision is not last:
-            print(_headline(decision))
-        for row in decision.data["evidence"]["items"]:
-            note = "runnable" if row["runnable"] else row["why_not"]
-            print(f"  {row['id']}: {note} (dwell {row['dwell']}, attempts {row['attempts']})")
-        more = decision.data["evidence"].get("not_shown", {})
-        if any(more.values()):
-            print("  not shown: " + ", ".join(f"{count} {name}" for name, count in more.items()))
+    told = last if "evidence" in last.data else decision
+    for event in [last] if decision in (None, last) else [last, decision]:
+        print(_folded(_headline(event)))
+    for row in told.data["evidence"]["items"] if told is not None else ():
+        note = "runnable" if row["runnable"] else row["why_not"]
+        print(_folded(f"  {row['id']}: {note} ({_numbers(row)})"))
+
+
+def _numbers(row: dict[str, Any]) -> str:
+    """What the policy weighed about an item; older logs lack some of it."""
+    words = [f"dwell {row['dwell']}", f"attempts {row['attempts']}"]
+    if row["open_criteria"]:
+        words.append(f"open {', '.join(row['open_criteria'])}")
+    if row["runnable"] and "action_state" in row:
+        words.append(f"state {row['action_state']}")
+        if "planning" not in row["allowed_actions"]:
+            words.append("no more planning")
+    return ", ".join(words)
+
+
+def _folded(text: str, width: int = 80) -> str:
+    """A long line folded for a terminal, what belongs to it indented."""
+    first = len(text) - len(text.lstrip())
+    return "\n".join(
+        textwrap.wrap(
+            text.strip(),
+            width,
+            initial_indent=" " * first,
+            subsequent_indent=" " * (first + 4),
+            break_on_hyphens=False,
+            break_long_words=False,
+        )
+    )
 
 
 def show(
@@ -72,7 +96,7 @@ def show(
         _print_json({"turn": turn, "events": [_plain(event) for event in events]})
         return
     for event in events:
-        print(_headline(event))
+        print(_folded(_headline(event)))
         if event.kind == "order":
             print("    " + event.data["text"].rstrip().replace("\n", "\n    "))
 
@@ -116,6 +140,11 @@ def _headline(event: Event) -> str:
         "land": lambda: f"{data['commit'][:12]} {data['subject']}",
         "poll": lambda: data["how"],
         "turn_end": lambda: data["outcome"],
+        "supervise": lambda: (
+            f"{data['agent']} wrote "
+            + ("a valid order" if data["valid"] else "no valid order: " + "; ".join(data["errors"]))
+        ),
+        "choice": lambda: f"in place of {data['from']}: {data['reason']}",
     }
     text = words.get(event.kind, lambda: data.get("reason") or data.get("text") or "")()
     first = str(text).strip().split("\n")[0]
