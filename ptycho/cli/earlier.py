@@ -99,7 +99,7 @@ def _evaluate_commands(program: str, words: list[str]) -> list[Command]:
     out = f"{given.output_dir}/{RESULT}"
     return [
         ["reconstruct", given.model_dir, given.test_data, "-o", out, *_measurement(given)],
-        ["evaluate", out, "--truth", given.test_data],
+        ["evaluate", out, "--truth", given.test_data, *_measurement(given)],
     ]
 
 

@@ -34,6 +34,9 @@ def evaluate(
     scan: Path | None = typer.Option(
         None, "--scan", help="For --half-sets: the scan, if it is no longer where it was."
     ),
+    measurement: str | None = typer.Option(
+        None, help="For --truth: counts, amplitude or intensity, where the scan does not say."
+    ),
     split: str = typer.Option(
         "frames", help="For --half-sets: even and odd 'frames', or halved 'counts'."
     ),
@@ -62,7 +65,7 @@ def evaluate(
         assert other is not None
         comparison = evaluate_images(
             rec,
-            _load_reference(other, is_truth=truth is not None),
+            _load_reference(other, measurement, is_truth=truth is not None),
             min_coverage=min_coverage,
             ramp=ramp,
             shift=shift,
@@ -89,7 +92,7 @@ def _exactly_one(**given: Any) -> None:
         )
 
 
-def _load_reference(path: Path, *, is_truth: bool) -> Any:
+def _load_reference(path: Path, measurement: str | None, *, is_truth: bool) -> Any:
     """A reconstruction file, or (for a truth) a scan that carries one."""
     from ptycho.data import open_scan
     from ptycho.data.result import is_reconstruction, load_reconstruction
@@ -101,7 +104,7 @@ def _load_reference(path: Path, *, is_truth: bool) -> Any:
     if is_reconstruction(path):
         rec = load_reconstruction(path)
         return Truth(rec.object, rec.origin_px)
-    scan = open_scan(path)
+    scan = open_scan(path, measurement=measurement)  # type: ignore[arg-type]
     if scan.truth is None:
         raise DataError(
             "this scan carries no truth to compare with",

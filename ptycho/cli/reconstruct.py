@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from ptycho.cli import console, quiet
+from ptycho.cli.outputs import check_output
 
 
 def register(app: typer.Typer) -> None:
@@ -172,12 +173,13 @@ def _targets(scans: list[Path], output: Path) -> list[tuple[Path, Path]]:
     from ptycho.errors import UsageError
 
     if len(scans) == 1 and not output.is_dir():
-        output.parent.mkdir(parents=True, exist_ok=True)
+        check_output(output)
         return [(scans[0], output)]
     names = [scan.name.split(".")[0] + ".h5" for scan in scans]
     if len(set(names)) != len(names):
         raise UsageError(
             "two scans would be written to one file", where=output, got=", ".join(names)
         )
-    output.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        check_output(output / name)
     return [(scan, output / name) for scan, name in zip(scans, names, strict=True)]

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,8 @@ def run_arms(
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         raise UsageError("two arms have one name", expected="a name for each", got=", ".join(twice))
+    if scheduler is None and find_spec("distributed") is None:
+        return _one_after_another(arms, run, progress)
     outcomes: dict[str, Outcome] = {}
     with _client(scheduler) as client:
         from distributed import as_completed
@@ -69,6 +72,20 @@ def run_arms(
             if progress:
                 progress(len(outcomes), len(arms), {"arm": arm["name"]})
     return [outcomes[arm["name"]] for arm in arms]
+
+
+def _one_after_another(
+    arms: Sequence[dict[str, Any]],
+    run: Callable[[dict[str, Any]], dict[str, Any]],
+    progress: Callable[[int, int, dict[str, Any]], None] | None,
+) -> list[Outcome]:
+    """The arms without Dask, which only a scheduler elsewhere needs."""
+    outcomes = []
+    for arm in arms:
+        outcomes.append(Outcome(arm, *_answer(run, arm)))
+        if progress:
+            progress(len(outcomes), len(arms), {"arm": arm["name"]})
+    return outcomes
 
 
 def _answer(

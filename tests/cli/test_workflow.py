@@ -140,6 +140,9 @@ MISTAKES = {
     "no geometry": (
         ["reconstruct", "--untrained", "1", "a.npz", "-o", "new.h5", "--product"], 3, "geometry",
     ),
+    "output is a scan": (
+        ["reconstruct", "--untrained", "1", "a.npz", "-o", "b.npz"], 2, "would be overwritten",
+    ),
     "modes in words": (["refine", "a.npz", "-o", "new.h5", "--modes", "two"], 2, "'auto'"),
     "start is a scan": (["refine", "a.npz", "-o", "new.h5", "--start", "b.npz"], 3, "b.npz"),
     "output is a folder": (["refine", "a.npz", "-o", "run"], 2, "must be a file"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,21 @@ def test_an_arm_that_fails_leaves_no_traceback(capfd: pytest.CaptureFixture[str]
     (outcome,) = run_arms([{"name": "bad", "seed": 2, "fail": True}], draw)
     assert "ValueError('this arm fails') in test_runner.py, line" in (outcome.error or "")
     assert capfd.readouterr().err == ""
+
+
+def test_without_dask_the_arms_run_one_after_another() -> None:
+    """dask.distributed is an extra; several scans are reconstructed without it."""
+    code = (
+        "import sys, importlib.util as u; real = u.find_spec\n"
+        "u.find_spec = lambda name, *a: None if name == 'distributed' else real(name, *a)\n"
+        "sys.modules['distributed'] = None\n"
+        "from ptycho.studies.runner import run_arms\n"
+        "done = run_arms([{'name': 'a', 'x': 2}, {'name': 'b'}], lambda arm: {'x': arm['x']})\n"
+        "print(done[0].result, done[0].error, done[1].result, done[1].error)\n"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.startswith("{'x': 2} None None KeyError('x')")
 
 
 def test_two_arms_of_one_name_are_refused() -> None:
