@@ -39,6 +39,7 @@ def summary(result: GuardResult) -> dict[str, Any]:
         "isolation": result.isolation,
         "process_limit": result.process_limit,
         "flaky": list(result.flaky),
+        "coverage": dict(result.coverage),
         "seconds": round(result.seconds, 3),
     }
 

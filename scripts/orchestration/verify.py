@@ -21,6 +21,7 @@ from orchestration.documents.order import Order
 from orchestration.errors import HarnessError
 from orchestration.gates import scope, secrets
 from orchestration.gates.guard import GuardResult, GuardSpec, run_guard, run_twice
+from orchestration.gates.relevance import finding, touched_lines
 from orchestration.gates.selectors import collect
 from orchestration.process import run_child
 from orchestration.runtime import Harness
@@ -171,6 +172,9 @@ def _run_guards(case: Case) -> None:
     green = run_selector(case, str(selector), on_base=False)
     found.guard["attempt"] = summary(green)
     harness.say(f"guard on the attempt: {green.verdict} ({counts_text(green)})")
+    unseen = finding(green.coverage)
+    if unseen:
+        harness.say(f"guard on the attempt: {unseen}")
     if green.verdict == "tampered":
         found.turn_down("tamper", f"guard: {green.reason}", "guard tampered")
     elif not green.passed:
@@ -217,6 +221,9 @@ def run_selector(case: Case, selector: str, *, on_base: bool) -> GuardResult:
         plugins=harness.config.plugins,
         isolation=harness.config.isolation,
         max_processes=harness.config.max_processes,
+        touched={}
+        if on_base
+        else touched_lines(repo, case.base, case.commit, case.exit["changed"]),
     )
     try:
         with harness.busy(f"guard {selector}"):

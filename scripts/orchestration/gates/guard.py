@@ -146,6 +146,7 @@ def _start(spec: GuardSpec, setup: _Setup, level: fences.Level, args: Sequence[s
         "canaries": list(setup.canaries),
         "python_path": [shim, *map(str, setup.roots)],
         "args": [*options, *args],
+        "touched": {str(checkout / name): list(lines) for name, lines in spec.touched.items()},
     }
     env = _environment(spec, setup, shim)
     command = fences.wrap(

@@ -18,7 +18,8 @@ class GuardSpec:
     `node_ids` is the exact set (as `selectors.collect` gave it on the trusted commit); without it
     `selector` (files, folders, `file::name`) decides and must match at least one test.
     `import_roots` are folders of the checkout, `products` the packages in them (found when None).
-    `plugins` are pytest plugins to load by module name; no other is loaded.
+    `plugins` are pytest plugins to load by module name; no other is loaded. `touched` are lines (by
+    path) of which the run tells whether they ran (see `relevance`).
     """
 
     checkout: Path
@@ -35,6 +36,7 @@ class GuardSpec:
     plugins: Sequence[str] = ()
     isolation: str = "auto"
     max_processes: int = 4096
+    touched: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     def targets(self) -> tuple[str, ...]:
         """Files and folders to hand to pytest, each once."""
@@ -66,6 +68,7 @@ class GuardResult:
     log_path: Path | None = None
     isolation: str = "scan"
     process_limit: str = "none"
+    coverage: dict[str, Any] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)
     origins: dict[str, list[str]] = field(default_factory=dict)
     collected: tuple[str, ...] = ()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from orchestration.gates import relevance
 from orchestration.gates.guard_types import GuardResult, GuardSpec, Verdict
 from orchestration.process import ChildResult
 
@@ -47,6 +48,7 @@ def judge(
         messages=messages,
         collected=tuple(name for name in report["collected"] if name not in canaries),
         versions={"python": report["python"], "pytest": report["pytest"]},
+        coverage=_coverage(spec, report),
     )
     canary = _canary_outcomes(report, canaries, secret)
     full = replace(full, origins=canary.origins)
@@ -54,6 +56,15 @@ def judge(
     if verdict == "pass" and child.exit_code != 1:
         verdict, reason = "tampered", f"exit code {child.exit_code} although the canaries failed"
     return _with(full, verdict, reason)
+
+
+def _coverage(spec: GuardSpec, report: Mapping[str, Any]) -> dict[str, Any]:
+    """What the run says about the changed lines; empty when nobody asked."""
+    if not spec.touched:
+        return {}
+    home = os.path.realpath(spec.checkout)
+    ran = {os.path.relpath(path, home): lines for path, lines in report.get("ran", {}).items()}
+    return relevance.judge(spec.touched, ran)
 
 
 def _with(result: GuardResult, verdict: Verdict, reason: str) -> GuardResult:

@@ -1,0 +1,64 @@
+"""The number of processes of a child is bounded, and every member of its group ends with it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from orchestration import pids
+from orchestration.process import run_child, scrub_env
+
+# Bounded on its own: even where no ceiling held, this makes 150 sleepers and no more.
+BOMB = """
+import os, sys, time
+made = 0
+for _ in range(150):
+    try:
+        if os.fork() == 0:
+            time.sleep(60)
+            os._exit(0)
+        made += 1
+    except OSError:
+        break
+print("made", made)
+"""
+HERE = pids.kind()
+
+
+@pytest.mark.skipif(HERE == "none", reason="no pids cgroup, and root has no RLIMIT_NPROC")
+def test_a_fork_bomb_meets_the_ceiling_and_leaves_nothing(tmp_path: Path) -> None:
+    script = tmp_path / "bomb.py"
+    script.write_text(BOMB)
+    argv = [sys.executable, str(script)]
+    done = run_child(argv, tmp_path, scrub_env(), total_s=60, max_processes=40)
+    made = int(done.output_tail.split()[-1])
+    assert 5 <= made < 60
+    assert done.process_limit == HERE
+    assert done.killed == made
+    left = [p for p in psutil.process_iter(["cmdline"]) if str(script) in (p.info["cmdline"] or [])]
+    assert [p for p in left if p.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def test_without_a_ceiling_all_of_them_start_and_still_none_is_left(tmp_path: Path) -> None:
+    script = tmp_path / "bomb.py"
+    script.write_text(BOMB.replace("range(150)", "range(60)"))
+    argv = [sys.executable, str(script)]
+    done = run_child(argv, tmp_path, scrub_env(), total_s=60, max_processes=None)
+    assert (done.output_tail.split()[-1], done.process_limit) == ("60", "none")
+    assert done.killed == 60
+
+
+@pytest.mark.skipif(HERE != "cgroup", reason="no pids cgroup can be made here")
+def test_a_group_is_gone_when_its_child_is(tmp_path: Path) -> None:
+    script = "print(open('/proc/self/cgroup').read())"
+    done = run_child([sys.executable, "-c", script], tmp_path, scrub_env(), total_s=30)
+    assert "orchestrate-" in done.output_tail
+    name = done.output_tail.split("orchestrate-")[1].split()[0]
+    assert not list(Path("/sys/fs/cgroup").glob(f"**/orchestrate-{name}"))
+
+
+def test_the_exit_code_and_a_missing_program_are_seen_through_the_ceiling(tmp_path: Path) -> None:
+    argv = [sys.executable, "-c", "raise SystemExit(7)"]
+    assert run_child(argv, tmp_path, scrub_env(), total_s=30).exit_code == 7
