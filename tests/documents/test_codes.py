@@ -1,4 +1,4 @@
-"""Every code: a document that triggers it, at its line, and an explanation that a person can use."""
+"""Every code: a document that triggers it, at its line, and an explanation for a person."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 from orchestration.cli_documents import register
 from orchestration.documents import kinds
 from orchestration.documents.codes import CODES, explain
-from orchestration.documents.findings import parse_findings
 from orchestration.documents.ledger import parse_ledger
 from orchestration.documents.order import content_hash, parse_order
 from orchestration.documents.validate import ValidationContext
@@ -47,7 +46,7 @@ PY = {"pkg/a.py": "def f():\n    return 1\n", "tests/t.py": "from pkg import a\n
 CONTEXT = ValidationContext(
     path="input.md", exists=lambda path: path in PY,
     read_lines=lambda path: PY[path].split("\n")[:-1] if path in PY else None,
-    ledger=parse_ledger(LEDGER), finding_ids=parse_findings("| SHAPE-1 | d | k | s | e | Active |").ids,
+    ledger=parse_ledger(LEDGER), finding_ids={"SHAPE-1"},
     now=datetime(2026, 6, 1, tzinfo=UTC), branch="main",
     resolve=lambda ref: None, protected=["secret/**"], plan_local=lambda item: 2,
     known_orders=[content_hash(parse_order(ORDER.replace("C1\n\n## Tasks", "C1 old\n\n## Tasks")))],
@@ -96,8 +95,8 @@ TRIGGERS: dict[str, tuple[str, str, int]] = {
     "W04": ("order", changed("none (searched: a)", "LOST-7 — obeyed"), 17),
     "W05": ("order", changed("## Findings", "## Weather\n\nfine\n\n## Findings"), 15),
     "W06": ("order", changed("## Tasks", "## Do Now"), 1),
-    "W07": ("order", changed("## Findings", "## Checks\n```\npytest tests/t.py d/*.py\n```\n## Findings"),
-            17),
+    "W07": ("order", changed("## Findings", "## Checks\n```\npytest tests/t.py d/*.py\n```"
+            "\n## Findings"), 17),
     "W08": ("ledger", ITEM.format("done — D4 deferred to B-2"), 2),
     "W09": ("ledger", "-" + ITEM.format("open"), 1),
     "W10": ("ledger", "### [A-1] x\n", 1),
@@ -106,7 +105,8 @@ TRIGGERS: dict[str, tuple[str, str, int]] = {
     "W13": ("order", changed("`pkg/a.py::f`", "new: `plans/active/FIX-A-001/bin/c.py`"), 11),
     "W14": ("ledger", "".join(f"### [A-{n}] x\n- Status: in_progress\n" for n in range(3)), 0),
     "W15": ("ledger", ITEM.format("open"), 1),
-    "W16": ("ledger", "### [B-2] y\n- Status: open\n" + ITEM.format("done") + "- Depends: B-2\n", 3),
+    "W16": ("ledger", "### [B-2] y\n- Status: open\n" + ITEM.format("done")
+            + "- Depends: B-2\n", 3),
     "W17": ("ledger", ITEM.format("waiting — On: a; Check: b; Until: 2020-01-01"), 1),
     "W18": ("findings", "| A-1 | d | k | s | e | Active |\n", 1),
     "W20": ("memory", ENTRY.format(1, "planning", 0, "a") + ENTRY.format(3, "planning", 1, "b")
@@ -114,8 +114,7 @@ TRIGGERS: dict[str, tuple[str, str, int]] = {
     "W21": ("memory", ENTRY.format(1, "planning", 1, "a") + ENTRY.format(2, "planning", 1, "b"), 3),
     "W22": ("memory", ENTRY.format(1, "planning", 0, "a") + ENTRY.format(2, "planning", 1, "a"), 3),
     "W23": ("memory", "# 2026-01-01T10:00:00Z: e\n**Attempted:**\n`alpha beta gamma` did not work\n"
-            "- dwell: 0\n# 2026-01-02T10:00:00Z: f\n**Fix design:**\n`alpha beta gamma`\n- dwell: 1\n",
-            5),
+            "- dwell: 0\n# 2026-01-02T10:00:00Z: f\n**Fix design:**\n`alpha beta gamma`\n", 5),
     "W24": ("memory", ENTRY.format(1, "flying", 0, "a"), 1),
     "W25": ("memory", "# 2026-01-01T10:00:00Z: words only\n", 1),
 }  # fmt: skip
@@ -149,7 +148,10 @@ def test_every_code_is_explained(code: str) -> None:
     title, why, fix = text.split("\n")
     assert title.startswith(f"{code} ({'error' if code < 'F' else 'warning'}): ")
     assert why.startswith("  why: ") and fix.startswith("  fix: ") and len(why) > 20 < len(fix) + 10
-    assert call("explain", code) == (0, text + "\n")
+
+
+def test_the_command_explains() -> None:
+    assert call("explain", "w13") == (0, f"{explain('W13')}\n")
 
 
 def test_a_damaged_document_that_cannot_be_rewritten_exactly_says_so(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import pytest
 from orchestration.documents.history import ledger_events, memory_events
 from orchestration.documents.ledger import parse_ledger
 from orchestration.documents.memory import claimed_actions, meaning, parse_memory, render_memory
@@ -54,6 +56,37 @@ def test_the_seed_file_says_three_things() -> None:
     }  # fmt: skip
     assert [row.recomputed for row in stats.dwell] == [None, 0, 1, 0, 0, 0, 0, None, 0]
     assert stats.disagreements == 3
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [("2026-01-06", "2031-05-20"), ("2026-01-07", "2031-05-21"), ("2025-11-20", "2031-05-01")],
+        [("FIX-GRIDSIZE-TRANSLATE-BATCH-001", "BUG-OFFSET-007"),
+         ("FIX-TF-C1D-SCALED-RERUN-001", "RERUN-XYZ-009"),
+         ("STUDY-SYNTH-DOSE-COMPARISON-001", "STUDY-Q-002")],
+        [("translations", "offsets"), ("images_batch", "count"), ("tf.", "jnp.")],
+        [("Partial Fix Attempted", "Tried before"), ("This didn't fix the issue", "No effect")],
+        [("Fix Design", "Proposed fix"), ("\n", "\r\n")],
+        [("This didn't fix", "This made no difference to")],
+    ],
+)  # fmt: skip
+def test_variants_of_the_seed_say_the_same_three_things(pairs: list[tuple[str, str]]) -> None:
+    text = text_of("seed_galph_memory.md")
+    for old, new in pairs:
+        assert old in text
+        text = text.replace(old, new)
+    seen = [o.kind for o in memory_stats(parse_memory(text)).observations]
+    assert sorted(seen) == ["answer-before-event", "failed-before", "reissued-unexecuted"]
+
+
+def test_a_seed_without_the_failure_or_the_newest_entry_is_not_accused_of_it() -> None:
+    head, *entries = re.split(r"(?m)^(?=# 20)", text_of("seed_galph_memory.md"))
+    without = head + "".join(e for e in entries if "2026-01-07T08:00:00Z" not in e[:40])
+    kinds = {o.kind for o in memory_stats(parse_memory(without)).observations}
+    assert "failed-before" not in kinds and "answer-before-event" not in kinds
+    oldest = memory_stats(parse_memory(head + "".join(entries[1:])))
+    assert {o.kind for o in oldest.observations} == {"reissued-unexecuted"}
 
 
 def test_a_consistent_memory_is_not_accused() -> None:

@@ -75,7 +75,8 @@ def test_an_attempt_as_a_heading_of_the_single_focus_ledger() -> None:
     read = ledger.parse_ledger(
         "## Status\n`open`\n\n## Current Focus\n**seed — t**\n\n## Attempts History\n\n"
         "### 2026-01-22T02:40Z — seed S1–S2 (initial)\n**Test:** `pytest tests/a.py` — PASSED "
-        "(1 passed, 5 warnings)\n\n## TODOs\n- [ ] seed.S3: x\n\n### 2026-01-23T02:40Z — later (b)\n"
+        "(1 passed, 5 warnings)\n\n## TODOs\n- [ ] seed.S3: x\n\n"
+        "### 2026-01-23T02:40Z — later (b)\n"
     )
     first, second = read.items[0].attempts
     assert (first.at.hour, first.criteria, first.label) == (2, "S1, S2", "initial")
@@ -196,7 +197,8 @@ def test_environment_before_a_command() -> None:
 
 def test_braces_after_colons_name_two_symbols() -> None:
     read = order.parse_order(
-        "Focus: A-1\n## Tasks\n- [ ] T1 `a/b.py::{append_history_jsonl,append_history_markdown}` — x"
+        "Focus: A-1\n## Tasks\n"
+        "- [ ] T1 `a/b.py::{append_history_jsonl,append_history_markdown}` — x"
     )
     assert [ref.symbol for ref in read.tasks[0].refs] == [
         "append_history_jsonl", "append_history_markdown",

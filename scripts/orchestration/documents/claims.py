@@ -1,4 +1,4 @@
-"""What historic prose claims: test results, synchronisation, rows. Kept as claims, never trusted."""
+"""What historic prose claims: test results, synchronisation, rows. Claims, never trusted."""
 
 from __future__ import annotations
 
