@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.core.actions import ACTION_TYPES, allowed_actions
-from orchestration.core.policy import budget_spent
+from orchestration.core.policy import budget_spent, standing
 from orchestration.core.state import ItemState, OpenCycle
 from orchestration.documents.ledger import Item
 from orchestration.documents.order import Order, content_hash, parse_order
@@ -149,13 +149,14 @@ def _problems(
         return [str(problem.what)], []
     found = check_order(harness, text, base, order.item_id, nodes=nodes)
     problems = [d.render() for d in found if d.severity == "error"]
-    problems += _choice_problems(harness, opened, order)
+    problems += _choice_problems(harness, opened, order, base)
     return problems[:20], [d.render() for d in found if d.severity != "error"][:20]
 
 
-def _choice_problems(harness: Harness, opened: OpenCycle, order: Order) -> list[str]:
-    rows = {row["id"]: row for row in opened.facts["decision"]["evidence"]["items"]}
-    row, problems = rows.get(order.item_id), []
+def _choice_problems(harness: Harness, opened: OpenCycle, order: Order, base: str) -> list[str]:
+    items = harness.facts(harness.ledger_at(base)[1])
+    row = standing(harness.state, items, harness.policy, order.item_id)
+    problems = []
     if order.item_id != opened.item:
         if row is None:
             problems.append(f"{order.item_id} is not among the items that may be chosen")

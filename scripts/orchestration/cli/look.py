@@ -54,6 +54,10 @@ def why(path: Path = REPO, json_output: bool = JSON) -> None:
     for row in told.data["evidence"]["items"] if told is not None else ():
         note = "runnable" if row["runnable"] else row["why_not"]
         print(_folded(f"  {row['id']}: {note} ({_numbers(row)})"))
+    more = told.data["evidence"].get("not_shown", {}) if told is not None else {}
+    rest = ", ".join(f"{count} {name}" for name, count in more.items() if count)
+    if rest:
+        print(f"  not shown: {rest}")
 
 
 def _numbers(row: dict[str, Any]) -> str:

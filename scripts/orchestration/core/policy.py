@@ -146,6 +146,14 @@ def pivot_reason(known: ItemState, cycle: int, config: PolicyConfig) -> str:
     return ""
 
 
+def standing(
+    state: State, items: Sequence[ItemFacts], config: PolicyConfig, item_id: str
+) -> dict[str, Any] | None:
+    """Return the evidence about one item, whether or not a decision shows it; None if unknown."""
+    facts = {item.id: effective(state, item, config) for item in items}
+    return _row(state, facts, facts[item_id], config) if item_id in facts else None
+
+
 def _evidence(state: State, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the rows that a decision is about, and how many others there are.
 
