@@ -66,21 +66,7 @@ def make_groups(
         raise ShapeError("positions are no list of pairs", expected="(M, 2)", got=positions.shape)
     size, count = gridsize**2, len(positions)
     wanted = size - 1 if neighbours is None else neighbours
-    if wanted < size - 1:
-        raise UsageError(
-            "too few neighbours to fill a group",
-            where="neighbours",
-            expected=f"at least gridsize² − 1 = {size - 1}",
-            got=wanted,
-        )
-    if count <= wanted:
-        raise UsageError(
-            "too few frames for groups of this size",
-            where="gridsize",
-            expected=f"more than {wanted} frames",
-            got=count,
-            fix="a smaller gridsize, or more frames",
-        )
+    _check_size(size, wanted, count)
     _check_draws(size, wanted, n_groups, oversample, min_distance_px, max_distance_px)
     seeds = np.arange(count)
     if n_groups is not None and n_groups < count:
@@ -101,6 +87,24 @@ def make_groups(
             fix="a larger max_distance_px, more neighbours, or gridsize 1",
         )
     return _finish(positions, members)
+
+
+def _check_size(size: int, wanted: int, count: int) -> None:
+    if wanted < size - 1:
+        raise UsageError(
+            "too few neighbours to fill a group",
+            where="neighbours",
+            expected=f"at least gridsize² − 1 = {size - 1}",
+            got=wanted,
+        )
+    if count <= wanted:
+        raise UsageError(
+            "too few frames for groups of this size",
+            where="gridsize",
+            expected=f"more than {wanted} frames",
+            got=count,
+            fix="a smaller gridsize, or more frames",
+        )
 
 
 def _check_draws(

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from ptycho.cli import console
+
+if TYPE_CHECKING:
+    from ptycho.scan import Geometry
 
 
 def register(app: typer.Typer) -> None:
@@ -40,23 +44,13 @@ def convert(
     """
     from ptycho.data import open_scan, save_scan
     from ptycho.errors import UsageError
-    from ptycho.scan import Geometry
 
     if target.resolve() == source.resolve():
         raise UsageError("source and target are the same file", where=target)
     scan = open_scan(source, measurement=measurement, frames=frames, accept=accept)  # type: ignore[arg-type]
-    lengths = (wavelength_m, distance_m, detector_pixel_m)
-    given = [value for value in lengths if value is not None]
-    if len(given) == 3:
-        geometry = Geometry(given[0], given[1], (given[2], given[2]))
+    geometry = _geometry(wavelength_m, distance_m, detector_pixel_m)
+    if geometry is not None:
         scan = replace(scan, geometry=geometry)
-    elif given:
-        raise UsageError(
-            "a geometry has three lengths",
-            where="ptycho convert",
-            expected="--wavelength-m, --distance-m and --detector-pixel-m",
-            got=f"{len(given)} of them",
-        )
     save_scan(scan, target, to)  # type: ignore[arg-type]
     facts = {
         "source": str(source),
@@ -69,3 +63,21 @@ def convert(
         console.print_json(facts)
     else:
         print(f"{target}: {scan.n_frames} frames of {scan.N}² ({facts['layout']})")
+
+
+def _geometry(*lengths: float | None) -> Geometry | None:
+    """Wavelength, distance and pixel in metres: all three, or none."""
+    from ptycho.errors import UsageError
+    from ptycho.scan import Geometry
+
+    given = [value for value in lengths if value is not None]
+    if not given:
+        return None
+    if len(given) != 3:
+        raise UsageError(
+            "a geometry has three lengths",
+            where="ptycho convert",
+            expected="--wavelength-m, --distance-m and --detector-pixel-m",
+            got=f"{len(given)} of them",
+        )
+    return Geometry(given[0], given[1], (given[2], given[2]))

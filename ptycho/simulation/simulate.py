@@ -57,11 +57,7 @@ def simulate(
         seed=config.seed,
     )
     probe = _modes(config)
-    expected = np.empty((config.n_frames, config.N, config.N))
-    for start in range(0, config.n_frames, BLOCK):
-        part = slice(start, min(start + BLOCK, config.n_frames))
-        expected[part] = _intensity(truth, probe, positions[part] - half - origin)
-        tell(part.stop)
+    expected = _all_intensities(truth, probe, positions - half - origin, tell)
     scale = config.photons / _counted(expected, static_mask(config), config)
     expected *= scale
     expected += config.background
@@ -77,6 +73,19 @@ def simulate(
         name=f"{config.amplitude}-{config.phase}",
         metadata={"simulation": config.model_dump(mode="json")},
     )
+
+
+def _all_intensities(
+    truth: np.ndarray, probe: np.ndarray, corners: np.ndarray, tell: Callable[[int], None]
+) -> np.ndarray:
+    """(M, N, N) float64 expected counts at unit dose."""
+    size = probe.shape[-1]
+    expected = np.empty((len(corners), size, size))
+    for start in range(0, len(corners), BLOCK):
+        part = slice(start, min(start + BLOCK, len(corners)))
+        expected[part] = _intensity(truth, probe, corners[part])
+        tell(part.stop)
+    return expected
 
 
 def _counted(expected: np.ndarray, valid: np.ndarray, config: SimulationConfig) -> float:
