@@ -32,6 +32,7 @@ SCHEMA = 1
 MANIFEST, CONFIG, MODEL, WEIGHTS = "manifest.json", "config.json", "model.json", "weights.h5"
 _FILES = (CONFIG, MODEL, WEIGHTS)
 _MAX_SIDE = 4096
+_MAX_OPTION = 1024
 
 
 class ModelRecord(BaseModel):
@@ -106,6 +107,7 @@ def load_run(path: str | Path) -> Run:
     """
     folder = Path(path)
     config, record = read_record(folder)
+    _check_size(record, folder)
     model = _build(record, folder)
     shapes = {f"weights/{i:04d}": tuple(w.shape) for i, w in enumerate(model.weights)}
     arrays = read_arrays(folder / WEIGHTS, shapes | {"mask": (record.N, record.N)})
@@ -128,6 +130,20 @@ def read_record(path: str | Path) -> tuple[TrainConfig, ModelRecord]:
 def load(path: str | Path) -> PtychoPINN:
     """The trained model of a run folder (`load_run(path).model`)."""
     return load_run(path).model
+
+
+def _check_size(record: ModelRecord, folder: Path) -> None:
+    """A record may not ask for more memory than its own weights' file bears out."""
+    size = (folder / WEIGHTS).stat().st_size
+    probe = record.probe_modes * record.N**2 * 8
+    numbers = [value for value in record.network_options.values() if isinstance(value, int | float)]
+    if probe > size or max(numbers, default=0) > _MAX_OPTION:
+        raise ArchiveError(
+            "the run describes a model that is larger than its weights",
+            where=folder / MODEL,
+            expected=f"a probe of at most {size} bytes, options up to {_MAX_OPTION}",
+            got=f"a probe of {probe} bytes, options {record.network_options}",
+        )
 
 
 def _build(record: ModelRecord, folder: Path) -> PtychoPINN:

@@ -103,6 +103,8 @@ HOSTILE = [
     ("model.json", lambda c: c.update(class_name="Lambda"), "schema"),
     ("model.json", lambda c: c.update(N=10**9), "schema"),
     ("model.json", lambda c: c["network_options"].update(seed=1), "cannot be built"),
+    ("model.json", lambda c: c.update(N=4096, probe_modes=64), "larger than its weights"),
+    ("model.json", lambda c: c["network_options"].update(width=10**7), "larger than its weights"),
     ("config.json", lambda c: c.update(__reduce__="x"), "schema"),
     ("weights.h5", _link_out, "not in its file"),
     ("weights.h5", _pickle_in, "does not fit"),
