@@ -24,6 +24,9 @@ from orchestration.verify_case import Case, Findings
 from orchestration.worker import new_stamp, prepare, report_path, run_agent, turn_dir
 from orchestration.workspace import branch_of, create
 
+PROSE = ("E04", "E07", "E13")
+"""Rules about the files that tasks name: the built-in tasks are a person's words and name none."""
+
 
 class Cycle:
     """The open cycle of a harness: `run_to_end` makes the steps that are left."""
@@ -120,7 +123,7 @@ class Cycle:
         if draft.source != "built-in":
             return ""
         found = check_order(self.harness, draft.text, base, item.id, nodes=self.nodes)
-        errors = [d.render() for d in found if d.severity == "error"]
+        errors = [d.render() for d in found if d.severity == "error" and d.code not in PROSE]
         return "no valid order can be written: " + "; ".join(errors[:3]) if errors else ""
 
     def _item(self, sha: str) -> Item | None:

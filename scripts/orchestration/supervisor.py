@@ -148,7 +148,13 @@ def _sections(
     goal = f"## Goal\n{item.title}. Advances {names or 'the guard'}."
     tasks = [_recipe_task(harness, base, n, r) for n, r in enumerate(recipes, start=1)]
     if not tasks:
-        tasks = [f"- [ ] T{n} {c.id}: {c.meaning}" for n, c in enumerate(still_open, start=1)]
+        tasks = [
+            f"- [ ] T{n} Run {c.id} until it passes: {_prose(c.meaning)}"
+            for n, c in enumerate(still_open, start=1)
+        ]
+    if not tasks:
+        what = f"make `pytest {item.guard}` pass" if item.guard else "do what the goal says"
+        tasks = [f"- [ ] T1 {item.title}: {what}"]
     checks = [c.command.text for c in still_open if c.command and (row is None or c.id == row)]
     parts = [goal, "## Tasks\n" + "\n".join(tasks)]
     commands = list(dict.fromkeys(([f"pytest {item.guard}"] if item.guard else []) + checks))
@@ -167,13 +173,18 @@ def _sections(
     return parts
 
 
+def _prose(text: str) -> str:
+    """Words of a person without code spans: a path named in them is no task's file."""
+    return text.replace("`", "'")
+
+
 def _recipe_task(harness: Harness, base: str, number: int, recipe: Recipe) -> str:
     if recipe.kind == "apply":
         entry = harness.repo.list_tree(base, recipe.patch or "").get(recipe.patch or "")
         version = f"blob {entry.sha[:10]}" if entry else "not in the base"
-        return f"- [ ] T{number} Carry out the recipe: apply {recipe.patch} ({version})"
+        return f"- [ ] T{number} Run the recipe: apply {recipe.patch} ({version})"
     text = recipe.command.text if recipe.command else ""
-    return f"- [ ] T{number} Carry out the recipe: run {text}"
+    return f"- [ ] T{number} Run the recipe: {text}"
 
 
 def write_brief(

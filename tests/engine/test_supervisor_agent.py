@@ -190,3 +190,20 @@ def test_a_custom_program_as_supervisor_by_the_command_line(place: Make) -> None
         cwd=here.root, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert unknown.returncode == 2 and "no agent is named 'nobody'" in unknown.stderr
+
+
+def test_the_built_in_order_of_an_item_with_a_guard_and_words_with_paths_is_valid(
+    place: Make, stub: Any
+) -> None:
+    ledger = (
+        "### [A-001] Totals\n- Status: open\n- Guard: tests/test_t.py::test_t\n- Exit:\n"
+        "  - [ ] C1 `test -f missing.txt` — `missing.txt` is there, see src/none.py::thing\n"
+    )
+    test = "import shop\n\n\ndef test_t():\n    assert shop.total == 3\n"
+    here = place(ledger, **{"tests/test_t.py": test, "shop.py": "total = 0\n"})
+
+    def work(turn: TurnContext, n: int) -> None:
+        (turn.workspace / "shop.py").write_text("total = 3\n")
+        (turn.workspace / "missing.txt").write_text("here\n")
+
+    assert here.run(stub(work)).landed == ["A-001"]
