@@ -32,7 +32,7 @@ class GroupingConfig(BaseModel):
     max_distance_px: float | None = Field(
         default=None,
         gt=0,
-        description="farthest member from the seed frame; None: half a probe width",
+        description="farthest member from the seed frame; None: as far as the neighbours are",
     )
 
 

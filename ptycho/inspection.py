@@ -174,4 +174,7 @@ def _warnings(scan: Scan, photons: np.ndarray, overlap: float | None) -> list[st
             f"{repeated} frames repeat the same position as another; opening the file for work "
             "takes `ptycho convert IN OUT --accept duplicate-positions`"
         )
+    whole = np.array_equal(scan.positions_px, np.rint(scan.positions_px))
+    if whole and scan.metadata.get("layout") == "earlier package":
+        found.append("all positions are whole numbers: are they pixels of the object grid?")
     return found

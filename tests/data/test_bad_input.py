@@ -152,7 +152,9 @@ def test_what_the_caller_may_accept(tmp_path: Path) -> None:
     both = ("integer-positions", "duplicate-positions")
     scan = open_scan(path, measurement="amplitude", accept=both)
     np.testing.assert_array_equal(scan.positions_px[:, 1], content["xcoords"])
-    assert any("same position" in warning for warning in inspect_scan(scan)["warnings"])
+    warnings = inspect_scan(scan)["warnings"]
+    assert any("same position" in warning for warning in warnings)
+    assert any("whole numbers" in warning for warning in warnings)
     again = open_scan(save_scan(scan, tmp_path / "kept.npz"))
     np.testing.assert_array_equal(again.positions_px, scan.positions_px)
     with pytest.raises(PtychoError, match="accepted"):
