@@ -4,6 +4,10 @@ Fences and comments are opaque: a ``#`` inside them is no heading and ``- [ ]`` 
 found by markdown-it-py's own fence rule and a comment rule, run only over the lines that matter
 (fence markers, ``<!--``, ``-->``): other lines cannot open or close either, so the result is the
 same, the cost is linear, and a document without fences does not even import the parser.
+The whole CommonMark block parser is not run: it takes 0.6 s of processor time for 200 kB of bullets
+or headings (10 MB may take 20 s), and its ``maxNesting`` of 20 drops what lies deeper. Headings are
+therefore matched line by line; ``tests/documents/test_blocks.py`` holds headings and fences equal
+to those of markdown-it's full parser on generated documents.
 Fences are recognised at any indentation and after a list marker, because work documents nest them
 in bullets. Headings are ATX headings; ``---`` is a separator in these documents, no underline.
 """
