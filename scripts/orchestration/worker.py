@@ -25,6 +25,7 @@ from orchestration.workspace import Workspace, create, slug
 REPORT_PARTS = ("green", "red", "cli", "analysis")
 OUR_REFS = ("refs/heads/orchestration/", "refs/orchestration/", "refs/remotes/", "refs/stash")
 MAX_TEXT = 4_000
+LITTER = ("__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache")
 
 
 def turn_dir(harness: Harness, turn: int) -> Path:
@@ -162,7 +163,8 @@ def _exit_facts(
     collected = collect_artifacts(harness, workspace, report, outcome.artifacts)
     own = [harness.config.order, harness.config.ledger, harness.config.memory]
     snapshot = workspace.snapshot(
-        f"attempt {workspace.n} of {workspace.item}", exclude=[*own, *collected]
+        f"attempt {workspace.n} of {workspace.item}",
+        exclude=[*own, *collected, *litter(harness, workspace)],
     )
     tokens = None if outcome.tokens is None else sum(outcome.tokens.values())
     return {
@@ -182,6 +184,18 @@ def _exit_facts(
         "changed": list(snapshot.changed),
         "refs_moved": moved,
     }
+
+
+def litter(harness: Harness, workspace: Workspace) -> list[str]:
+    """Caches that running Python leaves where no .gitignore names them: no work of the agent."""
+    tracked = harness.repo.list_tree(workspace.base)
+    names = (
+        path.relative_to(workspace.path)
+        for folder in LITTER
+        for path in workspace.path.rglob(f"{folder}/**/*")
+        if path.is_file() and not path.is_symlink()
+    )
+    return sorted({name.as_posix() for name in names} - set(tracked))
 
 
 def collect_artifacts(

@@ -207,3 +207,16 @@ def test_the_built_in_order_of_an_item_with_a_guard_and_words_with_paths_is_vali
         (turn.workspace / "missing.txt").write_text("here\n")
 
     assert here.run(stub(work)).landed == ["A-001"]
+
+
+def test_caches_without_a_gitignore_are_no_part_of_an_attempt(place: Make, stub: Any) -> None:
+    here = place(LEDGER, **VALUES)
+
+    def work(turn: TurnContext, n: int) -> None:
+        for name in ("__pycache__/a.pyc", "tests/__pycache__/b.pyc", ".pytest_cache/v/c"):
+            (turn.workspace / name).parent.mkdir(parents=True, exist_ok=True)
+            (turn.workspace / name).write_text("cache")
+        (turn.workspace / "value.txt").write_text("right\n")
+
+    assert here.run(stub(work), cycles=1).landed == ["A-001"]
+    assert "cache" not in here.git("ls-tree", "-r", "--name-only", "main")
