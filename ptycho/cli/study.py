@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -41,7 +42,7 @@ def dose(
 
     Writes dose_comparison.png, dose_ladder.png, metrics.csv, study.json and index.html.
     """
-    from ptycho.studies.dose import DoseStudyConfig, arms_of, require_success, run_dose_study
+    from ptycho.studies.dose import DoseStudyConfig, arms_of, run_dose_study
 
     config = validated(
         DoseStudyConfig,
@@ -70,6 +71,13 @@ def dose(
             scheduler=scheduler,
             progress=show,
         )
+    _tell(study, output_dir, json_output)
+
+
+def _tell(study: dict[str, Any], output_dir: Path, json_output: bool) -> None:
+    """The arms, or one JSON object; then an error that names the arms that failed."""
+    from ptycho.studies.dose import require_success
+
     if json_output:
         console.print_json(study)
     else:

@@ -101,9 +101,9 @@ def run_dose_study(
     arms = arms_of(config)
     finished = _finished(folder, arms, settings) if resume or skip_training else {}
     missing = [arm for arm in arms if arm["name"] not in finished]
-    tasks = [{**arm, "config": settings, "folder": str(folder)} for arm in missing]
     outcomes: list[Outcome] = []
-    if tasks and not skip_training:
+    if missing and not skip_training:
+        tasks = [{**arm, "config": settings, "folder": str(folder)} for arm in missing]
         outcomes = run_arms(tasks, run_arm, scheduler=scheduler, progress=progress)
     rows = finished | {o.arm["name"]: o.result for o in outcomes if o.result is not None}
     if not rows:

@@ -80,16 +80,18 @@ def test_the_same_numbers_here_and_on_two_workers_with_one_killed(
 
 
 def test_a_scan_that_fails_is_named_and_the_others_finish(files: list[str], tmp_path: Path) -> None:
-    """A folder where one result must go: exit code 1, that scan named, the other written."""
+    """Frames of another size than the run's: exit code 1, that scan named, the other written."""
+    small = tmp_path / "small.npz"
+    save_scan(simulate(SimulationConfig(N=16, n_frames=25, photons=1e4)), small)
     out = tmp_path / "out"
-    (out / "scan1.h5").mkdir(parents=True)
-    command = ["reconstruct", files[0], files[1], files[2], "--no-figures", "--json"]
+    command = ["reconstruct", files[0], str(small), files[2], "--no-figures", "--json"]
     done = CliRunner().invoke(app, [*command, "-o", str(out)])
     assert done.exit_code == 1
-    assert "scan1.npz" in done.stderr and "Traceback" not in done.output
+    assert "small.npz" in done.stderr and "Traceback" not in done.output
     answer = json.loads(done.stdout)
-    assert list(answer["failed"]) == ["scan1.npz"] and len(answer["reconstructions"]) == 1
-    assert (out / "scan0.h5").is_file()
+    assert list(answer["failed"]) == ["small.npz"] and len(answer["reconstructions"]) == 1
+    assert "32 px" in answer["failed"]["small.npz"]
+    assert (out / "scan1.h5").is_file()
 
 
 def test_a_scan_does_not_depend_on_those_before_it(files: list[str], tmp_path: Path) -> None:
