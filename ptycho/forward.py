@@ -13,6 +13,7 @@ from typing import Any
 from keras import ops
 
 from ptycho.physics import backend
+from ptycho.physics.checks import require_same
 from ptycho.physics.diffraction import diffract
 from ptycho.physics.likelihood import poisson_deviance, total
 from ptycho.physics.patches import extract, merge
@@ -85,6 +86,9 @@ def loss_function(name: str) -> Callable[..., Any]:
         return poisson_deviance(intensity, ops.stop_gradient(backend.tensor(counts)), mask)
 
     def mae(intensity: Any, counts: Any, mask: Any) -> Any:
+        rank = len(counts.shape)
+        require_same("counts", counts, "intensity", intensity, rank, "compare like with like")
+        require_same("one frame", counts[0, 0], "mask", mask, 2, "one mask pixel per count")
         difference = ops.abs(ops.sqrt(ops.maximum(intensity, 1e-12)) - ops.sqrt(counts))
         frames = 1.0
         for side in counts.shape[:-2]:

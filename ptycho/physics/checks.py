@@ -57,7 +57,7 @@ def require_same(
 
 def square_side(name: str, array: Any) -> int:
     """The side N of (..., N, N); ShapeError when the last two axes are not a known square."""
-    rows, cols = shape_of(array)[-2:]
+    rows, cols = (None, None, *shape_of(array))[-2:]
     if rows is None or rows != cols:
         raise ShapeError(
             f"{name} must be square", where=name, expected="(..., N, N)", got=shape_of(array)

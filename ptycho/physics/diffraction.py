@@ -39,8 +39,16 @@ def diffract(patches: Any, probe: Any, background: Any = 0.0) -> Any:
             expected=f"probe (K, {side}, {side})",
             got=f"probe {shape_of(probe)}, patches {shape_of(patches)}",
         )
+    background = backend.scalar(background, backend.real_dtype(patches))
+    if len(background.shape):
+        raise ShapeError(
+            "the background is one number for all pixels",
+            where="background, patches",
+            expected="background ()",
+            got=f"background {shape_of(background)}, patches {shape_of(patches)}",
+        )
     probe = _centring(ops.cast(probe, backend.dtype_of(patches)), side)
-    intensity = backend.scalar(background, backend.real_dtype(patches))
+    intensity = background
     for mode in range(int(probe.shape[0])):
         far = backend.fft2(patches * probe[mode])
         intensity = intensity + sum(plane * plane for plane in backend.planes(far))

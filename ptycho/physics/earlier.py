@@ -16,7 +16,13 @@ from keras import ops
 
 from ptycho.errors import ShapeError
 from ptycho.physics import backend, patches
-from ptycho.physics.checks import require_pairs, require_rank, require_same, shape_of
+from ptycho.physics.checks import (
+    require_pairs,
+    require_rank,
+    require_same,
+    shape_of,
+    square_side,
+)
 from ptycho.physics.projective import projective_warp
 from ptycho.physics.translation import translate as translate_rows_cols
 
@@ -156,7 +162,7 @@ def pad_patches(images: Any, padded_size: int) -> Any:
     """(B, N, N, C) -> (B, P, P, C), zeros around; P - N must be even."""
     images = backend.tensor(images)
     require_rank("images", images, "B N N C")
-    side = int(images.shape[1])
+    side = square_side("images", images[..., 0])
     if padded_size < side or (padded_size - side) % 2:
         raise ShapeError(
             "a patch is padded by the same number of pixels on each side",
@@ -172,7 +178,7 @@ def trim_reconstruction(images: Any, N: int) -> Any:
     """The central (B, N, N, C) of (B, P, P, C), centre on centre; N = P gives it all."""
     images = backend.tensor(images)
     require_rank("images", images, "B P P C")
-    start = int(images.shape[1]) // 2 - N // 2
+    start = square_side("images", images[..., 0]) // 2 - N // 2
     if start < 0:
         raise ShapeError("N exceeds the image", expected=f"<= {images.shape[1]}", got=N)
     return images[:, start : start + N, start : start + N, :]
@@ -182,6 +188,10 @@ def extract_patches_position(images: Any, offsets: Any, N: int) -> Any:
     """(B, P, P, 1), earlier offsets (B, 1, 2, C) -> flat patches (B * C, N, N, 1)."""
     images = backend.tensor(images)
     require_rank("images", images, "B P P 1")
+    if shape_of(images)[-1] != 1:
+        raise ShapeError(
+            "one canvas a group", where="images", expected="(B, P, P, 1)", got=shape_of(images)
+        )
     taken = patches.extract(images[..., 0], offsets_to_rows_cols(offsets), N)
     return ops.reshape(taken, (-1, N, N, 1))
 
@@ -200,4 +210,6 @@ def reassemble_patches_position(
 def combine_complex(amplitude: Any, phase: Any) -> Any:
     """amplitude * exp(i phase)."""
     amplitude, phase = backend.tensor(amplitude), backend.tensor(phase)
+    rank = max(len(amplitude.shape), len(phase.shape))
+    require_same("amplitude", amplitude, "phase", phase, rank, "one phase per amplitude")
     return backend.joined((amplitude * ops.cos(phase), amplitude * ops.sin(phase)))

@@ -6,6 +6,7 @@ from typing import Any
 
 from keras import ops
 
+from ptycho.errors import ShapeError
 from ptycho.physics import backend
 from ptycho.physics.checks import require_same, shape_of
 
@@ -35,6 +36,13 @@ def poisson_deviance(intensity: Any, counts: Any, mask: Any = None) -> Any:
     dtype = backend.real_dtype(intensity)
     counts = ops.cast(backend.tensor(counts), dtype)
     rank = len(intensity.shape)
+    if rank < 2:
+        raise ShapeError(
+            "counts come in frames",
+            where="intensity, counts",
+            expected="(..., N, N)",
+            got=f"intensity {shape_of(intensity)}, counts {shape_of(counts)}",
+        )
     require_same("intensity", intensity, "counts", counts, rank, "compare like with like")
     require_same("counts", counts, "intensity", intensity, len(counts.shape), "same axes")
     if mask is None:

@@ -125,6 +125,13 @@ def stitch(
     side = square_side("patches", patches)
     if not ops.is_tensor(positions_px):  # subtract before float32 rounds large coordinates
         positions_px = np.asarray(positions_px, dtype=np.float64)
+    if np.shape(origin_px) != (2,) or np.shape(shape) != (2,):
+        raise ShapeError(
+            "an object has two sides and one origin",
+            where="shape, origin_px",
+            expected="shape (H, W), origin_px (row, col)",
+            got=f"shape {shape}, origin_px of shape {np.shape(origin_px)}",
+        )
     start = np.asarray(origin_px, dtype=np.float64) + side // 2
     positions_px = backend.tensor(positions_px)
     corners = positions_px - ops.cast(backend.tensor(start), backend.dtype_of(positions_px))

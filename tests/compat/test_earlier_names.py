@@ -146,6 +146,21 @@ def test_padding_and_trimming(helper, images):
         helper.pad_patches(square, 9)
 
 
+def test_layouts_that_were_once_broadcast_are_refused(helper, images):
+    for call in (
+        lambda: helper.pad_patches(images, 10),
+        lambda: helper.trim_reconstruction(images, 4),
+    ):
+        with pytest.raises(ShapeError, match=r"\(4, 6, 7\)"):
+            call()
+    with pytest.raises(ShapeError, match=r"\(2, 3\)[\s\S]*\(1, 3\)"):
+        helper.combine_complex(np.ones((2, 3), np.float32), np.ones((1, 3), np.float32))
+    with pytest.raises(ShapeError, match=r"\(2, 14, 14, 4\)"):
+        helper.extract_patches_position(
+            np.ones((2, 14, 14, 4), np.float32), np.zeros((2, 1, 2, 4), np.float32), 8
+        )
+
+
 def test_combine_complex_is_polar(helper):
     got = np.asarray(helper.combine_complex(np.float32([2.0]), np.float32([np.pi / 2])))
     np.testing.assert_allclose(got, [2j], atol=1e-6)

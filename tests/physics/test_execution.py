@@ -9,6 +9,7 @@ from physics_support import BACKEND, complex_normal, gradient, numbers, tensor
 
 from ptycho import physics
 from ptycho.errors import DataError, ShapeError
+from ptycho.forward import loss_function
 from ptycho.physics import backend
 
 N, SIDE = 8, 14
@@ -190,6 +191,33 @@ REFUSALS = {
     "counts rank": (lambda: physics.poisson_deviance(P, P[0]), "(2, 3, 8, 8)", "(3, 8, 8)"),
     "mask": (lambda: physics.poisson_deviance(P, P, P[:1]), "(1, 3, 8, 8)", "(2, 3, 8, 8)"),
     "mask size": (lambda: physics.poisson_deviance(P, P, np.ones((8, 1))), "(8, 1)", "(2, 3, 8"),
+    "background": (
+        lambda: physics.diffract(P, np.ones((1, N, N)), np.ones((N, N))),
+        "background (8, 8)",
+        "(2, 3, 8, 8)",
+    ),
+    "no frame": (lambda: physics.diffract(P[0, 0, 0], np.ones((1, N, N))), "(8,)", "N, N"),
+    "counts no frame": (lambda: physics.poisson_deviance(O[0, 0], O[0, 0]), "(2,)", "N, N"),
+    "origin for each": (
+        lambda: physics.stitch(P[0], O[0], shape=(20, 20), origin_px=O[0]),
+        "(3, 2)",
+        "(row, col)",
+    ),
+    "shape of one side": (
+        lambda: physics.stitch(P[0], O[0], shape=(20,), origin_px=(0, 0)),
+        "(20,)",
+        "(H, W)",
+    ),
+    "amplitude loss": (
+        lambda: loss_function("mae")(tensor(P), tensor(P[:, :1]), np.ones((N, N))),
+        "(2, 3, 8, 8)",
+        "(2, 1, 8, 8)",
+    ),
+    "amplitude loss mask": (
+        lambda: loss_function("mae")(tensor(P), tensor(P), np.ones((N, 1))),
+        "(8, 8)",
+        "(8, 1)",
+    ),
     "offsets": (lambda: physics.canvas_size_for(O + np.nan, N), "NaN", "finite"),
 }
 
