@@ -17,6 +17,7 @@ import pytest
 from orchestration.agents.base import TurnContext
 from orchestration.errors import HarnessError
 from orchestration.eventlog import LOG_REF
+from orchestration.views.load import load
 
 Make = Callable[..., Any]
 Fingerprint = dict[str, Any]
@@ -398,6 +399,7 @@ def test_work_that_is_in_the_way_stays_and_the_results_wait(
     assert after == before
     landing = next(e for e in here.harness().log.events if e.kind == "commit")
     assert f"git merge {RESULTS}" in landing.data["note"]
+    assert any(f"git merge {RESULTS}" in line for line in load(here.root).view.advice)
 
 
 def test_a_rebase_that_was_going_on_can_be_finished_and_the_results_then_taken(
