@@ -15,7 +15,7 @@ from keras import ops
 from ptycho.errors import ConfigError, ModelError, ShapeError
 from ptycho.forward import canvas_correction, expected_counts, loss_function, patch_merge
 from ptycho.model_inputs import Dose, lit_px, mask_array, probe_array
-from ptycho.nn import build_network, network_spec
+from ptycho.nn import build_network, network_defaults, network_spec
 from ptycho.physics import backend
 from ptycho.physics.patches import canvas_size_for
 from ptycho.physics.scaling import Scaling
@@ -76,7 +76,7 @@ class PtychoPINN(keras.Model):
         self._dose = Dose()
         self.scaling = scaling
         self.spec, self.loss_name = network_spec(network), loss
-        self.network_options = dict(network_options or {})
+        self.network_options = network_defaults(network) | dict(network_options or {})
         self.canvas_size = canvas_size
         self.seed = int(seed)
         self.mask = mask_array(mask, self.N)

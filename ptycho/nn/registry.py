@@ -10,6 +10,7 @@ A network is a plain Keras model. What it sees and what its output means is its 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -66,6 +67,16 @@ def network_spec(name: str) -> NetworkSpec:
             got=repr(name),
         )
     return specs[name]
+
+
+def network_defaults(name: str) -> dict[str, Any]:
+    """The options of a network and their defaults, which an archive must keep with the weights."""
+    parameters = inspect.signature(network_spec(name).build).parameters.values()
+    return {
+        each.name: each.default
+        for each in parameters
+        if each.kind is each.KEYWORD_ONLY and each.name != "seed"
+    }
 
 
 def build_network(

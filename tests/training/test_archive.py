@@ -57,6 +57,14 @@ def test_weights_probe_and_scale_come_back_bit_exactly(network: str, tmp_path: P
     assert np.array_equal(old, new)
 
 
+def test_options_that_were_not_given_are_archived_too(tmp_path: Path) -> None:
+    """A default that changes later must not make old weights unreadable."""
+    save_run(_model(), TrainConfig(), tmp_path)
+    record = json.loads((tmp_path / "model.json").read_text())
+    assert set(record["network_options"]) == {"width", "deep_blocks"}
+    assert record["estimate_steps"][-1] >= 1
+
+
 def test_config_and_hash_come_back(run: Path) -> None:
     loaded = load_run(run)
     assert loaded.config == TrainConfig(seed=3)
