@@ -113,6 +113,8 @@ def _expected(repo: Repo, base: str, head: str, guard: Sequence[str]) -> tamper_
     wanted: dict[str, set[str]] = {}
     for node_id in guard:
         path, _, rest = node_id.partition("::")
+        if not path.endswith(".py"):
+            continue  # a folder: its files are not known without collecting
         wanted.setdefault(path, set()).add(rest.split("::")[-1].split("[")[0])
     for path, functions in wanted.items():
         text = _source(repo, base, path) or _source(repo, head, path)
