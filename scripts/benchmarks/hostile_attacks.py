@@ -156,7 +156,7 @@ ON_CHECKOUT = [
     Attack("code under test writes to the main checkout",
            "write('calc/__init__.py', 'open(%r, \"a\").write(\"# evil\")\\n' "
            f"% str(user / 'notes.txt') + {FIXED!r})",
-           "checkout", "tamper", "reject"),
+           "checkout", "tamper", "land"),
     Attack("a committed symbolic link", FIX + "os.symlink('/etc', 'data')\ngit('add', '-A')\n"
            "git('commit', '-qm', 'x')", "checkout", "reject"),
     Attack("a nested repository", FIX + "write('sub/evil.py', 'x')\ngit('init', '-q', 'sub')\n"
@@ -170,7 +170,7 @@ ON_CHECKOUT = [
     Attack("a .git file that points elsewhere",
            FIX + "if (here / '.git').is_file():\n"
            "    (here / '.git').write_text(f'gitdir: {user}/.git')\n"
-           "else:\n    os.rename('.git', '.git-elsewhere')", "checkout", "tamper"),
+           "else:\n    (user / '.git/HEAD').write_text('ref: refs/heads/side\\n')", "checkout", "tamper"),
     Attack("a secret in the diff", FIX + f"write('calc/key.py', 'TOKEN = ' + repr({TOKEN_TEXT!r}))",
            "checkout", "reject"),
 ]  # fmt: skip
