@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from ptycho.errors import DataError, UsageError
 
 TRAIN_PICTURES, TEST_PICTURES = ("camera", "gravel"), ("astronaut", "coffee")
-CONTROL_STEPS = (1, 2, 5, 20)
+# K steps at full resolution, and what the default network is fed: 16 at half, 2 at full.
+CONTROL_STEPS: tuple[int | list[int], ...] = (1, 2, 5, 20, [16, 2])
 NETWORKS = ("cnn", "default")
 FAMILIES = ("control", "cnn", "default", "refine", "star")
 STAR_FILE = "siemens-star-small.npz.bz2"
@@ -73,7 +74,7 @@ def arms_of(config: QualityConfig) -> list[dict[str, Any]]:
 def _arms_at(dose: float, seed: int) -> list[dict[str, Any]]:
     shared = {"photons": dose, "seed": seed}
     arms: list[dict[str, Any]] = [
-        {"family": "control", "method": f"control-K{steps}", "steps": steps, **shared}
+        {"family": "control", "method": _control_name(steps), "steps": steps, **shared}
         for steps in CONTROL_STEPS
     ]
     arms += [
@@ -87,6 +88,12 @@ def _arms_at(dose: float, seed: int) -> list[dict[str, Any]]:
         for start in ("scratch", "default")
     ]
     return arms
+
+
+def _control_name(steps: int | list[int]) -> str:
+    if isinstance(steps, int):
+        return f"control-K{steps}"
+    return "control-" + "-".join(map(str, steps))
 
 
 def _name(arm: dict[str, Any]) -> str:
@@ -202,7 +209,7 @@ def _simulated(
     return {"metrics": metrics, **facts}
 
 
-def _reconstruct(source: Any, config: QualityConfig, scan: Any, untrained: int | None) -> Any:
+def _reconstruct(source: Any, config: QualityConfig, scan: Any, untrained: Any) -> Any:
     from ptycho.config import ReconstructConfig
     from ptycho.reconstruction import reconstruct
 

@@ -124,6 +124,10 @@ def _absent(arms: Sequence[Mapping[str, Any]], reasons: Mapping[str, str]) -> st
 def _words(method: str) -> str:
     if method.startswith("control-K"):
         return f"(a) untrained control, K = {method.removeprefix('control-K')}"
+    if method == "control-16-2":
+        return (
+            "(a) untrained control, 16 steps at half and 2 at full resolution (the default's input)"
+        )
     return WORDS[method]
 
 
