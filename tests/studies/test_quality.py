@@ -21,7 +21,7 @@ SMALL = QualityConfig(seeds=1, photons=(1e5,), frames=36, N=32, families=("contr
 def test_arms_are_every_method_dose_and_seed_once() -> None:
     arms = arms_of(QualityConfig())
     names = [arm["name"] for arm in arms]
-    assert len(set(names)) == len(names) == 3 * 2 * (4 + 2 * 2 + 2) + 3
+    assert len(set(names)) == len(names) == 3 * 2 * (5 + 2 * 2 + 2) + 3
     assert "default-thinned-1e4-s2" in names and "control-K20-1e6-s0" in names
     # A refinement that starts from a run comes after the run.
     assert names.index("default-thinned-1e6-s1") < names.index("refine-default-1e6-s1")
