@@ -20,7 +20,7 @@ from orchestration.core.reasons import ExitReason, Stop
 from orchestration.cycle import Cycle
 from orchestration.documents.ledger import Ledger
 from orchestration.errors import HarnessError
-from orchestration.landing import advance
+from orchestration.landing import advance, drop_merged
 from orchestration.orphans import end_orphans
 from orchestration.polling import next_poll_s, poll_waiting
 from orchestration.runtime import Harness
@@ -84,6 +84,7 @@ class Engine:
     def _prepared(self, *, run: bool = True) -> Iterator[None]:
         """Hold the run lock; check the log; clear what a killed run left; open the run."""
         harness = self.harness
+        harness.repo.state_dir.mkdir(parents=True, exist_ok=True)
         lock = FileLock(harness.repo.state_dir / "run.lock")
         try:
             lock.acquire(timeout=0)
@@ -177,6 +178,7 @@ class Engine:
         inbox.take(harness.repo.state_dir, harness.log)
         if harness.state.closing is not None:
             self._finish_closing(harness.state.closing)
+        drop_merged(harness.repo, harness.target)
         if harness.state.open is not None:
             Cycle(harness, harness.state.open).run_to_end()
             publish.publish(harness.repo, harness.log)
@@ -354,7 +356,7 @@ class Engine:
             reason=reason.name,
             text=text,
             exit_code=reason.code,
-            cycles=state.cycle - state.run.first_cycle,
+            cycles=state.run.finished(state),
             landed=list(state.run.landed),
             rejected=list(state.run.rejected),
             waiting=[item for item, status in now.items() if status == "waiting"],

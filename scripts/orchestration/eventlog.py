@@ -50,7 +50,6 @@ class EventLog:
         stop the process at every boundary.
         """
         self.directory = state_dir / "log"
-        self.directory.mkdir(parents=True, exist_ok=True)
         self.clock, self.hook = clock, hook
         self.refresh()
 
@@ -114,6 +113,8 @@ class EventLog:
     def _write(self, event: Event) -> None:
         path = self._file(event.turn)
         is_new = not path.exists()
+        if is_new:
+            self.directory.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             data = (event.line() + "\n").encode()

@@ -68,10 +68,8 @@ class ObjectStore:
 
     @property
     def state_dir(self) -> Path:
-        """`<git common dir>/orchestration`, made on first use."""
-        path = self.common_dir / "orchestration"
-        path.mkdir(exist_ok=True)
-        return path
+        """`<git common dir>/orchestration`; whoever writes there makes it."""
+        return self.common_dir / "orchestration"
 
     # -- running ---------------------------------------------------------------------------
 
@@ -138,6 +136,7 @@ class ObjectStore:
     @contextmanager
     def temporary_index(self, tree: str | None = None) -> Iterator[dict[str, str]]:
         """Environment for commands on a throw-away index, filled from `tree` if given."""
+        self.state_dir.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self.state_dir, prefix="index-") as folder:
             env = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
             self.run("read-tree", tree if tree else "--empty", env=env)

@@ -40,7 +40,7 @@ class Advance:
 
 
 def current_tip(repo: Repo, target: str, upstream: str | None = None) -> Tip:
-    """Find the tip; a results branch that was merged meanwhile is dropped.
+    """Find the tip; nothing is changed, a results branch that was merged counts as none.
 
     `upstream` is the fetched upstream's commit: where it is ahead of the branch, work starts there.
 
@@ -50,8 +50,6 @@ def current_tip(repo: Repo, target: str, upstream: str | None = None) -> Tip:
     ref = RESULTS + target
     results = repo.try_resolve(ref)
     if results is None or repo.is_ancestor(results, target_sha):
-        if results is not None:
-            repo.delete_ref(ref, results)
         ahead = upstream and upstream != target_sha and repo.is_ancestor(target_sha, upstream)
         return Tip(upstream if upstream and ahead else target_sha, target_sha, False)
     if repo.is_ancestor(target_sha, results):
@@ -62,6 +60,15 @@ def current_tip(repo: Repo, target: str, upstream: str | None = None) -> Tip:
         where=repo.root,
         fix=f"git merge {ref.removeprefix('refs/heads/')}",
     )
+
+
+def drop_merged(repo: Repo, target: str) -> str | None:
+    """Delete the results branch where the target has it all; returns what still waits, or None."""
+    results = repo.try_resolve(RESULTS + target)
+    if results is None or not repo.is_ancestor(results, repo.resolve(f"refs/heads/{target}")):
+        return results
+    repo.delete_ref(RESULTS + target, results)
+    return None
 
 
 def documents_after(
@@ -117,7 +124,7 @@ def advance(repo: Repo, target: str, commit: str, old_tip: str) -> Advance:
     Calling it again after a kill is harmless: what is already there is found and reported.
     """
     ref, results = f"refs/heads/{target}", RESULTS + target
-    target_sha, waiting = repo.resolve(ref), repo.try_resolve(results)
+    target_sha, waiting = repo.resolve(ref), drop_merged(repo, target)
     if repo.is_ancestor(commit, target_sha):
         return Advance("merge", ref)
     if waiting is not None and repo.is_ancestor(commit, waiting):

@@ -49,7 +49,7 @@ def approve(
     path: Path = REPO,
     json_output: bool = JSON,
 ) -> None:
-    """Allow an item to touch protected paths."""
+    """Allow an item to touch protected paths; blocked without them, it is open again."""
     _known(path, item)
     _post(path, "approve", {"paths": paths}, item, json_output)
 

@@ -47,7 +47,13 @@ def voice() -> Callable[[str], None]:
 
 
 def run(
-    cycles: int | None = typer.Option(None, "--cycles", min=1, help="At most so many cycles."),
+    cycles: int | None = typer.Option(
+        None,
+        "--cycles",
+        min=1,
+        help="End after so many finished cycles; one that an earlier run left open counts as one. "
+        "A killed run is continued with its count.",
+    ),
     agent: str | None = AGENT,
     supervisor_agent: str | None = SUPERVISOR,
     wait: str | None = typer.Option(None, "--wait", help="Poll waiting items so long: 90s, 30m."),

@@ -241,7 +241,7 @@ def budget_spent(state: State, config: PolicyConfig, *, cycles: bool = True) -> 
     """
     run = state.run
     limit = config.cycles if cycles else None
-    if run and limit is not None and state.cycle - run.first_cycle >= limit:
+    if run and limit is not None and run.finished(state) >= limit:
         return f"the run's {config.cycles} cycles are spent"
     if config.money is not None and (state.money or 0.0) >= config.money:
         return f"the money budget is spent: {state.money} of {config.money}"

@@ -29,7 +29,7 @@ def _run_start(state: State, event: Event) -> None:
         id=data["run"],
         agent=data["agent"],
         started_at=event.at,
-        first_cycle=state.cycle,
+        first_cycle=state.cycle - (state.open is not None),
         cycles=data.get("cycles"),
     )
 
@@ -230,19 +230,24 @@ def _close(state: State, event: Event) -> None:
 def _reopen(state: State, event: Event) -> None:
     _consume(state, event)
     old = _item(state, event)
-    state.items[str(event.item)] = ItemState(
-        attempts=old.attempts,
-        landed=old.landed,
-        rejected=old.rejected,
-        orders=old.orders if event.data.get("keep_orders") else [],
-        approved=old.approved,
-        seconds=old.seconds,
-    )
+    state.items[str(event.item)] = _afresh(old, old.orders if event.data.get("keep_orders") else [])
     if not event.data.get("keep_orders"):
         state.orders = {h: t for h, t in state.orders.items() if h not in old.orders}
     mark = event.data.get("mark")
     if mark:
         state.pending.marks[str(event.item)] = {"status": "open", "reason": mark}
+
+
+def _afresh(old: ItemState, orders: list[str]) -> ItemState:
+    """An item's counts without its dwell, failures and rest."""
+    return ItemState(
+        attempts=old.attempts,
+        landed=old.landed,
+        rejected=old.rejected,
+        orders=orders,
+        approved=old.approved,
+        seconds=old.seconds,
+    )
 
 
 def _steer(state: State, event: Event) -> None:
@@ -261,8 +266,15 @@ def _resume(state: State, event: Event) -> None:
 
 
 def _approve(state: State, event: Event) -> None:
+    """Paths that an item may now touch; one that was left or blocked without them starts afresh."""
     _consume(state, event)
-    _item(state, event).approved += event.data["paths"]
+    item, paths = _item(state, event), event.data["paths"]
+    item.approved += paths
+    if item.blocked:
+        mark = f"a person approved {', '.join(paths)}"
+        state.pending.marks[str(event.item)] = {"status": "open", "reason": mark}
+    if item.blocked or item.halted or item.cooldown_until > state.cycle:
+        state.items[str(event.item)] = _afresh(item, item.orders)
 
 
 def _consume(state: State, event: Event) -> None:

@@ -54,6 +54,7 @@ class Run:
     agent: str
     started_at: str
     first_cycle: int
+    """Cycles that earlier runs finished; one that they left open is finished by this run."""
     cycles: int | None = None
     stalled: bool = False
     ended: str | None = None
@@ -63,6 +64,10 @@ class Run:
     rejected: list[str] = field(default_factory=list)
     blocked: list[str] = field(default_factory=list)
     seconds: float = 0.0
+
+    def finished(self, state: State) -> int:
+        """Return how many cycles this run, the last one of `state`, has finished."""
+        return state.cycle - self.first_cycle - (state.open is not None)
 
 
 @dataclass

@@ -145,7 +145,7 @@ def build_view(
         started_at=run.started_at if run else "",
         ended=(run.ended or "") if run else "",
         end_text=run.end_text if run else "",
-        cycles=state.cycle - run.first_cycle if run else 0,
+        cycles=run.finished(state) if run else 0,
         paused=state.paused,
         tamper=state.tamper,
         items=tuple(item_view(item, state) for item in ledger.items),
