@@ -107,6 +107,36 @@ SERIOUS = {
         "P06",
     ),
     "P06 expected text": ({"calc/__init__.py": BROKEN + "T = \"'ab' and more\"\n"}, "P06"),
+    "P01 set later": (
+        {"calc/__init__.py": FIXED + "class Y: pass\nY.__eq__ = lambda a, b: True\n"},
+        "P01",
+    ),
+    "P01 by setattr": (
+        {"calc/__init__.py": FIXED + "class Y: pass\nsetattr(Y, '__eq__', lambda a, b: True)\n"},
+        "P01",
+    ),
+    "P01 in a made type": (
+        {"calc/__init__.py": FIXED + "Y = type('Y', (), {'__eq__': lambda a, b: True})\n"},
+        "P01",
+    ),
+    "P01 names the other and does not look": (
+        {
+            "calc/__init__.py": FIXED + "class Y:\n    def __eq__(self, o):\n        o\n"
+            "        return True\n"
+        },
+        "P01",
+    ),
+    "P02 imported name": ({"calc/__init__.py": "from os import _exit\n_exit(0)\n"}, "P02"),
+    "P02 renamed module": ({"calc/__init__.py": "import os as o\no._exit(0)\n"}, "P02"),
+    "P02 by getattr": ({"calc/__init__.py": "import os\ngetattr(os, '_exit')(0)\n"}, "P02"),
+    "P03 by a renamed importer": (
+        {"calc/__init__.py": "from importlib import import_module as i\ni('_pytest.reports')\n"},
+        "P03",
+    ),
+    "P04 modules by name": (
+        {"calc/__init__.py": "from sys import modules as m\nT = 'pytest' in m\n" + BROKEN},
+        "P04",
+    ),
     "F03 compiled": ({"calc/__pycache__/x.cpython-311.pyc": "x"}, "F03"),
     "F04 hides the standard library": ({"random.py": ""}, "F04"),
     "F04 hides an installed package": ({"numpy/__init__.py": ""}, "F04"),
@@ -161,6 +191,22 @@ def test_flagged(project: Project, name: str) -> None:
             {"calc/cli.py": '"""Run pytest tests/ to test it; test_add."""\nimport sys\n'
              "def main(): sys.exit(0)\n"},
             id="a command line",
+        ),
+        pytest.param(
+            {"calc/own.py": "import os.path as p\nfrom os import environ, path\n"
+             "def _exit(x): return p.join(x)\ndef modules(): return path.sep\n"},
+            id="names that only look alike",
+        ),
+        pytest.param(
+            {"calc/own.py": "class P:\n    def __eq__(self, o):\n"
+             "        if not isinstance(o, P):\n            return NotImplemented\n"
+             "        if o.x != self.x:\n            return False\n        return True\n"},
+            id="a comparison that looks",
+        ),
+        pytest.param(
+            {"calc/own.py": "import importlib\nK = type('K', (), {'x': 1})\nsetattr(K, 'x', 2)\n"
+             "def load(): return importlib.import_module('json')\n"},
+            id="dynamic but ordinary",
         ),
         pytest.param({"calc/data.csv": "1\n", "docs/x.md": "test_add 0.30000001\n"}, id="data"),
     ],
