@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from orchestration.gates.tamper_tests import telling
-from orchestration.gates.tamper_trees import Mark, catches_everything, dotted, only_passes, parse
+from orchestration.gates.tamper_trees import (
+    Mark,
+    aliases,
+    catches_everything,
+    only_passes,
+    parse,
+    resolved,
+)
 
 RUNNERS = {"pytest", "_pytest", "pluggy"}
 INSPECTORS = {"gc"}
@@ -16,7 +23,8 @@ UNUSUAL = {"ctypes", "unittest"}
 EXITS = {"os._exit", "os.abort", "os.kill", "os.killpg", "atexit.register", "signal.raise_signal"}
 COMPARISONS = {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__", "__array_ufunc__"}
 COMPARISONS |= {"__bool__", "__array_priority__", "__instancecheck__", "__subclasscheck__"}
-IMPORTERS = ("__import__", "importlib.import_module", "import_module")
+INSIDES = {"sys.modules", "sys.meta_path", "sys.path_hooks", "sys.settrace", "sys._getframe"}
+IMPORTERS = ("__import__", "importlib.import_module", "importlib.__import__")
 TEST_VARIABLES = re.compile(r"\bPYTEST_(CURRENT_TEST|VERSION|XDIST_WORKER)\b")
 
 
@@ -39,17 +47,17 @@ def marks(text: str | None, expected: Expected) -> list[Mark]:
 
 
 def _walk(tree: ast.Module, expected: Expected) -> Iterator[Mark]:
-    documentation = _docstrings(tree)
+    documentation, names = _docstrings(tree), aliases(tree)
     for node in ast.walk(tree):
         line = getattr(node, "lineno", 0)
         if isinstance(node, ast.ClassDef):
             yield from _comparisons(node)
         elif isinstance(node, ast.Import | ast.ImportFrom):
             yield from _imports(node)
-        elif isinstance(node, ast.Attribute):
-            yield from _attributes(node)
+        elif isinstance(node, ast.Attribute | ast.Name):
+            yield from _uses(node, names)
         elif isinstance(node, ast.Call):
-            yield from _calls(node)
+            yield from _calls(node, names)
         elif isinstance(node, ast.ExceptHandler):
             if catches_everything(node) and only_passes(node.body):
                 yield Mark("P08", line, "an exception is swallowed", mild=True)
@@ -73,20 +81,22 @@ def _comparisons(node: ast.ClassDef) -> Iterator[Mark]:
         if isinstance(part, ast.FunctionDef) and part.name in COMPARISONS:
             names = {n.id for n in ast.walk(part) if isinstance(n, ast.Name)}
             others = {a.arg for a in part.args.args[1:]}
-            constant = not others & names if others else _returns_constant(part)
+            constant = (bool(others) and not others & names) or _returns_one_constant(part)
             words = f"{node.name}.{part.name} " + (
                 "answers without looking" if constant else "is overridden"
             )
             yield Mark("P01", part.lineno, words, mild=not constant)
-        elif isinstance(part, ast.Assign):
-            for target in part.targets:
+        elif isinstance(part, ast.Assign | ast.AnnAssign) and part.value is not None:
+            for target in part.targets if isinstance(part, ast.Assign) else [part.target]:
                 if isinstance(target, ast.Name) and target.id in COMPARISONS - {"__hash__"}:
                     yield Mark("P01", part.lineno, f"{node.name}.{target.id} is replaced")
 
 
-def _returns_constant(node: ast.FunctionDef) -> bool:
-    returns = [n for n in ast.walk(node) if isinstance(n, ast.Return)]
-    return bool(returns) and all(isinstance(n.value, ast.Constant) for n in returns)
+def _returns_one_constant(node: ast.FunctionDef) -> bool:
+    """Whether every way out gives the same constant (`NotImplemented` is a name, not one)."""
+    values = [n.value for n in ast.walk(node) if isinstance(n, ast.Return)]
+    constants = {repr(v.value) for v in values if isinstance(v, ast.Constant)}
+    return len(constants) == 1 and all(isinstance(v, ast.Constant) for v in values)
 
 
 def _imports(node: ast.Import | ast.ImportFrom) -> Iterator[Mark]:
@@ -104,29 +114,35 @@ def _imports(node: ast.Import | ast.ImportFrom) -> Iterator[Mark]:
             yield Mark("P03", node.lineno, f"product code imports {name}", mild=True)
 
 
-def _attributes(node: ast.Attribute) -> Iterator[Mark]:
-    name = dotted(node)
+def _uses(node: ast.Attribute | ast.Name, names: Mapping[str, str]) -> Iterator[Mark]:
+    name, line = resolved(node, names), node.lineno
+    stored = isinstance(node.ctx, ast.Store)
     if name in EXITS:
-        yield Mark("P02", node.lineno, f"`{name}` in product code", mild=name == "os.kill")
-    elif name in (
-        "sys.modules",
-        "sys.meta_path",
-        "sys.path_hooks",
-        "sys.settrace",
-        "sys._getframe",
-    ):
-        yield Mark("P04", node.lineno, f"`{name}` in product code", mild=name == "sys._getframe")
-    elif name.startswith("builtins.") and isinstance(node.ctx, ast.Store):
-        yield Mark("P04", node.lineno, f"`{name}` is replaced")
+        yield Mark("P02", line, f"`{name}` in product code", mild=name == "os.kill")
+    elif name in INSIDES:
+        yield Mark("P04", line, f"`{name}` in product code", mild=name == "sys._getframe")
+    elif stored and name.startswith("builtins."):
+        yield Mark("P04", line, f"`{name}` is replaced")
+    elif stored and isinstance(node, ast.Attribute) and node.attr in COMPARISONS:
+        yield Mark("P01", line, f"`{name}` is replaced")
 
 
-def _calls(node: ast.Call) -> Iterator[Mark]:
-    name = dotted(node.func)
-    first = node.args[0] if node.args else None
-    text = first.value if isinstance(first, ast.Constant) else None
-    word = text if isinstance(text, str) else ""
+def _calls(node: ast.Call, names: Mapping[str, str]) -> Iterator[Mark]:
+    name = resolved(node.func, names)
+    texts = [a.value if isinstance(a, ast.Constant) else None for a in node.args]
+    word = texts[0] if texts and isinstance(texts[0], str) else ""
     if name in IMPORTERS and word.split(".")[0] in RUNNERS | INSPECTORS:
         yield Mark("P03", node.lineno, f"product code imports {word}")
+    elif name in IMPORTERS and node.args and not word:
+        yield Mark("P03", node.lineno, f"`{name}` of a name that is not written out", mild=True)
+    if name == "getattr" and "_exit" in texts[1:2]:
+        yield Mark("P02", node.lineno, "`_exit` reached by its name")
+    if name == "setattr" and len(texts) > 1 and texts[1] in COMPARISONS:
+        yield Mark("P01", node.lineno, f"`{texts[1]}` is replaced")
+    if name == "type" and len(node.args) == 3 and isinstance(node.args[2], ast.Dict):
+        keys = {k.value for k in node.args[2].keys if isinstance(k, ast.Constant)}
+        for key in sorted(k for k in keys if k in COMPARISONS):
+            yield Mark("P01", node.lineno, f"`{key}` of a made type is replaced")
     if name in ("sys.exit", "exit", "quit"):
         yield Mark("P02", node.lineno, f"`{name}()` in product code", mild=True)
     if name in ("eval", "exec", "compile"):

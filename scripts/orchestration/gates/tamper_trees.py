@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 
@@ -59,3 +59,21 @@ def only_passes(body: list[ast.stmt]) -> bool:
 def catches_everything(handler: ast.ExceptHandler) -> bool:
     """`except:`, `except Exception:` or `except BaseException:`."""
     return handler.type is None or dotted(handler.type) in ("Exception", "BaseException")
+
+
+def aliases(tree: ast.AST) -> dict[str, str]:
+    """What imported names stand for: `from os import _exit as e` gives {"e": "os._exit"}."""
+    found: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update({a.asname: a.name for a in node.names if a.asname})
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            for alias in node.names:
+                found[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+    return found
+
+
+def resolved(node: ast.AST, names: Mapping[str, str]) -> str:
+    """`dotted`, with the first word replaced by what it was imported as."""
+    head, dot, rest = dotted(node).partition(".")
+    return f"{names.get(head, head)}{dot}{rest}"
