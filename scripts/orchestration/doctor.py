@@ -5,6 +5,7 @@ Nothing is changed and nothing is imported from the product: the configured inte
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -25,6 +26,14 @@ from orchestration.views.load import read_events
 State = Literal["ok", "warn", "fail"]
 MINIMUM_PYTHON = (3, 11)
 MINIMUM_FREE_BYTES = 1 << 30
+MAX_KEPT_BYTES = 5 << 30
+"""What the harness may keep below the git directory before doctor says how to clear it."""
+CLEARING = {
+    "turns": "find '{folder}' -mindepth 1 -maxdepth 1 -mtime +30 -exec rm -r {{}} +",
+    "worktrees": "git worktree list, then: git worktree remove PATH (the branch keeps the attempt)",
+    "checkouts": "orchestrate run --cycles 1 (a run begins with clearing them)",
+}
+"""What makes room: landed evidence is in the commits, attempts are on their branches."""
 PROBE = """
 import json, sys
 found = {"version": list(sys.version_info[:3]), "executable": sys.executable, "pytest": None}
@@ -82,6 +91,7 @@ def examine(root: Path, *, agent: str | None = None, supervisor: str | None = No
         *_supervisor(config, supervisor or config.supervisor_agent),
         _isolation(),
         _disk(repo),
+        _retention(repo),
     ]
     return checks
 
@@ -230,3 +240,26 @@ def _disk(repo: Repo) -> Check:
     if free < MINIMUM_FREE_BYTES:
         return Check("disk", "fail", found, "free at least 1 GiB")
     return Check("disk", "ok", found)
+
+
+def _retention(repo: Repo) -> Check:
+    """How much of the disk logs, evidence and attempts of all turns hold."""
+    sizes = {name: _bytes_below(repo.state_dir / name) for name in ("log", *CLEARING)}
+    parts = ", ".join(f"{name} {size / (1 << 20):.1f}" for name, size in sizes.items())
+    found = f"{sum(sizes.values()) / (1 << 20):.1f} MiB in {repo.state_dir} ({parts})"
+    if sum(sizes.values()) <= MAX_KEPT_BYTES:
+        return Check("retention", "ok", found)
+    largest = max(CLEARING, key=lambda name: sizes[name])
+    return Check(
+        "retention", "warn", found, CLEARING[largest].format(folder=repo.state_dir / largest)
+    )
+
+
+def _bytes_below(folder: Path) -> int:
+    """The disk space of all files below a folder; what vanishes meanwhile counts for nothing."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(place, name)).st_blocks * 512
+    return total

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from orchestration.agents.base import last_words
 from orchestration.core.actions import ACTION_TYPES, allowed_actions
 from orchestration.core.policy import budget_spent, standing
 from orchestration.core.state import ItemState, OpenCycle
@@ -139,7 +140,7 @@ def _problems(
 ) -> tuple[list[str], list[str]]:
     """What is wrong with an agent's order, and what is only odd."""
     if facts["outcome"] in ("crash", "timeout", "refused", "blocked"):
-        said = " ".join(str(facts["text"]).split())[-200:]
+        said = last_words(str(facts["text"]), 200)
         return [f"the agent ended with {facts['outcome']}: {said}"], []
     if not text.strip():
         return [f"no order was written to {harness.config.order}"], []

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestration import isolation, outside
+from orchestration.agents.base import last_words
 from orchestration.commandline import counts_text, interpreter, pytest_selector, summary
 from orchestration.core.state import ItemState
 from orchestration.documents.commands import Command
@@ -21,6 +22,7 @@ from orchestration.documents.order import Order
 from orchestration.errors import HarnessError
 from orchestration.gates import scope, secrets
 from orchestration.gates.guard import GuardResult, GuardSpec, run_guard, run_twice
+from orchestration.gates.log_scan import black_out
 from orchestration.gates.relevance import finding, touched_lines
 from orchestration.gates.selectors import collect
 from orchestration.process import run_child
@@ -59,31 +61,20 @@ def _run_attempt(case: Case) -> None:
             _run_criteria(case)
     finally:
         escaped = outside.settle(harness, watch, case.branch)
-    leaks = _leaks(case.report)
+    leaks = [*case.exit.get("leaks", []), *map(str, black_out(case.report))]
+    found.reason = secrets.redact(found.reason)
     if escaped:
         found.verdict, found.signature = "tamper", "escape"
         found.reason = "code under test wrote outside: " + outside.told(escaped)
         found.verified, found.ticks = [], []
     elif leaks:
         found.verified, found.ticks = [], []
-        found.turn_down("reject", f"a log of the checks shows {leaks[0]}", "secret in a log")
-
-
-def _leaks(report: Path) -> list[secrets.Leak]:
-    """Black out credentials in the logs that would be committed; returns what was found."""
-    found: list[secrets.Leak] = []
-    for path in sorted(report.rglob("*.log")):
-        text = path.read_text(encoding="utf-8", errors="replace")
-        leaks = secrets.scan_text(text, path.relative_to(report).as_posix())
-        if leaks:
-            path.write_text(secrets.redact(text), encoding="utf-8")
-            found += leaks
-    return found
+        found.turn_down("reject", f"a log of the turn shows {leaks[0]}", "secret in a log")
 
 
 def _look_at_outcome(case: Case) -> None:
     facts, found = case.exit, case.found
-    said = " ".join(str(facts["text"]).split())[-300:]
+    said = last_words(str(facts["text"]), 300)
     if facts.get("escaped"):
         reason = "changes outside the worktree: " + outside.told(facts["escaped"])
         found.turn_down("tamper", reason, "escape")

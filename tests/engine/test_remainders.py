@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from orchestration import doctor
 from orchestration.agents.base import Outcome, TurnContext
 
 Make = Callable[..., Any]
@@ -182,3 +183,27 @@ def test_a_long_crash_text_is_short_here_and_whole_in_show(place: Make, words: l
     turn = max(e.turn for e in here.harness().log.events if e.kind == "agent_exit")
     shown = orchestrate(here.root, "show", str(turn)).stdout
     assert "last words" in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"),
+    [("turns", "find '"), ("worktrees", "git worktree remove"), ("checkouts", "run")],
+)
+def test_doctor_says_what_the_harness_keeps_and_how_to_make_room(
+    place: Make, monkeypatch: pytest.MonkeyPatch, name: str, fix: str
+) -> None:
+    here = place(ITEM, **VALUES)
+    rows = json.loads(orchestrate(here.root, "doctor", "--json").stdout)["checks"]
+    assert [row["state"] for row in rows if row["name"] == "retention"] == ["ok"]
+    here.write(f".git/orchestration/{name}/old/output.bin", "x" * 100_000)
+    monkeypatch.setattr(doctor, "MAX_KEPT_BYTES", 90_000)
+    row = next(check for check in doctor.examine(here.root) if check.name == "retention")
+    assert (row.state, f"{name} 0.1" in row.found) == ("warn", True)
+    assert fix in row.fix
+    if name == "turns":
+        old = here.root / ".git" / "orchestration" / name / "old"
+        subprocess.run(["sh", "-c", row.fix], cwd=here.root, check=True, timeout=60)
+        assert old.exists()
+        os.utime(old, (1, 1))
+        subprocess.run(["sh", "-c", row.fix], cwd=here.root, check=True, timeout=60)
+        assert not old.exists()

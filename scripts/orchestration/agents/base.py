@@ -92,3 +92,12 @@ class Agent(Protocol):
     def run(self, turn: TurnContext) -> Outcome:
         """Do the turn in `turn.workspace` and return when all of it has ended."""
         ...
+
+
+def last_words(text: str, limit: int) -> str:
+    """Return the end of what an agent said: one line, `limit` characters, begun with a word."""
+    flat = " ".join(text.split())
+    if len(flat) <= limit:
+        return flat
+    tail = flat[1 - limit :]
+    return "…" + (tail.partition(" ")[2] or tail)

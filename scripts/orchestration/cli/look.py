@@ -10,6 +10,7 @@ from typing import Any
 
 import typer
 
+from orchestration.cli.turn_text import details
 from orchestration.core.events import Event
 from orchestration.errors import HarnessError
 from orchestration.gitio import Repo
@@ -101,8 +102,9 @@ def show(
         return
     for event in events:
         print(_folded(_headline(event)))
-        if event.kind == "order":
-            print("    " + event.data["text"].rstrip().replace("\n", "\n    "))
+        more = details(event)
+        if more:
+            print(more)
 
 
 def tail(
@@ -136,11 +138,21 @@ def _headline(event: Event) -> str:
         "run_start": lambda: f"run with {data['agent']} on {data['target']}",
         "run_end": lambda: f"{data['reason']} ({data['code']}): {data['text']}",
         "decision": lambda: data["reason"],
-        "order": lambda: f"{data['mode']} row {data['row']}, order {data['hash'][:12]}",
+        "order": lambda: (
+            f"mode {data['mode']}"
+            + (f", row {data['row']}" if data["row"] else "")
+            + f", hash {data['hash'][:12]}"
+        ),
+        "agent_start": lambda: data["agent"],
         "dispatch": lambda: f"attempt {data['attempt']} on {data['base'][:12]}",
         "agent_exit": lambda: f"{data['outcome']} in {data['seconds']} s",
         "verdict": lambda: f"{data['verdict']}: {data['reason']}",
-        "commit": lambda: f"{data['purpose']} {str(data['commit'])[:12]} {data.get('via', '')}",
+        "commit": lambda: (
+            f"{data['purpose']} commit {data['commit'][:12]} on "
+            f"{str(data['ref']).removeprefix('refs/heads/')} by {data['via']}"
+            if data.get("commit")
+            else "nothing to commit"
+        ),
         "land": lambda: f"{data['commit'][:12]} {data['subject']}",
         "poll": lambda: data["how"],
         "turn_end": lambda: data["outcome"],
@@ -152,7 +164,7 @@ def _headline(event: Event) -> str:
     }
     text = words.get(event.kind, lambda: data.get("reason") or data.get("text") or "")()
     first = str(text).strip().split("\n")[0]
-    return f"{event.at} turn {event.turn} {event.kind}{item}: {first}"
+    return f"{event.at} turn {event.turn} {event.kind}{item}" + (f": {first}" if first else "")
 
 
 def _print_json(content: dict[str, Any]) -> None:

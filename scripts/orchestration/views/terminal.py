@@ -7,13 +7,15 @@ import textwrap
 from orchestration.views.model import GROUPS, ItemView, View
 
 WIDTH = 80
+MAX_LINES = 4
+"""Lines that one fact may take; the rest of it is in `show` and in `--json`."""
 
 
 def render_status(view: View, *, width: int = WIDTH) -> str:
     """Return what is going on, since when, the last progress, blockers, and what to type."""
-    lines = [*_wrap(_headline(view), width, "")]
+    lines = [*_shortened(_headline(view), width, "")]
     if view.end_text:
-        lines += _wrap(view.end_text, width, "  ")
+        lines += _shortened(view.end_text, width, "  ")
     lines += ["", *_summary(view)]
     for key, heading in GROUPS:
         items = view.group(key)
@@ -31,7 +33,7 @@ def render_status(view: View, *, width: int = WIDTH) -> str:
     if view.advice:
         lines += ["", "What to type next"]
         for advice in view.advice:
-            lines += _wrap(advice, width, "  ")
+            lines += _shortened(advice, width, "  ")
     return "\n".join(lines) + "\n"
 
 
@@ -78,8 +80,17 @@ def _item(item: ItemView, width: int) -> list[str]:
     if item.group in ("open", "working") and item.dwell:
         details.append(f"{item.dwell} cycles without progress")
     for detail in details:
-        lines += _wrap(detail, width, "      ")
+        lines += _shortened(detail, width, "      ")
     return lines
+
+
+def _shortened(text: str, width: int, indent: str) -> list[str]:
+    """The text in a few lines; where it is longer, a last line says where all of it is."""
+    lines = _wrap(text, width, indent)
+    if len(lines) <= MAX_LINES:
+        return lines
+    more = f"{indent}    … {len(lines) - MAX_LINES + 1} more lines: orchestrate status --json"
+    return [*lines[: MAX_LINES - 1], more]
 
 
 def _wrap(text: str, width: int, indent: str) -> list[str]:
