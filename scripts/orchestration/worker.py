@@ -16,6 +16,7 @@ from orchestration.core.clock import compact_stamp
 from orchestration.documents.ledger import Item
 from orchestration.documents.order import Order
 from orchestration.errors import HarnessError
+from orchestration.gates import log_scan, secrets
 from orchestration.gates.scope import matches
 from orchestration.gitio import Repo
 from orchestration.runtime import Harness
@@ -161,6 +162,7 @@ def _exit_facts(
     moved: list[str],
 ) -> dict[str, Any]:
     collected = collect_artifacts(harness, workspace, report, outcome.artifacts)
+    leaks = _black_out(harness, report)
     own = [harness.config.order, harness.config.ledger, harness.config.memory]
     snapshot = workspace.snapshot(
         f"attempt {workspace.n} of {workspace.item}",
@@ -169,11 +171,11 @@ def _exit_facts(
     tokens = None if outcome.tokens is None else sum(outcome.tokens.values())
     return {
         "outcome": outcome.kind,
-        "text": outcome.text[-MAX_TEXT:],
+        "text": secrets.redact(outcome.text[-MAX_TEXT:]),
         "session": outcome.session,
         "tokens": tokens,
         "cost": outcome.cost,
-        "denials": list(outcome.denials)[:50],
+        "denials": [secrets.redact(str(words)) for words in outcome.denials[:50]],
         "exit_code": outcome.exit_code,
         "signal": outcome.signal,
         "isolation": outcome.isolation,
@@ -183,7 +185,20 @@ def _exit_facts(
         "tree": snapshot.tree,
         "changed": list(snapshot.changed),
         "refs_moved": moved,
+        "leaks": leaks,
     }
+
+
+def _black_out(harness: Harness, report: Path) -> list[str]:
+    """Black out credentials in all that the turn wrote; returns those in its report.
+
+    The report would be committed, so a credential in it turns the attempt down. What the agent
+    merely said stays on this machine: it is blacked out and told.
+    """
+    said = log_scan.black_out(report.parent / "logs")
+    for leak in said:
+        harness.say(f"blacked out in the agent's output: {leak}")
+    return [str(leak) for leak in log_scan.black_out(report)]
 
 
 def litter(harness: Harness, workspace: Workspace) -> list[str]:

@@ -52,3 +52,25 @@ def test_a_diff_is_screened(root: Path, files: dict[str, str], words: str) -> No
     said = screen(Repo(root), base, commit(root, files), list(files))
     assert (words in said) if words else said == ""
     assert KEY not in said
+
+
+TOKEN = "ghp_" + "Zx81Qw9Lk3Vb7Nm2Rt6Yp4Hs0Gd5Jf8Cc1Aa"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {".gitattributes": "*.py -diff\n", "calc.py": f"KEY = '{TOKEN}'\n"},
+        {"notes.txt": f"same\n++ {TOKEN}\n"},
+        {"notes.txt": f"same\x0c\u2028{TOKEN}\n"},
+        {"data.bin": f"\0\0{TOKEN} \0\n"},
+        {"line.txt": "x" * 30_000 + f" {TOKEN}\n"},
+        {"line.txt": f"no newline at the end {TOKEN}"},
+    ],
+    ids=["attributes", "looks like a header", "form feed", "binary", "far out", "no newline"],
+)
+def test_a_hidden_secret_is_found(root: Path, files: dict[str, str]) -> None:
+    base = git(root, "rev-parse", "HEAD")
+    said = screen(Repo(root), base, commit(root, files), list(files))
+    assert "GitHub token" in said
+    assert TOKEN[6:] not in said

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -68,6 +70,40 @@ def test_only_added_lines_of_a_diff_count() -> None:
     )
     leaks = scan_diff(diff)
     assert [(leak.path, leak.line) for leak in leaks] == [("conf/new.py", 12)]
+
+
+def test_an_added_line_that_looks_like_a_header_is_read() -> None:
+    secret = SAMPLES["GitHub token"]
+    diff = f"--- a/n.txt\n+++ b/n.txt\n@@ -1,2 +1,3 @@\n same\n--- x\n+++ {secret}\n+end\n"
+    assert [(leak.path, leak.line) for leak in scan_diff(diff)] == [("n.txt", 2)]
+
+
+def test_a_credential_far_out_in_a_line_is_found_and_blacked_out() -> None:
+    secret = SAMPLES["GitHub token"]
+    for column in (19_990, 20_000, 45_000):
+        line = "x" * (column - 1) + " " + secret + " " + "y" * 30_000
+        assert [leak.kind for leak in scan_text(line)] == ["GitHub token"]
+        assert secret not in redact(line)
+
+
+@pytest.mark.parametrize("escape", ["\n", "\t", "\r", "\0", "\u2028"])
+def test_a_credential_after_an_escape_of_a_json_log_is_found(escape: str) -> None:
+    line = json.dumps({"text": f"the key:{escape}{SAMPLES['GitHub token']}"})
+    assert [leak.kind for leak in scan_text(line)] == ["GitHub token"]
+    assert BODY[5:15] not in redact(line)
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\\n"])
+def test_all_of_a_private_key_is_blacked_out(newline: str) -> None:
+    lines = [SAMPLES["private key"], BODY * 2, BODY + "==", "-----END RSA " + "PRIVATE KEY-----"]
+    clean = redact("before\n" + newline.join(lines) + "\nafter this line\n")
+    assert BODY[5:15] not in clean
+    assert clean.startswith("before\n") and clean.endswith("\nafter this line\n")
+
+
+def test_a_key_without_an_end_does_not_take_the_log_with_it() -> None:
+    text = f"{SAMPLES['private key']}\n{BODY}\nthe next step: 3 passed\nword\n"
+    assert redact(text).endswith("\nthe next step: 3 passed\nword\n")
 
 
 def test_entropy_of_known_texts() -> None:

@@ -15,6 +15,7 @@ import os
 import sys
 import threading
 import time
+from typing import Any
 
 # The shim's finder steps aside while pytest loads, so that a fake one in the checkout stays unseen.
 _shim = [finder for finder in sys.meta_path if getattr(finder, "__name__", "") == "CheckoutFirst"]
@@ -35,7 +36,7 @@ class Reporter:
         self.selector = orders["selector"]
         self.canaries = orders["canaries"]
         self.collected, self.matched, self.phases = [], [], {}
-        self.collect_problems, self.exit_status = [], None
+        self.collect_problems, self.exit_status, self.ran = [], None, {}
 
     def _is_wanted(self, nodeid):
         if self.wanted is not None:
@@ -96,29 +97,30 @@ class Lines:
 
     def __init__(self, touched):
         self.touched = {path: set(lines) for path, lines in touched.items()}
-        self.ran = {path: set() for path in touched}
+        self.ran: dict[str, set[int]] = {path: set() for path in touched}
+        self.monitoring: Any = getattr(sys, "monitoring", None)  # Python 3.12 and later
 
     def begin(self):
         if not self.touched:
             return
-        if hasattr(sys, "monitoring"):
-            events = sys.monitoring.events
-            sys.monitoring.use_tool_id(self.TOOL, "orchestrate")
-            sys.monitoring.register_callback(self.TOOL, events.PY_START, self._started)
-            sys.monitoring.register_callback(self.TOOL, events.LINE, self._line)
-            sys.monitoring.set_events(self.TOOL, events.PY_START)
+        if self.monitoring is not None:
+            events = self.monitoring.events
+            self.monitoring.use_tool_id(self.TOOL, "orchestrate")
+            self.monitoring.register_callback(self.TOOL, events.PY_START, self._started)
+            self.monitoring.register_callback(self.TOOL, events.LINE, self._line)
+            self.monitoring.set_events(self.TOOL, events.PY_START)
         else:
             sys.settrace(self._trace)
             threading.settrace(self._trace)
 
     def _started(self, code, offset):
         if code.co_filename in self.touched:
-            sys.monitoring.set_local_events(self.TOOL, code, sys.monitoring.events.LINE)
-        return sys.monitoring.DISABLE
+            self.monitoring.set_local_events(self.TOOL, code, self.monitoring.events.LINE)
+        return self.monitoring.DISABLE
 
     def _line(self, code, line):
         self._note(code.co_filename, line)
-        return sys.monitoring.DISABLE
+        return self.monitoring.DISABLE
 
     def _note(self, path, line):
         if line in self.touched.get(path, ()):

@@ -13,7 +13,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 KNOWN: tuple[tuple[str, str], ...] = (
-    ("private key", r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----"),
+    (
+        "private key",
+        r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----(?:(?:\\[nr]|[A-Za-z0-9+/=])*"
+        r"-----END (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----)?",
+    ),
     ("AWS access key", r"\b(?:AKIA|ASIA|AGPA|AROA|AIDA)[0-9A-Z]{16}\b"),
     ("GitHub token", r"\b(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{60,255})\b"),
     ("GitLab token", r"\bgl(?:pat|ptt|dt|rt)-[A-Za-z0-9_-]{20,64}\b"),
@@ -30,14 +34,26 @@ KNOWN: tuple[tuple[str, str], ...] = (
     ("JSON web token", r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\b"),
     ("password in a URL", r"\b[a-z][a-z0-9+.-]{1,20}://[^\s:/@'\"<>{}$]+:([^\s/@'\"<>{}$]{3,})@"),
 )
-_PATTERNS = tuple((name, re.compile(pattern)) for name, pattern in KNOWN)
+# A form begins where no word goes on, or after an escape of a JSON text ("\\nghp_…").
+_BEGIN = r"(?:(?<!\w)|(?<=\\[nrtbf])|(?<=\\u[0-9a-fA-F]{4}))"
+_PATTERNS = tuple(
+    (name, re.compile(re.sub(r"^\\b", lambda _: _BEGIN, form))) for name, form in KNOWN
+)
 _ASSIGNED = re.compile(
     r"(?i)\b[\w.-]*(?:secret|passwd|password|api[_-]?key|access[_-]?key|auth[_-]?token|private[_-]?key"
     r"|client[_-]?secret)\b[\"']?\s*[:=]\s*[\"']?(?P<value>[A-Za-z0-9_+/=.@!#%^*~-]{12,200})"
 )
 _PLACEHOLDER = re.compile(r"(?i)example|placeholder|changeme|dummy|redacted|your[_-]|x{6,}|\*{4,}")
+_HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
 MIN_ENTROPY_BITS = 3.5
-LINE_CAP = 20_000
+# A long line is read in windows that overlap by more than the longest form, so that its cost grows
+# with its length and nothing hides behind a column.
+WINDOW, OVERLAP = 20_000, 2_000
+_KEY_BEGINS = re.compile(KNOWN[0][1])
+_KEY_ENDS = re.compile(r"-----END (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----")
+_KEY_BODY = re.compile(
+    r"[\s>|+]*(?:[A-Za-z0-9+/=]+|(?:Proc-Type|DEK-Info|Version|Comment): .*)?\s*"
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +76,20 @@ def entropy_bits(text: str) -> float:
 
 
 def _spans(line: str) -> Iterator[tuple[str, int, int]]:
-    """Kind, start and end of every credential in a line."""
+    """Kind, start and end of every credential in a line, each once."""
+    if len(line) <= WINDOW:
+        yield from _spans_in(line)
+        return
+    seen: set[tuple[str, int, int]] = set()
+    for start in range(0, len(line), WINDOW - OVERLAP):
+        for kind, first, last in _spans_in(line[start : start + WINDOW]):
+            span = (kind, start + first, start + last)
+            if span not in seen:
+                seen.add(span)
+                yield span
+
+
+def _spans_in(line: str) -> Iterator[tuple[str, int, int]]:
     for kind, pattern in _PATTERNS:
         for match in pattern.finditer(line):
             group = 1 if match.re.groups else 0
@@ -78,7 +107,7 @@ def scan_lines(lines: Iterable[tuple[int, str]], path: str) -> list[Leak]:
     """Credentials in numbered lines, each place once."""
     found: dict[tuple[int, int], Leak] = {}
     for number, line in lines:
-        for kind, start, end in _spans(line[:LINE_CAP]):
+        for kind, start, end in _spans(line):
             shown = f"{line[start : start + 4]}…, {end - start} characters"
             found.setdefault((number, start), Leak(kind, path, number, shown))
     return list(found.values())
@@ -90,30 +119,41 @@ def scan_text(text: str, path: str = "") -> list[Leak]:
 
 
 def scan_diff(diff: str) -> list[Leak]:
-    """Credentials in the lines that a git diff adds."""
+    """Credentials in the lines that a git diff adds; a line in a hunk is never read as a header."""
     leaks: list[Leak] = []
-    path, number = "", 0
-    for line in diff.splitlines():
-        if line.startswith("+++ "):
+    path, number, old, new = "", 0, 0, 0
+    for line in diff.split("\n"):  # a form feed or U+2028 ends no line for git
+        if old > 0 or new > 0:
+            if line.startswith("+"):
+                parts = line[1:].splitlines()
+                leaks += scan_lines([(number, part) for part in parts], path)
+            old -= line[:1] in ("-", " ", "")
+            new -= line[:1] in ("+", " ", "")
+            number += line[:1] in ("+", " ", "")
+        elif line.startswith("+++ "):
             path = line[4:].removeprefix("b/").strip('"')
-        elif line.startswith("@@ "):
-            place = re.search(r"\+(\d+)", line)
-            number = int(place[1]) if place else 0
-        elif line.startswith("+"):
-            leaks += scan_lines([(number, line[1:])], path)
-            number += 1
-        elif line.startswith(" "):
-            number += 1
+        elif hunk := _HUNK.match(line):
+            old, new = (1 if part is None else int(part) for part in (hunk[1], hunk[3]))
+            number = int(hunk[2])
     return leaks
 
 
 def redact(text: str) -> str:
-    """`text` with every credential replaced by `[redacted: kind]`."""
-    out = []
+    """`text` with every credential replaced by `[redacted: kind]`, a key with all of its lines."""
+    out, inside = [], False
     for line in text.splitlines(keepends=True):
-        head, rest = line[:LINE_CAP], line[LINE_CAP:]
-        for kind, start, end in sorted(set(_spans(head)), key=lambda s: -s[1]):
-            if "[redacted" not in head[start:end]:
-                head = f"{head[:start]}[redacted: {kind}]{head[end:]}"
-        out.append(head + rest)
+        ends = _KEY_ENDS.search(line)
+        body = line.rstrip("\r\n")
+        if inside and not ends and _KEY_BODY.fullmatch(body):
+            out.append("[redacted: private key]" + line[len(body) :] if body.strip() else line)
+            continue
+        inside = bool(_KEY_BEGINS.search(line)) and not ends
+        out.append(_redact_line(line))
     return "".join(out)
+
+
+def _redact_line(line: str) -> str:
+    for kind, start, end in sorted(set(_spans(line)), key=lambda s: -s[1]):
+        if "[redacted" not in line[start:end]:
+            line = f"{line[:start]}[redacted: {kind}]{line[end:]}"
+    return line
