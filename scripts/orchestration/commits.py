@@ -165,6 +165,7 @@ def _receipt(
             "denials": ended["denials"],
             "seconds": ended["seconds"],
             "isolation": ended["isolation"],
+            "process_limit": ended.get("process_limit"),
         },
         "base": dispatch["base"],
         "tree": ended["tree"],

@@ -28,26 +28,23 @@ def git(root: Path, *words: str) -> str:
     return done.stdout
 
 
-def work(
+def lay_down(
     tmp_path: Path,
     code: str,
+    ledger: str,
     *,
-    guard: str = "tests/test_calc.py",
-    opened: str = "",
+    level: str = "scan",
     files: dict[str, str] | None = None,
     settings: str = "",
-) -> tuple[Path, Summary, dict[str, object]]:
-    """One cycle of an agent that runs `code`; the repository, the summary and the verdict."""
+) -> Path:
+    """A committed repository whose agent runs `code`; `settings` are further lines of the YAML."""
     root = tmp_path / "repo"
-    ledger = LEDGER.format(guard=guard, opened=opened)
-    if not opened:
-        ledger = ledger[: ledger.index("- Recipe")]
     agent = tmp_path / "agent.py"
     tmp_path.mkdir(exist_ok=True)
     agent.write_text(WRITE + code)
     base = {"calc/__init__.py": BROKEN, "tests/test_calc.py": TEST, "docs/fix_plan.md": ledger}
     base["orchestration.yaml"] = (
-        f'agent: custom\nisolation: scan\nagent_command: ["{{python}}", "{agent}"]\n{settings}'
+        f'agent: custom\nisolation: {level}\nagent_command: ["{{python}}", "{agent}"]\n{settings}'
     )
     for name, text in (base | (files or {})).items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -60,6 +57,24 @@ def work(
         ("commit", "-qm", "start"),
     ):
         git(root, *words)
+    return root
+
+
+def work(
+    tmp_path: Path,
+    code: str,
+    *,
+    guard: str = "tests/test_calc.py",
+    opened: str = "",
+    files: dict[str, str] | None = None,
+    settings: str = "",
+    level: str = "scan",
+) -> tuple[Path, Summary, dict[str, object]]:
+    """One cycle of an agent that runs `code`; the repository, the summary and the verdict."""
+    ledger = LEDGER.format(guard=guard, opened=opened)
+    if not opened:
+        ledger = ledger[: ledger.index("- Recipe")]
+    root = lay_down(tmp_path, code, ledger, level=level, files=files, settings=settings)
     harness = open_harness(root, cycles=1)
     summary = Engine(harness, lambda: "run1").run()
     verdict = next(e.data for e in reversed(harness.log.events) if e.kind == "verdict")

@@ -24,9 +24,11 @@ def black_out(folder: Path) -> list[secrets.Leak]:
             continue
         if path.stat().st_size > CAP_BYTES:
             continue
-        text = path.read_bytes().decode("latin-1")
-        leaks = secrets.scan_text(text, path.relative_to(folder).as_posix())
+        with path.open(encoding="latin-1", newline="") as lines:
+            numbered = enumerate(lines, start=1)
+            leaks = secrets.scan_lines(numbered, path.relative_to(folder).as_posix())
         if leaks:
+            text = path.read_bytes().decode("latin-1")
             path.write_bytes(secrets.redact(text).encode("latin-1"))
             found += leaks
     return found
