@@ -13,7 +13,7 @@ from typing import Any
 
 from orchestration.core.reasons import ExitReason, Stop
 from orchestration.core.state import Pending
-from orchestration.documents.ledger import Attempt, append_attempt, parse_ledger, set_status, tick
+from orchestration.documents.ledger import Attempt, append_attempt, read_ledger, set_status, tick
 from orchestration.documents.refs import parse_stamp
 from orchestration.gitio import MergeRefused, RefMoved, Repo
 from orchestration.memory_view import add_entries
@@ -94,7 +94,7 @@ def documents_after(
 
 def apply_to_ledger(text: str, pending: Pending, path: str) -> str:
     """Return the ledger's text with ticks, statuses and attempt lines written into it."""
-    known = {item.id: item for item in parse_ledger(text, path).items}
+    known = {item.id: item for item in read_ledger(text, path).items}
     for item_id, criterion in map(tuple, pending.ticks):
         if item_id in known and known[item_id].criterion(criterion) is not None:
             text = tick(text, item_id, criterion, "x")

@@ -18,7 +18,7 @@ from orchestration.config import HarnessConfig
 from orchestration.core.clock import Clock
 from orchestration.core.policy import ItemFacts, PolicyConfig
 from orchestration.core.state import State
-from orchestration.documents.ledger import Item, Ledger, parse_ledger
+from orchestration.documents.ledger import Item, Ledger, read_ledger
 from orchestration.errors import HarnessError
 from orchestration.eventlog import EventLog
 from orchestration.gitio import Repo
@@ -97,7 +97,7 @@ class Harness:
                 expected="a committed ledger with focus issues",
                 fix="orchestrate init, then commit what it wrote",
             )
-        return text, parse_ledger(text, self.config.ledger)
+        return text, read_ledger(text, self.config.ledger)
 
     def facts(self, ledger: Ledger) -> list[ItemFacts]:
         """The ledger in the words of the policy."""

@@ -18,7 +18,7 @@ from .ledger_model import (
     Status,
     Waiting,
 )
-from .ledger_reader import parse_ledger
+from .ledger_reader import parse_ledger, read_ledger
 
 __all__ = [
     "DEFAULT_POLL_S",
@@ -35,6 +35,7 @@ __all__ = [
     "append_attempt",
     "check_ledger",
     "parse_ledger",
+    "read_ledger",
     "set_status",
     "tick",
 ]

@@ -6,7 +6,7 @@ from .blocks import scan
 from .diagnostics import DocumentError
 from .keys import iter_keys, join_cells, split_cells, state_of
 from .ledger_model import Attempt, Item, Status, Waiting
-from .ledger_reader import ITEM_KEYS, parse_ledger
+from .ledger_reader import ITEM_KEYS, read_ledger
 from .ledger_values import render_waiting
 from .refs import is_id, render_stamp
 from .text import SourceText, replace_span
@@ -15,7 +15,7 @@ _COLUMNS = ["turn", "at", "outcome", "criteria", "signature", "link"]
 
 
 def _find(text: str, item_id: str) -> Item:
-    ledger = parse_ledger(text)
+    ledger = read_ledger(text)
     item = ledger.item(item_id)
     if item is None:
         known = ", ".join(i.id for i in ledger.items[:12]) or "no items"
@@ -162,7 +162,7 @@ def add_item(text: str, item_id: str, title: str, **values: str) -> str:
         raise DocumentError(
             "this is no item id", where=item_id, expected="segments joined by hyphens, FIX-X-001"
         )
-    if parse_ledger(text).item(item_id):
+    if read_ledger(text).item(item_id):
         raise DocumentError("the ledger has this item already", where=item_id)
     source = SourceText(text)
     newline = source.newline

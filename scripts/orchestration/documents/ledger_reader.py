@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from .blocks import Blocks, Heading, heading_of, scan, unclosed
@@ -45,6 +46,12 @@ def parse_ledger(text: str, path: str = "docs/fix_plan.md") -> Ledger:
     _historic(blocks, ledger)
     ledger.diagnostics += unclosed(blocks, path)
     return ledger
+
+
+@functools.lru_cache(maxsize=8)
+def read_ledger(text: str, path: str = "docs/fix_plan.md") -> Ledger:
+    """`parse_ledger`, once for each text: a cycle asks ten times for the same few. Read only."""
+    return parse_ledger(text, path)
 
 
 def _repair(blocks: Blocks, ledger: Ledger) -> list[Heading]:
