@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from turns import FIX, LEDGER, git, lay_down, work
 
 SOURCES = Path(__file__).parents[2] / "scripts"
 NOBODY = 65534
+LEDGER_OF_ONE = LEDGER.format(guard="tests/test_calc.py", opened="").partition("- Recipe")[0]
 LEAVE = (
     "import subprocess, sys\n"
     "for extra in ({{}}, {{'env': {{}}}}):\n"
@@ -67,47 +69,112 @@ def test_the_level_that_held_is_in_the_receipt_and_no_process_is_left(
     assert alive(word) == []
 
 
-def as_nobody(argv: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+PLAIN = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+# Where the interpreter lies below a folder that is closed to others (a root's home), the run gets
+# a view of the disk of its own in which that folder shows the interpreter's part and no more.
+OPENED = """
+set -e
+mount --bind "$2" "$3"
+mount -t tmpfs -o mode=755 none "$1"
+mkdir "$2"
+mount --bind "$3" "$2"
+shift 3
+exec "$@"
+"""
+
+
+def opened(folder: Path) -> tuple[str, ...]:
+    """How to start a program of nobody who can run this interpreter."""
+    place = Path(sys.executable).resolve()
+    for closed in reversed(place.parents):
+        if not closed.stat().st_mode & stat.S_IXOTH:
+            part = closed / place.relative_to(closed).parts[0]
+            spare = folder / "interpreter"
+            spare.mkdir()
+            names = (str(closed), str(part), str(spare))
+            return ("unshare", "--mount", "sh", "-c", OPENED, "opened", *names, *PLAIN)
+    return PLAIN
+
+
+LEVELS_OF_THEIRS = """
+import sys
+from pathlib import Path
+from orchestration import isolation, pids, process
+for level in isolation.available():
+    argv = isolation.wrap([sys.executable, "-c", "pass"], level, cwd=Path.cwd())
+    if process.run_child(argv, Path.cwd(), process.scrub_env(), total_s=30).ok:
+        print(level)
+print(pids.kind())
+"""
+
+
+def as_nobody(
+    prefix: tuple[str, ...], argv: list[str], folder: Path
+) -> subprocess.CompletedProcess[str]:
     env = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(SOURCES)}
     return subprocess.run(
-        argv, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=300,
-        user=NOBODY, group=NOBODY, extra_groups=[],
+        [*prefix, *argv], cwd=folder, env=env, capture_output=True, text=True, check=False,
+        timeout=300,
     )  # fmt: skip
 
 
 @pytest.fixture
 def theirs() -> Iterator[Path]:
-    """A folder of the user nobody, who can run this interpreter."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can start a process as another user")
+    """A folder of the user nobody."""
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("only root with setpriv can start a process as another user")
     folder = Path(tempfile.mkdtemp(prefix="nobody-"))
-    try:
-        shutil.chown(folder, NOBODY, NOBODY)
-        try:
-            seen = as_nobody([sys.executable, "-c", "import orchestration.cli"], folder)
-        except OSError as problem:
-            pytest.skip(f"no process can be started as another user: {problem}")
-        if seen.returncode != 0:
-            pytest.skip("another user cannot read this interpreter or these sources")
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    shutil.chown(folder, NOBODY, NOBODY)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_a_run_of_a_user_who_is_not_root(theirs: Path, word: str) -> None:
-    look = "from orchestration import isolation, pids; print(*isolation.available(), pids.kind())"
-    *levels, bound = as_nobody([sys.executable, "-c", look], theirs).stdout.split()
+    look = [sys.executable, "-c", LEVELS_OF_THEIRS]
+    prefix = opened(theirs)
+    seen = as_nobody(prefix, look, theirs)
+    if seen.returncode != 0:
+        pytest.skip(f"another user cannot run this interpreter here: {seen.stderr[-200:]}")
+    *levels, bound = seen.stdout.split()
     root = lay_down(theirs, FIX + LEAVE.format(word=word), LEDGER_OF_ONE, level=levels[0])
     for path in [theirs, *theirs.rglob("*")]:
         os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
     program = [sys.executable, "-c", "from orchestration.cli import main; main()"]
-    done = as_nobody([*program, "-C", str(root), "run", "--cycles", "1"], theirs)
+    done = as_nobody(prefix, [*program, "run", "--cycles", "1"], root)
     assert done.returncode == 0, done.stderr[-2000:]
-    os.chown(root, 0, 0)  # so that git reads it for us
+    assert {path.stat().st_uid for path in (root / ".git/orchestration").rglob("*")} == {NOBODY}
+    for place in (root, root / ".git"):
+        os.chown(place, 0, 0)  # so that git reads it for us
     said = receipt(root)
     assert (said["agent"]["isolation"], said["agent"]["process_limit"]) == (levels[0], bound)
-    assert bound != "cgroup" or os.access("/sys/fs/cgroup", os.W_OK)
     assert alive(word) == []
 
 
-LEDGER_OF_ONE = LEDGER.format(guard="tests/test_calc.py", opened="").partition("- Recipe")[0]
+SCRIPT = """
+import resource, sys
+from pathlib import Path
+from orchestration.engine import Engine
+from orchestration.session import open_harness
+harness = open_harness(Path(sys.argv[1]), cycles=1)
+Engine(harness, lambda: "run1").run()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.slow
+def test_a_flood_costs_neither_memory_nor_disk(tmp_path: Path) -> None:
+    """200 MB of lines from the agent, against the same turn without them."""
+    flood = "import sys\nfor _ in range(3200):\n    sys.stdout.write('y' * 65535 + '\\n')\n"
+    env = {**os.environ, "PYTHONPATH": str(SOURCES)}
+    peaks = []
+    for name, code in (("quiet", FIX), ("flood", FIX + flood)):
+        root = lay_down(tmp_path / name, code, LEDGER_OF_ONE)
+        argv = [sys.executable, "-c", SCRIPT, str(root)]
+        done = subprocess.run(argv, env=env, capture_output=True, text=True, check=True)
+        peaks.append(int(done.stdout.split()[-1]))
+        assert receipt(root)["agent"]["claims"] == "done"
+    written = [p.stat().st_size for p in root.rglob("*") if p.is_file() and not p.is_symlink()]
+    log = next(root.glob(".git/orchestration/turns/*/logs/agent.log"))
+    assert log.read_bytes().endswith(b"[orchestrate: log cut here, 209715200 bytes in all]\n")
+    assert max(written) < 17 << 20 and sum(written) < 20 << 20
+    assert peaks[1] - peaks[0] < 60, f"{peaks} MB"
