@@ -47,7 +47,7 @@ def _homes() -> list[Path]:
 def _home() -> Path | None:
     """Where a pids group works (tried once), or None."""
     for home in _homes():
-        trial = home / f"orchestrate-{uuid.uuid4().hex[:12]}"
+        trial = home / _name()
         try:
             trial.mkdir()
         except OSError:
@@ -60,8 +60,23 @@ def _home() -> Path | None:
         with contextlib.suppress(OSError):
             trial.rmdir()
         if usable:
+            _clear(home)
             return home
     return None
+
+
+def _name() -> str:
+    """A new group's name: it says whose it is."""
+    return f"orchestrate-{os.getpid()}-{uuid.uuid4().hex[:12]}"
+
+
+def _clear(home: Path) -> None:
+    """Remove the groups that killed runs left; one that still has members stays."""
+    for folder in home.glob("orchestrate-*-*"):
+        owner = folder.name.split("-")[1]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # the kernel refuses while a process is in it
 
 
 def kind() -> Kind:
@@ -126,7 +141,7 @@ def ceiling(limit: int | None) -> Ceiling:
         return Ceiling("none")
     home = _home()
     if home is not None:
-        folder = home / f"orchestrate-{uuid.uuid4().hex[:12]}"
+        folder = home / _name()
         try:
             folder.mkdir()
             (folder / "pids.max").write_text(str(limit))

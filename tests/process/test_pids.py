@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -57,6 +59,36 @@ def test_a_group_is_gone_when_its_child_is(tmp_path: Path) -> None:
     assert "orchestrate-" in done.output_tail
     name = done.output_tail.split("orchestrate-")[1].split()[0]
     assert not list(Path("/sys/fs/cgroup").glob(f"**/orchestrate-{name}"))
+
+
+KILLED = "import os; from orchestration import pids; print(pids.ceiling(9).folder, flush=True); "
+KILLED += "os.kill(os.getpid(), 9)"
+
+
+@pytest.mark.skipif(HERE != "cgroup", reason="no pids cgroup can be made here")
+def test_groups_that_killed_runs_left_are_removed_at_the_next_start(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "scripts")}
+
+    def start(code: str) -> str:
+        argv = [sys.executable, "-c", code]
+        return subprocess.run(argv, env=env, stdout=subprocess.PIPE, text=True, check=False).stdout
+
+    empty, busy = (Path(start(KILLED).strip()) for _ in range(2))
+    assert not empty.exists()  # by the second start
+    living = pids.ceiling(9).folder
+    assert living is not None and busy.is_dir()
+    sleeper = subprocess.Popen(["sleep", "60"])
+    request.addfinalizer(lambda: [f.rmdir() for f in (busy, living) if f.exists()])
+    request.addfinalizer(lambda: (sleeper.kill(), sleeper.wait()))
+    (busy / "cgroup.procs").write_text(str(sleeper.pid))
+    start("from orchestration import pids; pids.kind()")
+    assert busy.is_dir() and living.is_dir()
+    sleeper.kill()
+    sleeper.wait()
+    start("from orchestration import pids; pids.kind()")
+    assert not busy.exists() and living.is_dir()
 
 
 def test_the_exit_code_and_a_missing_program_are_seen_through_the_ceiling(tmp_path: Path) -> None:
