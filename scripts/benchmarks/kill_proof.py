@@ -1,7 +1,9 @@
 """Kill a run with SIGKILL at every boundary and at random times, resume it, and compare.
 
-`kill_proof.py [--boundaries] [--random 200] [--seed 7] [--step N]` prints one JSON object a trial
-and a last one with the counts; exit 1 when a resumed run differs from the uninterrupted one.
+`kill_proof.py [--boundaries] [--random 200] [--seed 7] [--step N] [--supervisor] [--kinds K,K]`
+prints one JSON object a trial and a last one with the counts; exit 1 when a resumed run differs
+from the uninterrupted one. With `--supervisor` a program writes the orders: its first answer is
+never valid, and its second takes another item than the policy's where it can.
 A boundary is the moment before or after an event is written; how many there are is found by
 counting the events of the uninterrupted run.
 
@@ -65,6 +67,27 @@ FILES = {
 }  # fmt: skip
 
 
+BOSS = """import pathlib, re, sys
+
+brief = sys.stdin.read()
+asked = re.search("order for ([A-Z]+-001)", brief)[1]
+item = "RED-001" if "- RED-001: " in brief else asked
+text = "nonsense"
+if "not valid" in brief:
+    text = (
+        f"# Order\\nFocus: {item}\\nMode: none\\nSelector: none\\nReason: it is quicker\\n\\n"
+        "## Goal\\nAdvances C1.\\n\\n## Tasks\\n- [ ] T1 do it\\n\\n## Checks\\n```sh\\n"
+        "test -f wanted.txt\\n```\\n\\n## If blocked\\n- say so\\n\\n## Findings\\n- none\\n"
+    )
+pathlib.Path("input.md").write_text(text)
+"""
+"""A supervisor whose answer depends on its brief alone, as a killed run may ask again."""
+SUPERVISED = {
+    "boss.py": BOSS,
+    "orchestration.yaml": 'supervisor_agent: custom\nsupervisor_command: ["{python}", boss.py]\n',
+}
+
+
 def git(root: Path, *args: str) -> str:
     done = subprocess.run(
         ["git", *args], cwd=root, check=True, capture_output=True, text=True, timeout=60
@@ -72,8 +95,8 @@ def git(root: Path, *args: str) -> str:
     return done.stdout
 
 
-def make_repo(root: Path) -> None:
-    for name, text in FILES.items():
+def make_repo(root: Path, more: dict[str, str]) -> None:
+    for name, text in (FILES | more).items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     git(root, "init", "-q", "-b", "main")
@@ -204,12 +227,18 @@ def at_time(delay_s: float) -> Kill:
     return lambda place: kill_after(place, delay_s)
 
 
-def trials(options: argparse.Namespace, events: int, seconds: float) -> list[tuple[str, Kill]]:
-    """The name and the kill of every trial that was asked for."""
+def trials(options: argparse.Namespace, kinds: list[str], seconds: float) -> list[tuple[str, Kill]]:
+    """The name and the kill of every trial that was asked for; `kinds` are the events'."""
     rows: list[tuple[str, Kill]] = []
     if options.boundaries:
-        numbers = range(options.first, 2 * events + 1, options.step)
-        rows = [(f"boundary {number}", at_boundary(number)) for number in numbers]
+        wanted = set(options.kinds.split(",")) if options.kinds else set(kinds)
+        names = [f"{when} {kind}" for kind in kinds for when in ("before", "after")]
+        found = [
+            (f"boundary {number} ({name})", at_boundary(number))
+            for number, name in enumerate(names, start=1)
+            if name.split()[1] in wanted
+        ]
+        rows = found[options.first - 1 :: options.step]
     dice = random.Random(options.seed)
     delays = [dice.uniform(0.0, seconds) for _ in range(options.random)]
     return rows + [(f"{delay_s:.3f} s", at_time(delay_s)) for delay_s in delays]
@@ -222,23 +251,28 @@ def main() -> int:
     parser.add_argument("--random", type=int, default=0, metavar="N", help="kills at random times")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--first", type=int, default=1, help="first boundary")
+    parser.add_argument("--supervisor", action="store_true", help="a program writes the orders")
+    parser.add_argument(
+        "--kinds", default="", metavar="K,K", help="only boundaries of these events"
+    )
     parser.add_argument("--step", type=int, default=1, help="every N-th boundary")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="kill-proof-") as name:
         folder = Path(name)
         template, reference = folder / "template", folder / "reference"
-        make_repo(template)
+        make_repo(template, SUPERVISED if options.supervisor else {})
         shutil.copytree(template, reference)
         started = time.monotonic()
         if in_child(lambda: run(reference)):
             return 2
         seconds = time.monotonic() - started
         expected = outcome(reference)
-        events = len(open_harness(reference, agent="playbook").log.events)
-        start = {"events": events, "end": expected["end"], "subjects": expected["subjects"]}
+        kinds = [event.kind for event in open_harness(reference, agent="playbook").log.events]
+        start = {"events": len(kinds), "end": expected["end"], "subjects": expected["subjects"],
+                 "kinds": {kind: kinds.count(kind) for kind in kinds}}  # fmt: skip
         print(json.dumps(start), flush=True)
         rows = []
-        for number, (label, kill) in enumerate(trials(options, events, seconds)):
+        for number, (label, kill) in enumerate(trials(options, kinds, seconds)):
             row = compare(template, folder / f"trial{number}", expected, kill)
             rows.append(row)
             print(json.dumps({"trial": label, **row}), flush=True)

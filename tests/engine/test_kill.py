@@ -32,3 +32,19 @@ def test_a_killed_run_resumes_to_the_same_state_branch_and_receipts() -> None:
     assert all(row["killed"] for row in boundaries)
     assert [row for row in rows if row["resumed"] or row["wrong"]] == []
     assert (counts["trials"], counts["different"]) == (len(rows), 0)
+
+
+def test_a_run_whose_supervisor_is_an_agent_resumes_without_asking_anew() -> None:
+    """A sample of the boundaries of the events that only such a run writes."""
+    argv = ["--boundaries", "--supervisor", "--kinds", "supervise,choice", "--first", "2"]
+    done = subprocess.run(
+        [sys.executable, str(PROOF), *argv, "--step", "4"],
+        capture_output=True, text=True, timeout=500,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    first, *rows, counts = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (first["kinds"]["supervise"], first["kinds"]["choice"]) == (6, 1)
+    assert first["end"][1] == ["LAND-001"]
+    assert any("choice" in row["trial"] for row in rows)
+    assert [row for row in rows if not row["killed"] or row["resumed"] or row["wrong"]] == []
+    assert counts["different"] == 0
