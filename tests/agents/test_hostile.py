@@ -41,6 +41,17 @@ OUTSIDE = {
     " (p / 'attributes').write_text('* filter=evil')",
     "through a link": "os.symlink(user, 'inside'); open('inside/calc.py', 'w').write('evil')",
     "tag": "subprocess.run(['git', 'tag', 'evil'])",
+    "a file hidden by .git/info/exclude": "p = user / '.git/info'; p.mkdir(exist_ok=True);"
+    " (p / 'exclude').write_text('evil.py\\n'); (user / 'evil.py').write_text('evil')",
+    "a file hidden by .gitignore": "(user / '.gitignore').write_text('evil.py\\n');"
+    " (user / 'evil.py').write_text('evil')",
+    "a flag in the user's index": "subprocess.run(['git', '-C', str(user), 'update-index',"
+    " '--assume-unchanged', 'calc.py'])",
+    "a merge that never was": "(user / '.git/MERGE_HEAD').write_text("
+    "subprocess.check_output(['git', 'rev-parse', 'HEAD~1'], text=True))",
+    "drop a stash": "subprocess.run(['git', '-C', str(user), 'stash', 'drop', '-q'])",
+    "clear the stashes": "subprocess.run(['git', '-C', str(user), 'stash', 'clear'])",
+    "replace a commit": "subprocess.run(['git', 'replace', 'HEAD', 'HEAD~1'])",
     "stage in the user's index": "(user / 'calc.py').write_text('evil');"
     " subprocess.run(['git', '-C', str(user), 'add', '-A'])",
 }
@@ -58,6 +69,9 @@ def workspace(tmp_path: Path) -> Workspace:
     for argv in (("branch", "side"), ("commit", "-q", "--allow-empty", "-m", "two")):
         subprocess.run(["git", *argv], cwd=root, check=True)
     subprocess.run(["git", "branch", "-f", "side", "HEAD"], cwd=root, check=True)
+    for text in ("x = 2\n", "x = 3\n"):
+        (root / "calc.py").write_text(text)
+        subprocess.run(["git", "stash", "-q"], cwd=root, check=True)
     (root / "unsaved.txt").write_text("a person's notes\n")
     return create(Repo(root), "FIX-1", 1, "main")
 
@@ -78,11 +92,15 @@ def work(
 
 def picture(root: Path) -> dict[str, bytes]:
     skip = {".git"}
-    return {
+    files = {
         str(p.relative_to(root)): p.read_bytes()
         for p in root.rglob("*")
         if p.is_file() and not skip & set(p.relative_to(root).parts)
     }
+    for words in (("ls-files", "-v"), ("stash", "list"), ("status", "--short", "--branch")):
+        files[" ".join(words)] = subprocess.check_output(["git", *words], cwd=root)
+    files["merging"] = str((root / ".git/MERGE_HEAD").exists()).encode()
+    return files
 
 
 @pytest.mark.parametrize("name", OUTSIDE)
