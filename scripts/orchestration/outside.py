@@ -19,8 +19,8 @@ from orchestration.runtime import Harness
 from orchestration.workspace import Workspace
 
 KEPT_REFS = "refs/orchestration/"
-# What other programs of the person move at any time (a fetch by an editor, a stash).
-THEIRS = ("refs/remotes/", "refs/stash")
+# What other programs of the person move at any time (a fetch by an editor).
+THEIRS = ("refs/remotes/",)
 
 
 def level_of(harness: Harness) -> isolation.Level:

@@ -22,7 +22,7 @@ from orchestration.workspace import Workspace, create
 
 HEADER = "import os, pathlib, subprocess, sys, time\nuser = pathlib.Path({user!r})\n"
 FILES = {"calc.py": "x = 1\n", "tests/test_c.py": "def test_c(): assert 1 == 1\n"}
-FILES |= {"docs/fix_plan.md": "# plan\n"}
+FILES |= {"docs/fix_plan.md": "# plan\n", ".gitignore": "*.secret\n"}
 # Harm done to the user's checkout, refs or git directory.
 OUTSIDE = {
     "absolute path": "(user / 'calc.py').write_text('evil')",
@@ -45,6 +45,9 @@ OUTSIDE = {
     " (p / 'exclude').write_text('evil.py\\n'); (user / 'evil.py').write_text('evil')",
     "a file hidden by .gitignore": "(user / '.gitignore').write_text('evil.py\\n');"
     " (user / 'evil.py').write_text('evil')",
+    "ignored files brought to light": "(user / '.gitignore').write_text('')",
+    "ignored files brought to light from below": "(user / 'docs/.gitignore').write_text("
+    "'!*.secret\\n')",
     "a flag in the user's index": "subprocess.run(['git', '-C', str(user), 'update-index',"
     " '--assume-unchanged', 'calc.py'])",
     "a merge that never was": "(user / '.git/MERGE_HEAD').write_text("
@@ -72,6 +75,7 @@ def workspace(tmp_path: Path) -> Workspace:
     for text in ("x = 2\n", "x = 3\n"):
         (root / "calc.py").write_text(text)
         subprocess.run(["git", "stash", "-q"], cwd=root, check=True)
+    (root / "docs/own.secret").write_text("ignored, and a person's\n")
     (root / "unsaved.txt").write_text("a person's notes\n")
     return create(Repo(root), "FIX-1", 1, "main")
 

@@ -1,9 +1,10 @@
 """Did a turn touch anything outside its worktree? Snapshot before, compare after, put back.
 
-Watched: every ref and HEAD of the repository, its config, hooks, info files and the index of the
-user's checkout, the harness's log, and every file of that checkout that git tracks or would show as
-untracked. Ignored files are not watched. What was changed is put back byte for byte; what the turn
-had put there is kept aside first, so that nothing is lost whichever side was right.
+Watched: every ref and HEAD of the repository, its config, hooks, info files, stashes and the marks
+of an unfinished operation, the index (with its flags) of the user's checkout, the harness's log,
+and every file of that checkout that git tracks or would show as untracked. Ignored files are not
+watched. What was changed is put back byte for byte; what the turn had put there is kept aside
+first, so that nothing is lost whichever side was right.
 """
 
 from __future__ import annotations
@@ -19,8 +20,17 @@ from orchestration.gitio import Repo
 
 CONTROL = (
     *("config", "config.worktree", "info/attributes", "info/exclude", "info/grafts", "hooks"),
-    *("objects/info/alternates", "shallow", "orchestration/log"),
+    *("objects/info/alternates", "shallow", "orchestration/log", "logs/refs/stash"),
+    *(
+        "MERGE_HEAD",
+        "CHERRY_PICK_HEAD",
+        "REVERT_HEAD",
+        "BISECT_LOG",
+        "rebase-merge",
+        "rebase-apply",
+    ),
 )
+STASH_LOG = "logs/refs/stash"
 OURS = ("refs/heads/orchestration/", "refs/orchestration/")
 BACKUP_CAP_BYTES = 256 << 20
 
@@ -101,8 +111,8 @@ def take(repo: Repo, store: Path) -> Watch:
 
 
 def _staged(repo: Repo) -> bytes:
-    """Entries of the index without the times that a mere `git status` renews."""
-    return repo.run("ls-files", "--stage", "-z").stdout
+    """Entries and flags of the index without the times that a mere `git status` renews."""
+    return repo.run("ls-files", "--stage", "-v", "-z").stdout
 
 
 def changes(watch: Watch, *, ignore_refs: Iterable[str] = OURS) -> list[Escape]:
@@ -134,22 +144,50 @@ def _verb(before: bool, after: bool) -> str:
 def restore(watch: Watch, found: Iterable[Escape], *, ignore_refs: Iterable[str] = OURS) -> Path:
     """Put every change back; returns the folder that holds what was there instead.
 
-    Refs first, then git's control files and the index, then files: from the copy, or from HEAD.
+    What was known before comes first: control files, refs, the index, then files, from the copy or
+    from HEAD. Only then is it certain which files are new: a changed ignore file hides some, and
+    shows a person's ignored ones, which must stay. New ignore files go before other new files.
     """
-    repo, aside = watch.repo, watch.store / "escaped"
+    aside = watch.store / "escaped"
     aside.mkdir(parents=True, exist_ok=True)
-    places = [escape.place for escape in found]
-    for name in places:
+    skip, left, done = tuple(ignore_refs), list(found), set[str]()
+    while left:
+        group = _first_group(watch, left)
+        _put_back(watch, group, aside, skip)
+        done.update(group)
+        left = [one for one in changes(watch, ignore_refs=skip) if one.place not in done]
+    return aside
+
+
+def _first_group(watch: Watch, found: Iterable[Escape]) -> list[str]:
+    """Places to put back next: what was known, else new ignore files, else the other new files."""
+    known, ignores, new = list[str](), list[str](), list[str]()
+    for name in (one.place for one in found):
+        if name.startswith((".git/", "refs/")) or name == "HEAD" or name in watch.files:
+            known.append(name)
+        elif name.rsplit("/", 1)[-1] == ".gitignore":
+            ignores.append(name)
+        else:
+            new.append(name)
+    return known or ignores or new
+
+
+def _put_back(watch: Watch, places: Iterable[str], aside: Path, skip: tuple[str, ...]) -> None:
+    names = list(places)
+    for name in names:
         if name.startswith(".git/") and name != ".git/index":
             _put_back_control(watch, name.removeprefix(".git/"), aside)
-    repo.restore_refs(watch.refs, ignore=ignore_refs)
-    index = repo.git_dir / "index"
-    if watch.index is not None and index.read_bytes() != watch.index:
+    if any(name.startswith(("refs/", ".git/")) or name == "HEAD" for name in names):
+        watch.repo.restore_refs(watch.refs, ignore=skip)
+        log = watch.repo.common_dir / STASH_LOG  # moving the ref back has written a line into it
+        if STASH_LOG in watch.control and log.read_bytes() != watch.control[STASH_LOG]:
+            _replace(log, watch.control[STASH_LOG])
+    index = watch.repo.git_dir / "index"
+    if watch.index is not None and ".git/index" in names:
         _replace(index, watch.index)
-    for name in places:
+    for name in names:
         if not name.startswith((".git/", "refs/")) and name != "HEAD":
             _put_back_file(watch, name, aside)
-    return aside
 
 
 def _put_back_control(watch: Watch, name: str, aside: Path) -> None:
