@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -130,11 +131,8 @@ def test_tail_follows_until_it_is_ended(place: Make) -> None:
     assert len(last) == 2 and "run_end: DONE (0)" in last[1]
 
 
-def test_a_supervisor_that_writes_to_the_persons_checkout_ends_the_run(
-    place: Make, stub: Any
-) -> None:
+def test_a_supervisor_that_writes_to_the_persons_checkout_ends_the_run(place: Make) -> None:
     here = place(ITEM, **VALUES, **{"orchestration.yaml": "isolation: scan\n"})
-
     program = (
         f"import pathlib; pathlib.Path({str(here.root / 'value.txt')!r}).write_text('tampered')"
     )
@@ -182,7 +180,20 @@ def test_a_long_crash_text_is_short_here_and_whole_in_show(place: Make, words: l
     assert len(said.splitlines()) < 40, said
     turn = max(e.turn for e in here.harness().log.events if e.kind == "agent_exit")
     shown = orchestrate(here.root, "show", str(turn)).stdout
-    assert "last words" in shown
+    assert "line 165 of a long trace" in shown and "last words" in shown
+    assert re.search(r"crash: …(line|\d+|of|a|long|trace) ", " ".join(shown.split()))
+
+
+def test_a_long_reason_is_short_in_status_and_whole_in_show(place: Make) -> None:
+    here = place(ITEM, **VALUES)
+    orchestrate(here.root, "pause", " ".join(f"reason{n}" for n in range(300)))
+    assert orchestrate(here.root, "run", wrong=True).returncode == 6
+    said = orchestrate(here.root, "status").stdout
+    assert max(map(len, said.splitlines())) <= 80
+    assert "reason0" in said and "reason299" not in said
+    assert "more lines: orchestrate status --json" in said
+    assert "reason299" in orchestrate(here.root, "status", "--json").stdout
+    assert "reason299" in orchestrate(here.root, "show", "0").stdout
 
 
 @pytest.mark.parametrize(
