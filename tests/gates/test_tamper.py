@@ -50,6 +50,25 @@ SERIOUS = {
         "T04",
     ),
     "T04 bound": ({"tests/test_more.py": EXTRA_TESTS.replace("< 1e-6", "< 10")}, "T04"),
+    "T04 a named tolerance": (
+        {"tests/test_more.py": "EASY = 0.5\n" + EXTRA_TESTS.replace("rtol=1e-6", "rtol=EASY")},
+        "T04",
+    ),
+    "T04 a computed tolerance": (
+        {"tests/test_more.py": EXTRA_TESTS.replace("rtol=1e-6", "rtol=float('1')")},
+        "T04",
+    ),
+    "T04 a tolerance where none was": (
+        {
+            "tests/test_more.py": EXTRA_TESTS.replace(
+                "rtol=1e-6", "rtol=1e-6, equal_nan=True"
+            ).replace(
+                'assert repr(add("a", "b")) == "\'ab\' and more"',
+                "np.testing.assert_allclose(add(1, 1), 2, atol=9)",
+            )
+        },
+        "T04",
+    ),
     "T05 assert True": ({"tests/test_calc.py": TESTS + "    assert True\n"}, "T05"),
     "T05 tuple": ({"tests/test_calc.py": TESTS + "    assert (add(1, 1), 'x')\n"}, "T05"),
     "T06 any error": (
@@ -174,6 +193,16 @@ def test_flagged(project: Project, name: str) -> None:
         pytest.param(
             {"tests/test_more.py": EXTRA_TESTS.replace("rtol=1e-6", "rtol=1e-8")},
             id="tolerance tightened",
+        ),
+        pytest.param(
+            {"tests/test_more.py": "TOL = 1e-6\n"
+             + EXTRA_TESTS.replace("rtol=1e-6", "rtol=TOL").replace("< 1e-6", "< TOL")},
+            id="a tolerance gets a name",
+        ),
+        pytest.param(
+            {"tests/test_more.py": EXTRA_TESTS
+             + "        np.testing.assert_allclose(add(0.5, 0.5), 1, atol=1e-3)\n"},
+            id="one more check with a tolerance",
         ),
         pytest.param(
             {"tests/test_new.py": "from calc import add\ndef test_n(): assert add(1, 1) == 2\n"},
