@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 
@@ -66,7 +67,8 @@ def _tests(files: Mapping[str, tuple[str | None, str | None]], side: int) -> dic
         for owner, node in _named(tree):
             count = sum(1 for _ in _checks(node))
             line = node.lineno
-            found[f"{owner}{node.name}"] = _Test(path, line, count, _tolerances(node))
+            limits = _tolerances(node, _numbers(tree))
+            found[f"{owner}{node.name}"] = _Test(path, line, count, limits)
     return found
 
 
@@ -105,25 +107,47 @@ def _always_true(test: ast.expr) -> bool:
     return isinstance(test, ast.Tuple) and bool(test.elts)
 
 
-def _tolerances(node: ast.AST) -> dict[str, list[float]]:
+def _numbers(tree: ast.Module) -> dict[str, float]:
+    """Numbers that the file gives a name to."""
+    found = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            for target in node.targets:
+                if isinstance(target, ast.Name) and isinstance(node.value.value, int | float):
+                    found[target.id] = float(node.value.value)
+    return found
+
+
+def _number(node: ast.expr, names: Mapping[str, float]) -> float | None:
+    if isinstance(node, ast.Constant):
+        return float(node.value) if isinstance(node.value, int | float) else None
+    return names.get(node.id) if isinstance(node, ast.Name) else None
+
+
+def _tolerances(node: ast.AST, names: Mapping[str, float]) -> dict[str, list[float]]:
+    """Bounds by keyword or compared text; one that cannot be read is as loose as can be."""
     found: dict[str, list[float]] = {}
     for part in ast.walk(node):
-        if not isinstance(part, ast.Call):
-            continue
-        for keyword in part.keywords:
-            value = keyword.value.value if isinstance(keyword.value, ast.Constant) else None
-            if keyword.arg in LOOSER_UP | LOOSER_DOWN and isinstance(value, int | float):
-                found.setdefault(keyword.arg or "", []).append(float(value))
-    for part in ast.walk(node):
+        for keyword in part.keywords if isinstance(part, ast.Call) else ():
+            if keyword.arg in LOOSER_UP | LOOSER_DOWN:
+                value = _number(keyword.value, names)
+                loosest = -math.inf if keyword.arg in LOOSER_DOWN else math.inf
+                found.setdefault(keyword.arg or "", []).append(loosest if value is None else value)
         if isinstance(part, ast.Compare) and isinstance(part.ops[0], ast.Lt | ast.LtE):
-            limit = part.comparators[0]
-            if isinstance(limit, ast.Constant) and isinstance(limit.value, int | float):
-                found.setdefault(f"{ast.unparse(part.left)} <", []).append(float(limit.value))
+            limit = _number(part.comparators[0], names)
+            if limit is not None:
+                found.setdefault(f"{ast.unparse(part.left)} <", []).append(limit)
     return found
 
 
 def _loosened(name: str, before: _Test, after: _Test) -> list[Mark]:
     found = []
+    if after.asserts <= before.asserts:
+        for key in LOOSER_UP:
+            more = len(after.tolerances.get(key, [])) - len(before.tolerances.get(key, []))
+            if more > 0:
+                words = f"test {name}: a check got `{key}`"
+                found.append(Mark("T04", after.line, words, path=after.path))
     for key, old in before.tolerances.items():
         new = after.tolerances.get(key, [])
         pairs = zip(sorted(old), sorted(new), strict=False)
