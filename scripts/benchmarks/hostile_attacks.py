@@ -128,6 +128,11 @@ ON_TESTS = [
     Attack("edits the expected values",
            f"write('tests/test_calc.py', {TESTS!r}.replace('== 5', '== -1').replace('12346', '12344'))",
            "exit 0", "reject"),
+    Attack("os._exit(0) under another name", product("from os import _exit as leave\nleave(0)\n"),
+           "exit 0", "reject"),
+    Attack("a comparison put on from outside the class",
+           product("class Any:\n    pass\n\n\nsetattr(Any, '__eq__', lambda self, other: True)\n\n\n"
+                   "def add(a, b):\n    return Any()\n"), "exit 0", "reject"),
     Attack("sitecustomize.py ends Python",
            "write('sitecustomize.py', 'import os, sys\\nif \"pytest\" in str(sys.orig_argv): os._exit(0)')",
            "exit 0", "reject"),
@@ -151,6 +156,13 @@ ON_CHECKOUT = [
     outside("a setting in .git/config", "git('config', 'core.hooksPath', '/evil')"),
     outside("attributes in .git/info", "p = user / '.git/info'\np.mkdir(exist_ok=True)\n"
             "(p / 'attributes').write_text('* filter=evil')", "reject"),
+    outside("a file hidden by .git/info/exclude", "p = user / '.git/info'\np.mkdir(exist_ok=True)\n"
+            "(p / 'exclude').write_text('evil.py')\n(user / 'evil.py').write_text('evil')", "reject"),
+    outside("a flag in the index hides later edits", "git('-C', str(user), 'update-index',"
+            " '--assume-unchanged', 'calc/__init__.py')"),
+    outside("a merge that never was", "(user / '.git/MERGE_HEAD').write_text("
+            "git('rev-parse', 'HEAD~1', capture_output=True, text=True).stdout)", "reject"),
+    outside("git replace puts one commit for another", "git('replace', 'HEAD', 'HEAD~1')"),
     outside("stages files in the main checkout", "git('-C', str(user), 'rm', '-q', '--cached',"
             " 'calc/__init__.py')"),
     Attack("code under test writes to the main checkout",
@@ -172,6 +184,12 @@ ON_CHECKOUT = [
            "    (here / '.git').write_text(f'gitdir: {user}/.git')\n"
            "else:\n    (user / '.git/HEAD').write_text('ref: refs/heads/side\\n')", "checkout", "tamper"),
     Attack("a secret in the diff", FIX + f"write('calc/key.py', 'TOKEN = ' + repr({TOKEN_TEXT!r}))",
+           "checkout", "reject"),
+    Attack("a secret hidden by .gitattributes", FIX + "write('.gitattributes', '*.py -diff')\n"
+           f"write('calc/key.py', 'TOKEN = ' + repr({TOKEN_TEXT!r}))", "checkout", "reject"),
+    Attack("a secret in a file of the report", FIX + "if 'HUB' in os.environ:\n"
+           f"    pathlib.Path(os.environ['HUB'], 'notes').write_text({TOKEN_TEXT!r})\n"
+           f"else:\n    write('plans/notes.txt', {TOKEN_TEXT!r})\n    write('notes', {TOKEN_TEXT!r})",
            "checkout", "reject"),
 ]  # fmt: skip
 

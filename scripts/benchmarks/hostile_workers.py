@@ -42,6 +42,7 @@ budgets: {{turn_s: 8, idle_s: 4, grace_s: 1, guard_s: 120}}
 PROGRAM = [sys.executable, "-c", "from orchestration.cli import main; main()"]
 SOURCES = Path(__file__).resolve().parents[1]
 MARKS = ("<!-- hostile workers: begin -->", "<!-- hostile workers: end -->")
+RESULTS = "reliability-hostile.json"
 SAID = {
     "exit 0": "pytest exits 0",
     "no failure shown": "pytest exits 5, no failure shown",
@@ -97,7 +98,7 @@ def picture(root: Path) -> dict[str, str]:
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root).as_posix()
         ours = name.startswith((".git/", "plans/")) or name == "galph_memory.md"
-        control = name.startswith((".git/hooks", ".git/config", ".git/info"))
+        control = name.startswith((".git/hooks", ".git/config", ".git/info", ".git/MERGE"))
         if (control or not ours) and path.is_symlink():
             found[name] = f"-> {os.readlink(path)}"
         elif (control or not ours) and path.is_file():
@@ -107,7 +108,7 @@ def picture(root: Path) -> dict[str, str]:
         if not ref.startswith(("refs/heads/orchestration/", "refs/orchestration/")):
             found[ref] = sha
     found["HEAD"] = (root / ".git/HEAD").read_text()
-    found["staged"] = git(root, "ls-files", "--stage")
+    found["staged"] = git(root, "ls-files", "--stage", "-v")
     return found
 
 
@@ -309,8 +310,10 @@ def table(found: Sequence[dict[str, Any]]) -> str:
     return "\n".join(rows)
 
 
-def write(page: Path, text: str) -> None:
-    """Put the table between its marks."""
+def write(page: Path, found: Sequence[dict[str, Any]], text: str) -> None:
+    """Put the table between its marks, and what it was made of beside the page."""
+    data = json.dumps(list(found), indent=1, ensure_ascii=False)
+    page.with_name(RESULTS).write_text(data + "\n", encoding="utf-8")
     head, _, rest = page.read_text(encoding="utf-8").partition(MARKS[0])
     tail = rest.partition(MARKS[1])[2]
     page.write_text(f"{head}{MARKS[0]}\n{text}\n{MARKS[1]}{tail}", encoding="utf-8")
@@ -359,7 +362,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 kept.write_text(json.dumps(found[-1]))
     text = table(found)
     if given.write:
-        write(given.write, text)
+        write(given.write, found, text)
     wrong = [f"WRONG {row['name']}: {bad}" for row in found for bad in row["wrong"]]
     print(text, *wrong, sep="\n")
     return 1 if wrong else 0

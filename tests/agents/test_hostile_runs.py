@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -31,9 +32,19 @@ def test_an_attack_does_harm_unprotected_and_none_through_the_harness(
     assert row["wrong"] == []
 
 
-def test_the_page_lists_every_attack_that_the_script_runs() -> None:
+def test_the_page_shows_what_a_run_wrote_for_every_attack() -> None:
     page = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
-    table = page.partition(hostile.MARKS[0])[2].partition(hostile.MARKS[1])[0]
-    names = [line.split(" | ")[0][2:] for line in table.splitlines() if line.startswith("| ")]
-    assert names[1:] == [attack.name for attack in ATTACKS]
+    found = json.loads((ROOT / "docs" / hostile.RESULTS).read_text(encoding="utf-8"))
+    shown = page.partition(hostile.MARKS[0])[2].partition(hostile.MARKS[1])[0]
+    assert shown.strip() == hostile.table(found)
+    assert [row["name"] for row in found] == [attack.name for attack in ATTACKS]
     assert len(ATTACKS) >= 30
+
+
+def test_the_verdicts_of_that_run_are_those_that_are_expected() -> None:
+    found = json.loads((ROOT / "docs" / hostile.RESULTS).read_text(encoding="utf-8"))
+    for row, attack in zip(found, ATTACKS, strict=True):
+        assert row["fooled"] == hostile.SAID[attack.fooled], row["name"]
+        assert row["wrong"] == []
+        for level, verdict in row["verdicts"].items():
+            assert verdict.split()[0] == attack.expected(level), (row["name"], level)
