@@ -17,6 +17,7 @@ from ptycho.forward import canvas_correction, expected_counts, loss_function, pa
 from ptycho.model_inputs import Dose, lit_px, mask_array, probe_array
 from ptycho.nn import build_network, network_defaults, network_spec
 from ptycho.physics import backend
+from ptycho.physics.checks import require_same
 from ptycho.physics.patches import canvas_size_for
 from ptycho.physics.scaling import Scaling
 from ptycho.prediction import Prediction
@@ -250,6 +251,8 @@ class PtychoPINN(keras.Model):
                     f"{name} do not fit the model", where=name,
                     expected=f"(B, {', '.join(map(str, tail))})", got=tuple(array.shape),
                 )  # fmt: skip
+        if counts is not None and offsets is not None and counts.shape[0] and offsets.shape[0]:
+            require_same("counts", counts, "offsets", offsets, 1, "give every group its offsets")
         return counts, offsets, features
 
     def _centre(self, features: Any) -> Any:

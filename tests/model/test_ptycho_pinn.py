@@ -165,6 +165,9 @@ def test_inputs_that_do_not_fit_name_both_shapes() -> None:
     counts, offsets = _data(2)
     with pytest.raises(ShapeError, match=r"4, 32, 32[\s\S]*\(2, 3, 32, 32\)"):
         _model().predict_objects(counts[:, :3], offsets)
+    for refuse in (_model().predict_objects, lambda *pair: _model()(pair)):
+        with pytest.raises(ShapeError, match=r"\(2, 4, 32, 32\)[\s\S]*\(1, 4, 2\)"):
+            refuse(counts, offsets[:1])
     with pytest.raises(ShapeError, match="probe"):
         PtychoPINN(N, 2, np.ones((1, 16, 16), complex), Scaling(1.0, 1.0))
     with pytest.raises(ShapeError, match="mask"):
