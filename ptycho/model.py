@@ -277,9 +277,13 @@ class PtychoPINN(keras.Model):
     # -- use ----------------------------------------------------------------------------------
 
     def compile(self, optimizer: Any = "adam", **kwargs: Any) -> None:
-        """Keras' compile; the loss is the model's own. On a CPU the convolutions stay off XLA."""
+        """Keras' compile; the loss is the model's own. On a CPU the convolutions stay off XLA.
+
+        The optimizer is built at once: variables made inside the first step cost a second trace.
+        """
         kwargs.setdefault("jit_compile", backend.name() == "jax" or _gpu())
         super().compile(optimizer=optimizer, **kwargs)
+        self.optimizer.build(self.trainable_variables)
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Keras' fit, after growing the canvas to the offsets where they are arrays."""

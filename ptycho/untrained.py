@@ -11,8 +11,8 @@ illumination (the ePIE family of updates with Nesterov's momentum):
 
 Steps may begin on a coarser grid: the inner N/f of the detector, the probe with only these
 frequencies, and every f-th pixel of the canvas are the same problem at a 1/f² of the cost. The
-slow modes of the phase are long waves, and long waves are what a coarse grid settles: 16 steps at
-half and 2 at full resolution cost as much as 6 full steps and find the phase as well as 20
+slow modes of the phase are long waves, and long waves are what a coarse grid settles: 12 steps at
+half and 2 at full resolution cost as much as 5 full steps and find more of the phase
 (`docs/performance.md`).
 
 Nothing couples the groups: the estimate of a group does not depend on its batch.
@@ -37,7 +37,7 @@ from ptycho.physics.translation import place
 FEATURES = ("real", "imag", "step real", "step imag", "illumination")
 EPSILON = 0.05
 Steps = int | Sequence[int]
-COARSE_TO_FINE, FULL_ONLY = (16, 2), (5,)
+COARSE_TO_FINE, FULL_ONLY = (12, 2), (5,)
 FAR_FIELD_SHARE = 0.9
 LIT_MARGIN_PX = 4
 
@@ -60,7 +60,7 @@ def group_estimate(
         offsets: (B, C, 2) px (row, col), position − group centre.
         probe: (K, N, N) complex64; Σ|P|² = photons of a frame where the object is 1.
         steps: K steps at full resolution, or how many at each resolution, coarse to fine:
-            (16, 2) are 16 at half and 2 at full resolution.
+            (12, 2) are 12 at half and 2 at full resolution.
         canvas_size: P, side of the square canvas in pixels.
         lit_px: side of the centre of the frames' patches outside of which the probe is taken as
             dark (`lit_box`), which saves most of the work; None: nothing is.
@@ -107,7 +107,7 @@ def step_plan(steps: Steps, size: int) -> tuple[int, ...]:
         raise UsageError(
             "the untrained estimate ends with at least one step at full resolution",
             where="steps",
-            expected="K >= 1, or steps at each resolution, coarse to fine, such as 16,2",
+            expected="K >= 1, or steps at each resolution, coarse to fine, such as 12,2",
             got=steps,
         )
     if size % canvas_multiple(plan) and len(plan) > 1:

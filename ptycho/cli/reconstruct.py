@@ -26,7 +26,7 @@ def reconstruct(
         None,
         "--untrained",
         metavar="K",
-        help="No network: K physics steps on each group, or so many at N/2 and at N: 16,2.",
+        help="No network: K physics steps on each group, or so many at N/2 and at N: 12,2.",
     ),
     config: Path | None = typer.Option(None, "--config", help="YAML with settings."),
     settings: list[str] = typer.Option(
@@ -144,7 +144,7 @@ def _steps(text: str) -> int | tuple[int, ...]:
         raise UsageError(
             "these are no numbers of physics steps",
             where="--untrained",
-            expected="K >= 1, or the steps at each resolution, coarse to fine: 16,2",
+            expected="K >= 1, or the steps at each resolution, coarse to fine: 12,2",
             got=text,
             fix="--untrained 5",
         )

@@ -26,6 +26,7 @@ def build_canvas_net(
     seed: int = 0,
     width: int = 32,
     deep_blocks: int = 1,
+    last_blocks: int = 0,
 ) -> keras.Model:
     """(B, W, W, 5) features of the canvas → (B, W, W, 2) correction, real and imaginary.
 
@@ -34,6 +35,7 @@ def build_canvas_net(
         seed: of the initial weights.
         width: filters at half resolution; twice as many at a quarter.
         deep_blocks: residual blocks at a quarter of the resolution.
+        last_blocks: residual blocks at half resolution after the deep ones.
 
     W, the part of the canvas that is corrected, may be any multiple of 4 (`STRIDE`).
     """
@@ -46,7 +48,9 @@ def build_canvas_net(
     for _ in range(deep_blocks):
         x = residual(x, 2 * width, draw)
     x = DepthToSpace(2)(conv(4 * width, 1, next(draw))(x))
-    x = residual(layers.Add()([fine, x]), width, draw)
+    x = layers.Add()([fine, x])
+    for _ in range(last_blocks):
+        x = residual(x, width, draw)
     x = layers.Activation("relu")(x)
     x = conv(8, 3, next(draw), gain=0.0)(x)
     return keras.Model(inputs, DepthToSpace(2)(x), name="default")

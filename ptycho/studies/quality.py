@@ -20,8 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from ptycho.errors import DataError, UsageError
 
 TRAIN_PICTURES, TEST_PICTURES = ("camera", "gravel"), ("astronaut", "coffee")
-# K steps at full resolution, and what the default network is fed: 16 at half, 2 at full.
-CONTROL_STEPS: tuple[int | list[int], ...] = (1, 2, 5, 20, [16, 2])
+# K steps at full resolution, and what the default network is fed: 12 at half, 2 at full.
+CONTROL_STEPS: tuple[int | list[int], ...] = (1, 2, 5, 20, [12, 2])
 NETWORKS = ("cnn", "default")
 FAMILIES = ("control", "cnn", "default", "refine", "star")
 STAR_FILE = "siemens-star-small.npz.bz2"

@@ -124,9 +124,9 @@ def _absent(arms: Sequence[Mapping[str, Any]], reasons: Mapping[str, str]) -> st
 def _words(method: str) -> str:
     if method.startswith("control-K"):
         return f"(a) untrained control, K = {method.removeprefix('control-K')}"
-    if method == "control-16-2":
+    if method == "control-12-2":
         return (
-            "(a) untrained control, 16 steps at half and 2 at full resolution (the default's input)"
+            "(a) untrained control, 12 steps at half and 2 at full resolution (the default's input)"
         )
     return WORDS[method]
 

@@ -14,7 +14,7 @@ from ptycho import evaluate, reconstruct, simulate
 from ptycho.simulation import SimulationConfig
 
 OBJECTS = (("camera", "gravel"), ("astronaut", "coffee"), ("page", "text"), ("brick", "grass"))
-PLANS: tuple[int | tuple[int, ...], ...] = (1, 5, 20, (8, 2), (16, 2), (24, 2))
+PLANS: tuple[int | tuple[int, ...], ...] = (1, 5, 20, (8, 2), (12, 2), (24, 2))
 
 
 def main() -> None:

@@ -127,7 +127,7 @@ def test_coarse_steps_find_the_long_waves_of_the_phase() -> None:
     scan = simulate(SimulationConfig(N=64, n_frames=150, photons=1e5))
     phase = [
         evaluate(reconstruct(None, scan, untrained=steps), scan)["phase"]["ssim"]
-        for steps in (5, (16, 2))
+        for steps in (5, (12, 2))
     ]
     assert phase[1] > phase[0] + 0.05
 

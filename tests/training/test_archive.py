@@ -61,7 +61,7 @@ def test_options_that_were_not_given_are_archived_too(tmp_path: Path) -> None:
     """A default that changes later must not make old weights unreadable."""
     save_run(_model(), TrainConfig(), tmp_path)
     record = json.loads((tmp_path / "model.json").read_text())
-    assert set(record["network_options"]) == {"width", "deep_blocks"}
+    assert set(record["network_options"]) == {"width", "deep_blocks", "last_blocks"}
     assert record["estimate_steps"][-1] >= 1
 
 
