@@ -330,17 +330,17 @@ class PtychoPINN(keras.Model):
         self.fit_canvas(offsets)
         counts = np.asarray(counts, np.float32)
         self._unpack((counts, offsets))
-        own = self.probe_tensor() if probe is None else probe_array(probe, self.N)
-        unit = np.float32(self.scaling.input_rms * self._dose_ratio(probe))
-        canvas, coverage = self._prediction(self, counts, offsets, own, unit)
+        unit = None
+        if probe is not None:
+            probe = probe_array(probe, self.N)
+            unit = np.float32(self.scaling.input_rms * self._dose_ratio(probe))
+        canvas, coverage = self._prediction(self, counts, offsets, probe, unit)
         return _numpy(canvas, np.complex64), _numpy(coverage, np.float32)
 
     def _dose_ratio(self, probe: Any) -> float:
         """√(photons of this probe / photons of the model's): what it does to amplitudes."""
-        if probe is None:
-            return 1.0
         ours = float(np.sum(np.abs(self.probe) ** 2))
-        return float(np.sqrt(np.sum(np.abs(probe_array(probe, self.N)) ** 2) / ours))
+        return float(np.sqrt(np.sum(np.abs(probe) ** 2) / ours))
 
 
 def _numpy(tensor: Any, dtype: Any) -> np.ndarray:

@@ -27,15 +27,17 @@ class Prediction:
 
         Args:
             model: whose prediction this is.
-            counts: (B, C, N, N) photons. offsets: (B, C, 2) px. probe: (K, N, N) complex.
-            unit: r.m.s. of amplitudes at this dose, for a network that sees amplitudes.
+            counts: (B, C, N, N) photons. offsets: (B, C, 2) px.
+            probe: (K, N, N) complex; None: the model's, read from its weights in the graph.
+            unit: r.m.s. of amplitudes at the probe's dose, for a network that sees amplitudes.
         """
-        key = (model.require_canvas(), model.scaling.background, backend.xla_enabled())
+        given = [array for array in (counts, offsets, probe, unit) if array is not None]
+        key = (model.require_canvas(), model.scaling.background, backend.xla_enabled(), len(given))
         if key not in self._compiled:
 
-            def predict(counts: Any, offsets: Any, probe: Any, unit: Any) -> Any:
+            def predict(counts: Any, offsets: Any, probe: Any = None, unit: Any = None) -> Any:
                 seen, features = model.network_input((counts, offsets), probe=probe, unit=unit)
                 return model.assemble(model.network(seen, training=False), features, offsets)
 
             self._compiled[key] = backend.graph(predict)
-        return self._compiled[key](*(backend.tensor(a) for a in (counts, offsets, probe, unit)))
+        return self._compiled[key](*(backend.tensor(array) for array in given))
