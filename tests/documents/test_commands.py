@@ -6,7 +6,7 @@ import shlex
 import subprocess
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from orchestration.documents.commands import (
     CommandError,
@@ -71,6 +71,8 @@ WORDS = st.lists(st.text(min_size=0, max_size=8).filter(lambda w: "\x00" not in 
 
 
 @settings(max_examples=150, deadline=None)
+@example([","], 1.0)
+@example(["a,"], 90.0)
 @given(WORDS, st.sampled_from([None, 1.0, 90.0, 1800.0, 7200.0]))
 def test_rendered_commands_read_back(words: list[str], limit: float | None) -> None:
     argv = ["prog", *words]

@@ -245,6 +245,9 @@ def render_command(command: Command) -> str:
     if command.error:
         return command.text
     parts = [f"{name}={shlex.quote(value)}" for name, value in command.env.items()]
-    text = " ".join([*parts, *(shlex.quote(word) for word in command.argv)])
+    words = [shlex.quote(word) for word in command.argv]
+    if words[-1].endswith(","):  # which would be read as belonging to the limit behind it
+        words[-1] = f"'{words[-1]}'"
+    text = " ".join([*parts, *words])
     limit = command.within_s
     return text if limit is None else f"{text} # within: {render_duration(limit)}"
