@@ -75,7 +75,7 @@ def test_the_network_learns_and_its_image_keeps_its_contrast(scan: Scan, tmp_pat
 
 def test_early_stopping_gives_the_best_weights_back(scan: Scan, tmp_path: Path) -> None:
     """A learning rate that ruins the network: it stops early, with what it had at its best."""
-    settings = {"epochs": 9, "learning_rate": 0.3, "patience": 2, "warmup_steps": 0}
+    settings = {"epochs": 9, "learning_rate": 0.03, "patience": 2, "warmup_steps": 0}
     config = TrainConfig(**(QUICK | settings))  # type: ignore[arg-type]
     result = train(scan, config, tmp_path / "run")
     held_out = [row["held_out_deviance_per_px"] for row in result.history]
