@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from orchestration import commits, inbox, publish, remote
+from orchestration import commits, inbox, outside, publish, remote
 from orchestration.core.policy import Decision, decide
 from orchestration.core.reasons import ExitReason, Stop
 from orchestration.cycle import Cycle
@@ -84,6 +85,20 @@ class Engine:
     def _prepared(self, *, run: bool = True) -> Iterator[None]:
         """Hold the run lock; check the log; clear what a killed run left; open the run."""
         harness = self.harness
+        with self._alone():
+            outside.look_after_kill(harness)
+            publish.check_fork(harness.repo, harness.log)
+            for path in leftovers(harness.repo):
+                remove_checkout(harness.repo, path)
+            if run:
+                self._open_run()
+                self._fetch()
+            yield
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the run lock, read the log again, and end what a killed run left running."""
+        harness = self.harness
         harness.repo.state_dir.mkdir(parents=True, exist_ok=True)
         lock = FileLock(harness.repo.state_dir / "run.lock")
         try:
@@ -98,12 +113,6 @@ class Engine:
             harness.log.refresh(repair=True)
             if harness.state.run is not None and harness.state.run.ended is None:
                 end_orphans(harness.repo.state_dir, harness.repo.root)
-            publish.check_fork(harness.repo, harness.log)
-            for path in leftovers(harness.repo):
-                remove_checkout(harness.repo, path)
-            if run:
-                self._open_run()
-                self._fetch()
             yield
         finally:
             lock.release()
@@ -307,6 +316,11 @@ class Engine:
             log.append("reopen", mark, role="user", item=found["item"])
             publish.publish(harness.repo, log)
         return {"item": found["item"], **data}
+
+    def settle(self, *, restore: bool) -> tuple[list[str], Path | None]:
+        """Say whose the changes since a killed turn are: `outside.settle_after_kill`."""
+        with self._alone():
+            return outside.settle_after_kill(self.harness, restore=restore)
 
     # -- the end -----------------------------------------------------------------------------
 

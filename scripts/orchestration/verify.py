@@ -54,13 +54,13 @@ def judge(case: Case) -> Findings:
 def _run_attempt(case: Case) -> None:
     """Everything that executes code of the attempt, which may try to leave its checkout."""
     found, harness = case.found, case.harness
-    watch = outside.begin(harness, case.report.parent / "watch-verify")
+    watch = outside.begin(harness, case.report.parent / "watch-verify", case.branch)
     try:
         _run_guards(case)
         if not found.verdict:
             _run_criteria(case)
     finally:
-        escaped = outside.settle(harness, watch, case.branch)
+        escaped = outside.settle(harness, watch)
     leaks = [*case.exit.get("leaks", []), *map(str, black_out(case.report))]
     found.reason = secrets.redact(found.reason)
     if escaped:

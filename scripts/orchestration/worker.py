@@ -117,13 +117,14 @@ def run_agent(
         isolation=harness.config.isolation,
         max_processes=harness.config.max_processes,
     )
-    before, watch = harness.repo.snapshot_refs(), outside.begin(harness, folder / "watch")
+    before = harness.repo.snapshot_refs()
+    watch = outside.begin(harness, folder / "watch", workspace.branch)
     started = harness.clock.monotonic()
     with harness.busy(f"{harness.agent.name} on {item.id}"):
         outcome = _run(harness, context)
     seconds = harness.clock.monotonic() - started
     fenced = outcome.isolation is not None
-    escaped = outside.settle(harness, watch, workspace.branch) if fenced else []
+    escaped = outside.settle(harness, watch) if fenced else outside.leave(watch)
     escaped += outside.mend(workspace, folder / "watch" / "escaped")
     moved = [] if fenced else _restore_refs(harness, before)
     facts = _exit_facts(harness, workspace, report, outcome, seconds, moved)

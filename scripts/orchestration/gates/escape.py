@@ -50,7 +50,10 @@ class Escape:
 
 @dataclass(frozen=True)
 class Watch:
-    """State before the turn. Copies of watched files that git cannot give back are in `store`."""
+    """State before the turn. Copies of watched files that git cannot give back are in `store`.
+
+    Refs whose names begin with one of `ignore_refs` may move.
+    """
 
     repo: Repo
     refs: dict[str, str]
@@ -59,6 +62,7 @@ class Watch:
     index: bytes | None
     staged: bytes
     store: Path
+    ignore_refs: tuple[str, ...] = OURS
 
 
 def _mark(path: Path) -> Mark | None:
@@ -84,12 +88,13 @@ def _control(repo: Repo) -> Iterator[Path]:
             yield place
 
 
-def take(repo: Repo, store: Path) -> Watch:
+def take(repo: Repo, store: Path, ignore_refs: tuple[str, ...] = OURS) -> Watch:
     """Remember the state of `repo` before a turn.
 
     `store` is a folder of the harness for copies of the files that differ from HEAD, so that
     uncommitted work can be put back as well; files past 256 MiB in all are watched, not copied.
     """
+    shutil.rmtree(store / "files", ignore_errors=True)  # of a turn that is done again
     index = repo.git_dir / "index"
     names = _watched(repo)
     dirty = {entry.path for entry in repo.status()}
@@ -107,7 +112,8 @@ def take(repo: Repo, store: Path) -> Watch:
             copied += mark[2]
     control = {str(p.relative_to(repo.common_dir)): p.read_bytes() for p in _control(repo)}
     saved = index.read_bytes() if index.is_file() else None
-    return Watch(repo, repo.snapshot_refs(), files, control, saved, _staged(repo), store)
+    refs, staged = repo.snapshot_refs(), _staged(repo)
+    return Watch(repo, refs, files, control, saved, staged, store, ignore_refs)
 
 
 def _staged(repo: Repo) -> bytes:
@@ -115,13 +121,12 @@ def _staged(repo: Repo) -> bytes:
     return repo.run("ls-files", "--stage", "-v", "-z").stdout
 
 
-def changes(watch: Watch, *, ignore_refs: Iterable[str] = OURS) -> list[Escape]:
+def changes(watch: Watch) -> list[Escape]:
     """Everything outside the worktree that is no longer as it was; [] when nothing is."""
-    repo, skip = watch.repo, tuple(ignore_refs)
-    found = []
+    repo, found = watch.repo, list[Escape]()
     now = repo.snapshot_refs()
     for name in sorted({*now, *watch.refs}):
-        if now.get(name) != watch.refs.get(name) and not name.startswith(skip):
+        if now.get(name) != watch.refs.get(name) and not name.startswith(watch.ignore_refs):
             before, after = watch.refs.get(name, "absent"), now.get(name, "deleted")
             found.append(Escape(name, f"{before} → {after}"))
     control = {str(p.relative_to(repo.common_dir)): p.read_bytes() for p in _control(repo)}
@@ -141,7 +146,7 @@ def _verb(before: bool, after: bool) -> str:
     return "changed" if before and after else "added" if after else "deleted"
 
 
-def restore(watch: Watch, found: Iterable[Escape], *, ignore_refs: Iterable[str] = OURS) -> Path:
+def restore(watch: Watch, found: Iterable[Escape]) -> Path:
     """Put every change back; returns the folder that holds what was there instead.
 
     What was known before comes first: control files, refs, the index, then files, from the copy or
@@ -150,12 +155,12 @@ def restore(watch: Watch, found: Iterable[Escape], *, ignore_refs: Iterable[str]
     """
     aside = watch.store / "escaped"
     aside.mkdir(parents=True, exist_ok=True)
-    skip, left, done = tuple(ignore_refs), list(found), set[str]()
+    left, done = list(found), set[str]()
     while left:
         group = _first_group(watch, left)
-        _put_back(watch, group, aside, skip)
+        _put_back(watch, group, aside)
         done.update(group)
-        left = [one for one in changes(watch, ignore_refs=skip) if one.place not in done]
+        left = [one for one in changes(watch) if one.place not in done]
     return aside
 
 
@@ -172,13 +177,13 @@ def _first_group(watch: Watch, found: Iterable[Escape]) -> list[str]:
     return known or ignores or new
 
 
-def _put_back(watch: Watch, places: Iterable[str], aside: Path, skip: tuple[str, ...]) -> None:
+def _put_back(watch: Watch, places: Iterable[str], aside: Path) -> None:
     names = list(places)
     for name in names:
         if name.startswith(".git/") and name != ".git/index":
             _put_back_control(watch, name.removeprefix(".git/"), aside)
     if any(name.startswith(("refs/", ".git/")) or name == "HEAD" for name in names):
-        watch.repo.restore_refs(watch.refs, ignore=skip)
+        watch.repo.restore_refs(watch.refs, ignore=watch.ignore_refs)
         log = watch.repo.common_dir / STASH_LOG  # moving the ref back has written a line into it
         if STASH_LOG in watch.control and log.read_bytes() != watch.control[STASH_LOG]:
             _replace(log, watch.control[STASH_LOG])
