@@ -228,8 +228,16 @@ def stats(
 
 
 def _table(data: dict[str, Any]) -> None:
+    """Counts one a line; a mapping is a heading with a line for each of its entries."""
     for name, value in data.items():
-        say(f"{name}: {value if not isinstance(value, list) else len(value)}")
+        if not isinstance(value, dict):
+            say(f"{name}: {len(value) if isinstance(value, list) else value}")
+            continue
+        say(f"{name}:" + ("" if value else " none"))
+        for key, entry in value.items():
+            if isinstance(entry, dict):
+                entry = ", ".join(f"{what} {count}" for what, count in entry.items())
+            say(f"  {key}: {entry}")
 
 
 def _print_memory(result: MemoryStats) -> None:

@@ -87,7 +87,9 @@ class Cycle:
             harness.log.append("block", data, role="supervisor", item=item.id)
             self._end("settled", "supervisor")
             return
-        harness.say(f"order {harness.state.turn:04d} for {item.id}: {draft.mode}, row {draft.row}")
+        about = f" ({draft.mode})" if draft.mode != "none" else ""
+        about += f", row {draft.row}" if draft.row else ""
+        harness.say(f"order {harness.state.turn:04d} for {item.id}{about}")
         data = {**draft.event(), "nodes": nodes, "nodes_base": base}
         harness.log.append("order", data, role="supervisor", item=item.id)
 

@@ -151,7 +151,7 @@ def _ledger(repo: Repo, config: HarnessConfig) -> Check:
     if errors:
         fix = f"orchestrate validate {config.ledger}"
         return Check("ledger", "fail", f"{len(errors)} errors; {errors[0].render()}", fix)
-    return Check("ledger", "ok", f"{len(ledger.items)} items in {config.ledger}")
+    return Check("ledger", "ok", f"{config.ledger} read; items: {len(ledger.items)}")
 
 
 def _log(repo: Repo) -> Check:

@@ -159,8 +159,9 @@ def _judge(text: str, child: ChildResult, limit: float) -> _Step:
     if child.ok:
         return _Step(f"run {text}: exit 0 in {child.seconds:.1f} s", "done", child)
     how = f"signal {child.signal}" if child.signal else f"exit {child.exit_code}"
-    tail = child.output_tail.strip().splitlines()[-5:]
-    return _Step("\n".join([f"run {text}: {how}", *tail]), "crash", child)
+    # The whole output is in the report; the last line names the exception or counts the failures.
+    said = child.output_tail.strip().splitlines()[-1:]
+    return _Step(": ".join([f"run {text}", how, *said]), "crash", child)
 
 
 def _touched(workspace: Path) -> bool:
