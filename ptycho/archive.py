@@ -11,9 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +19,7 @@ import h5py
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ptycho.atomic import whole_file, write_json
 from ptycho.config import TrainConfig
 from ptycho.errors import ArchiveError
 
@@ -231,37 +229,13 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_json(path: Path, content: Any) -> None:
-    """JSON, whole or not at all."""
-    text = json.dumps(content, indent=2, sort_keys=True) + "\n"
-    _replace(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
 def write_arrays(path: Path, arrays: dict[str, np.ndarray], meta: Any = None) -> None:
     """Arrays by name into one HDF5 file, whole or not at all; `meta` is kept as JSON text."""
-
-    def write(temporary: Path) -> None:
-        with h5py.File(temporary, "w") as file:
-            for name, array in arrays.items():
-                file.create_dataset(name, data=array)
-            if meta is not None:
-                file["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
-
-    _replace(path, write)
-
-
-def _replace(path: Path, write: Callable[[Path], Any]) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    try:
-        write(Path(name))
-        mask = os.umask(0o022)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
+        for name, array in arrays.items():
+            file.create_dataset(name, data=array)
+        if meta is not None:
+            file["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
 
 
 def read_arrays(path: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:

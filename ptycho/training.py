@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptycho.archive import save_run, write_json
+from ptycho.archive import save_run
+from ptycho.atomic import write_json
 from ptycho.config import TrainConfig
 from ptycho.errors import ModelError, UsageError
 from ptycho.training_checkpoint import fingerprint, load_checkpoint, save_checkpoint

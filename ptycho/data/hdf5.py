@@ -7,8 +7,6 @@ unpickled: attributes and datasets are plain numbers and strings.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +16,7 @@ import h5py
 import hdf5plugin  # noqa: F401  (registers the filters of detector files)
 import numpy as np
 
+from ptycho.atomic import whole_file
 from ptycho.errors import (
     DamagedFileError,
     LinkError,
@@ -283,14 +282,6 @@ def kept_duplicates(file: h5py.File) -> dict[str, Any]:
 
 def write_atomically(path: Path, write: Callable[[h5py.File], None]) -> Path:
     """Fill a temporary HDF5 file beside `path` and rename it: whole or not at all."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    try:
-        with h5py.File(temporary, "w") as file:
-            write(file)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
+        write(file)
     return path

@@ -10,8 +10,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ptycho.atomic import whole_file
 from ptycho.data import npz_arrays, npz_earlier, physical, ptychodus
 from ptycho.errors import MeasurementError, ShapeError, UnknownFormatError
 from ptycho.scan import Geometry, Scan, Truth
@@ -94,15 +93,8 @@ def write(scan: Scan, path: Path) -> Path:
         arrays["truth"] = scan.truth.object
         arrays["truth_origin_px"] = np.array(scan.truth.origin_px)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            _write_zip(stream, arrays, scan)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as temporary, temporary.open("wb") as stream:
+        _write_zip(stream, arrays, scan)
     return path
 
 

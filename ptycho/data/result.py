@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ptycho.atomic import whole_file
 from ptycho.errors import ArchiveError, ShapeError, UsageError
 
 FORMAT = "ptycho-reconstruction"
@@ -122,25 +121,12 @@ def save_reconstruction(rec: Reconstruction, path: str | Path) -> Path:
             got="a folder" if path.is_dir() else f"no folder {path.parent}",
             fix=f"mkdir -p {path.parent}",
         )
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    try:
+    with whole_file(path) as temporary:
         _write(rec, temporary)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
     return path
 
 
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
-
-
-def _write(rec: Reconstruction, temporary: str) -> None:
+def _write(rec: Reconstruction, temporary: Path) -> None:
     with h5py.File(temporary, "w") as file:
         file.attrs["format"], file.attrs["schema"] = FORMAT, SCHEMA
         for name, (dtype, _) in _ARRAYS.items():

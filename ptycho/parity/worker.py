@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import sys
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ptycho.atomic import write_json
 from ptycho.errors import PtychoError
 
 PACKAGES = ("ptycho", "keras", "numpy", "tensorflow", "tensorflow-cpu", "torch", "jax", "jaxlib")
@@ -56,7 +56,7 @@ def work(run: Path, inputs: Path, out: Path, forward: type[Any] | None = None) -
         "environment": environment(),
         "seconds": round(time.perf_counter() - begun, 3),
     }
-    (out / "worker.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    write_json(out / "worker.json", facts)
 
 
 def versions() -> dict[str, str]:

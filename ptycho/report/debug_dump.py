@@ -8,7 +8,6 @@ earlier package's dump, with what it lacked: shapes, phases, hashes.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ptycho.atomic import write_json
 from ptycho.errors import ShapeError
 
 INVENTORY = "artifact_inventory.txt"
@@ -188,5 +188,5 @@ def _digest(values: np.ndarray) -> str:
 
 def _json(path: str | Path, content: Any) -> Path:
     path = Path(path)
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_json(path, content)
     return path

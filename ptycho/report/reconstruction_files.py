@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from ptycho.atomic import whole_file
 from ptycho.data.result import Reconstruction
 from ptycho.report import figures, panels
 from ptycho.scan import Scan
@@ -44,15 +43,8 @@ def write_tiff(image: np.ndarray, path: Path) -> Path:
     """One (H, W) image as float32 TIFF, written whole or not at all."""
     from tifffile import imwrite
 
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(handle)
-    try:
+    with whole_file(path) as temporary:
         imwrite(temporary, np.asarray(image, np.float32), photometric="minisblack")
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
     return path
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ptycho.atomic import whole_file, write_json
 
 if TYPE_CHECKING:
     from ptycho.metrics import Comparison
@@ -131,19 +132,11 @@ def _forget_run(run: Path) -> None:
 
 def _write_arrays(path: Path, scan: Scan, comparison: Comparison) -> None:
     """A frame, and the amplitudes in the gauge of the truth, where the scan saw them."""
-    temporary = path.with_suffix(".part.npz")
-    np.savez_compressed(
-        temporary,
-        frame=scan.frames(np.array([scan.n_frames // 2]))[0],
-        amplitude=np.abs(comparison.aligned).astype(np.float32),
-        truth_amplitude=np.abs(comparison.reference).astype(np.float32),
-        region=comparison.region,
-    )
-    temporary.replace(path)
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """JSON, whole or not at all."""
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with whole_file(path) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(
+            stream,
+            frame=scan.frames(np.array([scan.n_frames // 2]))[0],
+            amplitude=np.abs(comparison.aligned).astype(np.float32),
+            truth_amplitude=np.abs(comparison.reference).astype(np.float32),
+            region=comparison.region,
+        )

@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ptycho.atomic import write_json
 from ptycho.errors import DataError, UsageError
 
 TRAIN_PICTURES, TEST_PICTURES = ("camera", "gravel"), ("astronaut", "coffee")
@@ -159,10 +160,7 @@ def run_arm(
         "load_after": round(os.getloadavg()[0], 2),
         "ended": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-    path = folder / f"{arm['name']}.json"
-    temporary = path.with_suffix(".part")
-    temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_json(folder / f"{arm['name']}.json", record)
     return record
 
 
