@@ -180,20 +180,11 @@ def write(scan: Scan, path: Path) -> Path:
     Raises:
         UnitError: the scan has no geometry, so that pixels cannot become metres.
     """
-    if scan.geometry is None:
-        raise UnitError(
-            "CXI stores metres, and this scan has no geometry",
-            where=path,
-            expected="wavelength, distance and detector pixel",
-            got="positions in pixels only",
-            fix="ptycho convert … --wavelength-m … --distance-m … --detector-pixel-m …, or NPZ",
-        )
-    return hdf5.write_atomically(path, lambda file: _fill(file, scan))
+    geometry = physical.require_geometry(scan, "CXI", path, "write NPZ")
+    return hdf5.write_atomically(path, lambda file: _fill(file, scan, geometry))
 
 
-def _fill(file: h5py.File, scan: Scan) -> None:
-    g = scan.geometry
-    assert g is not None
+def _fill(file: h5py.File, scan: Scan, g: Geometry) -> None:
     pixel = np.array(g.object_pixel_m(scan.N))
     row_m, col_m = scan.positions_px.T * pixel[:, None]
     hdf5.note_duplicates(file, scan.metadata)

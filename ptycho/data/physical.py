@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ptycho.errors import UnitError
+from ptycho.scan import Geometry, Scan
 
 H_C_J_M = 6.62607015e-34 * 299_792_458.0
 EV_J = 1.602176634e-19
@@ -87,3 +88,21 @@ def require_positive(value: float | None, what: str, path: Path) -> float:
             f"{what} is missing or not positive", where=path, expected="> 0, SI units", got=value
         )
     return float(value)
+
+
+def require_geometry(scan: Scan, what: str, where: object = None, otherwise: str = "") -> Geometry:
+    """The geometry of `scan`; `what` stores metres and cannot do without.
+
+    Raises:
+        UnitError: the scan has none; `otherwise` is added to the way out.
+    """
+    if scan.geometry is None:
+        fix = "ptycho convert SCAN NEW.npz --wavelength-m … --distance-m … --detector-pixel-m …"
+        raise UnitError(
+            f"{what} stores metres, and this scan has no geometry",
+            where=where or scan.name,
+            expected="wavelength, distance and detector pixel",
+            got="positions in pixels only",
+            fix=fix + (f", or {otherwise}" if otherwise else ""),
+        )
+    return scan.geometry

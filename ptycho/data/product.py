@@ -14,8 +14,8 @@ import numpy as np
 from ptycho.data import hdf5, physical
 from ptycho.data.ptychodus import INDEXES, X_M, Y_M
 from ptycho.data.result import Reconstruction
-from ptycho.errors import ShapeError, UnitError
-from ptycho.scan import Scan
+from ptycho.errors import ShapeError
+from ptycho.scan import Geometry, Scan
 
 
 def save_product(rec: Reconstruction, scan: Scan, path: str | Path) -> Path:
@@ -30,32 +30,26 @@ def save_product(rec: Reconstruction, scan: Scan, path: str | Path) -> Path:
         UnitError: the scan has no geometry, and a product stores metres.
         ShapeError: positions and scan do not belong together.
     """
-    require_geometry(scan)
+    geometry = require_geometry(scan)
     positions = scan.positions_px if rec.positions_px is None else rec.positions_px
     if positions.shape != scan.positions_px.shape:
         raise ShapeError(
             "positions of the reconstruction and of the scan differ in number",
             where=path, expected=scan.positions_px.shape, got=positions.shape,
         )  # fmt: skip
-    return hdf5.write_atomically(Path(path), lambda file: _fill(file, rec, scan, positions))
+    return hdf5.write_atomically(
+        Path(path), lambda file: _fill(file, rec, scan, geometry, positions)
+    )
 
 
-def require_geometry(scan: Scan, where: object = None) -> None:
-    """Raise UnitError for a scan whose lengths in metres are not known."""
-    if scan.geometry is None:
-        raise UnitError(
-            "a ptychodus product stores metres, and this scan has no geometry",
-            where=where or scan.name,
-            expected="wavelength, distance and detector pixel",
-            got="positions in pixels only",
-            fix="ptycho convert SCAN NEW.npz --wavelength-m … --distance-m … "
-            "--detector-pixel-m …, or --no-product",
-        )
+def require_geometry(scan: Scan) -> Geometry:
+    """The scan's geometry, or UnitError: a product stores metres."""
+    return physical.require_geometry(scan, "a ptychodus product", otherwise="--no-product")
 
 
-def _fill(file: h5py.File, rec: Reconstruction, scan: Scan, positions: np.ndarray) -> None:
-    geometry = scan.geometry
-    assert geometry is not None
+def _fill(
+    file: h5py.File, rec: Reconstruction, scan: Scan, geometry: Geometry, positions: np.ndarray
+) -> None:
     pixel = np.array(geometry.object_pixel_m(scan.N))
     file.attrs.update(
         {

@@ -25,7 +25,6 @@ from ptycho.errors import (
     MissingKeyError,
     PositionsOutsideObjectError,
     ShapeError,
-    UnitError,
 )
 from ptycho.scan import Geometry, Scan, Truth
 
@@ -321,20 +320,11 @@ def _geometry(product: Product, n: int) -> Geometry | None:
 
 def write(scan: Scan, path: Path) -> Path:
     """Write a product with its frames in `/raw_data` (amplitudes); atomic; needs the geometry."""
-    if scan.geometry is None:
-        raise UnitError(
-            "a ptychodus product stores metres, and this scan has no geometry",
-            where=path,
-            expected="wavelength, distance and detector pixel",
-            got="positions in pixels only",
-            fix="ptycho convert … --wavelength-m … --distance-m … --detector-pixel-m …, or NPZ",
-        )
-    return hdf5.write_atomically(path, lambda file: _fill(file, scan))
+    geometry = physical.require_geometry(scan, "a ptychodus product", path, "write NPZ")
+    return hdf5.write_atomically(path, lambda file: _fill(file, scan, geometry))
 
 
-def _fill(file: h5py.File, scan: Scan) -> None:
-    g = scan.geometry
-    assert g is not None
+def _fill(file: h5py.File, scan: Scan, g: Geometry) -> None:
     pixel = np.array(g.object_pixel_m(scan.N))
     attrs = {
         "name": scan.name,
