@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from ptycho.data.result import Reconstruction
 from ptycho.errors import ModelError, ShapeError
 from ptycho.refining import choice, setup
 from ptycho.refining.config import RefineConfig
+from ptycho.refining.result import RefineResult
 from ptycho.refining.schedule import Schedule
 from ptycho.scan import Scan
 
@@ -26,27 +27,6 @@ if TYPE_CHECKING:
     from ptycho.refining.engine import Engine
 
 Progress = Callable[[int, int, dict[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class RefineResult:
-    """What a refinement found and how well it explains the counts.
-
-    Args:
-        reconstruction: object, coverage, origin, probe (and positions if they were corrected).
-        residual: Σ|√I−√y| / Σ√y over all valid pixels of all frames.
-        deviance_per_pixel: Poisson half-deviance; about ½ in well-lit pixels if only noise is left.
-        seconds: wall time, compilation included.
-        iterations: passes over the scan.
-        history: one row a pass: pass, seconds, residual, held_out_deviance, step.
-    """
-
-    reconstruction: Reconstruction
-    residual: float
-    deviance_per_pixel: float
-    seconds: float
-    iterations: int
-    history: list[dict[str, Any]] = field(default_factory=list)
 
 
 def refine(

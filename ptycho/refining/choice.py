@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ptycho.data.result import Reconstruction
 from ptycho.errors import DataError
 from ptycho.refining.config import RefineConfig
-
-if TYPE_CHECKING:
-    from ptycho.refinement import RefineResult
+from ptycho.refining.result import RefineResult
 
 MODES = (1, 2, 3)
 DAMPINGS = (0.5, 0.1)
@@ -25,7 +23,7 @@ TRIAL_SHARE = 1 / 3
 MIN_TRIAL_PASSES = 5
 GAIN = 2e-3
 """A further mode must lower the held-out deviance by this share: a mode costs time and noise."""
-Run = Callable[[RefineConfig, Reconstruction | None], "RefineResult"]
+Run = Callable[[RefineConfig, Reconstruction | None], RefineResult]
 
 
 @dataclass(frozen=True)

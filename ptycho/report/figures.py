@@ -15,7 +15,7 @@ from ptycho.report import panels
 from ptycho.scan import Scan
 
 if TYPE_CHECKING:
-    from ptycho.refinement import RefineResult
+    from ptycho.refining.result import RefineResult
 
 _MIN_COVERAGE = 0.1
 _SHOWN_METRICS = (

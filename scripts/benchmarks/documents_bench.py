@@ -20,8 +20,8 @@ from pathlib import Path
 
 from orchestration.documents import kinds
 from orchestration.documents.blocks import scan
+from orchestration.documents.rules import ValidationContext
 from orchestration.documents.text import MAX_BYTES, SourceText
-from orchestration.documents.validate import ValidationContext
 
 ROOT = Path(__file__).resolve().parents[2]
 LINTER = ROOT / "scripts" / "tools" / "validate_input_md.py"

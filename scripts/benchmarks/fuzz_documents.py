@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from orchestration.documents import findings, kinds, ledger, memory, order, plan, summary
 from orchestration.documents.canonical import canonical, lost_lines
 from orchestration.documents.diagnostics import DocumentError
+from orchestration.documents.rules import ValidationContext
 from orchestration.documents.stats import memory_stats
-from orchestration.documents.validate import ValidationContext
 
 FIXTURES = Path(__file__).resolve().parents[2] / "tests" / "fixtures" / "documents"
 TEXTS = [path.read_text(encoding="utf-8") for path in sorted(FIXTURES.glob("*.md"))]

@@ -29,9 +29,9 @@ from orchestration.documents.history import HistoryEvent, ledger_events, memory_
 from orchestration.documents.memory import parse_memory
 from orchestration.documents.order import parse_order
 from orchestration.documents.repository import cached, find_root
+from orchestration.documents.rules import ValidationContext
 from orchestration.documents.stats import MemoryStats, ledger_stats, memory_stats
 from orchestration.documents.text import read_text, write_text
-from orchestration.documents.validate import ValidationContext
 from orchestration.documents.validate_place import extends_plan_tools
 from orchestration.errors import HarnessError
 

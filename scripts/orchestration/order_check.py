@@ -14,7 +14,8 @@ from orchestration.documents.diagnostics import Diagnostic
 from orchestration.documents.findings import parse_findings
 from orchestration.documents.ledger import Ledger
 from orchestration.documents.ledger_model import Status
-from orchestration.documents.validate import ValidationContext, validate_order
+from orchestration.documents.rules import ValidationContext
+from orchestration.documents.validate import validate_order
 from orchestration.runtime import Harness, item_facts, read_text_at
 from orchestration.verify import collect_in
 

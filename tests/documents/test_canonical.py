@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from orchestration.documents import findings, kinds, ledger, memory, order, plan, summary
 from orchestration.documents.canonical import canonical, fenced, lost_lines
-from orchestration.documents.validate import ValidationContext
+from orchestration.documents.rules import ValidationContext
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "documents"
 KIND_OF = {

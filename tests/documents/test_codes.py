@@ -11,7 +11,7 @@ from orchestration.documents import kinds
 from orchestration.documents.codes import CODES, explain
 from orchestration.documents.ledger import parse_ledger
 from orchestration.documents.order import content_hash, parse_order
-from orchestration.documents.validate import ValidationContext
+from orchestration.documents.rules import ValidationContext
 from typer import Typer
 from typer.testing import CliRunner
 

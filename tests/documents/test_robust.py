@@ -13,8 +13,8 @@ from orchestration.documents import findings, kinds, ledger, memory, order, plan
 from orchestration.documents.blocks import scan
 from orchestration.documents.codes import CODES
 from orchestration.documents.commands import MAX_COMMANDS
+from orchestration.documents.rules import ValidationContext
 from orchestration.documents.text import MAX_BYTES, SourceText
-from orchestration.documents.validate import ValidationContext
 
 ROWS = 100_000
 DEPTH = 1500

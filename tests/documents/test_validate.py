@@ -12,7 +12,8 @@ from orchestration.documents.codes import CODES, explain
 from orchestration.documents.ledger import parse_ledger
 from orchestration.documents.order import content_hash, parse_order
 from orchestration.documents.repository import Checkout, cached
-from orchestration.documents.validate import ValidationContext, validate_order
+from orchestration.documents.rules import ValidationContext
+from orchestration.documents.validate import validate_order
 from orchestration.documents.validate_place import matches, python_symbols
 from orchestration.errors import HarnessError
 

@@ -9,9 +9,10 @@ import pytest
 
 from ptycho.data.result import Reconstruction
 from ptycho.errors import ConfigError, DataError
-from ptycho.refinement import RefineResult, refine
+from ptycho.refinement import refine
 from ptycho.refining.choice import choose
 from ptycho.refining.config import RefineConfig
+from ptycho.refining.result import RefineResult
 from ptycho.scan import Scan
 from ptycho.simulation import SimulationConfig, simulate
 from ptycho.validation import validated

@@ -11,8 +11,9 @@ import pytest
 
 from ptycho.errors import ModelError, ShapeError
 from ptycho.evaluation import evaluate
-from ptycho.refinement import RefineResult, refine
+from ptycho.refinement import refine
 from ptycho.refining.config import RefineConfig
+from ptycho.refining.result import RefineResult
 from ptycho.scan import Scan
 from ptycho.simulation import SimulationConfig, simulate
 

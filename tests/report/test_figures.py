@@ -12,7 +12,7 @@ from skimage import data
 
 from ptycho.data.result import Reconstruction
 from ptycho.metrics import compare
-from ptycho.refinement import RefineResult
+from ptycho.refining.result import RefineResult
 from ptycho.report import figures, panels
 from ptycho.scan import Scan
 

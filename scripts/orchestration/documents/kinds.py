@@ -8,9 +8,10 @@ from . import findings, memory, plan, summary
 from .diagnostics import Diagnostic, DocumentError, make, not_text
 from .ledger_check import check_ledger
 from .ledger_reader import parse_ledger
+from .rules import ValidationContext
 from .stats import memory_stats
 from .text import binary_line
-from .validate import ValidationContext, validate_order
+from .validate import validate_order
 
 KINDS = ("order", "ledger", "findings", "memory", "plan", "summary")
 _NAMES = {

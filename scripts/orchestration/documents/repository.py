@@ -17,8 +17,8 @@ from .findings import parse_findings
 from .ledger_model import Ledger
 from .ledger_reader import parse_ledger
 from .refs import is_id
+from .rules import ValidationContext
 from .text import MAX_BYTES, SourceText, read_text
-from .validate import ValidationContext
 
 Collect = Callable[[str], Sequence[str]]
 _SUFFIXES = (".py", ".toml", ".ini", ".cfg")

@@ -12,7 +12,7 @@ from orchestration.errors import HarnessError
 from .diagnostics import Diagnostic, make
 from .order_model import Order, Task
 from .refs import selector_paths
-from .validate import Rule, ValidationContext
+from .rules import Rule, ValidationContext
 
 _CODE = (".py", ".pyi")
 #: Plan-local tools that an item may have; the next extension is W13.

@@ -11,7 +11,7 @@ from .ledger_model import Item, Status
 from .order_model import MODES, Order
 from .order_render import content_hash
 from .refs import find_ids, find_stamps, selector_of
-from .validate import MAX_ORDER_BYTES, Rule, ValidationContext
+from .rules import MAX_ORDER_BYTES, Rule, ValidationContext
 
 #: A clock of another machine may run ahead by this much.
 _SKEW = timedelta(minutes=2)
