@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from orchestration.cli_documents import register
+from orchestration.cli.documents import register
 from orchestration.documents import kinds
 from orchestration.documents.codes import CODES, explain
 from orchestration.documents.ledger import parse_ledger

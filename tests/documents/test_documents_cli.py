@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from orchestration.cli_documents import register
+from orchestration.cli.documents import register
 from orchestration.errors import HarnessError
 from typer import Typer
 from typer.testing import CliRunner

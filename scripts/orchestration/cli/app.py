@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import os
 import sys
@@ -19,8 +18,8 @@ PARTS = (
     "orchestration.cli.look",
     "orchestration.cli.control",
     "orchestration.cli.history",
-    "orchestration.cli_documents",
-    "orchestration.cli_views",
+    "orchestration.cli.documents",
+    "orchestration.cli.views",
 )
 QUICK = dict.fromkeys(("status", "why", "show", "tail"), "orchestration.cli.look")
 """Commands that people and agents ask for all the time: only their own part is loaded."""
@@ -56,8 +55,7 @@ def _options(
 
 _asked = QUICK.get(sys.argv[1]) if len(sys.argv) > 1 else None
 for _part in (_asked,) if _asked else PARTS:
-    if importlib.util.find_spec(_part) is not None:
-        importlib.import_module(_part).register(app)
+    importlib.import_module(_part).register(app)
 
 
 def _describe(error: HarnessError) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 
 import typer
 
-from orchestration import cli_records
-from orchestration.cli_records import (
+from orchestration.cli import records
+from orchestration.cli.records import (
     ERRORS,
     JSON,
     REPO,
@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
     app.command("validate")(validate)
     app.command("explain")(explain_code)
     app.command("stats")(stats)
-    cli_records.register(app)
+    records.register(app)
     history_app.command("import")(history_import)
     app.add_typer(history_app, name="history")
 
