@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from ptycho.errors import ConfigError
+from ptycho.validation import Settings
 
 
-class GroupingConfig(BaseModel):
+class GroupingConfig(Settings):
     """How frames are grouped; shared by training and reconstruction."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     gridsize: int = Field(default=2, ge=1, le=8, description="g: groups of g² overlapping frames")
     neighbours: int | None = Field(
@@ -36,7 +35,7 @@ class GroupingConfig(BaseModel):
     )
 
 
-StepCount = Annotated[int, Field(ge=0, le=200)]
+StepCounts = Annotated[tuple[Annotated[int, Field(ge=0, le=200)], ...], Field(min_length=1)]
 
 
 class TrainConfig(GroupingConfig):
@@ -49,7 +48,7 @@ class TrainConfig(GroupingConfig):
     loss: Literal["poisson", "mae"] = Field(
         default="poisson", description="deviance of counts, or mean absolute error of amplitudes"
     )
-    estimate_steps: Annotated[int, Field(ge=1, le=200)] | tuple[StepCount, ...] | None = Field(
+    estimate_steps: Annotated[int, Field(ge=1, le=200)] | StepCounts | None = Field(
         default=None,
         description="physics steps that make the default network's input: K, or [at N/2, at N]; "
         "None: what suits the probe",

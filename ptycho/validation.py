@@ -1,12 +1,37 @@
-"""Turn pydantic's report of a wrong value into this package's words, at one place."""
+"""What all settings have in common, and pydantic's report of a wrong value in our words."""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from ptycho.errors import ConfigError
+
+
+class Settings(BaseModel):
+    """A frozen record of settings: no unknown key, no infinite number, no `true` for a number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        # pydantic takes True for 1: `--set epochs=true` would train one epoch.
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        listed = value if isinstance(value, (list, tuple)) else (value,)
+        if any(isinstance(one, bool) for one in listed) and bool not in _types(annotation):
+            raise ValueError("a value that is not true or false")
+        return value
+
+
+def _types(annotation: Any) -> Iterator[Any]:
+    """The annotation and all that it is made of."""
+    yield annotation
+    for part in get_args(annotation):
+        yield from _types(part)
+
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import resource
-
-import psutil
-
 from ptycho.errors import TooLargeError
+from ptycho.memory import free_bytes
 
 ALWAYS_BYTES = 256 << 20
 LIKELY_RATIO = 400
@@ -18,11 +15,7 @@ def allowed_bytes(file_bytes: int) -> int:
     Sparse counts compress a hundredfold; a file that says more than 400-fold is a bomb, unless
     it stays below 256 MiB.
     """
-    free = 0.8 * psutil.virtual_memory().available
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    if limit != resource.RLIM_INFINITY:
-        free = min(free, limit / 2)
-    return int(min(free, max(ALWAYS_BYTES, LIKELY_RATIO * file_bytes)))
+    return min(free_bytes(), max(ALWAYS_BYTES, LIKELY_RATIO * file_bytes))
 
 
 def require_allowed(declared: float, file_bytes: int, where: object) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from ptycho.validation import Settings
 
 
-class RefineConfig(BaseModel):
+class RefineConfig(Settings):
     """Frozen; unknown keys are errors. Defaults were chosen on the measured Siemens star."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     seconds: float | None = Field(
         default=None,

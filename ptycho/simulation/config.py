@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from ptycho.validation import Settings
 
 PHOTOGRAPHS = (
     "astronaut", "binary_blobs", "brick", "camera", "cat", "cell", "checkerboard", "chelsea",
@@ -14,18 +16,16 @@ PHOTOGRAPHS = (
 )  # fmt: skip
 
 
-class SimulationConfig(BaseModel):
+class SimulationConfig(Settings):
     """One simulated scan; the same record gives the same scan, bit for bit.
 
     `seed` draws the positions, `noise_seed` the photons, so that two doses or two noise
     realisations of the same scan differ in nothing else.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     N: int = Field(64, ge=8, le=1024, description="frame side in pixels")
     n_frames: int = Field(400, ge=1, le=1_000_000, description="number of positions")
-    photons: float = Field(1e6, gt=0, description="mean photons measured in a frame")
+    photons: float = Field(1e6, gt=0, le=1e15, description="mean photons measured in a frame")
     amplitude: str = Field("camera", description="photograph, generated object, or picture file")
     phase: str = Field("gravel", description="likewise, for the phase")
     amplitude_range: tuple[float, float] = Field((0.5, 1.0), description="amplitude contrast")

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import fft
 
 from ptycho.errors import ConfigError
+from ptycho.memory import free_bytes
 from ptycho.scan import Geometry, Scan, Truth
 from ptycho.simulation.config import SimulationConfig
 from ptycho.simulation.detector import detect, static_mask
@@ -48,6 +49,7 @@ def simulate(
     height, width = (
         int(np.ceil(extent)) + config.N + 2 * BORDER_PX + 1 for extent in positions.max(axis=0)
     )
+    _require_memory(config, height * width)
     truth = complex_object(
         config.amplitude,
         config.phase,
@@ -73,6 +75,21 @@ def simulate(
         name=f"{config.amplitude}-{config.phase}",
         metadata={"simulation": config.model_dump(mode="json")},
     )
+
+
+def _require_memory(config: SimulationConfig, object_px: int) -> None:
+    """Raise ConfigError for a scan (float64 intensities, float32 counts, object) beyond memory."""
+    needed = 12 * config.n_frames * config.N**2 + 64 * object_px
+    free = free_bytes()
+    if needed > free:
+        raise ConfigError(
+            "the scan does not fit into memory",
+            where="n_frames, N, step_px",
+            expected=f"at most {free / 2**30:.1f} GiB, which is free now",
+            got=f"{needed / 2**30:.3g} GiB for {config.n_frames} frames of {config.N}² and an "
+            f"object of {object_px:.3g} pixels",
+            fix="fewer frames or a smaller step_px; several scans train one network",
+        )
 
 
 def _all_intensities(

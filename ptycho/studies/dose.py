@@ -16,13 +16,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ptycho.atomic import write_json
 from ptycho.errors import DataError, PtychoError, UsageError
 from ptycho.studies import dose_report
 from ptycho.studies.dose_arm import ROW, run_arm
 from ptycho.studies.runner import Outcome, run_arms
+from ptycho.validation import Settings
 
 FULL_LADDER = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9)
 SHORT_LADDER = (1e3, 1e5, 1e7, 1e9)
@@ -30,10 +31,8 @@ COMPARISON_DOSES = (1e9, 1e4)
 LOSSES = ("mae", "poisson")
 
 
-class DoseStudyConfig(BaseModel):
+class DoseStudyConfig(Settings):
     """One study; the same configuration and seeds give the same numbers on the same machine."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     N: Literal[64, 128] = 64
     gridsize: Literal[1, 2] = 2

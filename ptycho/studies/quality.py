@@ -15,10 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ptycho.atomic import write_json
 from ptycho.errors import DataError, UsageError
+from ptycho.validation import Settings
 
 TRAIN_PICTURES, TEST_PICTURES = ("camera", "gravel"), ("astronaut", "coffee")
 # K steps at full resolution, and what the default network is fed: 12 at half, 2 at full.
@@ -29,10 +30,8 @@ STAR_FILE = "siemens-star-small.npz.bz2"
 Progress = Callable[[int, int, dict[str, Any]], None]
 
 
-class QualityConfig(BaseModel):
+class QualityConfig(Settings):
     """The whole task; seeds, doses and families choose arms, the rest decides what an arm is."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     seeds: int = Field(3, ge=1)
     photons: tuple[float, ...] = (1e6, 1e4)

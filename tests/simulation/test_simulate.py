@@ -67,8 +67,18 @@ def test_wrong_settings_are_named() -> None:
         validated(SimulationConfig, photnos=1)
     with pytest.raises(ConfigError, match="larger than a frame"):
         validated(SimulationConfig, N=16, probe_diameter_px=40)
+    for wrong in ({"photons": 1e22}, {"photons": float("inf")}, {"n_frames": True}):
+        with pytest.raises(ConfigError, match=next(iter(wrong))):
+            validated(SimulationConfig, **wrong)
     with pytest.raises(UsageError, match="camera"):
         simulate(SMALL.model_copy(update={"amplitude": "no-such-picture"}))
+
+
+@pytest.mark.parametrize("too_much", [{"step_px": 1e7}, {"n_frames": 1_000_000, "N": 1024}])
+def test_what_no_memory_can_hold_is_refused_before_it_is_made(too_much: dict) -> None:
+    """The words name the settings and both sizes; nothing is allocated first."""
+    with pytest.raises(ConfigError, match=r"n_frames, N, step_px[\s\S]*GiB"):
+        simulate(SMALL.model_copy(update=too_much))
 
 
 def test_a_geometry_is_all_three_lengths_and_makes_a_cxi_file(tmp_path) -> None:

@@ -40,6 +40,10 @@ def test_values_are_read_as_yaml() -> None:
         (["validation_fraction=0"], "patience"),
         (["neighbours=2"], "gridsize"),
         (["loss=mse"], "poisson"),
+        (["epochs=true"], "not true or false"),
+        (["estimate_steps=[12, false]"], "not true or false"),
+        (["estimate_steps=[]"], "at least 1"),
+        (["learning_rate=.inf"], "finite"),
     ],
 )
 def test_what_is_wrong_is_named(overrides: list[str], message: str) -> None:
