@@ -15,6 +15,7 @@ import numpy as np
 
 from ptycho.data import hdf5, physical
 from ptycho.data.hdf5_frames import LazyFrames
+from ptycho.data.measurement import AMPLITUDE, COUNTS, agreed
 from ptycho.errors import ShapeError, UnitError
 from ptycho.scan import Geometry, Scan, Truth
 
@@ -38,6 +39,9 @@ def read(path: Path, file: h5py.File, measurement: str | None = None) -> Scan:
     """Read the first entry of a CXI file; frames stay in the file."""
     data = hdf5.frame_stack(file, f"{E}/data_1/data", f"{D}/data")
     n = int(data.shape[-1])
+    said = agreed(
+        hdf5.text(data.attrs.get("ptycho_measurement")), measurement, f"{path}:{data.name}"
+    )
     geometry, basis = _geometry(path, file, n)
     pixel = np.array(geometry.object_pixel_m(n))
     translation = hdf5.vectors(hdf5.need(file, *TRANSLATION), 3)
@@ -49,7 +53,7 @@ def read(path: Path, file: h5py.File, measurement: str | None = None) -> Scan:
         ((data.name, int(np.prod(data.shape[:-2]))),),
         (int(data.shape[-2]), n),
         scale=_gain(file, geometry),
-        amplitude=measurement == "amplitude",
+        amplitude=said == AMPLITUDE,
         mask=mask,
     )
     scan = Scan(
@@ -208,7 +212,7 @@ def _fill(file: h5py.File, scan: Scan, g: Geometry) -> None:
         compression="gzip",
         shuffle=True,
     )
-    frames.attrs["axes"] = "translation:y:x"
+    frames.attrs["axes"], frames.attrs["ptycho_measurement"] = "translation:y:x", COUNTS
     for part, block in scan.blocks():
         frames[part] = block
     if scan.probe is not None:

@@ -15,6 +15,7 @@ import numpy as np
 from ptycho.data import hdf5, physical
 from ptycho.data.cxi import positions_px
 from ptycho.data.hdf5_frames import LazyFrames
+from ptycho.data.measurement import AMPLITUDE
 from ptycho.errors import MissingKeyError
 from ptycho.scan import Geometry, Scan
 
@@ -54,7 +55,7 @@ def read(path: Path, file: h5py.File, measurement: str | None = None) -> Scan:
             path,
             ((data.name, int(np.prod(data.shape[:-2]))),),
             (int(data.shape[-2]), n),
-            amplitude=measurement == "amplitude",
+            amplitude=measurement == AMPLITUDE,
             mask=mask,
         ),
         positions_px=positions_px(translation, basis, np.array(geometry.object_pixel_m(n))),

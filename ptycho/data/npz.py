@@ -19,7 +19,8 @@ import numpy as np
 
 from ptycho.atomic import whole_file
 from ptycho.data import npz_arrays, npz_earlier, physical, ptychodus
-from ptycho.errors import MeasurementError, ShapeError, UnknownFormatError
+from ptycho.data.measurement import COUNTS, agreed
+from ptycho.errors import ShapeError, UnknownFormatError
 from ptycho.scan import Geometry, Scan, Truth
 
 FORMAT = "ptycho-scan"
@@ -41,10 +42,10 @@ def read(
     """Read a scan from an NPZ file of any layout; see `ptycho.data.open_scan`."""
     arrays = npz_arrays.load_arrays(path)
     if "positions_px" in arrays and "counts" in arrays:
-        _counts_only(measurement, path)
+        agreed(COUNTS, measurement, path)
         return _ours(arrays, path)
     if "data" in arrays and "scan" in arrays:
-        _counts_only(measurement, path)
+        agreed(COUNTS, measurement, path)
         return _tike(arrays, path)
     if npz_earlier.recognises(arrays):
         return npz_earlier.read(arrays, path, measurement, accept)
@@ -61,22 +62,12 @@ def read(
     )  # fmt: skip
 
 
-def _counts_only(measurement: str | None, path: Path) -> None:
-    if measurement == "amplitude":
-        raise MeasurementError(
-            "the file and the caller contradict each other",
-            where=path,
-            expected="counts, as this layout holds",
-            got=measurement,
-        )
-
-
 def write(scan: Scan, path: Path) -> Path:
     """Write our layout; atomic. Returns the path."""
     arrays: dict[str, Any] = {
         "format": np.array(FORMAT),
         "schema": np.array(SCHEMA),
-        "measurement": np.array("counts"),
+        "measurement": np.array(COUNTS),
         "positions_px": scan.positions_px,
         "background": np.array(scan.background),
         "name": np.array(scan.name),

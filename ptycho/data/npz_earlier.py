@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ptycho.data import npz_arrays, physical
+from ptycho.data.measurement import AMPLITUDE, agreed
 from ptycho.errors import (
     IntegerPositionsError,
     LabelsError,
@@ -24,7 +25,6 @@ from ptycho.errors import (
 )
 from ptycho.scan import Scan, Truth
 
-MEANINGS = ("counts", "amplitude", "intensity")
 METRES_BELOW_PX = 1e-2
 
 
@@ -44,11 +44,12 @@ def read(
     key = "diff3d" if "diff3d" in arrays else "diffraction"
     stored = npz_arrays.numbers(npz_arrays.need(arrays, path, key, "diff3d"), f"{path}:{key}")
     frames, notes = _frames_first(stored, len(positions), f"{path}:{key}")
-    said = meaning(arrays, measurement, path)
+    written = str(arrays["measurement"]) if "measurement" in arrays else None
+    said = agreed(written, measurement, path)
     counts = to_counts(frames, said, key, path)
     _check_labels(arrays, frames.shape, path)
     probe = _complex(arrays, "probeGuess", path)
-    if probe is not None and said == "amplitude":
+    if probe is not None and said == AMPLITUDE:
         photons = float(counts.sum(axis=(1, 2), dtype=np.float64).mean())
         probe = physical.scaled_probe(probe, photons)
     truth = _complex(arrays, "objectGuess", path)
@@ -119,35 +120,13 @@ def _frames_first(frames: np.ndarray, count: int, where: str) -> tuple[np.ndarra
     return np.moveaxis(frames, -1, 0), {}
 
 
-def meaning(arrays: Mapping[str, np.ndarray], measurement: str | None, path: Path) -> str | None:
-    """What the file says that its numbers are, else what the caller says.
-
-    Raises:
-        MeasurementError: an unknown word, or the two contradict each other.
-    """
-    said = str(arrays["measurement"]) if "measurement" in arrays else None
-    for word in (said, measurement):
-        if word is not None and word not in MEANINGS:
-            raise MeasurementError(
-                "not a kind of measurement", where=path, expected=" | ".join(MEANINGS), got=word
-            )
-    if said and measurement and (said == "amplitude") != (measurement == "amplitude"):
-        raise MeasurementError(
-            "the file and the caller contradict each other",
-            where=path,
-            expected=f"{said}, as the file says",
-            got=measurement,
-        )
-    return said or measurement
-
-
 def to_counts(frames: np.ndarray, said: str | None, key: str, path: Path) -> np.ndarray:
     """Counts of `frames`; whole numbers are squared without wrapping around.
 
     Raises:
         MeasurementError: nobody says what the numbers are; the evidence is in the message.
     """
-    if said == "amplitude":
+    if said == AMPLITUDE:
         return np.square(frames.astype(np.float64)).astype(np.float32)
     if said is not None:
         return frames

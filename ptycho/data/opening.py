@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from ptycho.data import cxi, hdf5, nexus, npz, ptychodus, ptyd, ptyr
+from ptycho.data.measurement import agreed
 from ptycho.errors import (
     DamagedFileError,
     DuplicatePositionsError,
@@ -71,6 +72,7 @@ def open_scan(
             expected=", ".join(ACCEPTABLE),
             got=", ".join(sorted(unknown)),
         )
+    agreed(None, measurement, "measurement")
     try:
         scan = _read(path, measurement, None if frames is None else Path(frames), accept)
     except UNFORESEEN as error:

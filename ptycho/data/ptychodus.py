@@ -19,9 +19,9 @@ import numpy as np
 
 from ptycho.data import hdf5, npz_arrays, physical
 from ptycho.data.hdf5_frames import LazyFrames
+from ptycho.data.measurement import AMPLITUDE, agreed
 from ptycho.errors import (
     LayoutError,
-    MeasurementError,
     MissingKeyError,
     PositionsOutsideObjectError,
     ShapeError,
@@ -201,21 +201,14 @@ def _inside(
 ) -> tuple[LazyFrames, np.ndarray | None]:
     """Frames and mask of `/raw_data`."""
     data = hdf5.frame_stack(file, FRAMES)
-    said = hdf5.text(data.attrs.get("measurement"))
-    if said and measurement and (said == "amplitude") != (measurement == "amplitude"):
-        raise MeasurementError(
-            "the file and the caller contradict each other",
-            where=f"{path}:{FRAMES}",
-            expected=f"{said}, as the file says",
-            got=measurement,
-        )
+    said = agreed(hdf5.text(data.attrs.get("measurement")), measurement, f"{path}:{FRAMES}")
     mask_at = hdf5.find(file, "raw_data/good_pixels")
     mask = None if mask_at is None else hdf5.array(mask_at, bool)
     lazy = LazyFrames(
         path,
         ((data.name, int(data.shape[0])),),
         (int(data.shape[-2]), int(data.shape[-1])),
-        amplitude=(said or measurement or "amplitude") == "amplitude",
+        amplitude=(said or AMPLITUDE) == AMPLITUDE,
         mask=mask,
         whole=bool(data.attrs.get("whole_counts", False)),
     )
@@ -261,7 +254,7 @@ def read_diffraction(
 
     HDF5 or NPZ: `patterns` (N, H, W) counts, `indexes` (N,), `bad_pixels` (True = bad).
     """
-    amplitude = measurement == "amplitude"
+    amplitude = measurement == AMPLITUDE
     with path.open("rb") as stream:
         is_hdf5 = stream.read(8) == hdf5.MAGIC
     if not is_hdf5:
@@ -377,7 +370,7 @@ def _fill_frames(file: h5py.File, scan: Scan) -> None:
     for part, block in scan.blocks():
         frames[part] = np.sqrt(block)
         whole = whole and bool(np.array_equal(block, np.rint(block)) and block.max() < 2**22)
-    frames.attrs["axis_canonical"], frames.attrs["measurement"] = "NHW", "amplitude"
+    frames.attrs["axis_canonical"], frames.attrs["measurement"] = "NHW", AMPLITUDE
     frames.attrs["whole_counts"] = whole
     if scan.mask is not None:
         file["raw_data/good_pixels"] = scan.mask

@@ -13,6 +13,7 @@ import numpy as np
 
 from ptycho.data import hdf5, physical
 from ptycho.data.hdf5_frames import LazyFrames
+from ptycho.data.measurement import AMPLITUDE
 from ptycho.errors import MissingKeyError
 from ptycho.scan import Geometry, Scan
 
@@ -49,7 +50,7 @@ def read(path: Path, file: h5py.File, measurement: str | None = None) -> Scan:
     if not pitch.size:
         raise MissingKeyError("the detector pixel is empty", where=f"{path}:meta/psize")
     geometry = Geometry(wavelength, distance, (float(pitch[0]), float(pitch[-1])))
-    frames = LazyFrames(path, tuple(parts), shape, amplitude=measurement == "amplitude", mask=good)
+    frames = LazyFrames(path, tuple(parts), shape, amplitude=measurement == AMPLITUDE, mask=good)
     return Scan(
         counts=frames,
         positions_px=np.concatenate(positions) / np.array(geometry.object_pixel_m(shape[1])),

@@ -241,6 +241,12 @@ def test_the_callers_word_for_hdf5(tmp_path: Path) -> None:
     ours = save_scan(scan, tmp_path / "p.h5")
     with pytest.raises(MeasurementError, match="contradict"):
         open_scan(ours, measurement="counts")
+    written = save_scan(scan, tmp_path / "ours.cxi")
+    np.testing.assert_allclose(open_scan(written).frames([2]), COUNTS[[2]], rtol=1e-6)
+    with pytest.raises(MeasurementError, match="contradict"):
+        open_scan(written, measurement="amplitude")
+    with pytest.raises(MeasurementError, match="not a kind"):
+        open_scan(path, measurement="amplitud")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("order", ["F", "C"])
