@@ -129,11 +129,13 @@ def evaluate_half_sets(
     *,
     by: Literal["frames", "counts"] = "frames",
     min_coverage: float = MIN_COVERAGE,
+    ramp: bool = True,
+    shift: bool = True,
     progress: Progress | None = None,
 ) -> HalfSets:
-    """Refine both halves of `scan` with `config` and correlate them.
+    """Refine both halves of `scan` from scratch with `config` and correlate them.
 
-    A time budget in `config` holds for each half.
+    A time budget in `config` holds for each half; `ramp` and `shift` are of `evaluate_images`.
 
     Raises:
         UsageError: too few frames, or an unknown `by`.
@@ -150,7 +152,7 @@ def evaluate_half_sets(
 
         results.append(refine(half, config=config, progress=report))
     first, second = (result.reconstruction for result in results)
-    comparison = evaluate_images(first, second, min_coverage=min_coverage)
+    comparison = evaluate_images(first, second, min_coverage=min_coverage, ramp=ramp, shift=shift)
     comparison.metrics.update(
         kind="half-sets",
         split=by,

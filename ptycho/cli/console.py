@@ -32,7 +32,7 @@ def progress(description: str, *, quiet: bool = False) -> Iterator[ProgressFunct
         yield lambda done, total, info: None
     elif stderr.is_terminal:
         columns = [
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
@@ -101,7 +101,9 @@ def _finite(value: Any) -> Any:
 
 def print_table(title: str, rows: list[tuple[str, str]]) -> None:
     """A two-column table on stdout."""
-    table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False)
+    table = Table(
+        title=escape(title), title_justify="left", show_header=False, box=None, pad_edge=False
+    )
     table.add_column(style="bold")
     table.add_column()
     for name, value in rows:

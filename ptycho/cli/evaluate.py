@@ -29,13 +29,16 @@ def evaluate(
         None, "--against", help="Another reconstruction of the same scan."
     ),
     half_sets: bool = typer.Option(
-        False, "--half-sets", help="Refine two halves of the scan as OUT.h5 was, correlate them."
+        False,
+        "--half-sets",
+        help="Refine two halves of the scan from scratch and correlate them; with the settings "
+        "of OUT.h5 if that is a refinement, else with the defaults.",
     ),
     scan: Path | None = typer.Option(
         None, "--scan", help="For --half-sets: the scan, if it is no longer where it was."
     ),
     measurement: str | None = typer.Option(
-        None, help="For --truth: counts, amplitude or intensity, where the scan does not say."
+        None, help="What the scan's numbers are, if it does not say: counts, amplitude, intensity."
     ),
     split: str = typer.Option(
         "frames", help="For --half-sets: even and odd 'frames', or halved 'counts'."
@@ -55,7 +58,8 @@ def evaluate(
 
     rec = load_reconstruction(reconstruction)
     if half_sets:
-        comparison = _half_sets(rec, scan, split, seconds, min_coverage)
+        gauge = {"min_coverage": min_coverage, "ramp": ramp, "shift": shift}
+        comparison = _half_sets(rec, _scan_of(rec, scan, measurement), split, seconds, gauge)
         title = f"half sets of {rec.meta.get('scan', reconstruction.name)}, by {split}"
     else:
         quiet.load_tensorflow()
@@ -117,32 +121,36 @@ def _load_reference(path: Path, measurement: str | None, *, is_truth: bool) -> A
 
 
 def _half_sets(
-    rec: Reconstruction, path: Path | None, split: str, seconds: float | None, min_coverage: float
+    rec: Reconstruction, scan: Scan, split: str, seconds: float | None, gauge: dict[str, Any]
 ) -> Comparison:
     quiet.load_tensorflow()
+    from ptycho.errors import UsageError
     from ptycho.evaluation import evaluate_half_sets
     from ptycho.refining.config import RefineConfig
     from ptycho.validation import validated
 
-    scan = _scan_of(rec, path)
-    stored = rec.meta.get("config", {}) if rec.meta.get("method") == "refine" else {}
-    values = {key: value for key, value in stored.items() if key in RefineConfig.model_fields}
-    if seconds is not None:
-        values |= {"seconds": seconds, "passes": 1_000_000}
-    config = validated(RefineConfig, **values)
     if split not in ("frames", "counts"):
-        from ptycho.errors import UsageError
-
         raise UsageError(
             "unknown way to halve a scan", where="--split", expected="frames or counts", got=split
         )
     by: Any = split
+    method = rec.meta.get("method")
+    stored = rec.meta.get("config", {}) if method == "refine" else {}
+    values = {key: value for key, value in stored.items() if key in RefineConfig.model_fields}
+    if seconds is not None:
+        values |= {"seconds": seconds, "passes": 1_000_000}
+    config = validated(RefineConfig, **values)
     with console.progress("half sets") as bar:
-        halves = evaluate_half_sets(scan, config, by=by, min_coverage=min_coverage, progress=bar)
+        halves = evaluate_half_sets(scan, config, by=by, progress=bar, **gauge)
+    halves.comparison.metrics["halves"] = (
+        "refined with the settings of this file"
+        if stored
+        else f"refined with default settings; this file is of method {method}"
+    )
     return halves.comparison
 
 
-def _scan_of(rec: Reconstruction, path: Path | None) -> Scan:
+def _scan_of(rec: Reconstruction, path: Path | None, measurement: str | None) -> Scan:
     from ptycho.data import open_scan
     from ptycho.errors import UsageError
 
@@ -156,7 +164,7 @@ def _scan_of(rec: Reconstruction, path: Path | None) -> Scan:
             got="nothing recorded" if found is None else f"no file {found}",
             fix="add --scan SCAN",
         )
-    return open_scan(found, measurement=rec.meta.get("measurement"))
+    return open_scan(found, measurement=measurement or rec.meta.get("measurement"))
 
 
 def _beside(reconstruction: Path, comparison: Comparison) -> Path:
@@ -173,7 +181,10 @@ def _figure(comparison: Comparison, title: str, path: Path) -> Path:
 
 def _print(facts: dict[str, Any]) -> None:
     frc = facts["frc"]
-    rows = [("compared with", str(facts["kind"])), ("pixels", str(facts["pixels"]))]
+    rows = [("compared with", str(facts["kind"]))]
+    if "halves" in facts:
+        rows.append(("the halves", facts["halves"]))
+    rows.append(("pixels", str(facts["pixels"])))
     names = [("ssim", "SSIM"), ("ms_ssim", "MS-SSIM"), ("psnr_db", "PSNR dB"), ("mae", "MAE")]
     for part in ("amplitude", "phase"):
         rows += [(f"{part} {name}", f"{facts[part][key]:.4f}") for key, name in names]

@@ -52,7 +52,7 @@ def inspect(
     kind = f"{facts['layout']}, {scan.n_frames} frames of {scan.N} × {scan.N} pixels"
     console.print_table(f"{scan.name}: {kind}", rows)
     for warning in facts["warnings"]:
-        console.stderr.print(f"warning: {warning}")
+        console.stderr.print(f"warning: {warning}", markup=False)
 
 
 def _words(value: object) -> str:

@@ -60,7 +60,7 @@ def dose(
         def show(done: int, total: int, info: dict[str, object]) -> None:
             bar(done, total, info)
             if verbose:
-                console.stderr.print(f"finished {info['arm']} ({done} of {total})")
+                console.stderr.print(f"finished {info['arm']} ({done} of {total})", markup=False)
 
         bar(0, len(arms_of(config)), {})
         study = run_dose_study(

@@ -56,7 +56,7 @@ def reconstruction_figure(
     if rec.probe is not None:
         panels.show_probe(next(axes), rec.probe, "probe")
     if title:
-        figure.suptitle(title, fontsize=12)
+        figure.suptitle(title, fontsize=12, parse_math=False)
     return figure
 
 
@@ -78,7 +78,7 @@ def _figure_with_truth(
         else:
             grid[1, 3].set_axis_off()
     if title:
-        figure.suptitle(title, fontsize=12)
+        figure.suptitle(title, fontsize=12, parse_math=False)
     return figure
 
 
@@ -133,6 +133,7 @@ def refine_figure(result: RefineResult, scan: Scan) -> Figure:
         f"{result.deviance_per_pixel:.3f} per pixel, {result.iterations} pass{plural}, "
         f"{result.seconds:.1f} s",
         fontsize=12,
+        parse_math=False,
     )
     return figure
 
@@ -172,7 +173,7 @@ def evaluate_figure(comparison: Comparison, *, title: str = "") -> Figure:
     _rings(figure.add_subplot(grid[0, 3]), comparison.metrics["frc"])
     _numbers(figure.add_subplot(grid[1, 3]), comparison.metrics)
     if title:
-        figure.suptitle(title, fontsize=12)
+        figure.suptitle(title, fontsize=12, parse_math=False)
     return figure
 
 

@@ -45,7 +45,7 @@ def scan_figure(scan: Scan, path: Path) -> Path:
         figure.colorbar(shown, ax=light, label="√photons per pixel")
         light.set(xlabel=f"column ({unit})", ylabel=f"row ({unit})")
         light.set_title("probe amplitude (all modes)")
-    figure.suptitle(scan.name)
+    figure.suptitle(scan.name, parse_math=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
     return path

@@ -173,6 +173,16 @@ def test_inspect_says_everything_in_json_words_and_a_picture(folder: Path) -> No
     assert max(len(line) for line in words.splitlines()) <= 80
 
 
+@pytest.mark.parametrize("name", ["run[/x]", "run[copy]", "cost $_$ each"])
+def test_a_name_is_shown_as_it_is_and_never_as_markup(tmp_path: Path, name: str) -> None:
+    """Square brackets are the terminal's markup and dollars the figure's; a name has neither."""
+    npz(name=np.array(name))(tmp_path / "a.npz")
+    done = ptycho("inspect", "a.npz", "--figure", "a.png", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert name in done.stdout
+    assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
+
+
 def test_simulate_lists_what_can_be_asked_for(folder: Path) -> None:
     """Every setting with its meaning, every object by name; a wrong name lists the right ones."""
     from ptycho.simulation import SimulationConfig

@@ -120,6 +120,7 @@ def test_refine_from_it_and_evaluate_both(folder: Path, capfd: pytest.CaptureFix
     assert facts(capfd, "evaluate", out, "--against", start)["kind"] == "against"
     halves = facts(capfd, "evaluate", out, "--half-sets")
     assert halves["kind"] == "half-sets" and halves["iterations"] == [8, 8]
+    assert "settings of this file" in halves["halves"]
     for name in ("r-truth.png", "r-against.png", "r-half-sets.png"):
         assert (folder / name).read_bytes()[:4] == b"\x89PNG"
     code, text, _ = call(capfd, "evaluate", out, "--truth", scan)
