@@ -14,12 +14,12 @@ from keras import ops
 
 from ptycho.errors import ConfigError, ModelError, ShapeError
 from ptycho.forward import canvas_correction, expected_counts, loss_function, patch_merge
-from ptycho.model_inputs import Dose, lit_px, mask_array, probe_array
+from ptycho.model_inputs import Detector, Dose, lit_px, mask_array, probe_array
 from ptycho.nn import build_network, network_defaults, network_spec
 from ptycho.physics import backend
 from ptycho.physics.checks import require_same
 from ptycho.physics.patches import canvas_size_for
-from ptycho.physics.scaling import Scaling
+from ptycho.physics.scaling import BACKGROUND_FLOOR, Scaling
 from ptycho.prediction import Prediction
 from ptycho.untrained import Steps, canvas_multiple, default_steps, group_estimate, step_plan
 
@@ -170,8 +170,18 @@ class PtychoPINN(keras.Model):
             )
         return self.canvas_size
 
-    def features(self, counts: Any, offsets: Any, probe: Any = None) -> Any:
+    def detector(self, mask: Any = None, background: float | None = None) -> Detector:
+        """The training's detector, or what a scan says of its own (0, None: it says nothing)."""
+        return Detector(
+            self.mask if mask is None else mask_array(mask, self.N),
+            max(background, BACKGROUND_FLOOR) if background else self.scaling.background,
+        )
+
+    def features(
+        self, counts: Any, offsets: Any, probe: Any = None, detector: Detector | None = None
+    ) -> Any:
         """The default network's input (B, P, P, 5): the untrained estimate, no gradient."""
+        detector = detector or self.detector()
         estimate = group_estimate(
             counts,
             offsets,
@@ -179,8 +189,8 @@ class PtychoPINN(keras.Model):
             steps=self.estimate_steps,
             canvas_size=self.require_canvas(),
             lit_px=self.lit_px,
-            mask=self.mask,
-            background=self.scaling.background,
+            mask=detector.mask,
+            background=detector.background,
         )
         return ops.stop_gradient(estimate)
 
@@ -190,16 +200,19 @@ class PtychoPINN(keras.Model):
         seen, features = self.network_input(inputs)
         return self.assemble(self.network(seen, training=training), features, offsets)
 
-    def network_input(self, inputs: Any, *, probe: Any = None, unit: Any = None) -> tuple[Any, Any]:
+    def network_input(
+        self, inputs: Any, *, probe: Any = None, unit: Any = None, detector: Detector | None = None
+    ) -> tuple[Any, Any]:
         """What the network is shown, and (for the default network) the whole estimate it is of.
 
-        `probe` and `unit` (r.m.s. of the amplitudes) of counts of another dose than the model's.
+        `probe` and `unit` (r.m.s. of the amplitudes) of counts of another dose than the model's,
+        `detector` of another one than the training's.
         """
         counts, offsets, features = self._unpack(inputs)
         if self.spec.sees != "canvas":
-            return self._amplitudes(counts, unit), None
+            return self._amplitudes(counts, unit, (detector or self.detector()).mask), None
         if features is None:
-            features = self.features(counts, offsets, probe)
+            features = self.features(counts, offsets, probe, detector)
         return self._centre(features), features
 
     def assemble(self, answer: Any, features: Any, offsets: Any) -> tuple[Any, Any]:
@@ -260,8 +273,8 @@ class PtychoPINN(keras.Model):
         inner = slice(low, low + self.window)
         return features[:, inner, inner]
 
-    def _amplitudes(self, counts: Any, unit: Any = None) -> Any:
-        counts = ops.maximum(ops.cast(counts, "float32"), 0.0) * self.mask
+    def _amplitudes(self, counts: Any, unit: Any, mask: np.ndarray) -> Any:
+        counts = ops.maximum(ops.cast(counts, "float32"), 0.0) * mask
         unit = ops.convert_to_tensor(self._dose.input_rms) if unit is None else unit
         scaled = ops.sqrt(counts) / unit
         return ops.transpose(scaled, (0, 2, 3, 1))
@@ -315,13 +328,21 @@ class PtychoPINN(keras.Model):
             self.fit_canvas(numbers)
 
     def predict_objects(
-        self, counts: Any, offsets: Any, *, probe: Any = None
+        self,
+        counts: Any,
+        offsets: Any,
+        *,
+        probe: Any = None,
+        mask: Any = None,
+        background: float | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The objects of groups; the answer for a group does not depend on its batch.
 
         Args:
             counts: (B, C, N, N) photons. offsets: (B, C, 2) px.
             probe: (K, N, N) complex of this scan, at its dose; None: the model's.
+            mask: (N, N) of this scan, True where the detector counts; None: the training's.
+            background: counts per pixel of this scan; 0, None: the training's.
 
         Returns:
             canvas (B, P, P) complex64 and coverage (B, P, P) float32, P = `canvas_size`.
@@ -334,7 +355,8 @@ class PtychoPINN(keras.Model):
         if probe is not None:
             probe = probe_array(probe, self.N)
             unit = np.float32(self.scaling.input_rms * self._dose_ratio(probe))
-        canvas, coverage = self._prediction(self, counts, offsets, probe, unit)
+        detector = self.detector(mask, background)
+        canvas, coverage = self._prediction(self, counts, offsets, probe, unit, detector)
         return _numpy(canvas, np.complex64), _numpy(coverage, np.float32)
 
     def _dose_ratio(self, probe: Any) -> float:

@@ -1,7 +1,8 @@
-"""What a model is told besides its weights: probe, mask, and the units of its dose."""
+"""What a model is told besides its weights: probe, detector, and the units of its dose."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -25,6 +26,19 @@ class Dose:
             keras.Variable(1.0, dtype="float32", trainable=False, name=name)
             for name in ("input_rms", "probe_rms")
         )
+
+
+@dataclass(frozen=True)
+class Detector:
+    """Where frames count (`mask`, (N, N) float32, 1 or 0), and what they count without light."""
+
+    mask: np.ndarray
+    background: float
+
+    @property
+    def key(self) -> tuple[bytes, float]:
+        """Equal for equal detectors: both are constants of a compiled graph."""
+        return self.mask.tobytes(), self.background
 
 
 def probe_array(probe: Any, N: int) -> np.ndarray:

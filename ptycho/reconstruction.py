@@ -166,10 +166,19 @@ def _predictor(
     probe: np.ndarray,
     untrained: Steps | None,
 ) -> tuple[Predict, int]:
-    """What turns (counts, offsets) into (canvas, coverage), and the side of the canvas."""
+    """What turns (counts, offsets) into (canvas, coverage), and the side of the canvas.
+
+    Mask and background are the scan's; where it has none, those that the run was trained with.
+    """
     if model is not None:
         size = model.fit_canvas(groups.offsets_px)
-        return lambda counts, offsets: model.predict_objects(counts, offsets, probe=probe), size
+
+        def predict(counts: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return model.predict_objects(
+                counts, offsets, probe=probe, mask=scan.mask, background=float(scan.background)
+            )
+
+        return predict, size
     from ptycho.model_inputs import lit_px
     from ptycho.physics.patches import canvas_size_for
     from ptycho.untrained import canvas_multiple, group_estimate

@@ -89,7 +89,9 @@ def _first_groups(
         "all_offsets": groups.offsets_px,
     }
     if model is not None and model.spec.sees == "canvas":
-        found["estimate"] = np.asarray(model.features(counts, offsets.astype(np.float32), probe))
+        detector = model.detector(scan.mask, float(scan.background))
+        estimate = model.features(counts, offsets.astype(np.float32), probe, detector)
+        found["estimate"] = np.asarray(estimate)
     return found
 
 

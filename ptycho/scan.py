@@ -261,6 +261,14 @@ def _check_values(scan: Scan) -> None:
         )
     if scan.probe is not None and not np.isfinite(scan.probe).all():
         raise ValueRangeError("the probe contains NaN or infinity", where="Scan.probe")
+    if scan.probe is not None and not scan.probe.any():
+        raise ValueRangeError(
+            "the probe is zero everywhere",
+            where="Scan.probe",
+            expected="a probe that carries photons, or none",
+            got="all zeros",
+            fix="ptycho refine SCAN without a probe recovers one",
+        )
     if not (np.isfinite(scan.background) and scan.background >= 0):
         raise ValueRangeError(
             "the background is no count",

@@ -20,7 +20,7 @@ from ptycho.errors import ArchiveError, ConfigError
 
 if TYPE_CHECKING:
     from ptycho.model import PtychoPINN
-    from ptycho.training_data import TrainingData
+    from ptycho.training_data import GroupSet, TrainingData
 
 CHECKPOINT = "checkpoint.h5"
 _NUMBERS = ("epoch", "step", "seconds", "best_epoch", "best_value", "history")
@@ -31,18 +31,23 @@ _FREE = {"time_budget_s", "patience", "checkpoint", "estimate_cache_mib"}
 def fingerprint(config: TrainConfig, data: TrainingData) -> dict[str, str]:
     """What must agree before a checkpoint is continued: the settings and the frames."""
     settings = config.model_dump(mode="json", exclude=_FREE)
-    frames = hashlib.sha256()
-    counts = data.training.counts
-    for first in range(0, len(counts), 64):
-        frames.update(np.ascontiguousarray(counts[first : first + 64]).tobytes())
-    for array in (data.training.indices, data.training.offsets, data.probe):
-        frames.update(np.ascontiguousarray(array).tobytes())
-    if data.training.dose is not None:
-        frames.update(data.training.dose.tobytes())
+    frames = hashlib.sha256(np.ascontiguousarray(data.probe).tobytes())
+    frames.update(np.float64(data.scaling.background).tobytes())
+    frames.update(b"" if data.mask is None else data.mask.tobytes())
+    for groups in (data.training, data.held_out):
+        if groups is not None:
+            _add_groups(frames, groups)
     return {
         "settings": json.dumps(settings, sort_keys=True),
         "frames": frames.hexdigest(),
     }
+
+
+def _add_groups(digest: Any, groups: GroupSet) -> None:
+    for first in range(0, len(groups.counts), 64):
+        digest.update(np.ascontiguousarray(groups.counts[first : first + 64]).tobytes())
+    for array in (groups.indices, groups.offsets, groups.dose):
+        digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
 
 
 def save_checkpoint(folder: Path, model: PtychoPINN, state: Any, identity: dict[str, str]) -> None:
@@ -98,7 +103,7 @@ def _meta(path: Path) -> dict[str, Any]:
 
 def _difference(saved: dict[str, str], wanted: dict[str, str]) -> str:
     if saved.get("frames") != wanted["frames"]:
-        return "other frames, groups or probe"
+        return "other frames, groups, mask, background or probe"
     old, new = json.loads(saved.get("settings", "{}")), json.loads(wanted["settings"])
     keys = [key for key in new if old.get(key) != new[key]]
     return ", ".join(f"{key}: {old.get(key)} then, {new[key]} now" for key in keys)

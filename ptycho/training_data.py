@@ -144,7 +144,8 @@ def assemble(scans: Sequence[Scan], config: TrainConfig) -> TrainingData:
 
     Raises:
         DataError: no scan, a scan without a probe, of another size, or without enough frames.
-        ConfigError: scans whose probes differ, or fractional counts with thinning.
+        ConfigError: scans whose probes, masks or backgrounds differ, or fractional counts with
+            thinning.
     """
     if not scans:
         raise DataError("there is nothing to train on", expected="at least one scan", got="none")
@@ -153,6 +154,7 @@ def assemble(scans: Sequence[Scan], config: TrainConfig) -> TrainingData:
     parts: list[tuple[list[Any], list[Any]]] = []
     for number, scan in enumerate(scans):
         ratio = _dose_ratio(scan, first, probe)
+        _require_one_detector(scan, first, ratio)
         parts.append(_split(scan, config, number, ratio))
     training = _join([part[0] for part in parts])
     held_out = _join([part[1] for part in parts])
@@ -174,7 +176,7 @@ def assemble(scans: Sequence[Scan], config: TrainConfig) -> TrainingData:
         )
     mask = None if first.mask is None else np.asarray(first.mask, bool)
     scaling = Scaling.from_counts(
-        _mean_frame(training, first.name, integers=config.thinning is not None)[None],
+        _mean_frame(training, mask, first.name, integers=config.thinning is not None)[None],
         mask=mask,
         probe_photons=float(np.sum(np.abs(probe) ** 2)),
         background=max(config.background, float(first.background)),
@@ -281,15 +283,38 @@ def _dose_ratio(scan: Scan, first: Scan, probe: np.ndarray) -> float:
     return 1.0 if abs(ratio - 1.0) < 1e-3 else ratio
 
 
-def _mean_frame(groups: GroupSet, name: str, *, integers: bool) -> np.ndarray:
-    """(N, N) float64 mean at one dose; whole numbers where they are demanded."""
+def _require_one_detector(scan: Scan, first: Scan, ratio: float) -> None:
+    """One loss knows one mask and one background: another scan's dead pixels would be photons."""
+    masks = [np.ones((s.N, s.N), bool) if s.mask is None else s.mask for s in (first, scan)]
+    differ = int((masks[0] != masks[1]).sum())
+    if differ:
+        problem, got = "mask", f"{differ} pixels differ"
+    elif not np.isclose(first.background, ratio * scan.background, rtol=0.05, atol=1e-3):
+        at_one_dose = f"{first.background:g} and {ratio * scan.background:g} per pixel"
+        problem, got = "background", f"{at_one_dose}, at one dose"
+    else:
+        return
+    raise ConfigError(
+        f"scans that are trained together must share one {problem}",
+        where=f"{first.name}, {scan.name}",
+        expected=f"the same {problem}",
+        got=got,
+        fix=f"write one {problem} into all of them, or train one run for each",
+    )
+
+
+def _mean_frame(
+    groups: GroupSet, mask: np.ndarray | None, name: str, *, integers: bool
+) -> np.ndarray:
+    """(N, N) float64 mean at one dose; whole numbers where they are demanded and counted."""
     counts = groups.counts
+    counted = slice(None) if mask is None else mask
     total = np.zeros(counts.shape[1:], np.float64)
     for first in range(0, len(counts), _AT_ONCE):
         block = np.asarray(counts[first : first + _AT_ONCE])
         dose = np.ones(len(block)) if groups.dose is None else groups.dose[first : first + _AT_ONCE]
         total += np.einsum("mij,m->ij", block, dose, dtype=np.float64)
-        if integers and not np.array_equal(block, np.rint(block)):
+        if integers and (block != np.rint(block))[:, counted].any():
             raise ConfigError(
                 "thinning splits photons, and these counts are not whole numbers",
                 where=name, expected="photons as whole numbers",

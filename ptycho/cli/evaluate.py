@@ -164,7 +164,8 @@ def _scan_of(rec: Reconstruction, path: Path | None, measurement: str | None) ->
             got="nothing recorded" if found is None else f"no file {found}",
             fix="add --scan SCAN",
         )
-    return open_scan(found, measurement=measurement or rec.meta.get("measurement"))
+    said: Any = measurement or rec.meta.get("measurement")
+    return open_scan(found, measurement=said)
 
 
 def _beside(reconstruction: Path, comparison: Comparison) -> Path:

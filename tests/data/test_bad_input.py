@@ -201,6 +201,7 @@ def test_mask_polarity() -> None:
         ({"positions_px": np.zeros((M, 2), complex)}, WrongTypeError),
         ({"positions_px": np.zeros((M, 3))}, ShapeError),
         ({"probe": np.full((N, N), np.nan)}, ValueRangeError),
+        ({"probe": np.zeros((N, N))}, ValueRangeError),
         ({"background": -1.0}, ValueRangeError),
         ({"counts": np.zeros((0, N, N))}, ShapeError),
     ],

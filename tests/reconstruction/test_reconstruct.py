@@ -10,6 +10,8 @@ import pytest
 from ptycho.config import ReconstructConfig
 from ptycho.data.result import Reconstruction
 from ptycho.errors import DataError, UsageError
+from ptycho.model import PtychoPINN
+from ptycho.physics.scaling import Scaling
 from ptycho.reconstruction import reconstruct
 from ptycho.scan import Scan
 from ptycho.simulation import SimulationConfig, simulate
@@ -50,6 +52,27 @@ def test_batch_size_and_spooling_change_nothing(scan: Scan) -> None:
     plain = reconstruct(None, scan, untrained=3)
     spooled = reconstruct(None, scan, untrained=3, config=config)
     np.testing.assert_allclose(spooled.object, plain.object, atol=1e-3)
+
+
+@pytest.mark.parametrize("network", ["default", "cnn"])
+def test_a_network_obeys_the_mask_and_background_of_the_scan(scan: Scan, network: str) -> None:
+    """Trained without a mask, given a scan with gaps: what stands in the gaps must not matter."""
+    part = replace(scan, counts=scan.frames(np.arange(36)), positions_px=scan.positions_px[:36])
+    dose = float(np.sum(np.abs(scan.probe) ** 2))
+    model = PtychoPINN(
+        32, 2, scan.probe, Scaling(dose, np.sqrt(dose) / 32), network=network, estimate_steps=3
+    )
+    mask = np.ones((32, 32), bool)
+    mask[12:15] = False
+    zeros, wild = (
+        replace(part, counts=np.where(mask, part.counts, value), mask=mask) for value in (0, 5e3)
+    )
+    found = [reconstruct(model, s).object for s in (zeros, wild, replace(wild, mask=None))]
+    np.testing.assert_array_equal(found[0], found[1])
+    assert np.abs(found[2] - found[0]).max() > 1e-2
+    if network == "default":
+        bright = reconstruct(model, replace(zeros, background=50.0)).object
+        assert np.abs(bright - found[0]).max() > 1e-3
 
 
 def test_progress_and_meta(scan: Scan) -> None:

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -23,6 +24,8 @@ from ptycho.training import _State, _Trainer, new_model, train
 from ptycho.training_data import GroupSet, assemble, generator
 
 QUICK = {"epochs": 2, "batch_size": 8, "estimate_steps": 2, "validation_margin_px": 4.0}
+GAP = np.ones((32, 32), bool)
+GAP[12:15] = False
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +161,16 @@ def test_other_seeds_draw_other_numbers_and_equal_seeds_the_same() -> None:
     assert draws[0] == draws[1] != draws[2]
 
 
+def test_what_stands_in_masked_pixels_need_not_be_photons(scan: Scan) -> None:
+    """Some producers interpolate there; thinning asks for whole photons where they count."""
+    halves = replace(scan, counts=np.where(GAP, scan.counts, 0.5), mask=GAP)
+    data, zeros = (
+        assemble([s], TrainConfig())
+        for s in (halves, replace(halves, counts=np.where(GAP, scan.counts, 0)))
+    )
+    assert data.scaling == zeros.scaling
+
+
 def test_scans_that_cannot_be_trained_on_are_refused(scan: Scan, tmp_path: Path) -> None:
     bare = Scan(scan.counts, scan.positions_px)
     with pytest.raises(DataError, match="no probe"):
@@ -168,6 +181,9 @@ def test_scans_that_cannot_be_trained_on_are_refused(scan: Scan, tmp_path: Path)
     other = Scan(scan.counts, scan.positions_px, probe=np.roll(scan.probe, 9, axis=-1))
     with pytest.raises(ConfigError, match="one probe"):
         train([scan, other], TrainConfig(), tmp_path / "c")
+    for mine, theirs in (({"mask": GAP}, {}), ({}, {"mask": GAP}), ({}, {"background": 3.0})):
+        with pytest.raises(ConfigError, match=f"share one {next(iter(mine | theirs))}"):
+            train([replace(scan, **mine), replace(scan, **theirs)], TrainConfig(), tmp_path / "e")
     with pytest.raises(DataError, match="nothing to train on"):
         train([], TrainConfig(), tmp_path / "d")
 
@@ -227,3 +243,7 @@ def test_a_checkpoint_of_other_settings_is_refused(scan: Scan, tmp_path: Path) -
             tmp_path,
             resume=True,
         )
+    for other in (replace(scan, mask=GAP), replace(scan, background=2.0)):
+        with pytest.raises(ConfigError, match="mask, background"):
+            config = TrainConfig(**(QUICK | {"epochs": 1}))  # type: ignore[arg-type]
+            train(other, config, tmp_path, resume=True)
