@@ -6,7 +6,6 @@ import hashlib
 import importlib.util
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -25,6 +24,12 @@ BACKENDS = {"tensorflow": "cpu", "torch": "torch", "jax": "jax"}
 WORKER = ("-m", "ptycho.parity.worker")
 TIME_LIMIT_S = 1800.0
 INPUTS = "inputs.npz"
+WRITTEN = (
+    "stats.json", "offsets.json", "canvas.json", INPUTS, "patches_*.png", "difference_*.png",
+    "artifact_inventory.txt",
+    *(f"{name}/{file}" for name in BACKENDS for file in ("taps.npz", "worker.json", "worker.log")),
+)  # fmt: skip
+"""Everything that a parity run writes, as patterns below its folder."""
 Progress = Callable[[int, int, dict[str, Any]], None]
 
 
@@ -100,17 +105,26 @@ def checked(backends: Sequence[str]) -> tuple[str, ...]:
 
 
 def _clean(folder: Path) -> None:
-    """Remove what an earlier parity run left, so that the inventory tells of this one only."""
+    """Remove what an earlier parity run left, so that the inventory tells of this one only.
+
+    Raises:
+        UsageError: a file, or a folder that holds anything else; nothing was removed then.
+    """
     if folder.is_file():
         raise UsageError("the output is a file", where=folder, expected="a folder", got="file")
     folder.mkdir(parents=True, exist_ok=True)
-    for name in BACKENDS:
-        shutil.rmtree(folder / name, ignore_errors=True)
-    patterns = ("stats.json", "offsets.json", "canvas.json", INPUTS, "patches_*.png",
-                "difference_*.png", "artifact_inventory.txt")  # fmt: skip
-    for pattern in patterns:
-        for path in folder.glob(pattern):
-            path.unlink()
+    ours = {path for pattern in WRITTEN for path in folder.glob(pattern) if path.is_file()}
+    for path in folder.rglob("*"):
+        if path in ours or (path.is_dir() and not path.is_symlink()):
+            continue
+        raise UsageError(
+            "the output folder holds something that no parity run wrote",
+            where=path,
+            expected="a new folder, an empty one, or one of an earlier parity run",
+            fix="ptycho parity … -o NEW_FOLDER",
+        )
+    for path in ours:
+        path.unlink()
 
 
 def _inputs(run: Path, scan: Scan, count: int) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -155,7 +169,7 @@ def _inputs(run: Path, scan: Scan, count: int) -> tuple[dict[str, Any], dict[str
 
 def _in_process(name: str, worker: Sequence[str], run: Path, folder: Path) -> dict[str, Any]:
     out = folder / name
-    out.mkdir(parents=True)
+    out.mkdir(parents=True, exist_ok=True)
     # TF32 would cut the products of a GPU to ten bits, on some backends only.
     chosen = {"KERAS_BACKEND": name, "NVIDIA_TF32_OVERRIDE": "0"}
     environment = {"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, **chosen}

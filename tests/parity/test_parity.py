@@ -230,6 +230,20 @@ def test_wrong_names_are_usage_errors(
     assert caught.value.exit_code == code
 
 
+def test_only_what_a_parity_run_wrote_is_removed(tmp_path: Path) -> None:
+    """A source folder named like a backend once was an output folder of somebody."""
+    for name in ("torch/worker.log", "stats.json", "patches_torch_phase.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("old")
+    (tmp_path / "torch/mine.py").write_text("work")
+    with pytest.raises(UsageError, match=r"mine\.py"):
+        parity_run._clean(tmp_path)
+    assert (tmp_path / "stats.json").exists() and (tmp_path / "torch/worker.log").exists()
+    (tmp_path / "torch/mine.py").unlink()
+    parity_run._clean(tmp_path)
+    assert [path.name for path in tmp_path.rglob("*")] == ["torch"]
+
+
 @pytest.mark.skipif(importlib.util.find_spec("jax") is not None, reason="jax is installed")
 def test_a_missing_backend_is_an_error_with_the_command_that_installs_it(
     run_and_scan: tuple[Path, Path], tmp_path: Path
