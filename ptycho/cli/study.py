@@ -54,7 +54,8 @@ def dose(
         seeds=tuple(range(seeds)),
         ladder=_ladder(ladder),
     )
-    quiet.load_tensorflow()
+    if not skip_training:
+        quiet.load_tensorflow()
     with console.progress("dose study") as bar:
 
         def show(done: int, total: int, info: dict[str, object]) -> None:

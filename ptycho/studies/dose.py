@@ -29,6 +29,7 @@ FULL_LADDER = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9)
 SHORT_LADDER = (1e3, 1e5, 1e7, 1e9)
 COMPARISON_DOSES = (1e9, 1e4)
 LOSSES = ("mae", "poisson")
+_ROW_KEYS = ("config", "row")
 
 
 class DoseStudyConfig(Settings):
@@ -150,6 +151,27 @@ def _folder(folder: Path) -> Path:
     return folder
 
 
+def _row_of(path: Path) -> dict[str, Any]:
+    """What a finished arm wrote; DataError names a file that is damaged."""
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+    if not (isinstance(saved, dict) and all(isinstance(saved.get(k), dict) for k in _ROW_KEYS)):
+        raise _damaged(path, "something else")
+    return saved
+
+
+def _damaged(path: Path, got: object) -> DataError:
+    return DataError(
+        "the result of a finished arm cannot be read",
+        where=path,
+        expected=f"a JSON object with {' and '.join(_ROW_KEYS)}",
+        got=got,
+        fix=f"rm -r {path.parent}, then --resume runs this arm again",
+    )
+
+
 def _finished(
     folder: Path, arms: list[dict[str, Any]], settings: dict[str, Any]
 ) -> dict[str, dict[str, Any]]:
@@ -158,10 +180,10 @@ def _finished(
         path = folder / arm["name"] / ROW
         if not path.exists():
             continue
-        saved = json.loads(path.read_text())
+        saved = _row_of(path)
         # The ladder and the seeds choose arms, they do not change one.
         same = {k: v for k, v in settings.items() if k not in ("ladder", "seeds")}
-        if {k: saved["config"][k] for k in same} != same:
+        if {k: saved["config"].get(k) for k in same} != same:
             raise DataError(
                 "this folder holds arms of another configuration",
                 where=path,

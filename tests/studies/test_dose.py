@@ -97,3 +97,15 @@ def test_a_report_of_nothing_is_an_error(tmp_path: Path) -> None:
     """--skip-training in an empty folder says how to train."""
     with pytest.raises(DataError, match="without --skip-training"):
         run_dose_study(TINY, tmp_path, skip_training=True)
+
+
+@pytest.mark.parametrize(
+    "content", ["", '{"row": {}', "[1]", '{"row": {}}', '{"row": 1, "config": {}}']
+)
+def test_a_damaged_result_of_an_arm_is_named(tmp_path: Path, content: str) -> None:
+    """A full disk or an edit: words and the way on, with --resume and with --skip-training."""
+    folder = tmp_path / arms_of(TINY)[0]["name"]
+    folder.mkdir()
+    (folder / "metrics.json").write_text(content)
+    with pytest.raises(DataError, match=r"cannot be read[\s\S]*metrics\.json[\s\S]*rm -r"):
+        run_dose_study(TINY, tmp_path, skip_training=True)
