@@ -50,7 +50,7 @@ class DiffractionToObject(keras.Model):
     """[input, input_positions] → `trimmed_obj` (B, N, N, 1), the centre of each group's canvas."""
 
     def __init__(self, pinn: PtychoPINN) -> None:
-        super().__init__(name="diffraction_to_obj")
+        super().__init__(name="diffraction_to_obj", dtype="float32")
         self.pinn = pinn
         self.built = True
 
@@ -90,7 +90,7 @@ class Autoencoder(DiffractionToObject):
         canvas, _ = pinn.canvases((counts, offsets), training=training)
         intensity = pinn.expected(canvas, offsets)
         frames_last = ops.transpose(intensity, (0, 2, 3, 1))
-        amplitude = ops.sqrt(ops.maximum(frames_last, 1e-12)) / pinn.scaling.input_rms
+        amplitude = ops.sqrt(ops.maximum(frames_last, 1e-12)) / pinn.input_rms
         return [_trimmed(pinn, canvas), amplitude, frames_last]
 
     def compute_loss(
@@ -159,7 +159,7 @@ def _disk(N: int, photons: float) -> np.ndarray:
 
 def _counts_and_offsets(pinn: PtychoPINN, inputs: Any) -> tuple[Any, Any]:
     amplitudes, positions = inputs
-    counts = ops.square(ops.cast(amplitudes, "float32") * pinn.scaling.input_rms)
+    counts = ops.square(ops.cast(amplitudes, "float32") * pinn.input_rms)
     return ops.transpose(counts, (0, 3, 1, 2)), offsets_of(ops.cast(positions, "float32"))
 
 

@@ -70,7 +70,7 @@ class PtychoPINN(keras.Model):
         mask: Any = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(name="ptycho_pinn")
+        super().__init__(name="ptycho_pinn", dtype="float32")
         if loss not in ("poisson", "mae"):
             raise ConfigError("unknown loss", where="loss", expected="poisson or mae", got=loss)
         self.N, self.gridsize = int(N), int(gridsize)
@@ -125,6 +125,11 @@ class PtychoPINN(keras.Model):
     def probe_unit(self, unit: float) -> None:
         self._dose.probe_unit = float(unit)
         self._dose.probe_rms.assign(unit)
+
+    @property
+    def input_rms(self) -> Any:
+        """The unit of amplitudes as a tensor: a graph that reads it serves every dose."""
+        return ops.convert_to_tensor(self._dose.input_rms)
 
     def adopt(self, other: PtychoPINN) -> None:
         """Take weights, dose and optimizer state of a model of the same shape and settings.
@@ -239,7 +244,7 @@ class PtychoPINN(keras.Model):
     ) -> Any:
         """The loss over the dose (mean counts per pixel), so that it means the same at any dose."""
         value = loss_function(self.loss_name)(y_pred, ops.cast(y, "float32"), self.mask)
-        rms = ops.convert_to_tensor(self._dose.input_rms)
+        rms = self.input_rms
         return value / (rms * rms if self.loss_name == "poisson" else rms)
 
     @property
@@ -275,7 +280,7 @@ class PtychoPINN(keras.Model):
 
     def _amplitudes(self, counts: Any, unit: Any, mask: np.ndarray) -> Any:
         counts = ops.maximum(ops.cast(counts, "float32"), 0.0) * mask
-        unit = ops.convert_to_tensor(self._dose.input_rms) if unit is None else unit
+        unit = self.input_rms if unit is None else unit
         scaled = ops.sqrt(counts) / unit
         return ops.transpose(scaled, (0, 2, 3, 1))
 

@@ -94,10 +94,16 @@ def build_network(
     Raises:
         ConfigError: unknown name or option, or an N that the network cannot take.
     """
-    spec = network_spec(name)
+    import keras
+
+    spec, policy = network_spec(name), keras.config.dtype_policy()
+    # The physics is float32; a program's policy for its own models must not reach these layers.
+    keras.config.set_dtype_policy("float32")
     try:
         return spec.build(N, channels, seed=seed, **options)
     except TypeError as error:
         raise ConfigError(
             "the network does not have this option", where=f"network {name!r}", got=str(error)
         ) from error
+    finally:
+        keras.config.set_dtype_policy(policy)

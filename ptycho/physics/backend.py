@@ -213,6 +213,16 @@ def tensor(value: Any) -> Any:
     return ops.convert_to_tensor(value, dtype=str(value.dtype))
 
 
+def field(value: Any) -> Any:
+    """A tensor that physics can be done with: real or complex of 32 or 64 bits, as it comes.
+
+    Integers, booleans and half precision become float32 (counts read from a file are integers).
+    """
+    value = tensor(value)
+    kept = ("float32", "float64", "complex64", "complex128")
+    return value if dtype_of(value) in kept else ops.cast(value, "float32")
+
+
 def scalar(value: Any, dtype: str) -> Any:
     """A scalar of `dtype`; a Python number does not pass through float32 on its way to float64."""
     if isinstance(value, int | float):

@@ -19,7 +19,7 @@ def diffract(patches: Any, probe: Any, background: Any = 0.0) -> Any:
     dose in photons, the object is dimensionless. Modes of the probe add incoherently.
 
     Args:
-        patches: (..., N, N) complex.
+        patches: (..., N, N) complex (or real: an object without phase).
         probe: (K, N, N) complex, K incoherent modes.
         background: expected counts per pixel, scalar.
 
@@ -29,7 +29,10 @@ def diffract(patches: Any, probe: Any, background: Any = 0.0) -> Any:
     Raises:
         ShapeError: a probe of another size; both shapes are named.
     """
-    patches, probe = backend.tensor(patches), backend.tensor(probe)
+    patches, probe = backend.field(patches), backend.tensor(probe)
+    if not backend.dtype_of(patches).startswith("complex"):  # else the probe would lose its phase
+        wide = backend.dtype_of(patches) == "float64"
+        patches = ops.cast(patches, "complex128" if wide else "complex64")
     require_rank("probe", probe, "K N N")
     side = square_side("patches", patches)
     if square_side("probe", probe) != side:

@@ -32,7 +32,7 @@ def poisson_deviance(intensity: Any, counts: Any, mask: Any = None) -> Any:
     Raises:
         ShapeError: shapes that differ; both are named.
     """
-    intensity = backend.tensor(intensity)
+    intensity = backend.field(intensity)
     dtype = backend.real_dtype(intensity)
     counts = ops.cast(backend.tensor(counts), dtype)
     rank = len(intensity.shape)

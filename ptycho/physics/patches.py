@@ -54,7 +54,7 @@ def extract(canvas: Any, offsets: Any, N: int) -> Any:
         ShapeError: shapes that do not fit, or an offset whose patch leaves the canvas (where
             offsets are only traced, the patch becomes NaN instead).
     """
-    canvas, offsets = backend.tensor(canvas), backend.tensor(offsets)
+    canvas, offsets = backend.field(canvas), backend.field(offsets)
     require_rank("canvas", canvas, "B P P")
     _require_offsets("canvas", canvas, offsets, 1)
     side = square_side("canvas", canvas)
@@ -82,7 +82,7 @@ def merge(patches: Any, offsets: Any, weights: Any, canvas_size: int) -> tuple[A
         ShapeError: shapes that do not fit, or an offset whose patch leaves the canvas (where
             offsets are only traced, the patch becomes NaN instead).
     """
-    patches, offsets = backend.tensor(patches), backend.tensor(offsets)
+    patches, offsets = backend.field(patches), backend.field(offsets)
     require_rank("patches", patches, "B C N N")
     _require_offsets("patches", patches, offsets, 2)
     side, size = square_side("patches", patches), (int(canvas_size), int(canvas_size))
@@ -120,7 +120,7 @@ def stitch(
     Raises:
         ShapeError: shapes that do not fit, or a patch that leaves the object.
     """
-    patches = backend.tensor(patches)
+    patches = backend.field(patches)
     require_rank("patches", patches, "M N N")
     side = square_side("patches", patches)
     if not ops.is_tensor(positions_px):  # subtract before float32 rounds large coordinates
@@ -133,7 +133,7 @@ def stitch(
             got=f"shape {shape}, origin_px of shape {np.shape(origin_px)}",
         )
     start = np.asarray(origin_px, dtype=np.float64) + side // 2
-    positions_px = backend.tensor(positions_px)
+    positions_px = backend.field(positions_px)
     corners = positions_px - ops.cast(backend.tensor(start), backend.dtype_of(positions_px))
     corners = ops.cast(corners, backend.real_dtype(patches))
     require_rank("positions_px", corners, "M 2")

@@ -41,7 +41,7 @@ def projective_warp(
     ):
         if value not in known:
             raise UsageError(f"unknown {name}", where=name, expected=" or ".join(known), got=value)
-    images, transforms = backend.tensor(images), backend.tensor(transforms)
+    images, transforms = backend.field(images), backend.field(transforms)
     require_rank("images", images, "B H W C")
     dtype = backend.real_dtype(images)
     transforms = _matrices(ops.cast(transforms, dtype))

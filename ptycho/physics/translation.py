@@ -27,12 +27,12 @@ def translate(images: Any, shifts: Any) -> Any:
         shifts: (B, 2) in px, (row, col); one for each image, nothing is repeated.
 
     Returns:
-        (B, H, W) of the dtype of `images`.
+        (B, H, W) of the dtype of `images` (float32 for integers and half precision).
 
     Raises:
         ShapeError: unequal leading dimensions or wrong axes; both shapes are named.
     """
-    images, shifts = backend.tensor(images), backend.tensor(shifts)
+    images, shifts = backend.field(images), backend.field(shifts)
     require_rank("images", images, "B H W")
     require_rank("shifts", shifts, "B 2")
     require_pairs("shifts", shifts)

@@ -197,3 +197,25 @@ def test_collapse_is_an_error() -> None:
     flat = np.full_like(reference, 0.9) + 0.01 * (reference - reference.mean())
     with pytest.raises(CollapseError, match="constant"):
         check_collapse(flat, reference, weights)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "float64"])
+@pytest.mark.parametrize("network", ["default", "cnn"])
+def test_a_program_with_another_dtype_policy_gets_the_same_model(network: str, policy: str) -> None:
+    """Photons do not fit into half precision; the policy of other models stays theirs."""
+    from ptycho.model import create_model_with_gridsize
+
+    counts, offsets = _data(8, photons=1e7)
+    plain = _model(photons=1e7, network=network).predict_objects(counts, offsets)[0]
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = _model(photons=1e7, network=network)
+        assert keras.config.dtype_policy().name == policy
+        np.testing.assert_array_equal(model.predict_objects(counts, offsets)[0], plain)
+        model.compile("adam")
+        assert np.isfinite(model.train_on_batch((counts, offsets), counts))
+        both, to_object = create_model_with_gridsize(2, N, network=network, estimate_steps=2)
+        assert both.compute_dtype == to_object.compute_dtype == "float32"
+    finally:
+        keras.config.set_dtype_policy(before)
