@@ -19,9 +19,27 @@ from orchestration.documents.text import read_text
 from orchestration.documents.validate import validate_order
 from orchestration.errors import HarnessError
 
+USAGE = "usage: validate_input_md.py [PATH] [--no-collect]"
+USUAL = {"ledger: docs/fix_plan.md", "findings: docs/findings.md"}
 
-def _collector(root: Path) -> Collect:
+
+def _checkout(root: Path) -> Checkout:
+    """The files that the configuration names; YAML is parsed only where they are not the usual."""
+    place = root / "orchestration.yaml"
+    lines = read_text(place).splitlines() if place.is_file() else []
+    named = {line.strip() for line in lines if "ledger" in line or "findings" in line}
+    if named <= USUAL:
+        return Checkout(root)
+    from orchestration.config import load_config
+
+    config = load_config(root)
+    return Checkout(root, ledger=config.ledger, findings=config.findings)
+
+
+def _collector(root: Path) -> Collect | None:
     """pytest's own collection with the repository's interpreter, cached by content."""
+    if not (root / ".git").exists():
+        return None
     from orchestration.config import load_config
     from orchestration.gates.selectors import collect
     from orchestration.gitio import Repo
@@ -36,17 +54,20 @@ def _collector(root: Path) -> Collect:
 
 def main(argv: list[str]) -> int:
     """Run the check and return the exit code."""
+    if argv in (["-h"], ["--help"]):
+        print(f"{USAGE}\n\n{__doc__}".strip())
+        return 0
     flags = [word for word in argv if word.startswith("-")]
     paths = [word for word in argv if not word.startswith("-")]
     if len(paths) > 1 or any(flag != "--no-collect" for flag in flags):
-        print("usage: validate_input_md.py [PATH] [--no-collect]", file=sys.stderr)
+        print(USAGE, file=sys.stderr)
         return 1
     path = Path(paths[0] if paths else "input.md")
     try:
         text = read_text(path)
         root = find_root(path)
         collect = None if flags else _collector(root)
-        found = validate_order(text, Checkout(root).context(str(path), collect=collect))
+        found = validate_order(text, _checkout(root).context(str(path), collect=collect))
     except HarnessError as error:
         print(f"ERROR: {error}", file=sys.stderr)
         return 1

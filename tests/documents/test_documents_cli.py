@@ -119,6 +119,23 @@ def test_findings_commands(repo: Path) -> None:
         call("findings", "search")
 
 
+def test_a_check_of_a_finding_runs_like_a_check_of_the_ledger(
+    repo: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`python` is the configured interpreter, $NAME is filled in, a missing program is a result."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    (tmp_path / "python").write_text("#!/bin/sh\nexit 9\n")
+    (tmp_path / "python").chmod(0o755)
+    monkeypatch.setenv("WANTED", "typer")
+    for number, check in enumerate(('python -c "import $WANTED"', "no-such-program now")):
+        add = ["findings", "add", f"RUN-{number}", "--synopsis", "x", "--check", check]
+        assert call(*add, "--evidence", "tests/test_a.py:1")[0] == 0
+    _, out = call("findings", "check", "--run", "--json")
+    checks = json.loads(out)["checks"]
+    assert checks["RUN-0"] == 0 and checks["SHAPE-001"] == 0
+    assert "no-such-program" in checks["RUN-1"] or "start" in checks["RUN-1"]
+
+
 def test_stats_and_import(repo: Path) -> None:
     code, out = call("stats", "--from", "galph_memory.md")
     assert code == 0 and "9 entries" in out and "before the event it answers" in out

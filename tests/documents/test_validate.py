@@ -244,5 +244,18 @@ def test_the_linter_imports_only_light_modules(tree: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_linter_and_the_command_see_the_same_files(tree: Path) -> None:
+    """A ledger at another place, and a folder that is no repository of git."""
+    (tree / "input.md").write_text(OLD.replace("Base: 1a2b3c4   ", ""), encoding="utf-8")
+    assert lint(cwd=tree).returncode == lint("--no-collect", cwd=tree).returncode == 0
+    (tree / "orchestration.yaml").write_text("ledger: plans/other.md\n")
+    (tree / "plans").mkdir(exist_ok=True)
+    (tree / "plans/other.md").write_text("### [OTHER-001] other\n- Status: open\n")
+    done = lint("--no-collect", cwd=tree)
+    assert done.returncode == 1 and "E01" in done.stderr
+    done = lint("--help", cwd=tree)
+    assert done.returncode == 0 and "usage" in done.stdout
+
+
 def test_the_ledger_of_the_fixture_is_sound() -> None:
     assert parse_ledger(LEDGER).item("LATER-001") is not None

@@ -274,25 +274,34 @@ def findings_check(
     else:
         print_diagnostics(found)
         for name, code in results.items():
-            say(f"{name}: {'holds' if code == 0 else f'no longer holds (exit {code})'}")
+            why = f"exit {code}" if isinstance(code, int) else code
+            say(f"{name}: {'holds' if code == 0 else f'no longer holds ({why})'}")
         print(f"{len(read.rows)} findings, {sum(d.severity == 'error' for d in found)} errors")
     if has_errors(found) or failed:
         raise typer.Exit(ERRORS)
 
 
-def _run_checks(root: Path, rows: Sequence[Finding], within: float) -> dict[str, int | None]:
-    """Run the check command of every active finding; None means it did not end in time."""
+def _run_checks(root: Path, rows: Sequence[Finding], within: float) -> dict[str, int | str]:
+    """Run the check command of every active finding: its exit code, or why there is none."""
     import os
 
+    from orchestration.commandline import interpreter
+    from orchestration.config import load_config
     from orchestration.process import run_child
 
-    results: dict[str, int | None] = {}
+    python = load_config(root).python
+    results: dict[str, int | str] = {}
     for row in rows:
         if row.check is None or not row.check.argv or row.status != "Active":
             continue
         limit = row.check.within_s or within
-        child = run_child(
-            list(row.check.argv), root, {**os.environ, **row.check.env}, total_s=limit
-        )
-        results[row.id] = None if child.timed_out else child.exit_code
+        ready = row.check.expanded(os.environ)
+        command, env = interpreter(ready.argv, python), {**os.environ, **ready.env}
+        try:
+            child = run_child(command, root, env, total_s=limit)
+        except HarnessError as error:
+            results[row.id] = str(error).splitlines()[0]
+            continue
+        late = f"not done within {limit:g} s"
+        results[row.id] = late if child.timed_out or child.exit_code is None else child.exit_code
     return results
