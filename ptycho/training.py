@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptycho.archive import save_run
+from ptycho.archive import CONFIG, MANIFEST, save_run
 from ptycho.atomic import write_json
 from ptycho.config import TrainConfig
 from ptycho.errors import ModelError, UsageError
-from ptycho.training_checkpoint import fingerprint, load_checkpoint, save_checkpoint
+from ptycho.training_checkpoint import CHECKPOINT, fingerprint, load_checkpoint, save_checkpoint
 from ptycho.training_data import (
     _HELD_OUT,
     _SHUFFLE,
@@ -119,7 +119,8 @@ def _run(
     state = _State()
     if resume:
         load_checkpoint(folder, model, state, identity)
-    write_json(folder / "config.json", config.model_dump(mode="json"))
+    if not (folder / MANIFEST).exists():  # a finished run stays whole until the next is saved
+        write_json(folder / CONFIG, config.model_dump(mode="json"))
     trainer = _Trainer(model, data, config, state, progress)
     trainer.prepare()
     while trainer.wants_another():
@@ -137,13 +138,21 @@ def _run_folder(out_dir: str | Path, resume: bool) -> Path:
     folder = Path(out_dir)
     if folder.is_file():
         raise UsageError("the run folder is a file", where=folder, expected="a folder", got="file")
-    if not resume and any((folder / name).exists() for name in ("manifest.json", "checkpoint.h5")):
+    if not resume and any((folder / name).exists() for name in (MANIFEST, CHECKPOINT)):
         raise UsageError(
             "this folder already holds a run",
             where=folder,
             expected="a new folder",
             got="manifest.json or checkpoint.h5",
             fix=f"choose another folder, or --resume, or remove {folder}",
+        )
+    if resume and (folder / MANIFEST).exists() and not (folder / CHECKPOINT).exists():
+        raise UsageError(
+            "this run is finished, and it kept no checkpoint to go on from",
+            where=folder,
+            expected=CHECKPOINT,
+            got=f"{MANIFEST} alone (trained with checkpoint=false)",
+            fix="train into a new folder",
         )
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -7,6 +7,8 @@ import io
 from pathlib import Path
 from typing import Any
 
+from ptycho.atomic import whole_file
+
 COLUMNS = (
     "epoch",
     "step",
@@ -27,7 +29,8 @@ def write_history(rows: list[Row], folder: Path) -> None:
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    (folder / "history.csv").write_text(text.getvalue(), encoding="utf-8")
+    with whole_file(folder / "history.csv") as temporary:
+        temporary.write_text(text.getvalue(), encoding="utf-8")
     if rows:
         _figure(rows, folder / "history.png")
 

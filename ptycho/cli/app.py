@@ -93,6 +93,10 @@ def main(words: list[str] | None = None) -> None:
         # The reader (head, less) went away: not a mistake. Silence the flush at exit too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:  # a full disk, a folder that went away: after all checks
+        place = f": {error.filename}" if error.filename else ""
+        print(f"ptycho: {error.strerror or error}{place}", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

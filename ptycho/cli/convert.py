@@ -42,11 +42,10 @@ def convert(
     Read: NPZ (also .npz.bz2), CXI, NeXus NXcxi_ptycho, ptychodus products (HDF5,
     NPZ), ptypy .ptyd. The source is recognised by its content.
     """
+    from ptycho.cli.outputs import check_file
     from ptycho.data import open_scan, save_scan
-    from ptycho.errors import UsageError
 
-    if target.resolve() == source.resolve():
-        raise UsageError("source and target are the same file", where=target)
+    check_file(target, [path for path in (source, frames) if path], "TARGET")
     scan = open_scan(source, measurement=measurement, frames=frames, accept=accept)  # type: ignore[arg-type]
     geometry = _geometry(wavelength_m, distance_m, detector_pixel_m)
     if geometry is not None:

@@ -54,8 +54,10 @@ def evaluate(
 ) -> None:
     """Metrics after the gauge: SSIM, MS-SSIM, PSNR, MAE, contrast, Fourier ring correlation."""
     _exactly_one(truth=truth, against=against, half_sets=half_sets)
+    from ptycho.cli.outputs import check_figure
     from ptycho.data.result import load_reconstruction
 
+    check_figure(figure, [path for path in (reconstruction, truth, against, scan) if path])
     rec = load_reconstruction(reconstruction)
     if half_sets:
         gauge = {"min_coverage": min_coverage, "ramp": ramp, "shift": shift}

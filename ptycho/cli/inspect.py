@@ -26,10 +26,12 @@ def inspect(
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
     """Show shapes, units, photons, overlap, coverage, memory for training, and warnings."""
+    from ptycho.cli.outputs import check_figure
     from ptycho.data import open_scan
     from ptycho.data.opening import ACCEPTABLE
     from ptycho.inspection import inspect_scan
 
+    check_figure(figure, [file])
     scan = open_scan(
         file,
         measurement=measurement,  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from ptycho.cli import console, quiet
-from ptycho.cli.outputs import check_output
+from ptycho.cli.outputs import BESIDE, PRODUCT, check_output
 
 
 def register(app: typer.Typer) -> None:
@@ -67,7 +67,11 @@ def reconstruct(
     many = len(scans) > 1 or scheduler is not None
     if many:
         _check(run, scans, measurement, product)
-    tasks = [common | place for place in _places(scans, output, debug_dump)]
+    places = _targets(scans, output)
+    beside = [*(BESIDE if figures else ()), *(() if product is False else (PRODUCT,))]
+    for _, target in places:
+        check_output(target, scans, beside=beside)
+    tasks = [common | place for place in _places(places, debug_dump)]
     quiet.load_tensorflow()
     rows, failed = _many(tasks, scheduler) if many else ([_one(tasks[0])], {})
     if json_output:
@@ -90,11 +94,11 @@ def _one(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def _places(
-    scans: list[Path], output: Path, debug_dump: Path | None
+    places: list[tuple[Path, Path]], debug_dump: Path | None
 ) -> Iterator[dict[str, str | None]]:
     """What differs between the tasks of several scans; whole paths, for workers elsewhere."""
-    for path, target in _targets(scans, output):
-        dump = debug_dump if debug_dump is None or len(scans) == 1 else debug_dump / target.stem
+    for path, target in places:
+        dump = debug_dump if debug_dump is None or len(places) == 1 else debug_dump / target.stem
         yield {
             "name": path.name,
             "scan": str(path.resolve()),
@@ -170,16 +174,14 @@ def _split(
 
 
 def _targets(scans: list[Path], output: Path) -> list[tuple[Path, Path]]:
+    from ptycho.data.names import scan_stem
     from ptycho.errors import UsageError
 
     if len(scans) == 1 and not output.is_dir():
-        check_output(output)
         return [(scans[0], output)]
-    names = [scan.name.split(".")[0] + ".h5" for scan in scans]
+    names = [f"{scan_stem(scan)}.h5" for scan in scans]
     if len(set(names)) != len(names):
         raise UsageError(
             "two scans would be written to one file", where=output, got=", ".join(names)
         )
-    for name in names:
-        check_output(output / name)
     return [(scan, output / name) for scan, name in zip(scans, names, strict=True)]

@@ -55,7 +55,7 @@ def refine(
 
     flags = _flags(seconds=seconds, passes=passes, modes=modes, positions=positions or None)
     config_ = resolve(RefineConfig, file=config, overrides=[*flags, *settings])
-    check_output(output)
+    check_output(output, [scan], beside=[".png"] if figure else [])
     first = load_reconstruction(start) if start else None
     loaded = open_scan(scan, measurement=measurement)  # type: ignore[arg-type]
     quiet.load_tensorflow()

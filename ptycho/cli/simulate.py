@@ -67,12 +67,16 @@ def simulate(
     Geometry    wavelength_m, distance_m, detector_pixel_m
     All         N, n_frames, seed, noise_seed
     """
+    from ptycho.cli.outputs import check_file
     from ptycho.config import resolve
     from ptycho.data import save_scan
+    from ptycho.data.opening import require_format
     from ptycho.simulation import SimulationConfig
     from ptycho.simulation import simulate as run
 
     resolved = resolve(SimulationConfig, file=config, overrides=settings)
+    check_file(output)
+    require_format(output, has_geometry=resolved.wavelength_m is not None)
     with console.progress("simulate", quiet=quiet) as bar:
         scan = run(resolved, progress=bar)
     save_scan(scan, output)

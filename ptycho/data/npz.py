@@ -20,6 +20,7 @@ import numpy as np
 from ptycho.atomic import whole_file
 from ptycho.data import npz_arrays, npz_earlier, physical, ptychodus
 from ptycho.data.measurement import COUNTS, agreed
+from ptycho.data.names import scan_stem
 from ptycho.errors import ShapeError, UnknownFormatError
 from ptycho.scan import Geometry, Scan, Truth
 
@@ -169,6 +170,6 @@ def _tike(arrays: Mapping[str, np.ndarray], path: Path) -> Scan:
         counts=counts,
         positions_px=places,
         probe=probe,
-        name=path.name.split(".")[0],
+        name=scan_stem(path),
         metadata={"layout": "tike"},
     )

@@ -15,6 +15,7 @@ import numpy as np
 
 from ptycho.data import npz_arrays, physical
 from ptycho.data.measurement import AMPLITUDE, agreed
+from ptycho.data.names import scan_stem
 from ptycho.errors import (
     IntegerPositionsError,
     LabelsError,
@@ -62,7 +63,7 @@ def read(
         positions_px=positions,
         probe=probe,
         truth=None if truth is None else Truth(truth.astype(np.complex64)),
-        name=path.name.split(".")[0],
+        name=scan_stem(path),
         metadata=metadata | ({"earlier": earlier} if earlier else {}) | notes,
     )
 

@@ -10,7 +10,7 @@ from typing import Literal
 import h5py
 import numpy as np
 
-from ptycho.data import cxi, hdf5, nexus, npz, ptychodus, ptyd, ptyr
+from ptycho.data import cxi, hdf5, nexus, npz, physical, ptychodus, ptyd, ptyr
 from ptycho.data.measurement import agreed
 from ptycho.errors import (
     DamagedFileError,
@@ -177,6 +177,17 @@ def require_on_truth(scan: Scan, where: object) -> None:
         )
 
 
+def require_format(path: Path, format: str | None = None, *, has_geometry: bool) -> str:
+    """The format that a scan is written in; the errors of `save_scan`, before there is a scan."""
+    by_name = {".cxi": "cxi", ".h5": "ptychodus", ".hdf5": "ptychodus"}
+    chosen = format or by_name.get(path.suffix.lower(), "npz")
+    if chosen not in WRITERS:
+        raise UsageError("unknown format", where="format", expected=", ".join(WRITERS), got=chosen)
+    if chosen != "npz" and not has_geometry:
+        raise physical.no_geometry(chosen.upper() if chosen == "cxi" else chosen, path, "write NPZ")
+    return chosen
+
+
 def save_scan(scan: Scan, path: str | Path, format: Format | None = None) -> Path:
     """Write a scan to a temporary file, then rename it: never half a file.
 
@@ -190,10 +201,7 @@ def save_scan(scan: Scan, path: str | Path, format: Format | None = None) -> Pat
         UnitError: CXI and ptychodus need a geometry.
     """
     path = Path(path)
-    by_name = {".cxi": "cxi", ".h5": "ptychodus", ".hdf5": "ptychodus"}
-    chosen = format or by_name.get(path.suffix.lower(), "npz")
-    if chosen not in WRITERS:
-        raise UsageError("unknown format", where="format", expected=", ".join(WRITERS), got=chosen)
+    chosen = require_format(path, format, has_geometry=scan.geometry is not None)
     path.parent.mkdir(parents=True, exist_ok=True)
     if len(np.unique(scan.positions_px, axis=0)) < scan.n_frames:
         scan = replace(scan, metadata={**scan.metadata, hdf5.KEPT: True})

@@ -97,12 +97,17 @@ def require_geometry(scan: Scan, what: str, where: object = None, otherwise: str
         UnitError: the scan has none; `otherwise` is added to the way out.
     """
     if scan.geometry is None:
-        fix = "ptycho convert SCAN NEW.npz --wavelength-m … --distance-m … --detector-pixel-m …"
-        raise UnitError(
-            f"{what} stores metres, and this scan has no geometry",
-            where=where or scan.name,
-            expected="wavelength, distance and detector pixel",
-            got="positions in pixels only",
-            fix=fix + (f", or {otherwise}" if otherwise else ""),
-        )
+        raise no_geometry(what, where or scan.name, otherwise)
     return scan.geometry
+
+
+def no_geometry(what: str, where: object, otherwise: str = "") -> UnitError:
+    """What is said where a scan has no metres; see `require_geometry`."""
+    fix = "ptycho convert SCAN NEW.npz --wavelength-m … --distance-m … --detector-pixel-m …"
+    return UnitError(
+        f"{what} stores metres, and this scan has no geometry",
+        where=where,
+        expected="wavelength, distance and detector pixel",
+        got="positions in pixels only",
+        fix=fix + (f", or {otherwise}" if otherwise else ""),
+    )

@@ -51,5 +51,7 @@ def write_tiff(image: np.ndarray, path: Path) -> Path:
 def _png(image: np.ndarray, low: float, high: float, path: Path) -> Path:
     from matplotlib.image import imsave
 
-    imsave(path, np.clip((image - low) / (high - low), 0, 1), cmap="gray", vmin=0, vmax=1)
+    grey = np.clip((image - low) / (high - low), 0, 1)
+    with whole_file(path) as temporary:
+        imsave(temporary, grey, cmap="gray", vmin=0, vmax=1, format="png")
     return path

@@ -6,17 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ptycho.inspection import coverage_map
+from ptycho.report import panels
 from ptycho.scan import Scan
 
 
 def scan_figure(scan: Scan, path: Path) -> Path:
     """Draw six panels into a PNG; micrometres and a scale bar where the geometry is known."""
-    figure = Figure(figsize=(14, 8), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = panels.new_figure(14, 8)
     (first, mean, covered), (where, light, dose) = figure.subplots(2, 3)
     total = sum(block.sum(axis=0, dtype=np.float64) for _, block in scan.blocks())
     _frame(figure, first, scan.frames(np.array([0]))[0], "frame 0")
@@ -46,9 +45,7 @@ def scan_figure(scan: Scan, path: Path) -> Path:
         light.set(xlabel=f"column ({unit})", ylabel=f"row ({unit})")
         light.set_title("probe amplitude (all modes)")
     figure.suptitle(scan.name, parse_math=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=100)
-    return path
+    return panels.save_figure(figure, path, dpi=100)
 
 
 def _coverage(figure: Figure, axis: Any, scan: Scan) -> None:

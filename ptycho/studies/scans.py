@@ -48,6 +48,7 @@ def _reconstruct(task: dict[str, Any], progress: Progress | None) -> dict[str, A
     steps = task["untrained"]
     steps = tuple(steps) if isinstance(steps, list) else steps
     rec = reconstruct(run, scan, progress=progress, untrained=steps, config=config)
+    rec = rec.with_meta(scan_path=task["scan"], measurement=task["measurement"])
     save_reconstruction(rec, target)
     facts = _facts(rec, target) | {
         "figures": _pictures(rec, target, scan) if task["figures"] else []

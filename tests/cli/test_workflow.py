@@ -148,9 +148,48 @@ MISTAKES = {
     "start is a scan": (["refine", "a.npz", "-o", "new.h5", "--start", "b.npz"], 3, "b.npz"),
     "output is a folder": (["refine", "a.npz", "-o", "run"], 2, "must be a file"),
     "output is the scan": (["refine", "a.npz", "-o", "a.npz"], 2, "would be overwritten"),
+    "result named like a picture": (["refine", "a.npz", "-o", "new.png"], 2, "HDF5 file"),
+    "figure over the scan": (["inspect", "a.npz", "--figure", "a.npz"], 2, "ends in .png"),
+    "figure is a folder": (["inspect", "a.npz", "--figure", "run"], 2, "ends in .png"),
+    "folder below a file": (["simulate", "-o", "c.yaml/x.npz"], 2, "nothing can be written"),
+    "nothing to write to": (["convert", "a.npz", "/sys/x.npz"], 2, "nothing can be written"),
+    "scan is a folder": (["simulate", "-o", "run"], 2, "must be a file"),
+    "convert onto itself": (["convert", "a.npz", "a.npz"], 2, "it is an input"),
+    "CXI without metres": (["simulate", "-o", "new.cxi"], 3, "geometry"),
+    "unknown measurement": (["inspect", "a.npz", "--measurement", "count"], 3, "not a kind"),
     "nothing to compare": (["evaluate", "r.h5"], 2, "exactly one"),
     "no such result": (["evaluate", "new.h5", "--truth", "a.npz"], 3, "new.h5"),
 }  # fmt: skip
+
+
+def test_what_is_written_beside_a_result_replaces_no_measurement(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """`star.h5` has `star_product.h5` beside it, which may be the scan itself, or another one."""
+    lengths = ("wavelength_m=1e-10", "distance_m=2", "detector_pixel_m=75e-6")
+    small = [word for s in (*lengths, "N=32", "n_frames=25") for word in ("--set", s)]
+    product, scan = tmp_path / "star_product.h5", tmp_path / "scan.cxi"
+    for path in (product, scan):
+        assert call(capfd, "simulate", "-o", str(path), *small)[0] == 0
+    before = product.read_bytes()
+    for source, words in ((product, "it is an input"), (scan, "it holds frames")):
+        reconstruct = ["reconstruct", "--untrained", "1", str(source), "-o"]
+        code, _, err = call(capfd, *reconstruct, str(tmp_path / "star.h5"))
+        assert code == 2 and words in " ".join(err.split())
+    assert product.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("s_0.5um.npz.bz2", "s_0.5um"), ("2026.11.23-a.NPZ", "2026.11.23-a"), ("x.cxi", "x"),
+        ("run.7", "run.7"), (".h5", ".h5"),
+    ],
+)  # fmt: skip
+def test_dots_inside_a_name_belong_to_it(name: str, stem: str) -> None:
+    from ptycho.data.names import scan_stem
+
+    assert scan_stem(Path("folder") / name) == stem
 
 
 @pytest.mark.parametrize("name", MISTAKES)

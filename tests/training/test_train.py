@@ -243,6 +243,12 @@ def test_a_checkpoint_of_other_settings_is_refused(scan: Scan, tmp_path: Path) -
             tmp_path,
             resume=True,
         )
+    (tmp_path / "checkpoint.h5").rename(tmp_path / "away")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(UsageError, match="kept no checkpoint"):
+        train(scan, TrainConfig(), tmp_path, resume=True)
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    (tmp_path / "away").rename(tmp_path / "checkpoint.h5")
     for other in (replace(scan, mask=GAP), replace(scan, background=2.0)):
         with pytest.raises(ConfigError, match="mask, background"):
             config = TrainConfig(**(QUICK | {"epochs": 1}))  # type: ignore[arg-type]
