@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -54,6 +55,8 @@ def _options(
 
 
 _asked = QUICK.get(sys.argv[1]) if len(sys.argv) > 1 else None
+if _asked and sys.argv[1] != "tail":  # which may follow for days
+    gc.disable()  # over before there is anything to collect; a tenth of the time of `status`
 for _part in (_asked,) if _asked else PARTS:
     importlib.import_module(_part).register(app)
 

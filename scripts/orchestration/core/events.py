@@ -69,11 +69,14 @@ class Event:
         return hashlib.sha256(self.line().encode()).hexdigest()
 
 
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
+
+
 def canonical_json(value: object) -> str:
     """Return JSON with sorted keys, no spaces, non-ASCII kept and no NaN."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
+    return _CANONICAL.encode(value)
 
 
 def parse_event(line: str, where: str) -> Event:
