@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from orchestration.documents import findings, kinds, ledger, memory, order, plan, summary
 from orchestration.documents.canonical import canonical, fenced, lost_lines
@@ -47,6 +47,7 @@ def test_every_historic_fixture_becomes_canonical_and_stays_so(name: str) -> Non
 @pytest.mark.parametrize("kind", kinds.KINDS)
 def test_fix_never_refuses_loses_or_wavers(kind: str) -> None:
     @settings(max_examples=120, deadline=None)
+    @example("## Current Focus")
     @given(DOCUMENTS)
     def one(text: str) -> None:
         new = canonical(kind, text, "x.md")

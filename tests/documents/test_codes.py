@@ -87,6 +87,7 @@ TRIGGERS: dict[str, tuple[str, str, int]] = {
     "E24": ("ledger", ITEM.format("open") + "- Depends: A-1\n", 1),
     "E25": ("ledger", ITEM.format("done") + "- Exit:\n  - [ ] C1 `a` — b\n", 1),
     "E26": ("ledger", ITEM.format("open") + "- Exit:\n" + "  - [ ] C1 `a` — b\n" * 2, 1),
+    "E27": ("ledger", ITEM.format("open") + "- Status: blocked — a person said stop\n", 3),
     "E30": ("findings", "| A-1 | d | k | s | gone.py:3 | Active |\n", 1),
     "E31": ("findings", "| A-1 | d | k | s | e | Active |\n\n## A-1\n- Supersedes: B-2\n", 1),
     "W01": ("order", changed("pkg/a.py::f", "d.py").replace("`d.py`", "new: `q/z.py`"), 5),

@@ -58,7 +58,7 @@ def test_form_1_in_detail() -> None:
     assert run.may_edit_tests == ("tests/test_frames.py",)
     assert (apply.kind, apply.patch) == ("apply", "plans/active/AWAIT-DATA-003/frames.patch")
     assert data.guard == "tests/test_frames.py::test_shape"
-    assert [d.code for d in check_ledger(ledger)] == ["W09", "W08"]
+    assert [d.code for d in check_ledger(ledger)] == ["W05", "W09", "W08"]
 
 
 def test_forms_0_and_2() -> None:
@@ -264,3 +264,54 @@ def test_edits_preserve_every_other_byte(text: str, data: st.DataObject) -> None
     again = parse_ledger(longer).item(item.id)
     assert again is not None and sum(a.turn == 77 for a in again.attempts) == 1
     assert len(again.attempts) == len(item.attempts) + 1
+
+
+ITEMS = """### [FIX-001] first
+- Status: open
+- Exit:
+  - [ ] C1 `true`
+
+### [FIX-002] second
+- Status: open
+- Depends: FIX-001
+- Exit:
+  - [ ] C1 `true`
+"""
+
+
+@pytest.mark.parametrize(
+    "section",
+    ["TO-DO", "IN-PROGRESS", "FOLLOW-UPS", "CI-CD", "[Active]", "[Backlog]", "P0-CRITICAL items",
+     "[EPIC-001] the whole"],
+)  # fmt: skip
+def test_a_section_over_items_swallows_none(section: str) -> None:
+    """`## TO-DO` looks like an id; an item in brackets is one wherever it stands."""
+    ledger = parse_ledger(f"# Plan\n\n## {section}\n\n{ITEMS}")
+    found = [item.id for item in ledger]
+    assert found[-2:] == ["FIX-001", "FIX-002"]
+    assert found[:-2] == (["EPIC-001"] if "EPIC" in section else [])
+    assert [c.id for c in ledger.items[-1].criteria] == ["C1"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [" FIX-001 and NOPE-009", " FIX-001 NOPE-009", " FIX-001 / NOPE-009", " `FIX-001` `NOPE-009`",
+     " FIX-001 + NOPE-009", "\n  - FIX-001\n  - NOPE-009", " FIX-001, NOPE-009, FIX-001"],
+)  # fmt: skip
+def test_no_dependency_is_lost_in_a_way_of_writing(text: str) -> None:
+    ledger = parse_ledger(ITEMS.replace(" FIX-001\n", f"{text}\n"))
+    assert ledger.items[1].depends == ["FIX-001", "NOPE-009"]
+    assert [d.code for d in check_ledger(ledger)] == ["E23"]
+
+
+def test_an_item_named_among_other_words_is_an_error_and_in_parentheses_is_not() -> None:
+    for text, codes in (
+        ("the tests of FIX-001 being green", ["E23"]), ("release of the data (see FIX-001)", []),
+    ):  # fmt: skip
+        ledger = parse_ledger(ITEMS.replace("Depends: FIX-001", f"Depends: {text}"))
+        assert [d.code for d in check_ledger(ledger)] == codes
+
+
+def test_a_second_status_is_an_error_and_an_unknown_key_is_told() -> None:
+    ledger = parse_ledger(ITEMS + "- Status: blocked — a person said stop\n- Colour: red\n")
+    assert [(d.code, d.line) for d in check_ledger(ledger)] == [("E27", 11), ("W05", 12)]

@@ -124,3 +124,27 @@ def test_summaries_are_prepended() -> None:
         summary.meaning(read)
     )
     assert summary.parse_summary(summary.prepend_turn("", turn)).turns[0].files == ["a.py"]
+
+
+@pytest.mark.parametrize("open_end", ["```text\nnever closed\n", "<!-- never closed\n"])
+def test_nothing_is_added_where_nobody_would_read_it(open_end: str) -> None:
+    """Inside a fence or comment that is never closed the new entry would be prose."""
+    from orchestration.documents.ledger import add_item
+
+    row = "| A-1 | 2026-01-01 | k | s | e | Active |\n"
+    with pytest.raises(DocumentError, match="never closed"):
+        add_item(f"### [A-001] a\n- Status: open\n\n{open_end}", "NEW-002", "new")
+    for text in (open_end, f"{row}\n{open_end}"):
+        with pytest.raises(DocumentError, match="never closed"):
+            findings.add_finding(text, findings.Finding("NEW-1", synopsis="x"))
+
+
+def test_findings_replace_no_newer_ones_and_old_evidence_may_be_gone() -> None:
+    text = "".join(
+        f"| {name} | 2026-01-01 | k | s | gone/{name}.py:1 | {status} |\n"
+        for name, status in (("A-1", "Active"), ("B-1", "Superseded (by A-1)"))
+    )
+    loop = text + "\n## A-1\n- Supersedes: B-1\n\n## B-1\n- Supersedes: A-1\n"
+    found = findings.check_findings(findings.parse_findings(loop), lambda path: False)
+    errors = [(d.code, d.message.split()[0].rstrip(":")) for d in found if d.severity == "error"]
+    assert errors == [("E30", "A-1"), ("E31", "A-1"), ("E31", "B-1")]

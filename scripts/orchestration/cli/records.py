@@ -242,7 +242,7 @@ def findings_add(
     broken = [
         d
         for d in check_findings(parse_findings(new, str(place)), checkout.exists)
-        if finding_id in d.message and d.severity == "error"
+        if d.message.split()[0].rstrip(":") == finding_id and d.severity == "error"
     ]
     if broken:
         raise HarnessError(

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
 
-from .diagnostics import Diagnostic, make
+from .diagnostics import Diagnostic, DocumentError, make
 from .text import SourceText
 
 if TYPE_CHECKING:
@@ -230,3 +230,16 @@ def _parser() -> MarkdownIt:
     parser.block.ruler.before("paragraph", "plain", plain)
     parser.block.ruler.enableOnly(["fence", "list_fence", "comment", "plain"])
     return parser
+
+
+def require_closed(blocks: Blocks, where: str, last: int | None = None) -> None:
+    """Refuse to write after line ``last`` (None: at the end) where a fence or comment is open.
+
+    What is written there would be inside it, and nobody would ever read it.
+    """
+    at = blocks.open_from
+    if at is not None and (last is None or last >= at):
+        raise DocumentError(
+            "cannot append: the document ends inside a fence or comment that is never closed",
+            where=f"{where}, line {at + 1}", fix="close it",
+        )  # fmt: skip

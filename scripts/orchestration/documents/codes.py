@@ -140,6 +140,11 @@ CODES: dict[str, Code] = {
         "A tick could land on the wrong row.",
         "Give every row its own id.",
     ),
+    "E27": Code(
+        "a key of an item stands twice",
+        "Only one of the two lines can hold, and nobody can tell which one was meant.",
+        "Keep one of them.",
+    ),
     "E30": Code(
         "evidence of a finding is missing",
         "A finding whose evidence is gone cannot be trusted or re-checked.",

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 
-from .blocks import Blocks, scan, unclosed, with_ends
+from .blocks import Blocks, require_closed, scan, unclosed, with_ends
 from .commands import Command, read_command
 from .diagnostics import Diagnostic, DocumentError, make
 from .keys import clean, is_separator, iter_keys, join_cells, split_cells
@@ -224,7 +224,8 @@ def check_findings(findings: Findings, exists: Callable[[str], bool] | None) -> 
     found = list(findings.diagnostics)
     ids = findings.ids
     for row in findings.rows:
-        for ref in row.evidence() if exists else []:
+        superseded = row.status.lower().startswith("superseded")
+        for ref in row.evidence() if exists and not superseded else []:
             if exists and not any(c in ref.path for c in "*$") and not exists(ref.path):
                 message = f"{row.id}: evidence {ref.path} does not exist"
                 fix = "correct the path, or mark the finding Superseded"
@@ -233,11 +234,27 @@ def check_findings(findings: Findings, exists: Callable[[str], bool] | None) -> 
             if old not in ids:
                 message = f"{row.id} supersedes {old}, which is not here"
                 found.append(make("E31", findings.path, row.line, message, "correct the id"))
+        if row.id in _older(row, findings):
+            message = f"{row.id} supersedes itself, by way of {', '.join(row.supersedes)}"
+            fix = "a finding replaces only older ones: remove one of these edges"
+            found.append(make("E31", findings.path, row.line, message, fix))
         if row.status == "Active" and row.check is None:
             fix = f"add `Check: command` under `## {row.id} — title`"
             message = f"{row.id} has no check"
             found.append(make("W18", findings.path, row.line, message, fix))
     return sorted(found, key=lambda d: (d.line, d.code, d.message))
+
+
+def _older(row: Finding, findings: Findings) -> set[str]:
+    """All that `row` supersedes, by way of others too."""
+    edges = {other.id: other.supersedes for other in findings.rows}
+    found: set[str] = set()
+    pending = list(row.supersedes)
+    while pending:
+        if (old := pending.pop()) not in found:
+            found.add(old)
+            pending += edges.get(old, [])
+    return found
 
 
 def add_finding(text: str, finding: Finding) -> str:
@@ -260,6 +277,7 @@ def add_finding(text: str, finding: Finding) -> str:
     for old in finding.supersedes:
         text = set_finding_status(text, old, f"Superseded (by {finding.id})")
     source = SourceText(text)
+    require_closed(scan(source), finding.id)
     newline = source.newline
     cells = [getattr(finding, name) for name in _FIELDS]
     row = join_cells([str(cell) for cell in cells])

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from .diagnostics import Diagnostic, make
 from .ledger_model import Item, Ledger, Status
+from .ledger_values import named_in
 
 #: More items in progress than this are a warning: work in progress is waste.
 WIP_CAP = 2
@@ -25,6 +26,11 @@ def check_ledger(ledger: Ledger, now: datetime | None = None) -> list[Diagnostic
                         "add the item, correct the id, or write it as text in parentheses",
                     )
                 )  # fmt: skip
+        for text in item.external:
+            if lost := [word for word in named_in(text) if word in known]:
+                message = f"{item.id}: `{text[:80]}` names {', '.join(lost)} among other words"
+                fix = "one id for each comma; other words in parentheses"
+                found.append(make("E23", ledger.path, item.line, message, fix))
         found += _item(item, known, ledger.path, now)
     for cycle in find_cycles(ledger):
         message = "dependency cycle: " + " → ".join([*cycle, cycle[0]])

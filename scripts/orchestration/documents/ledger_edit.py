@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .blocks import scan
+from .blocks import require_closed, scan
 from .diagnostics import DocumentError
 from .keys import iter_keys, join_cells, split_cells, state_of
 from .ledger_model import Attempt, Item, Status, Waiting
@@ -112,11 +112,7 @@ def append_attempt(text: str, item_id: str, attempt: Attempt) -> str:
         row = indent + join_cells(_cells(attempt, header))
         at = source.after(table[-1])
         return replace_span(text, at, at, _lines(source, table[-1], [row]))
-    if blocks.open_from is not None and last >= blocks.open_from:
-        raise DocumentError(
-            "cannot append: the item ends inside a fence or comment that is never closed",
-            where=f"{item_id}, line {blocks.open_from + 1}", fix="close it",
-        )  # fmt: skip
+    require_closed(blocks, item_id, last)
     new = ["- Attempts:", "", "  " + join_cells(_COLUMNS), "  |" + "---|" * len(_COLUMNS)]
     new.append("  " + join_cells(_cells(attempt, "")))
     at = source.after(last)
@@ -165,6 +161,7 @@ def add_item(text: str, item_id: str, title: str, **values: str) -> str:
     if read_ledger(text).item(item_id):
         raise DocumentError("the ledger has this item already", where=item_id)
     source = SourceText(text)
+    require_closed(scan(source), item_id)
     newline = source.newline
     exits = [line for line in values.pop("exit", "").splitlines() if line.strip()]
     lines = [f"### [{item_id}] {_one_line(title)}"]

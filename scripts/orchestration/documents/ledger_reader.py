@@ -13,11 +13,17 @@ from .ledger_model import Item, Ledger, Status
 from .ledger_report import read_report
 from .ledger_values import parse_depends, parse_priority, parse_status
 from .refs import find_ids, is_id, split_focus
-from .text import SourceText
+from .text import SourceText, successive
 
 _BRACKET = re.compile(r"[*_~✅ ]*\[([A-Za-z][\w.-]{0,120})\][*_~]*[ \t]*[:—–-]?[ \t]*")
 #: A heading behind a stray bullet: ``-### [ID]``.
 STRAY = re.compile(r"-(?=#{2,4}[ \t]*\[)")
+_WAIT_FIELD = re.compile(r"(?i)[-*+] \**(on|check|poll|until)\b")
+DEPENDS = frozenset(("depends", "depends on", "dependencies"))
+#: Keys that may stand once: a second line would be lost, or would win in silence.
+ONCE = frozenset(
+    ("status", "waiting", "priority", "type", "plan", "owner", "guard", "needs", "class", "return")
+)
 ITEM_KEYS = frozenset(
     (
         "status", "priority", "type", "depends", "depends on", "dependencies", "plan",
@@ -82,16 +88,32 @@ def _item_heading(title: str) -> tuple[str, str] | None:
 def _item_ranges(blocks: Blocks, headings: list[Heading]) -> list[tuple[int, int, int, str, str]]:
     found: list[tuple[int, int, int, str, str]] = []
     inside: int | None = None
-    for heading in headings:
+    for heading, following in successive(headings):
+        end = following.line if following else len(blocks.source.lines)
         named = _item_heading(heading.title) if heading.level > 1 else None
-        closes = inside is not None and heading.level <= inside
-        if closes:
+        if named and not (_is_marked(heading.title, named[0]) or _has_keys(blocks, heading, end)):
+            named = None  # a section: `## TO-DO` over the items of its kind
+        deeper = inside is not None and heading.level > inside
+        if named and deeper and not _is_marked(heading.title, named[0]):
+            named = None
+        if inside is not None and (named or not deeper):
             found[-1] = (found[-1][0], heading.line, *found[-1][2:])
             inside = None
-        if named and (inside is None or heading.level <= inside):
+        if named:
             found.append((heading.line, len(blocks.source.lines), heading.level, *named))
             inside = heading.level
     return found
+
+
+def _is_marked(title: str, item_id: str) -> bool:
+    """Whether a heading says `[ID]`: an item wherever it stands, also below another one."""
+    return _BRACKET.match(title) is not None and "-" in item_id and item_id.upper() == item_id
+
+
+def _has_keys(blocks: Blocks, heading: Heading, end: int) -> bool:
+    """Whether keys of an item come before the next heading."""
+    keys = iter_keys(blocks, heading.line + 1, end, ITEM_KEYS)
+    return any(key.key in ITEM_KEYS for key in keys)
 
 
 def _read_item(
@@ -101,7 +123,13 @@ def _read_item(
     item = Item(item_id, clean(title), line=start + 1)
     item.span = (source.starts[start], source.after(end - 1))
     seen_status = False
+    seen: dict[str, int] = {}
     for key in iter_keys(blocks, start + 1, end, ITEM_KEYS):
+        if key.key in ONCE and key.key in seen:
+            message = f"{item_id} says `{key.raw_key}:` twice (first at line {seen[key.key]})"
+            fix = "keep one of the two lines"
+            ledger.diagnostics.append(make("E27", ledger.path, key.line + 1, message, fix))
+        seen.setdefault(key.key, key.line + 1)
         if key.key in ("status", "waiting") and not seen_status:
             seen_status = True
             read_status(blocks, key, item, ledger)
@@ -157,7 +185,8 @@ def value_of(blocks: Blocks, key: KeyLine) -> tuple[str, int]:
         if not text or blocks.opaque[number] or line[:1] not in " \t" or text.startswith("|"):
             break
         if text[:2] in ("- ", "* ", "+ "):
-            if key.key != "status" or not re.match(r"(?i)[-*+] \**(on|check|poll|until)\b", text):
+            waits = key.key == "status" and _WAIT_FIELD.match(text)
+            if not waits and key.key not in DEPENDS:
                 break
             text = "; " + text[2:]
         parts.append(text)
@@ -172,7 +201,7 @@ def read_item_key(blocks: Blocks, key: KeyLine, item: Item, ledger: Ledger) -> N
     """Fill one non-status key of an item; unknown keys are kept in ``extra``."""
     name = key.key
     text = value_of(blocks, key)[0]
-    if name in ("depends", "depends on", "dependencies"):
+    if name in DEPENDS:
         ids, external = parse_depends(text)
         item.depends += ids
         item.external += external
@@ -199,6 +228,8 @@ def read_item_key(blocks: Blocks, key: KeyLine, item: Item, ledger: Ledger) -> N
         setattr(item, name, value.lower() if value and name != "guard" else value)
     else:
         item.extra[key.raw_key] = text
+        if name not in ITEM_KEYS:
+            _note(ledger, "W05", key, f"{item.id}: unknown key `{clean(key.raw_key)[:40]}`")
 
 
 def _note(ledger: Ledger, code: str, key: KeyLine, message: str, fix: str = "") -> None:

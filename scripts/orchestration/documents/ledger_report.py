@@ -19,11 +19,11 @@ def read_report(blocks: Blocks, headings: list[Heading], ledger: Ledger) -> None
     focus = next((h for name, h in names.items() if name.startswith("current focus")), None)
     if focus is None:
         return
-    ledger.form = "report"
     ends = _ends(headings, len(lines))
     item = _focus_item(blocks, focus, ends)
     if item is None:
         return
+    ledger.form = "report"
     ledger.active_focus = item.id
     for number in blocks.visible(focus.line + 1, ends[focus.line]):
         key = parse_key(lines[number])

@@ -30,6 +30,7 @@ _WORDS = {
     "awaiting": Status.WAITING,
 }
 _PRIORITIES = {"critical": "P0", "highest": "P0", "high": "P1", "medium": "P2", "low": "P3"}
+_AND = frozenset(("and", "&", "+", "/", "plus"))
 _WORD = re.compile(r"[A-Za-z][A-Za-z_]*(?:[ -](?=progress\b)[A-Za-z]+)?", re.IGNORECASE)
 _FIELD = re.compile(r"(?:^|;)[ \t*]*(on|check|poll|until)[*]*[ \t]*:", re.IGNORECASE)
 _DEFERRED = re.compile(r"\b([A-Z]{1,3}\d{1,3}[a-z]?)\b[^.;]{0,80}?\bdeferred to ([A-Za-z][\w-]*)")
@@ -114,10 +115,13 @@ def parse_priority(text: str) -> tuple[str, bool]:
 
 
 def parse_depends(text: str) -> tuple[list[str], list[str]]:
-    """Return (item ids, external dependency texts); notes and ✅ are dropped, not trusted."""
+    """Return (item ids, external dependency texts); notes and ✅ are dropped, not trusted.
+
+    A part of nothing but ids (`A-001 and B-002`, `A-001 / B-002`) is those ids.
+    """
     ids: list[str] = []
     external: list[str] = []
-    for part in _split_outside(text):
+    for part in (piece for whole in _split_outside(text) for piece in _listed(whole)):
         bare = re.sub(r"[✅✔️☑]", "", part).strip()
         head = bare.split("(")[0].strip().strip("*_`[] ")
         if head.lower().rstrip(".") in ("", "none", "n/a", "-", "—"):
@@ -134,7 +138,21 @@ def parse_depends(text: str) -> tuple[list[str], list[str]]:
             ids.append(head)
         else:
             external.append(bare)
-    return ids, external
+    return list(dict.fromkeys(ids)), external
+
+
+def _listed(part: str) -> list[str]:
+    """The ids of a part that is nothing but two or more of them; else the part itself."""
+    words = [word.strip("*_`[]✅✔️☑") for word in part.split()]
+    ids = [word for word in words if word and word.lower() not in _AND]
+    named = len(ids) > 1 and all(is_id(w) and "-" in w and w.upper() == w for w in ids)
+    return ids if named else [part]
+
+
+def named_in(text: str) -> list[str]:
+    """The id-shaped words of an external dependency that do not stand in parentheses."""
+    outside = re.sub(r"\([^()]*\)", " ", text)
+    return [word for word in re.findall(r"[\w.-]+", outside) if is_id(word) and "-" in word]
 
 
 def _split_outside(text: str) -> list[str]:
