@@ -9,6 +9,7 @@ import pytest
 from orchestration.documents.history import ledger_events, memory_events
 from orchestration.documents.ledger import parse_ledger
 from orchestration.documents.memory import claimed_actions, meaning, parse_memory, render_memory
+from orchestration.documents.refs import render_stamp
 from orchestration.documents.stats import memory_stats
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "documents"
@@ -149,3 +150,15 @@ def test_history_events_are_claims_in_order() -> None:
     items = ledger_events(parse_ledger(text_of("ledger_form1.md")))
     assert [e.kind for e in items].count("imported_item") == 3
     assert [e.kind for e in items].count("imported_attempt") == 3
+
+
+def test_a_time_of_another_form_is_read_or_told() -> None:
+    """Else its fields would overwrite those of the entry above, and midnight would be claimed."""
+    text = (
+        "# 2026-01-07 11:00 UTC: one\n- dwell: 2\n\n# Jan 8 2026: two\n- dwell: 3\n\n"
+        "# 20260109T130000Z: three\n- dwell: 4\n"
+    )
+    memory = parse_memory(text)
+    assert render_stamp(memory.entries[0].at) == "2026-01-07T11:00:00Z"
+    assert memory.entries[0].title == "one"
+    assert [(d.code, d.line) for d in memory.diagnostics] == [("W25", 4), ("W25", 7)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from orchestration.documents.canonical import canonical
+from orchestration.documents.canonical import canonical, rewrite
 from orchestration.documents.order import content_hash, meaning, parse_order, render_order
 from orchestration.documents.order_aliases import KEPT_TITLE
 
@@ -129,3 +129,23 @@ def test_parse_render_parse_is_the_identity_on_meaning(lines: list[str]) -> None
     text = render_order(order)
     assert meaning(parse_order(text)) == meaning(order)
     assert render_order(parse_order(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        ("Selector: ", "Selector: tests/other.py::test_b\nSelector: ", "E27"),
+        ("Budget: ", "Budget: 5\nBudget: ", "E27"),
+        ("Focus: ", "Focus: FIX-OTHER-002\nFocus: ", "E11"),
+        ("Mode: TDD", "Mode: TDD\nMode: Perf", "E27"),
+    ],
+)
+def test_a_header_that_says_two_things_is_an_error_that_fix_does_not_hide(
+    old: str, new: str, code: str
+) -> None:
+    text = (FIXTURES / "order_canonical.md").read_text(encoding="utf-8")
+    assert old in text
+    text = text.replace(old, new, 1)
+    assert code in {d.code for d in parse_order(text).diagnostics}
+    fixed, exact = rewrite("order", text, "input.md")
+    assert (fixed, exact) == (text, False)

@@ -25,7 +25,7 @@ from .text import SourceText, binary_line
 #: Heading of the section that holds the lines without a place of their own.
 KEPT = f"## {KEPT_TITLE}"
 _PAIR_NAME = re.compile(r"(?:<Action State>|\b[a-z_]{2,32})=")
-_WORD = re.compile(r"[^\W_]{2,}")
+_WORD = re.compile(r"[^\W_]+")
 #: Sections of the single-focus ledger whose content becomes items, criteria and attempts.
 _REPORT_TITLES = ("status", "current focus", "completed items", "todos", "attempts history")
 #: A damaged document may settle only after some renderings.
@@ -44,9 +44,10 @@ def rewrite(kind: str, text: str, path: str) -> tuple[str, bool]:
     """Return the canonical form, and whether it reads exactly as the old text did.
 
     Where it does not (a damaged document), the whole old text is kept beside the new one, or the
-    document stays as it is. Raises :class:`.diagnostics.DocumentError` when it is too large.
+    document stays as it is; an order that says two things at once does so too. Raises
+    :class:`.diagnostics.DocumentError` when it is too large.
     """
-    if binary_line(text):
+    if binary_line(text) or (kind == "order" and parse_order(text, path).repeated):
         return text, False
     if kind in _RENDERED:
         return _rendered(kind, text, path)

@@ -141,7 +141,7 @@ CODES: dict[str, Code] = {
         "Give every row its own id.",
     ),
     "E27": Code(
-        "a key of an item stands twice",
+        "a key stands twice",
         "Only one of the two lines can hold, and nobody can tell which one was meant.",
         "Keep one of them.",
     ),

@@ -251,3 +251,23 @@ def render_command(command: Command) -> str:
     text = " ".join([*parts, *words])
     limit = command.within_s
     return text if limit is None else f"{text} # within: {render_duration(limit)}"
+
+
+_PROGRAMS = ("pytest", "python", "python3", "ptycho", "orchestrate", "make", "git", "bash", "sh",
+             "export", "ruff", "mypy", "uv", "cp", "mkdir", "ls", "test", "rg", "cat", "cd",
+             "timeout", "env")  # fmt: skip
+
+
+def spans_of(text: str) -> list[str]:
+    """Return the code spans of a line of prose."""
+    return [match.group(1) for match in re.finditer(r"`([^`\n]{1,4000})`", text)]
+
+
+def is_command(text: str) -> bool:
+    """Tell whether prose in code marks is a command: it begins with a program people name."""
+    words = text.strip().split()
+    while words and re.match(r"[A-Z_][A-Z0-9_]*=", words[0]):
+        words = words[1:]
+        if not words:
+            return True
+    return bool(words) and words[0] in _PROGRAMS and (len(words) > 1 or words[0] == "pytest")

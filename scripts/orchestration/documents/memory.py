@@ -19,6 +19,10 @@ from .text import SourceText, successive
 
 STATES = ("gathering_evidence", "planning", "ready_for_implementation")
 _PAIR = re.compile(r"(?:^|(?<=[ \t]))(<Action State>|[a-z_]{2,32})=")
+#: ``2026-01-07 11:00 UTC``, as people write it.
+_SPACED = re.compile(
+    r"^(\d{4}-\d{2}-\d{2})[ \t]+(\d{2}:\d{2}(?::\d{2})?)(?:[ \t]*(?:UTC|Z)\b)?(?=[ \t:—–-]|$)"
+)
 _LOOKS = re.compile(r"\d{4}-\d{1,2}-\d{1,2}(?:T|$|:)")
 _KNOWN = ("focus", "state", "dwell", "ralph_last_commit", "artifacts", "summary", "next_action",
           "action_type", "notes", "mode", "<Action State>")  # fmt: skip
@@ -85,8 +89,11 @@ def parse_memory(text: str, path: str = "galph_memory.md") -> Memory:
     blocks = blocks.closed(path)
     source = blocks.source
     marks = [h for h in blocks.headings if h.level <= 2 and parse_stamp(h.title)]
-    for heading in blocks.headings:
-        if heading.level <= 2 and _LOOKS.match(heading.title) and not parse_stamp(heading.title):
+    for heading, following in successive(blocks.headings):
+        if heading.level > 2 or parse_stamp(heading.title):
+            continue
+        end = following.line if following else len(source.lines)
+        if _LOOKS.match(heading.title) or _claims_dwell(blocks, heading.line + 1, end):
             message = f"`{heading.title[:30]}` is no time: the heading begins no entry"
             memory.diagnostics.append(make("W25", path, heading.line + 1, message, "correct it"))
     stop = marks[0].line if marks else len(source.lines)
@@ -98,6 +105,12 @@ def parse_memory(text: str, path: str = "galph_memory.md") -> Memory:
     return memory
 
 
+def _claims_dwell(blocks: Blocks, start: int, end: int) -> bool:
+    """Whether lines below a heading are those of an entry: they would go to the entry before."""
+    keys = (parse_key(blocks.source.lines[number]) for number in blocks.visible(start, end))
+    return any(key is not None and key.key == "dwell" for key in keys)
+
+
 def _newest_first(entries: list[Entry]) -> bool:
     stamps = [entry.at for entry in entries if entry.at]
     falls = sum(1 for a, b in pairwise(stamps) if a > b)
@@ -106,7 +119,7 @@ def _newest_first(entries: list[Entry]) -> bool:
 
 
 def _heading(heading: Heading) -> Entry:
-    title = heading.title
+    title = _SPACED.sub(r"\1T\2Z", heading.title)
     word = re.split(r"[ \t]|:(?!\d)", title, maxsplit=1)[0]
     rest = title[len(word) :].lstrip(": \t·—–-")
     entry = Entry(parse_stamp(word), word.strip("*`:"), "", line=heading.line + 1)

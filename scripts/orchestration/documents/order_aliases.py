@@ -66,6 +66,10 @@ HEADER_ALIASES = {
     "forbidden": "forbidden", "may edit tests": "may_edit_tests",
 }  # fmt: skip
 #: Header keys of sibling dialects that are kept under their own name.
+#: Header keys that may say one thing; a second line of another value is E27 (Focus: E11).
+ONCE_HEADERS = frozenset(
+    ("selector", "mode", "base", "branch", "budget", "hypothesis", "retry_reason")
+)
 KEPT_HEADERS = frozenset(
     (
         "plan", "working plan", "summary-file",

@@ -63,7 +63,10 @@ class Section:
 
 @dataclass(slots=True)
 class Order:
-    """The worker's order, from whatever form it was written in (``source`` says which)."""
+    """The worker's order, from whatever form it was written in (``source`` says which).
+
+    ``repeated`` are (key, value) of header lines that contradict an earlier line of their key.
+    """
 
     focus: str = ""
     item_id: str = ""
@@ -97,6 +100,7 @@ class Order:
     lines: dict[str, int] = field(default_factory=dict)
     foci: list[str] = field(default_factory=list)
     selectors: list[tuple[str, int]] = field(default_factory=list)
+    repeated: list[tuple[str, str]] = field(default_factory=list)
     diagnostics: list[Diagnostic] = field(default_factory=list)
 
     def line(self, name: str) -> int:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from .blocks import Blocks, scan, unclosed
-from .commands import Command, read_script
+from .commands import Command, is_command, read_script, spans_of
 from .diagnostics import make
 from .keys import KeyLine, clean, parse_key
 from .ledger_lists import split_globs
@@ -14,6 +14,7 @@ from .order_aliases import (
     CANONICAL_HEADERS,
     HEADER_ALIASES,
     KEPT_HEADERS,
+    ONCE_HEADERS,
     SECTIONS,
     canonical_mode,
     section_key,
@@ -30,9 +31,6 @@ _NEXT_KEY = re.compile(
 _ORDER_TITLE = re.compile(
     r"Order(?:[ \t]+#?(\d{1,9})(?=[ \t·:—-]|$))?[ \t]*(?:[·:—-][ \t]*|$)", re.IGNORECASE
 )
-_PROGRAMS = ("pytest", "python", "python3", "ptycho", "orchestrate", "make", "git", "bash", "sh",
-             "export", "ruff", "mypy", "uv", "cp", "mkdir", "ls", "test", "rg", "cat", "cd",
-             "timeout", "env")  # fmt: skip
 _DO_NOW_KEYS = frozenset(("focus", "selector", "artifacts", "rows", "mode", "branch"))
 
 
@@ -61,6 +59,7 @@ class _Reader:
         self.legacy = False
         self.notes: list[str] = []
         self.pending: list[Command] = []
+        self.said: dict[str, str] = {}
 
     def note(self, code: str, line: int, message: str, fix: str = "") -> None:
         self.order.diagnostics.append(make(code, self.path, line, message, fix))
@@ -124,6 +123,10 @@ class _Reader:
         if not value:
             return True
         order.lines.setdefault(name, key.line + 1)
+        if name in ONCE_HEADERS and self.said.setdefault(name, value) != value:
+            order.repeated.append((name, value))
+            message = f"`{key.raw_key}:` stands twice: {self.said[name]}, then {value}"
+            self.note("E27", key.line + 1, message[:200], "keep one of the two lines")
         self.store(name, value, key)
         return True
 
@@ -228,7 +231,7 @@ class _Reader:
         self.take(key, anywhere=False)
         if HEADER_ALIASES[key.key] == "selector":
             value = key.value.strip().strip("`")
-            if _is_command(value):
+            if is_command(value):
                 self.pending += self.commands([(entry.line + 1, value)])
 
     def check_section(self, section: RawSection) -> None:
@@ -239,8 +242,8 @@ class _Reader:
             for offset, text in enumerate(fence.body(self.blocks.source)):
                 lines.append((fence.start + 2 + offset, text))
         for entry in entries(self.blocks, section, fenced=False):
-            spans = [s for s in _spans(entry.joined()) if _is_command(s)]
-            if not spans and _is_command(entry.first):
+            spans = [s for s in spans_of(entry.joined()) if is_command(s)]
+            if not spans and is_command(entry.first):
                 spans = [entry.first]
             lines += [(entry.line + 1, span) for span in spans]
             whole = len(spans) == 1 and entry.joined().strip("`. ") == spans[0].strip("`. ")
@@ -270,7 +273,7 @@ class _Reader:
         ]
         if not fences:
             lines = [
-                (e.line + 1, next(iter(_spans(e.first)), e.first))
+                (e.line + 1, next(iter(spans_of(e.first)), e.first))
                 for e in entries(self.blocks, section)
             ]
         for number, text in lines:
@@ -281,7 +284,7 @@ class _Reader:
         if fences and not lines:
             self.note("E05", section.line + 1, "the Selector block is empty", "name a test")
         self.order.checks += self.commands(
-            [(number, text) for number, text in lines if fences or _is_command(text)]
+            [(number, text) for number, text in lines if fences or is_command(text)]
         )
 
     def list_section(self, section: RawSection) -> None:
@@ -333,6 +336,7 @@ class _Reader:
         if len(ids) > 1:
             message = f"more than one focus: {', '.join(sorted(ids))}"
             self.note("E11", order.line("focus"), message, "order one item at a time")
+            order.repeated += [("focus", focus) for focus in order.foci[1:]]
         order.source = _form(order, pieces, self.legacy)
         if order.source != "canonical":
             fix = "`orchestrate validate --fix` rewrites it"
@@ -360,19 +364,6 @@ def split_keys(line: str) -> list[str]:
             parts.append(line[start : match.start()])
             start = match.start(1)
     return [*parts, line[start:]]
-
-
-def _spans(text: str) -> list[str]:
-    return [match.group(1) for match in re.finditer(r"`([^`\n]{1,4000})`", text)]
-
-
-def _is_command(text: str) -> bool:
-    words = text.strip().split()
-    while words and re.match(r"[A-Z_][A-Z0-9_]*=", words[0]):
-        words = words[1:]
-        if not words:
-            return True
-    return bool(words) and words[0] in _PROGRAMS and (len(words) > 1 or words[0] == "pytest")
 
 
 def _form(order: Order, pieces: Cut, legacy: bool) -> str:

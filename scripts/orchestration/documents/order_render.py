@@ -92,7 +92,7 @@ def render_task(task: Task) -> str:
 def meaning(order: Order) -> dict[str, object]:
     """Return what the order says, without lines, diagnostics and the form it was written in."""
     data = asdict(order)
-    for name in ("lines", "diagnostics", "foci", "selectors", "source"):
+    for name in ("lines", "diagnostics", "foci", "selectors", "source", "repeated"):
         del data[name]
     for row in (*data["contracts"], *data["tasks"], *data["artifacts"], *data["findings"]):
         row.pop("line", None)

@@ -130,7 +130,7 @@ def find_ids(text: str) -> list[str]:
 
 
 def parse_stamp(text: str) -> datetime | None:
-    """Read a timestamp at the start of ``text``: dashed, compact, minute or date form, UTC."""
+    """Read a timestamp at the start of ``text``: date, or date and time (``T11:00``, ``T1100``)."""
     match = _STAMP.match(text.strip().strip("*`#[] "))
     if match is None:
         return None
