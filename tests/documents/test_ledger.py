@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from orchestration.documents.canonical import canonical
 from orchestration.documents.commands import parse_command
 from orchestration.documents.diagnostics import DocumentError
+from orchestration.documents.graph import cycles
 from orchestration.documents.ledger import (
     Attempt,
     Status,
@@ -315,3 +316,22 @@ def test_an_item_named_among_other_words_is_an_error_and_in_parentheses_is_not()
 def test_a_second_status_is_an_error_and_an_unknown_key_is_told() -> None:
     ledger = parse_ledger(ITEMS + "- Status: blocked — a person said stop\n- Colour: red\n")
     assert [(d.code, d.line) for d in check_ledger(ledger)] == [("E27", 11), ("W05", 12)]
+
+
+@given(st.dictionaries(st.sampled_from("ABCDEF"), st.lists(st.sampled_from("ABCDEFG"))))
+def test_circles_are_found_where_there_are_some(edges: dict[str, list[str]]) -> None:
+    """Against the closure of the relation; every circle that is returned is one."""
+    found = cycles(edges)
+    for circle in found:
+        pairs = zip(circle, [*circle[1:], circle[0]], strict=True)
+        assert all(after in edges[before] for before, after in pairs)
+    reach = {name: {t for t in targets if t in edges} for name, targets in edges.items()}
+    for _ in edges:
+        reach = {n: set(r).union(*(reach[t] for t in r)) for n, r in reach.items()}
+    assert bool(found) == any(name in r for name, r in reach.items())
+
+
+def test_a_hostile_chain_of_circles_takes_no_quadratic_time() -> None:
+    """100 000 nodes, an edge forth and an edge back each: a search of the path would not end."""
+    edges = {f"N-{i}": [f"N-{i - 1}", f"N-{i + 1}"] for i in range(100_000)}
+    assert len(cycles(edges)) == 100

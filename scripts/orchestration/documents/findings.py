@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from .blocks import Blocks, require_closed, scan, unclosed, with_ends
 from .commands import Command, read_command
 from .diagnostics import Diagnostic, DocumentError, make
+from .graph import cycles
 from .keys import clean, is_separator, iter_keys, join_cells, split_cells
 from .ledger_lists import split_globs
 from .refs import Ref, expand_braces, find_ids, is_id, looks_like_path, parse_refs
@@ -234,27 +235,17 @@ def check_findings(findings: Findings, exists: Callable[[str], bool] | None) -> 
             if old not in ids:
                 message = f"{row.id} supersedes {old}, which is not here"
                 found.append(make("E31", findings.path, row.line, message, "correct the id"))
-        if row.id in _older(row, findings):
-            message = f"{row.id} supersedes itself, by way of {', '.join(row.supersedes)}"
-            fix = "a finding replaces only older ones: remove one of these edges"
-            found.append(make("E31", findings.path, row.line, message, fix))
         if row.status == "Active" and row.check is None:
             fix = f"add `Check: command` under `## {row.id} — title`"
             message = f"{row.id} has no check"
             found.append(make("W18", findings.path, row.line, message, fix))
+    rows = {row.id: row for row in findings.rows}
+    for circle in cycles({name: row.supersedes for name, row in rows.items()}):
+        for name in circle:
+            message = f"{name} supersedes itself: {' → '.join([*circle[:8], circle[0]])}"
+            fix = "a finding replaces only older ones: remove one of these edges"
+            found.append(make("E31", findings.path, rows[name].line, message, fix))
     return sorted(found, key=lambda d: (d.line, d.code, d.message))
-
-
-def _older(row: Finding, findings: Findings) -> set[str]:
-    """All that `row` supersedes, by way of others too."""
-    edges = {other.id: other.supersedes for other in findings.rows}
-    found: set[str] = set()
-    pending = list(row.supersedes)
-    while pending:
-        if (old := pending.pop()) not in found:
-            found.add(old)
-            pending += edges.get(old, [])
-    return found
 
 
 def add_finding(text: str, finding: Finding) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from .diagnostics import Diagnostic, make
+from .graph import cycles
 from .ledger_model import Item, Ledger, Status
 from .ledger_values import named_in
 
@@ -33,7 +34,8 @@ def check_ledger(ledger: Ledger, now: datetime | None = None) -> list[Diagnostic
                 found.append(make("E23", ledger.path, item.line, message, fix))
         found += _item(item, known, ledger.path, now)
     for cycle in find_cycles(ledger):
-        message = "dependency cycle: " + " → ".join([*cycle, cycle[0]])
+        shown = [*cycle[:20], "…"] if len(cycle) > 20 else cycle
+        message = "dependency cycle: " + " → ".join([*shown, cycle[0]])
         found.append(
             make("E24", ledger.path, known[cycle[0]].line, message, "remove one of these edges")
         )
@@ -71,28 +73,7 @@ def _item(item: Item, known: dict[str, Item], path: str, now: datetime | None) -
 
 def find_cycles(ledger: Ledger) -> list[list[str]]:
     """Return the dependency cycles, each once, starting at its first item in the document."""
-    known = {item.id for item in ledger.items}
-    edges = {item.id: [d for d in item.depends if d in known] for item in ledger.items}
-    state: dict[str, int] = {}
-    cycles: list[list[str]] = []
-    for root in edges:
-        if state.get(root):
-            continue
-        path: list[str] = [root]
-        pending = [iter(edges[root])]
-        state[root] = 1
-        while pending:
-            step = next(pending[-1], None)
-            if step is None:
-                state[path.pop()] = 2
-                pending.pop()
-            elif state.get(step) == 1:
-                cycles.append(path[path.index(step) :])
-            elif not state.get(step):
-                state[step] = 1
-                path.append(step)
-                pending.append(iter(edges[step]))
-    return cycles
+    return cycles({item.id: item.depends for item in ledger.items})
 
 
 def unmet_dependencies(ledger: Ledger, item: Item) -> list[str]:
