@@ -23,14 +23,12 @@ stdout = Console()
 
 
 @contextmanager
-def progress(description: str, *, quiet: bool = False) -> Iterator[ProgressFunction]:
+def progress(description: str) -> Iterator[ProgressFunction]:
     """A bar on stderr as a function `(done, total, info)`; `info` is shown as `key value` pairs.
 
     Where stderr is no terminal (a log file, CI) a line is printed at each tenth instead.
     """
-    if quiet:
-        yield lambda done, total, info: None
-    elif stderr.is_terminal:
+    if stderr.is_terminal:
         columns = [
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),

@@ -42,10 +42,9 @@ def simulate(
     config: Path | None = typer.Option(None, help="YAML file with the keys of --set."),
     settings: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="One setting."),
     list_settings: bool = typer.Option(
-        False, "--list", callback=_list, is_eager=True,
+        False, "--list-settings", callback=_list, is_eager=True,
         help="Print all settings, their defaults and the names of all objects.",
     ),
-    quiet: bool = typer.Option(False, "--quiet", help="No progress."),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:  # fmt: skip
     """Simulate a scan: counts with Poisson noise, positions, probe, truth.
@@ -77,7 +76,7 @@ def simulate(
     resolved = resolve(SimulationConfig, file=config, overrides=settings)
     check_file(output)
     require_format(output, has_geometry=resolved.wavelength_m is not None)
-    with console.progress("simulate", quiet=quiet) as bar:
+    with console.progress("simulate") as bar:
         scan = run(resolved, progress=bar)
     save_scan(scan, output)
     photons = scan.photons_per_frame()

@@ -187,7 +187,7 @@ def test_simulate_lists_what_can_be_asked_for(folder: Path) -> None:
     """Every setting with its meaning, every object by name; a wrong name lists the right ones."""
     from ptycho.simulation import SimulationConfig
 
-    listed = ptycho("simulate", "--list", cwd=folder).stdout
+    listed = ptycho("simulate", "--list-settings", cwd=folder).stdout
     assert all(f"{name} = " in listed for name in SimulationConfig.model_fields)
     for name in ("dead_leaves", "siemens", "retina", "disk | gaussian | focused", "fermat"):
         assert name in listed
