@@ -1,12 +1,18 @@
-"""What all tests share: quiet TensorFlow, the measured frames, and the closing list of skips."""
+"""What all tests share: quiet TensorFlow, measured frames, marked processes, the list of skips."""
 
 from __future__ import annotations
 
 import os
+import sys
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+sys.path.append(str(Path(__file__).parent))  # for `leftovers`
+from leftovers import alive
 
 # How long a busy machine takes to draw an example says nothing about the code.
 settings.register_profile("any machine", suppress_health_check=[HealthCheck.too_slow])
@@ -30,6 +36,15 @@ def siemens_star_path() -> Path:
     if not os.environ.get("PTYCHO_DATA_DIR") or not path.is_file():
         pytest.skip(f"measured frames are absent: {HOW_TO_GET['real']}")
     return path
+
+
+@pytest.fixture
+def token() -> Iterator[str]:
+    """A word for the command line of what a test may leave behind; the test ends all of it."""
+    word = f"left-{uuid.uuid4().hex}"
+    yield word
+    for process in alive(word):
+        process.kill()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
+from leftovers import alive
 from orchestration import isolation
 from orchestration.agents.base import Clocks, Outcome, TurnContext
 from orchestration.agents.custom import CustomAgent
@@ -215,25 +213,6 @@ def test_claims_without_work_are_no_change(workspace: Workspace, tmp_path: Path)
     outcome = work(workspace, tmp_path, "print('All tests passed. EXIT_SIGNAL: true')")
     assert outcome.kind == "no_change"
     assert workspace.snapshot().empty
-
-
-@pytest.fixture
-def token(tmp_path: Path) -> Iterator[str]:
-    word = f"hostile-{tmp_path.name}-{os.getpid()}"
-    yield word
-    for process in alive(word):
-        process.kill()
-
-
-def alive(word: str) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.status() != psutil.STATUS_ZOMBIE and word in process.cmdline():
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
 
 
 RUNAWAY = {

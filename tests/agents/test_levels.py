@@ -9,12 +9,11 @@ import stat
 import subprocess
 import sys
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
+from leftovers import alive
 from orchestration import isolation, pids
 from turns import FIX, LEDGER, git, lay_down, work
 
@@ -24,28 +23,9 @@ LEDGER_OF_ONE = LEDGER.format(guard="tests/test_calc.py", opened="").partition("
 LEAVE = (
     "import subprocess, sys\n"
     "for extra in ({{}}, {{'env': {{}}}}):\n"
-    "    subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(90)', {word!r}],\n"
+    "    subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(90)', {token!r}],\n"
     "        start_new_session=True, stdout=-3, stderr=-3, **extra)\n"
 )
-
-
-@pytest.fixture
-def word() -> Iterator[str]:
-    text = f"left-{uuid.uuid4().hex}"
-    yield text
-    for process in alive(text):
-        process.kill()
-
-
-def alive(word: str) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.status() != psutil.STATUS_ZOMBIE and word in process.cmdline():
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
 
 
 def receipt(root: Path) -> dict[str, dict[str, object]]:
@@ -56,17 +36,17 @@ def receipt(root: Path) -> dict[str, dict[str, object]]:
 
 @pytest.mark.parametrize("level", isolation.LEVELS)
 def test_the_level_that_held_is_in_the_receipt_and_no_process_is_left(
-    tmp_path: Path, word: str, level: isolation.Level
+    tmp_path: Path, token: str, level: isolation.Level
 ) -> None:
     if level not in isolation.available():
         pytest.skip(f"{level} does not work for this user on this machine")
-    root, summary, verdict = work(tmp_path, FIX + LEAVE.format(word=word), level=level)
+    root, summary, verdict = work(tmp_path, FIX + LEAVE.format(token=token), level=level)
     assert summary.landed == ["FIX-1"], verdict["reason"]
     said = receipt(root)
     assert said["agent"]["isolation"] == level
     assert said["agent"]["process_limit"] == pids.kind()
     assert said["guard"]["attempt"]["isolation"] == level  # type: ignore[index]
-    assert alive(word) == []
+    assert alive(token) == []
 
 
 PLAIN = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
@@ -129,14 +109,14 @@ def theirs() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_a_run_of_a_user_who_is_not_root(theirs: Path, word: str) -> None:
+def test_a_run_of_a_user_who_is_not_root(theirs: Path, token: str) -> None:
     look = [sys.executable, "-c", LEVELS_OF_THEIRS]
     prefix = opened(theirs)
     seen = as_nobody(prefix, look, theirs)
     if seen.returncode != 0:
         pytest.skip(f"another user cannot run this interpreter here: {seen.stderr[-200:]}")
     *levels, bound = seen.stdout.split()
-    root = lay_down(theirs, FIX + LEAVE.format(word=word), LEDGER_OF_ONE, level=levels[0])
+    root = lay_down(theirs, FIX + LEAVE.format(token=token), LEDGER_OF_ONE, level=levels[0])
     for path in [theirs, *theirs.rglob("*")]:
         os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
     program = [sys.executable, "-c", "from orchestration.cli import main; main()"]
@@ -147,7 +127,7 @@ def test_a_run_of_a_user_who_is_not_root(theirs: Path, word: str) -> None:
         os.chown(place, 0, 0)  # so that git reads it for us
     said = receipt(root)
     assert (said["agent"]["isolation"], said["agent"]["process_limit"]) == (levels[0], bound)
-    assert alive(word) == []
+    assert alive(token) == []
 
 
 SCRIPT = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,8 @@ from orchestration.agents.base import Outcome, TurnContext
 from orchestration.engine import Engine, Summary
 from orchestration.runtime import Harness
 from orchestration.session import open_harness
+
+sys.path.insert(0, str(Path(__file__).parent))  # for `users_work`
 
 
 def git(root: Path, *args: str) -> str:

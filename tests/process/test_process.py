@@ -8,11 +8,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
+from leftovers import alive
 from orchestration import isolation
 from orchestration.errors import HarnessError
 from orchestration.process import run_child, scrub_env
@@ -23,27 +22,6 @@ PY = sys.executable
 def child(code: str, cwd: Path, **options: object) -> object:
     settings: dict[str, object] = {"total_s": 20.0, "grace_s": 0.3} | options
     return run_child([PY, "-c", code], cwd, scrub_env(), **settings)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def token(tmp_path: Path) -> Iterator[str]:
-    """A word in the command line of what a test leaves behind; the test ends all of it."""
-    word = f"left-{tmp_path.name}-{os.getpid()}"
-    yield word
-    for process in alive(word):
-        process.kill()
-
-
-def alive(word: str) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            running = process.status() != psutil.STATUS_ZOMBIE
-            if running and word in process.cmdline() and process.pid != os.getpid():
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
 
 
 def test_exit_code_output_and_closed_input(tmp_path: Path) -> None:
