@@ -96,6 +96,17 @@ def test_nesting_of_fifteen_hundred_levels_keeps_its_rows() -> None:
     assert len(ledger.parse_ledger(item + nested).items[0].criteria) == DEPTH
 
 
+@pytest.mark.timeout(60)
+def test_each_of_a_hundred_thousand_fences_is_found_at_once() -> None:
+    """It takes two seconds; where each lookup walks over all fences, several minutes."""
+    blocks = scan(SourceText("```sh\npytest a\n```\n" * ROWS))
+    assert len(blocks.fences) == ROWS
+    for fence in blocks.fences:
+        assert blocks.fences_in(fence.start, fence.end) == [fence]
+    assert blocks.fences_in(2, 8) == blocks.fences[1:3]
+    assert blocks.fences_in(1, 3) == []
+
+
 def test_a_script_in_a_document_is_bounded() -> None:
     lines = "".join(f"export A{n}=1\npytest a\n" for n in range(MAX_COMMANDS + 2))
     text = f"Focus: A-B\n## Checks\n```sh\n{lines}```\n"
