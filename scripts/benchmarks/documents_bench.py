@@ -1,8 +1,8 @@
 """Time the document readers and the linter; prints one JSON object.
 
-`documents_bench.py [--mb 10] [--rounds 9]`: processor seconds to find the blocks of documents of
-hostile shapes of that size and to read and check them as each of the six kinds, and the wall and
-processor time of `validate_input_md.py --no-collect` in a fresh process.
+`documents_bench.py [--mb 10] [--rounds 9] [--shape NAME]`: processor seconds to find the blocks of
+documents of hostile shapes of that size and to read and check them as each of the six kinds, and
+the wall and processor time of `validate_input_md.py --no-collect` in a fresh process.
 """
 
 from __future__ import annotations
@@ -95,12 +95,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mb", type=float, default=10.0, help="size of each document")
     parser.add_argument("--rounds", type=int, default=9, help="runs of the linter")
+    parser.add_argument("--shape", action="append", choices=list(SHAPES), help="only this one")
     options = parser.parse_args()
     size = min(int(options.mb * 1024 * 1024), MAX_BYTES) - 64
     readers: dict[str, dict[str, float]] = {}
     context = ValidationContext(exists=lambda path: True)
-    for name, piece in SHAPES.items():
-        text = build(piece, size)
+    for name in options.shape or SHAPES:
+        text = build(SHAPES[name], size)
         row = {"blocks": round(cpu_seconds_of(lambda: scan(SourceText(text))), 2)}  # noqa: B023
         for kind in kinds.KINDS:
             row[kind] = round(

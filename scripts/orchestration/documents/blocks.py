@@ -15,6 +15,7 @@ in bullets. Headings are ATX headings; ``---`` is a separator in these documents
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING
@@ -53,6 +54,10 @@ class Fence:
     def body(self, source: SourceText) -> list[str]:
         """Return the lines between the markers."""
         return source.lines[self.start + 1 : self.end - 1 if self.closed else self.end]
+
+
+def _start(fence: Fence) -> int:
+    return fence.start
 
 
 @dataclass(slots=True)
@@ -95,7 +100,8 @@ class Blocks:
 
     def fences_in(self, start: int, end: int) -> list[Fence]:
         """Return the fences that begin in lines ``start:end``."""
-        return [f for f in self.fences if start <= f.start < end]
+        first = bisect_left(self.fences, start, key=_start)
+        return self.fences[first : bisect_left(self.fences, end, lo=first, key=_start)]
 
 
 def heading_of(line: str) -> tuple[int, str] | None:

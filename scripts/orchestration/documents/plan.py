@@ -95,7 +95,7 @@ def _section(blocks: Blocks, title: str, start: int, end: int, phase: str, plan:
     kept: list[str] = []
     for number in range(start, end):
         line = lines[number]
-        if blocks.opaque[number]:
+        if blocks.opaque[number] or not line:
             kept.append(line)
             continue
         row = parse_row(line, number)
