@@ -11,17 +11,23 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import dropwhile, takewhile
 
 from .diagnostics import DocumentError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
-_TEE = re.compile(r"[ \t]*(?:2>&1[ \t]*)?\|&?[ \t]*tee[ \t]+(?:-a[ \t]+)?")
+# A run of blanks is tried from its beginning only (`(?<!…)`): a long one costs no quadratic time.
+_TEE = re.compile(r"(?<![ \t])[ \t]*(?:2>&1[ \t]*)?\|&?[ \t]*tee[ \t]+(?:-a[ \t]+)?")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)[ \t]*(ms|s|sec|m|min|h|d)?(?![A-Za-z0-9])")
 _UNITS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_WITHIN = re.compile(r"[ \t(,;#]+within[ \t]*:[ \t]*([0-9][^),;]{0,16})\)?", re.IGNORECASE)
+_WITHIN = re.compile(
+    r"(?<![ \t(,;#])[ \t(,;#]+within[ \t]*:[ \t]*([0-9][^),;]{0,16})\)?", re.IGNORECASE
+)
 #: Longer blocks are programs: their commands come back unread, with an error.
 MAX_COMMANDS = 1000
+#: shlex takes quadratic time for one long word; no command line is this long.
+MAX_CHARACTERS = 65536
 _SCRIPT_FIX = "put the commands in a script file and name it, e.g. `bash scripts/check.sh`"
 
 
@@ -143,6 +149,13 @@ def split_tee(text: str) -> tuple[str, str | None]:
     return text[: last.start()].strip(), target
 
 
+def split_words(text: str) -> list[str]:
+    """Return ``shlex.split(text)``; a text that it refuses, or a too long one, is a ValueError."""
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"it is longer than {MAX_CHARACTERS} characters")
+    return shlex.split(text)
+
+
 def parse_command(text: str, *, within_s: float | None = None, line: int = 0) -> Command:
     """Read one command; raise :class:`CommandError` when it cannot run without a shell."""
     stripped = text.strip()
@@ -155,15 +168,15 @@ def parse_command(text: str, *, within_s: float | None = None, line: int = 0) ->
             f"command needs a shell ({need})", where=line or None, got=stripped, fix=_SCRIPT_FIX
         )
     try:
-        words = shlex.split(body)
+        words = split_words(body)
     except ValueError as error:
+        fix = _SCRIPT_FIX if len(body) > MAX_CHARACTERS else "balance it"
         raise CommandError(
-            f"command cannot be split: {error}", where=line or None, got=stripped, fix="balance it"
+            f"command cannot be split: {error}", where=line or None, got=stripped, fix=fix
         ) from error
-    env: dict[str, str] = {}
-    while words and _NAME.match(words[0]):
-        name, _, value = words.pop(0).partition("=")
-        env[name] = value
+    settings = list(takewhile(_NAME.match, words))
+    env = dict(word.split("=", 1) for word in settings)
+    words = words[len(settings) :]
     if not words:
         raise CommandError(
             "command is empty", where=line or None, got=stripped, fix="name a program"
@@ -232,7 +245,7 @@ def _settings(text: str) -> dict[str, str] | None:
     if not _NAME.match(text) or shell_need(text):
         return None
     try:
-        words = shlex.split(text)
+        words = split_words(text)
     except ValueError:
         return None
     if not all(_NAME.match(word) for word in words):
@@ -253,6 +266,7 @@ def render_command(command: Command) -> str:
     return text if limit is None else f"{text} # within: {render_duration(limit)}"
 
 
+_SETTING = re.compile(r"[A-Z_][A-Z0-9_]*=")
 _PROGRAMS = ("pytest", "python", "python3", "ptycho", "orchestrate", "make", "git", "bash", "sh",
              "export", "ruff", "mypy", "uv", "cp", "mkdir", "ls", "test", "rg", "cat", "cd",
              "timeout", "env")  # fmt: skip
@@ -265,9 +279,8 @@ def spans_of(text: str) -> list[str]:
 
 def is_command(text: str) -> bool:
     """Tell whether prose in code marks is a command: it begins with a program people name."""
-    words = text.strip().split()
-    while words and re.match(r"[A-Z_][A-Z0-9_]*=", words[0]):
-        words = words[1:]
-        if not words:
-            return True
-    return bool(words) and words[0] in _PROGRAMS and (len(words) > 1 or words[0] == "pytest")
+    given = text.split()
+    words = list(dropwhile(_SETTING.match, given))
+    if not words:
+        return bool(given)
+    return words[0] in _PROGRAMS and (len(words) > 1 or words[0] == "pytest")

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import replace
 
 from .blocks import Blocks
 from .claims import claimed_rows
-from .commands import Command, parse_duration, read_command, take_within
+from .commands import Command, parse_duration, read_command, split_words, take_within
 from .diagnostics import make
 from .keys import KeyLine, clean, is_separator, parse_key, parse_row, split_cells, strip_bullets
 from .ledger_model import Attempt, Criterion, Ledger, Recipe
 from .refs import parse_stamp
 
-_CODE = re.compile(r"(`+)(.+?)\1(?!`)")
+_CODE = re.compile(r"(?<!`)(`++)(.+?)(?<!`)\1(?!`)")
 _LABEL = re.compile(r"\(([^()]*(?:\([^()]*\)[^()]*)*)\)")
 _DASHES = "—–-: \t"
 
@@ -119,7 +118,7 @@ def split_globs(text: str) -> list[str]:
     """Split a list of paths or globs at commas and spaces; backticks and ``none`` are dropped."""
     bare = text.replace("`", " ").replace(",", " ")
     try:
-        words = shlex.split(bare)
+        words = split_words(bare)
     except ValueError:
         words = bare.split()
     return [word for word in words if word.lower() not in ("none", "n/a", "-")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import dropwhile
 
 from .blocks import Blocks, heading_of
 from .order_aliases import BARE_TITLES, INLINE_TITLES, SECTION_ALIASES, section_key
@@ -107,13 +108,16 @@ def below(text: str) -> str:
     return f"{'#' * max(3, found[0])} {found[1]}".rstrip() if found else text
 
 
+def _blank(line: str) -> bool:
+    return not line.strip()
+
+
 def body_text(blocks: Blocks, section: RawSection) -> str:
     """Return a section's text: inner headings one level below, open fences closed, no margins."""
     lines = [below(section.first)] if section.first else []
     for number in range(section.start, section.end):
         lines.append(demoted(blocks, section, number).rstrip(" \t"))
-    while lines and not lines[0].strip():
-        lines.pop(0)
-    while lines and not lines[-1].strip():
+    lines = list(dropwhile(_blank, lines))
+    while lines and _blank(lines[-1]):
         lines.pop()
     return "\n".join(lines)

@@ -15,11 +15,11 @@ _VERB = re.compile(
     r"\**(Implement \(test\)|Implement|Update|Document|Capture|Run)(?![A-Za-z])\**:?\**[ \t]+"
 )
 _VERIFY = re.compile(
-    r"[ \t]*(?:\([ \t]*verify:[ \t]*([^()]*(?:\([^()]*\)[^()]*)*)\)|(?<!\()verify:(.*))$"
+    r"(?<![ \t])[ \t]*(?:\([ \t]*verify:[ \t]*([^()]*(?:\([^()]*\)[^()]*)*)\)|(?<!\()verify:(.*))$"
 )
 _SPAN = re.compile(r"`([^`\s]{1,400})`")
 _NEW = re.compile(r"\(?new(?::\)|\)|:)[ \t]*", re.IGNORECASE)
-_DASH = re.compile(r"[ \t]+(?:—|–|--|-)[ \t]+")
+_DASH = re.compile(r"(?<![ \t])[ \t]+(?:—|–|--|-)[ \t]+")
 
 
 @dataclass(slots=True)

@@ -7,6 +7,8 @@ import shlex
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from .commands import split_words
+
 _ID = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:-[A-Za-z0-9_]+)+")
 _ROW = re.compile(r"[A-Z]{1,3}(?:\d{1,4}[a-z]?(?:\.\d{1,3})?|-[A-Z]{2,16})")
 _LINES = re.compile(r":(\d{1,7})(?:-(\d{1,7}))?$")
@@ -174,7 +176,7 @@ def selector_of(text: str) -> str | None:
         return "none"
     clean = clean.split("|")[0] if "| tee" in clean else clean
     try:
-        words = shlex.split(clean.replace("`", " "))
+        words = split_words(clean.replace("`", " "))
     except ValueError:
         words = clean.replace("`", " ").split()
     if "pytest" in words:
@@ -202,14 +204,12 @@ def selector_paths(selector: str) -> list[str]:
     if selector == "none":
         return []
     try:
-        words = shlex.split(selector)
+        words = split_words(selector)
     except ValueError:
         words = selector.split()
-    paths = []
-    for index, word in enumerate(words):
-        if word.startswith("-") or (index and words[index - 1] in ("-k", "-m")):
-            continue
-        path = word.partition("::")[0]
-        if path not in paths:
-            paths.append(path)
-    return paths
+    named = [
+        word.partition("::")[0]
+        for index, word in enumerate(words)
+        if not word.startswith("-") and not (index and words[index - 1] in ("-k", "-m"))
+    ]
+    return list(dict.fromkeys(named))
