@@ -149,3 +149,13 @@ def test_a_header_that_says_two_things_is_an_error_that_fix_does_not_hide(
     assert code in {d.code for d in parse_order(text).diagnostics}
     fixed, exact = rewrite("order", text, "input.md")
     assert (fixed, exact) == (text, False)
+
+
+@pytest.mark.timeout(60)
+def test_marks_before_a_text_are_dropped_however_many() -> None:
+    """A million take no time; where each makes a copy of the rest, many minutes."""
+    marks = "- — " * 500_000
+    read = parse_order(f"Focus: A-B\n## Contracts\n- `a.py:1` {marks}rule\n")
+    assert [c.rule for c in read.contracts] == ["rule"]
+    read = parse_order(f"Focus: A-B\n## Tasks\n- `a.py::f` {marks}change\n")
+    assert [t.text for t in read.tasks] == ["change"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from orchestration.documents import findings, plan, summary
+from orchestration.documents import findings, ledger, plan, summary
 from orchestration.documents.canonical import canonical
 from orchestration.documents.commands import parse_command
 from orchestration.documents.diagnostics import DocumentError
@@ -148,3 +148,15 @@ def test_findings_replace_no_newer_ones_and_old_evidence_may_be_gone() -> None:
     found = findings.check_findings(findings.parse_findings(loop), lambda path: False)
     errors = [(d.code, d.message.split()[0].rstrip(":")) for d in found if d.severity == "error"]
     assert errors == [("E30", "A-1"), ("E31", "A-1"), ("E31", "B-1")]
+
+
+@pytest.mark.parametrize("value", ["\u00a0", "`", "**", "` `", "\u2003"])
+def test_an_id_of_marks_and_blanks_is_none(value: str) -> None:
+    assert plan.parse_plan(f"- ID: {value}\n- Owner: a\n").owner == "a"
+
+
+@pytest.mark.parametrize("value", ["[`\u00a0_", "\u00a0", "A-B-1, \u2003"])
+def test_a_dependency_of_marks_and_blanks_is_none(value: str) -> None:
+    (item,) = ledger.parse_ledger(f"### [A-B-2] x\n- Status: open\n- Depends: {value}\n").items
+    assert item.depends == (["A-B-1"] if "A-B-1" in value else [])
+    assert item.external == []
