@@ -2,8 +2,8 @@
 
 Prints one JSON object with the number of inputs and of failures (tracebacks, lost bytes, changed
 meaning, a refused or unstable canonical form). The inputs are Hypothesis's own: binary junk, lines
-of the grammar in any order, the fixtures with random damage. docs/reliability.md quotes the last
-count.
+of the grammar in any order, the fixtures with random damage, known keys with odd values.
+docs/reliability.md quotes the last count.
 """
 
 from __future__ import annotations
@@ -33,6 +33,13 @@ LINES = sorted({line for text in TEXTS for line in text.split("\n")}) + [
     "<!--", "-->",
 ]  # fmt: skip
 
+# What stands before a value in a document, and what a value may be made of.
+BEGINNINGS = sorted(
+    {line[: line.index(mark) + len(mark)] for line in LINES for mark in (":", "`", "— ", "| ", "# ")
+     if mark in line}
+)  # fmt: skip
+MARKS = [*"`*_[](){}:—-|~#>\"'\\,;.= \t\xa0", "A-1", "a.py", "::f", "none", "1", "--", "within: "]
+
 
 def damaged(text: str, at: int, length: int, new: str) -> str:
     """Return ``text`` with a piece of it replaced."""
@@ -52,6 +59,13 @@ DOCUMENTS = st.one_of(
         damaged, st.sampled_from(TEXTS), st.integers(0, 20000), st.integers(0, 200),
         st.one_of(st.text(max_size=30), st.sampled_from(LINES)),
     ),
+    st.lists(
+        st.builds(
+            lambda begin, marks: begin + "".join(marks),
+            st.sampled_from(BEGINNINGS), st.lists(st.sampled_from(MARKS), max_size=6),
+        ),
+        max_size=9,
+    ).map("\n".join),
 )  # fmt: skip
 
 

@@ -123,7 +123,7 @@ def parse_depends(text: str) -> tuple[list[str], list[str]]:
     external: list[str] = []
     for part in (piece for whole in _split_outside(text) for piece in _listed(whole)):
         bare = re.sub(r"[✅✔️☑]", "", part).strip()
-        head = bare.split("(")[0].strip().strip("*_`[] ")
+        head = bare.split("(")[0].strip().strip("*_`[] ").strip()
         if head.lower().rstrip(".") in ("", "none", "n/a", "-", "—"):
             continue
         first = head.split()[0].rstrip(",;:")

@@ -19,6 +19,8 @@ _VERIFY = re.compile(
 )
 _SPAN = re.compile(r"`([^`\s]{1,400})`")
 _NEW = re.compile(r"\(?new(?::\)|\)|:)[ \t]*", re.IGNORECASE)
+_MARKS = re.compile(r"[—–:\-\s]*")
+_LEADING = re.compile(r"\s*(?:(?!--)[—–:-]\s*)*")  # `--option` is text
 _DASH = re.compile(r"(?<![ \t])[ \t]+(?:—|–|--|-)[ \t]+")
 
 
@@ -118,10 +120,13 @@ def _front_refs(text: str) -> tuple[list[Ref], str, bool]:
     if not refs:
         mark = _NEW.match(text)
         return [], text[mark.end() :] if mark else text, mark is not None
-    rest = rest.strip()
-    while rest[:1] in ("—", "–", "-", ":") and rest[:2] != "--":
-        rest = rest[1:].lstrip()
-    return refs, rest, new
+    return refs, _without(_LEADING, rest), new
+
+
+def _without(marks: re.Pattern[str], text: str) -> str:
+    """Return the text behind the marks that separate it from what it is about."""
+    found = marks.match(text)
+    return text[found.end() if found else 0 :].rstrip()
 
 
 def _token(text: str) -> tuple[str, str]:
@@ -161,10 +166,7 @@ def read_contract(entry: Entry) -> Contract:
     token, rest = _token(entry.joined())
     if token and looks_like_path(token):
         refs = parse_refs(token)
-        rest = rest.strip()
-        while rest[:1] in ("—", "–", "-", ":"):
-            rest = rest[1:].lstrip()
-        return Contract(refs[0], rest, entry.line + 1)
+        return Contract(refs[0], _without(_MARKS, rest), entry.line + 1)
     return Contract(None, entry.joined(), entry.line + 1)
 
 

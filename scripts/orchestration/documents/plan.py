@@ -117,12 +117,12 @@ def _section(blocks: Blocks, title: str, start: int, end: int, phase: str, plan:
 
 def _metadata(line: str, number: int, plan: Plan) -> bool:
     key = parse_key(line, number)
-    if key is None or key.key not in _METADATA or not key.value:
+    if key is None or key.key not in _METADATA or not key.value.strip():
         return False
-    value = clean(key.value)
+    value = clean(key.value).strip()
     plan.metadata.setdefault(key.raw_key, key.value)
     if key.key in ("id", "initiative id") and not plan.id:
-        plan.id = (find_ids(value) or [value.split()[0]])[0]
+        plan.id = next(iter(find_ids(value) or value.split()), "")
     elif key.key in ("title", "initiative title") and not plan.title:
         plan.title = value
     elif key.key == "owner" and not plan.owner:
