@@ -122,3 +122,10 @@ def test_any_text_is_read_and_redaction_is_stable(text: str) -> None:
 
 def test_a_very_long_line_does_not_take_long() -> None:
     assert scan_text("a" * 2_000_000 + "=" * 1000) == []
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("word", ["sk-", "key.", "a-", "eyJaaaaaaaaaa.", "://", "password=", "\\n"])
+def test_a_log_of_one_long_line_is_read_in_linear_time(word: str) -> None:
+    """Half a megabyte takes a second; where each beginning of a name is tried, many minutes."""
+    scan_text("key " + word * (500_000 // len(word)))
