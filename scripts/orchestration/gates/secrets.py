@@ -44,8 +44,10 @@ _HINT = re.compile(
     r"PRIVATE KEY|A[A-Z]{2}A[0-9A-Z]|gh[pousr]_|github_pat|gl[a-z]{2,3}-|sk-|AIza|ya29|xox|hf_|npm_"
     r"|pypi-|k_live_|eyJ|://|(?i:secret|passw|key|auth)"
 )
+# What stands before the word in the name (`MY_APP.secret`) is not matched: it may be anything, and
+# trying each beginning of a long name would cost quadratic time.
 _ASSIGNED = re.compile(
-    r"(?i)\b[\w.-]*(?:secret|passwd|password|api[_-]?key|access[_-]?key|auth[_-]?token|private[_-]?key"
+    r"(?i)(?:secret|passwd|password|api[_-]?key|access[_-]?key|auth[_-]?token|private[_-]?key"
     r"|client[_-]?secret)\b[\"']?\s*[:=]\s*[\"']?(?P<value>[A-Za-z0-9_+/=.@!#%^*~-]{12,200})"
 )
 _PLACEHOLDER = re.compile(r"(?i)example|placeholder|changeme|dummy|redacted|your[_-]|x{6,}|\*{4,}")
