@@ -274,3 +274,21 @@ def test_links_and_nested_repositories(project: Project) -> None:
 def test_a_golden_file_that_the_order_opens_is_for_review(project: Project) -> None:
     found = look(project, {"tests/golden.csv": "0,0\n"}, may_edit=["tests/golden.csv"])
     assert [(f.rule, f.severity) for f in found] == [("T09", "review")]
+
+
+HARD = {
+    "many signs": "x = " + "-" * 100_000 + "1\n",
+    "a long chain": "x = a" + ".b" * 2000 + "\n",
+    "a long sum": "def test_a():\n    assert (" + "1 + " * 900 + "1, 2)\n    assert "
+    + "1 + " * 900 + "1 < 2\n",
+    "a huge number": "LIMIT = 0x" + "f" * 5000 + "\ndef test_a():\n    assert add(1, 1) < LIMIT\n",
+    "many branches": "if 1:\n    pass\n" + "elif 1:\n    pass\n" * 9000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", HARD.values(), ids=HARD.keys())
+@pytest.mark.parametrize("where", ["calc/__init__.py", "tests/test_calc.py"])
+def test_python_that_cannot_be_walked_stops_no_run(project: Project, where: str, text: str) -> None:
+    """An attempt is judged, whatever it holds; what cannot be read voids it."""
+    found = look(project, {where: "import os\n" + text + "os._exit(0)\n"})
+    assert {f.rule for f in serious(found)} & {"P00", "P02", "T00", "T01"}
