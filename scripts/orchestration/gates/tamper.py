@@ -8,7 +8,6 @@ that moved to another file of the same diff is not a removed one.
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +17,7 @@ from typing import Literal
 
 from orchestration.gates import tamper_product, tamper_tests
 from orchestration.gates.scope import is_test, matches
-from orchestration.gates.tamper_trees import Mark, parse
+from orchestration.gates.tamper_trees import Mark, added, parse
 from orchestration.gitio import DiffEntry, Repo
 
 Severity = Literal["tamper", "review"]
@@ -67,7 +66,7 @@ def scan(
     secrets = _expected(repo, base, head, guard)
     for path, (old, after) in product.items():
         marks = tamper_product.marks(after, secrets)
-        found += _as_findings(_added(tamper_product.marks(old, secrets), marks), path)
+        found += _as_findings(added(tamper_product.marks(old, secrets), marks), path)
     return sorted(set(found), key=lambda f: (f.severity != "tamper", f.path, f.line, f.rule))
 
 
@@ -91,19 +90,6 @@ def _as_findings(marks: Iterable[Mark], path: str | None = None) -> list[Finding
         Finding(m.rule, "review" if m.mild else "tamper", path or m.path, m.line, m.message)
         for m in marks
     ]
-
-
-def _added(old: Sequence[Mark], new: Sequence[Mark]) -> list[Mark]:
-    """Marks of the new side that the old side has fewer of (line numbers do not matter)."""
-    room = Counter((m.rule, m.message) for m in old)
-    out = []
-    for mark in new:
-        key = (mark.rule, mark.message)
-        if room[key] > 0:
-            room[key] -= 1
-        else:
-            out.append(mark)
-    return out
 
 
 def _expected(repo: Repo, base: str, head: str, guard: Sequence[str]) -> tamper_product.Expected:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from orchestration.gates.tamper_tests import telling
 from orchestration.gates.tamper_trees import (
+    UNREADABLE,
     Mark,
     aliases,
     catches_everything,
@@ -41,9 +42,13 @@ def marks(text: str | None, expected: Expected) -> list[Mark]:
     if text is None:
         return []
     tree = parse(text)
-    if tree is None:
+    try:
+        found = None if tree is None else set(_walk(tree, expected))
+    except UNREADABLE:
+        found = None
+    if found is None:
         return [Mark("P00", 0, "the file is not Python: it cannot be read")]
-    return sorted(set(_walk(tree, expected)), key=lambda mark: (mark.line, mark.rule))
+    return sorted(found, key=lambda mark: (mark.line, mark.rule))
 
 
 def _walk(tree: ast.Module, expected: Expected) -> Iterator[Mark]:

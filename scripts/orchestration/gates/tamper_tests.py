@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from orchestration.gates.tamper_trees import (
+    UNREADABLE,
     Mark,
+    added,
     catches_everything,
     dotted,
     functions,
@@ -22,6 +24,7 @@ LOOSER_DOWN = {"decimal", "places", "significant"}
 SKIPPERS = {"skip", "skipif", "xfail", "skipTest", "importorskip", "skipIf", "skipUnless"}
 SKIPPERS |= {"expectedFailure"}
 MOCKS = {"patch", "MagicMock", "Mock", "AsyncMock", "setattr", "create_autospec"}
+LONGEST = 10**100  # of a longer number Python refuses to write the digits
 BROAD = ("Exception", "BaseException")
 
 
@@ -35,9 +38,20 @@ class _Test:
     tolerances: dict[str, list[float]]
 
 
+@dataclass(frozen=True)
+class _File:
+    """The tests of one side of a file by name (with their class), and its suspicious constructs."""
+
+    tests: Mapping[str, _Test]
+    constructs: Sequence[Mark]
+
+
 def compare(files: Mapping[str, tuple[str | None, str | None]]) -> list[Mark]:
     """Marks for test files given as (old text, new text)."""
-    old, new = _tests(files, 0), _tests(files, 1)
+    sides = {path: (_read(was, path), _read(now, path)) for path, (was, now) in files.items()}
+    # over all files, so that a moved test is found again
+    old = {name: test for was, _ in sides.values() if was for name, test in was.tests.items()}
+    new = {name: test for _, now in sides.values() if now for name, test in now.tests.items()}
     found = []
     for name, before in old.items():
         after = new.get(name)
@@ -48,27 +62,31 @@ def compare(files: Mapping[str, tuple[str | None, str | None]]) -> list[Mark]:
             words = f"test {name} has {after.asserts} checks, had {before.asserts}"
             found.append(Mark("T02", after.line, words, path=after.path))
         found += _loosened(name, before, after)
-    for path, (was, now) in files.items():
-        found += _added_constructs(path, parse(was), parse(now), unreadable=_broken(now))
+    for path, (was, now) in sides.items():
+        if now is not None:
+            found += added(was.constructs if was else (), now.constructs)
+        elif files[path][1] is not None:
+            found.append(Mark("T00", 0, "the file is not Python: it cannot be read", path=path))
     return found
 
 
-def _broken(text: str | None) -> bool:
-    return text is not None and parse(text) is None
+def _read(text: str | None, path: str) -> _File | None:
+    """What a file holds; None where there is none or it cannot be read."""
+    tree = parse(text)
+    if tree is None:
+        return None
+    try:
+        return _File(_tests(tree, path), list(_constructs(tree, path)))
+    except UNREADABLE:
+        return None
 
 
-def _tests(files: Mapping[str, tuple[str | None, str | None]], side: int) -> dict[str, _Test]:
-    """Tests by name (with their class), over all files, so that a moved test is found again."""
+def _tests(tree: ast.Module, path: str) -> dict[str, _Test]:
     found: dict[str, _Test] = {}
-    for path, pair in files.items():
-        tree = parse(pair[side])
-        if tree is None:
-            continue
-        for owner, node in _named(tree):
-            count = sum(1 for _ in _checks(node))
-            line = node.lineno
-            limits = _tolerances(node, _numbers(tree))
-            found[f"{owner}{node.name}"] = _Test(path, line, count, limits)
+    numbers = _numbers(tree)
+    for owner, node in _named(tree):
+        count = sum(1 for _ in _checks(node))
+        found[f"{owner}{node.name}"] = _Test(path, node.lineno, count, _tolerances(node, numbers))
     return found
 
 
@@ -159,23 +177,6 @@ def _loosened(name: str, before: _Test, after: _Test) -> list[Mark]:
     return found
 
 
-def _added_constructs(
-    path: str, old: ast.Module | None, new: ast.Module | None, *, unreadable: bool
-) -> list[Mark]:
-    if unreadable:
-        return [Mark("T00", 0, "the file is not Python: it cannot be read", path=path)]
-    if new is None:
-        return []
-    before = [(m.rule, m.message) for m in _constructs(old, path)] if old else []
-    found = []
-    for mark in _constructs(new, path):
-        if (mark.rule, mark.message) in before:
-            before.remove((mark.rule, mark.message))
-        else:
-            found.append(mark)
-    return found
-
-
 def _constructs(tree: ast.Module, path: str) -> Iterator[Mark]:
     for node in ast.walk(tree):
         line = getattr(node, "lineno", 0)
@@ -232,7 +233,7 @@ def telling(value: object) -> bool:
     if isinstance(value, bool) or value is None:
         return False
     if isinstance(value, int):
-        return abs(value) >= 1000 and value & (value - 1) != 0 and value % 100 != 0
+        return 1000 <= abs(value) < LONGEST and value & (value - 1) != 0 and value % 100 != 0
     if isinstance(value, float):
         digits = f"{abs(value):.12e}".split("e")[0].replace(".", "").strip("0")
         return len(digits) >= 4

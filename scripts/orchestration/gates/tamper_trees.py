@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import ast
 import warnings
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+
+# What Python raises for a text that is no Python, or too deep or too big to be walked.
+UNREADABLE = (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -27,18 +31,33 @@ def parse(text: str | None) -> ast.Module | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):
+    except UNREADABLE:
         return None
+
+
+def added(old: Sequence[Mark], new: Sequence[Mark]) -> list[Mark]:
+    """Marks of the new side that the old side has fewer of (line numbers do not matter)."""
+    room = Counter((m.rule, m.message) for m in old)
+    out = []
+    for mark in new:
+        key = (mark.rule, mark.message)
+        if room[key] > 0:
+            room[key] -= 1
+        else:
+            out.append(mark)
+    return out
 
 
 def dotted(node: ast.AST) -> str:
     """`a.b.c` of a name or attribute chain (a call's target included), "" for anything else."""
-    if isinstance(node, ast.Call):
-        return dotted(node.func)
-    if isinstance(node, ast.Attribute):
-        head = dotted(node.value)
-        return f"{head}.{node.attr}" if head else node.attr
-    return node.id if isinstance(node, ast.Name) else ""
+    words: list[str] = []
+    while isinstance(node, ast.Attribute | ast.Call):
+        if isinstance(node, ast.Attribute):
+            words.append(node.attr)
+        node = node.value if isinstance(node, ast.Attribute) else node.func
+    if isinstance(node, ast.Name):
+        words.append(node.id)
+    return ".".join(reversed(words))
 
 
 def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
