@@ -191,6 +191,8 @@ def test_a_changed_receipt_or_product_file_does_not_verify(place: Make, stub: An
     text = here.read(receipt)
     for name, new, word in (
         (receipt, text.replace('"attempt": 1', '"attempt": 2'), "SHA-256"),
+        (receipt, "[1]\n", "no JSON object"),
+        (receipt, "[" * 100_000, "no JSON object"),
         ("value.txt", "other\n", "value.txt differs"),
     ):
         here.git("reset", "-q", "--hard", "main")

@@ -55,3 +55,8 @@ def test_tests_and_broken_files_do_not_count(project: Project) -> None:
     changes = {"tests/test_calc.py": "x = 1\n", "calc/__init__.py": "def add(:\n"}
     commit = project.attempt(changes)
     assert relevance.touched_lines(project.repo, project.base, commit, list(changes)) == {}
+
+
+@pytest.mark.parametrize("text", [b"x = " + b"-" * 100_000 + b"1\n", b"\0", b"def (:\n"])
+def test_what_cannot_be_compiled_has_no_lines(text: bytes) -> None:
+    assert relevance.executable_lines(text, "a.py") == (set(), set())

@@ -291,6 +291,12 @@ def test_flatten_and_short() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("text", [b"[" * 100_000, b"[" * 400 + b"{}" + b"]" * 400, b"{"])
+def test_json_that_is_too_deep_or_none_is_shown_as_text(text: bytes) -> None:
+    shown = describe("a.json", "X", text)
+    assert shown.kind in ("text", "facts") and shown.rows + (shown.note,)
+
+
 def test_guard_words() -> None:
     red = {"verdict": "fail", "counts": {"failed": 1, "passed": 0}}
     green = {"verdict": "pass", "counts": {"passed": 1}}
