@@ -225,7 +225,7 @@ def _defines_tests(path: Path) -> bool:
     """Tell whether a file has a test function or a class with test methods (read, never run)."""
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
-    except (SyntaxError, UnicodeDecodeError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     return any(

@@ -80,9 +80,13 @@ def _verify_commit(repo: Repo, sha: str, message: str, found: Mapping[str, str])
         if digest(data) != wanted:
             problems.append(f"the receipt's SHA-256 is {digest(data)}, the trailer says {wanted}")
         try:
-            facts = json.loads(data)
-        except ValueError as error:
-            problems.append(f"the receipt is not JSON: {error}")
+            read = json.loads(data)
+        except (ValueError, RecursionError):
+            read = None
+        if isinstance(read, dict):
+            facts = read
+        else:
+            problems.append("the receipt is no JSON object")
     if facts:
         problems += _compare(repo, sha, facts, found)
     return Verification(sha, subject, found.get("Turn-Id", ""), path, tuple(problems))

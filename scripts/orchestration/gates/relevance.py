@@ -13,6 +13,7 @@ from types import CodeType
 from typing import Any
 
 from orchestration.gates.scope import is_guarded
+from orchestration.gates.tamper_trees import UNREADABLE
 from orchestration.gitio import Repo
 
 _HUNK = re.compile(r"^@@ -\d+(?:,\d+)? \+(\d+)(?:,(\d+))? @@", re.MULTILINE)
@@ -43,7 +44,7 @@ def executable_lines(source: bytes, path: str) -> tuple[set[int], set[int]]:
     """Lines of a file that can run: inside functions, and at the top; empty when it is broken."""
     try:
         module = compile(source, path, "exec", dont_inherit=True)
-    except (SyntaxError, ValueError):
+    except UNREADABLE:
         return set(), set()
     inside: set[int] = set()
     todo = [(module, False)]

@@ -108,10 +108,9 @@ def _csv(path: str, item: str, text: str, size: int, delimiter: str) -> Evidence
 
 def _facts(path: str, item: str, text: str, size: int) -> Evidence:
     try:
-        content = json.loads(text)
-    except ValueError as error:
+        pairs = tuple(flatten(json.loads(text)))
+    except (ValueError, RecursionError) as error:
         return Evidence(path, item, "text", size, text=text[:MAX_TEXT_BYTES], note=str(error))
-    pairs = tuple(flatten(content))
     note = f"the first {MAX_ROWS} of {len(pairs)} values" if len(pairs) > MAX_ROWS else ""
     rows = tuple((name, short(value)) for name, value in pairs[:MAX_ROWS])
     return Evidence(path, item, "facts", size, rows=rows, note=note)
