@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from orchestration.gates.artifacts import check_inventory, inventory, write_inventory
 from orchestration.gates.scope import check, classify, is_guarded, kind_of, matches
 
@@ -117,3 +119,35 @@ def test_inventory_leaves_out_links_and_what_is_too_large(tmp_path: Path) -> Non
     assert len(found.problems) == 3
     many = inventory(tmp_path, file_cap_bytes=200, total_cap_bytes=100)
     assert [e.path for e in many.entries] == ["big"]
+
+
+def _plainly(path: str, glob: str) -> bool:
+    """What a glob means, tried in every way."""
+    if not glob:
+        return not path
+    if glob.startswith("**/") and _plainly(path, glob[3:]):
+        return True
+    if glob.startswith("**/"):
+        return any(c == "/" and _plainly(path[n + 1 :], glob[3:]) for n, c in enumerate(path))
+    if glob.startswith("**"):
+        return any(_plainly(path[n:], glob[2:]) for n in range(len(path) + 1))
+    if glob[0] == "*":
+        free = len(path.partition("/")[0])
+        return any(_plainly(path[n:], glob[1:]) for n in range(free + 1))
+    fits = path[:1] == glob[0] or (glob[0] == "?" and path[:1] not in ("", "/"))
+    return fits and _plainly(path[1:], glob[1:])
+
+
+@settings(max_examples=500)
+@given(st.text("ab/", min_size=1, max_size=9), st.text("ab/**?", min_size=1, max_size=8))
+def test_a_glob_means_what_trying_everything_says(path: str, glob: str) -> None:
+    if path.startswith(glob.rstrip("/") + "/") or glob.endswith("/"):
+        return  # a named folder
+    assert matches(path, [glob]) == _plainly(path, glob)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("glob", ["*a" * 40 + "b", "**/" * 40 + "b", "a/**/" * 12 + "b"])
+def test_a_glob_of_many_stars_takes_no_exponential_time(glob: str) -> None:
+    assert not matches("a" * 200, [glob])
+    assert not matches("a/" * 40 + "c", [glob])
