@@ -259,3 +259,9 @@ def test_the_linter_and_the_command_see_the_same_files(tree: Path) -> None:
 
 def test_the_ledger_of_the_fixture_is_sound() -> None:
     assert parse_ledger(LEDGER).item("LATER-001") is not None
+
+
+@pytest.mark.timeout(60)
+def test_a_glob_of_many_folders_takes_no_exponential_time() -> None:
+    assert not matches("a/" * 60 + "c", ["**/a/" * 20 + "b"])
+    assert matches("a/" * 60 + "b", ["**/a/" * 20 + "b"])

@@ -33,11 +33,15 @@ def _matches(path: str, glob: str) -> bool:
 
 
 def _parts(path: list[str], glob: list[str]) -> bool:
-    if not glob:
-        return not path
-    if glob[0] == "**":
-        return any(_parts(path[i:], glob[1:]) for i in range(len(path) + 1))
-    return bool(path) and fnmatchcase(path[0], glob[0]) and _parts(path[1:], glob[1:])
+    at = {0}  # how many parts of the path the glob so far can stand for
+    for piece in glob:
+        if piece == "**":
+            at = set(range(min(at), len(path) + 1))
+        else:
+            at = {n + 1 for n in at if n < len(path) and fnmatchcase(path[n], piece)}
+        if not at:
+            return False
+    return len(path) in at
 
 
 def _creates(order: Order, path: str) -> bool:

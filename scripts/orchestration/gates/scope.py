@@ -63,28 +63,41 @@ _TOOL_NAMES = {"Makefile", "Dockerfile", "justfile", "noxfile.py", "setup.py", "
 
 
 @lru_cache(maxsize=4096)
-def _pattern(glob: str) -> re.Pattern[str]:
+def _tokens(glob: str) -> tuple[str, ...]:
     """`*` and `?` stay inside a folder, `**` crosses folders, a trailing `/` means all below."""
     text = glob.removeprefix("./")
     text = f"{text}**" if text.endswith("/") else text
-    out, i = [], 0
-    while i < len(text):
-        if text.startswith("**/", i):
-            out.append("(?:.*/)?")
-            i += 3
-        elif text.startswith("**", i):
-            out.append(".*")
-            i += 2
-        elif text[i] == "*":
-            out.append("[^/]*")
-            i += 1
-        elif text[i] == "?":
-            out.append("[^/]")
-            i += 1
+    return tuple(re.findall(r"\*\*/|\*\*|.", text, re.DOTALL))
+
+
+def _fits(path: str, glob: str) -> bool:
+    """Follow all readings of a glob at once: the cost is its length times that of the path."""
+    at = {0}  # how much of the path the tokens so far can stand for
+    for token in _tokens(glob):
+        if token == "**":
+            at = set(range(min(at), len(path) + 1))
+        elif token == "**/":
+            at |= {n + 1 for n in range(min(at), len(path)) if path[n] == "/"}
+        elif token == "*":
+            at = _to_the_end_of_the_folder(path, at)
+        elif token == "?":
+            at = {n + 1 for n in at if path[n : n + 1] not in ("", "/")}
         else:
-            out.append(re.escape(text[i]))
-            i += 1
-    return re.compile("".join(out))
+            at = {n + 1 for n in at if path[n : n + 1] == token}
+        if not at:
+            return False
+    return len(path) in at
+
+
+def _to_the_end_of_the_folder(path: str, at: set[int]) -> set[int]:
+    found: set[int] = set()
+    for place in sorted(at):
+        while place not in found:
+            found.add(place)
+            if path[place : place + 1] in ("", "/"):
+                break
+            place += 1
+    return found
 
 
 def matches(path: str, globs: Iterable[str]) -> bool:
@@ -94,7 +107,7 @@ def matches(path: str, globs: Iterable[str]) -> bool:
     """
     for glob in globs:
         bare = glob.split("::", 1)[0]
-        if _pattern(bare).fullmatch(path) or path.startswith(bare.rstrip("/") + "/"):
+        if _fits(path, bare) or path.startswith(bare.rstrip("/") + "/"):
             return True
     return False
 
