@@ -1,0 +1,136 @@
+"""The numbers of commit f264b61, made again: scan, estimate, training, prediction, refinement.
+
+TOLERANCE is for other processors and other builds of BLAS, FFT and XLA, which sum in another
+order. On the machine that made the pins everything but the sums of a threaded FFT is bit-equal.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pins_library as pins
+import pytest
+
+import ptycho
+
+TOLERANCE = 1e-4
+
+
+def _same(here: dict[str, Any], pinned: dict[str, Any], rtol: float = TOLERANCE) -> None:
+    """Equal keys, equal words and whole numbers, and floats within `rtol`."""
+    assert list(here) == list(pinned)
+    for key, value in pinned.items():
+        if isinstance(value, (float, list, tuple)):
+            np.testing.assert_allclose(here[key], value, rtol=rtol, atol=1e-9, err_msg=key)
+        else:
+            assert here[key] == value, key
+
+
+def _same_history(
+    here: list[dict[str, Any]], pinned: list[dict[str, Any]], rtol: float = TOLERANCE
+) -> None:
+    assert len(here) == len(pinned)
+    for row, wanted in zip(pins.timeless(here), pinned, strict=True):
+        _same(row, wanted, rtol)
+
+
+def test_the_scan_is_simulated_again() -> None:
+    here, pinned = pins.simulate(), pins.scan()
+    assert (here.N, here.n_frames, here.name) == (pinned.N, pinned.n_frames, pinned.name)
+    np.testing.assert_allclose(here.positions_px, pinned.positions_px, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(here.probe, pinned.probe, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(here.truth.object, pinned.truth.object, rtol=0, atol=1e-5)
+    assert tuple(here.truth.origin_px) == tuple(pinned.truth.origin_px)
+    indices = np.arange(pinned.n_frames)
+    # A rate that is rounded differently may draw another photon now and then, no more.
+    other = here.frames(indices) != pinned.frames(indices)
+    assert np.mean(other) < 1e-3
+
+
+def test_the_untrained_estimate_is_made_again() -> None:
+    here, pinned = pins.untrained(), ptycho.load_reconstruction(pins.FIXTURES / "untrained.h5")
+    _same_image(here, pinned)
+    facts = ("method", "estimate_steps", "scan", "frames", "groups", "config", "config_hash")
+    assert {key: here.meta[key] for key in facts} == {key: pinned.meta[key] for key in facts}
+
+
+def test_the_training_is_made_again(numbers: dict[str, Any], tmp_path: Path) -> None:
+    result, pinned = pins.train(tmp_path / "run"), numbers["training"]
+    _same_history(result.history, pinned["history"])
+    assert result.best_epoch == pinned["best_epoch"]
+    assert result.collapse_ratio == pytest.approx(pinned["collapse_ratio"], rel=TOLERANCE)
+    # What is saved is what was returned, under the names of the pinned archive.
+    names = {path.name for path in result.run_dir.iterdir()}
+    assert names - {"history.png"} == {path.name for path in (pins.FIXTURES / "run").iterdir()}
+    for name in ("config.json", "model.json"):
+        assert (result.run_dir / name).read_text() == (pins.FIXTURES / "run" / name).read_text()
+
+
+def test_the_archived_network_predicts_the_same(arrays: dict[str, np.ndarray]) -> None:
+    """One group at a time, by the model that `ptycho.load` returns."""
+    objects, coverages = (
+        images[:, ::2, ::2] for images in pins.predict_two_groups(pins.FIXTURES / "run")
+    )
+    lit = arrays["groups_coverage"] > 0.1 * arrays["groups_coverage"].max()
+    assert pins.difference(objects, arrays["groups_object"], lit) < TOLERANCE
+    np.testing.assert_allclose(
+        coverages, arrays["groups_coverage"], rtol=TOLERANCE, atol=1e-4 * coverages.max()
+    )
+
+
+def test_the_archived_network_reconstructs_the_same(
+    arrays: dict[str, np.ndarray], numbers: dict[str, Any]
+) -> None:
+    here = ptycho.reconstruct(pins.FIXTURES / "run", pins.scan())
+    facts = numbers["network"]
+    pinned = ptycho.Reconstruction(
+        arrays["network_object"], arrays["network_coverage"], facts["origin_px"]
+    )
+    assert here.meta["method"] == "network" and here.meta["groups"] == facts["groups"]
+    _same_image(here, pinned)
+
+
+def test_the_refinement_from_scratch_is_made_again(
+    arrays: dict[str, np.ndarray], numbers: dict[str, Any]
+) -> None:
+    result = pins.refine_from_scratch()
+    _same_refinement(result, numbers["scratch"])
+    lit = result.reconstruction.region()
+    assert pins.difference(result.reconstruction.object, arrays["scratch_object"], lit) < 1e-3
+
+
+def test_the_refinement_from_the_estimate_is_made_again(numbers: dict[str, Any]) -> None:
+    """Two modes and moving positions, begun with a result file."""
+    result = pins.refine_from_start()
+    pinned = ptycho.load_reconstruction(pins.FIXTURES / "refined.h5")
+    _same_refinement(result, numbers["started"])
+    _same_image(result.reconstruction, pinned)
+    np.testing.assert_allclose(
+        result.reconstruction.positions_px, pinned.positions_px, rtol=0, atol=1e-3
+    )
+    times = ("seconds",)
+    here = {key: value for key, value in result.reconstruction.meta.items() if key not in times}
+    assert list(here) == [key for key in pinned.meta if key not in times]
+    assert here["config"] == pinned.meta["config"]
+    assert here["started_from"] == "untrained" and here["stopped_by"] == "budget"
+
+
+def _same_refinement(result: Any, pinned: dict[str, Any]) -> None:
+    _same_history(result.history, pinned["history"])
+    facts = ("residual", "deviance_per_pixel", "iterations")
+    here = {key: getattr(result, key) for key in facts}
+    _same(here, {key: pinned[key] for key in facts})
+    shares = result.reconstruction.meta["mode_shares"]
+    np.testing.assert_allclose(shares, pinned["mode_shares"], rtol=1e-3)
+
+
+def _same_image(here: ptycho.Reconstruction, pinned: ptycho.Reconstruction) -> None:
+    """The frame exactly; object and light where a tenth of the usual light falls."""
+    assert here.origin_px == pinned.origin_px
+    assert here.object.shape == pinned.object.shape
+    lit = pinned.region()
+    # One pixel of a badly lit border may differ more than sums over the scan do.
+    assert pins.difference(here.object, pinned.object, lit) < 1e-3
+    np.testing.assert_allclose(here.coverage[lit], pinned.coverage[lit], rtol=1e-3)
