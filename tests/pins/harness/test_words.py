@@ -1,0 +1,58 @@
+"""Help texts, exit codes and first error lines of every command, as f264b61 gives them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import harness_pins as pins
+
+MADE = json.loads(pins.pinned("made.json"))
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a help text without its boxes and line breaks."""
+    return re.sub(r"[─╭╮╰╯│]", " ", text).split()
+
+
+def test_help_of_every_command_in_80_columns(tmp_path: Path) -> None:
+    wanted: dict[str, Any] = json.loads(pins.pinned("help.json"))
+    found = pins.help_texts(tmp_path)
+    assert set(found) == set(wanted)
+    # Another typer or rich draws other boxes; the words have to stay.
+    same = all(importlib.metadata.version(n) == v for n, v in MADE["versions"].items())
+    for name, row in wanted.items():
+        assert found[name]["code"] == row["code"] == 0, name
+        assert words_of(found[name]["out"]) == words_of(row["out"]), name
+        if same:
+            assert found[name]["out"] == row["out"], name
+        assert max(map(len, row["out"].splitlines())) <= 100, name
+
+
+def test_exit_codes_and_first_error_lines(imported: Path) -> None:
+    wanted = json.loads(pins.pinned("exit_codes.json"))
+    found = pins.exit_codes(imported)
+    assert list(found) == [" ".join(["orchestrate", *words]) for words in pins.READING]
+    for name, row in wanted.items():
+        assert found[name] == row, name
+
+
+def test_exit_codes_outside_of_a_repository(tmp_path: Path) -> None:
+    assert pins.outside_codes(tmp_path) == json.loads(pins.pinned("outside_codes.json"))
+
+
+def test_validate_input_md_valid_invalid_and_missing(tmp_path: Path) -> None:
+    wanted = json.loads(pins.pinned("validate_input_md.json"))
+    found = pins.validations(tmp_path / "orders")
+    for name, row in found.items():
+        assert row == wanted[name], name
+    assert {name: row["code"] for name, row in found.items()} == {
+        "valid.md": 0,
+        "invalid.md --no-collect": 1,
+        "unknown.md --no-collect": 1,
+        "missing.md": 1,
+        "valid.md invalid.md": 1,
+    }
