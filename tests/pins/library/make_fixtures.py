@@ -16,6 +16,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pins_library as pins
@@ -28,8 +29,17 @@ def main() -> None:
     pins.FIXTURES.mkdir(parents=True)
     os.chdir(pins.FIXTURES)  # so that no path of this machine gets into a file
     ptycho.save_scan(pins.simulate(), "scan.npz")
-    record, arrays = {}, {}
+    record: dict[str, Any] = {}
+    arrays: dict[str, np.ndarray] = {}
+    _network(record, arrays)
+    _results(record, arrays)
+    np.savez_compressed("arrays.npz", **arrays)
+    _write("numbers.json", record)
+    _commands()
 
+
+def _network(record: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """A training with its archive, and what the archived network predicts."""
     trained = pins.train(Path("run"))
     Path("run/history.png").unlink()  # a picture, half of the bytes, and no part of the archive
     record["training"] = {
@@ -46,6 +56,9 @@ def main() -> None:
         images[:, ::2, ::2] for images in (objects, coverages)
     )
 
+
+def _results(record: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """The untrained estimate and two refinements, their files, and what the files hold."""
     ptycho.save_reconstruction(pins.untrained(), "untrained.h5")
     scratch = pins.refine_from_scratch()
     arrays["scratch_object"] = scratch.reconstruction.object
@@ -71,13 +84,14 @@ def main() -> None:
             "meta_keys": sorted(rec.meta),
             "against_truth": pins.numbers(ptycho.evaluate(rec, pins.scan())),
         }
-    np.savez_compressed("arrays.npz", **arrays)
-    _write("numbers.json", record)
 
+
+def _commands() -> None:
+    """Help texts, settings, and the codes and words of mistakes."""
+    helps, mistakes = {}, {}
     with tempfile.TemporaryDirectory() as folder:
         pins.fill_work_folder(Path(folder))
         os.chdir(folder)
-        helps, mistakes = {}, {}
         for line in pins.HELP:
             code, out, err = pins.say(line)
             helps[line] = {"code": code, "text": (out + "\n" + err).strip("\n").split("\n")}

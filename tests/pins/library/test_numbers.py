@@ -1,7 +1,9 @@
 """The numbers of commit f264b61, made again: scan, estimate, training, prediction, refinement.
 
-TOLERANCE is for other processors and other builds of BLAS, FFT and XLA, which sum in another
-order. On the machine that made the pins everything but the sums of a threaded FFT is bit-equal.
+On the machine that made the pins all of it came back bit-equal. With AVX in place of AVX512 for
+XLA, without oneDNN, and with another kernel of OpenBLAS, numbers moved by up to 9e-6 (losses of
+the training) and pixels by up to 8e-7 of the object's rms; TOLERANCE leaves ten times that for
+other processors and other versions, and is far below what one changed setting does.
 """
 
 from __future__ import annotations
@@ -98,7 +100,7 @@ def test_the_refinement_from_scratch_is_made_again(
     result = pins.refine_from_scratch()
     _same_refinement(result, numbers["scratch"])
     lit = result.reconstruction.region()
-    assert pins.difference(result.reconstruction.object, arrays["scratch_object"], lit) < 1e-3
+    assert pins.difference(result.reconstruction.object, arrays["scratch_object"], lit) < TOLERANCE
 
 
 def test_the_refinement_from_the_estimate_is_made_again(numbers: dict[str, Any]) -> None:
@@ -108,7 +110,7 @@ def test_the_refinement_from_the_estimate_is_made_again(numbers: dict[str, Any])
     _same_refinement(result, numbers["started"])
     _same_image(result.reconstruction, pinned)
     np.testing.assert_allclose(
-        result.reconstruction.positions_px, pinned.positions_px, rtol=0, atol=1e-3
+        result.reconstruction.positions_px, pinned.positions_px, rtol=0, atol=TOLERANCE
     )
     times = ("seconds",)
     here = {key: value for key, value in result.reconstruction.meta.items() if key not in times}
@@ -123,7 +125,7 @@ def _same_refinement(result: Any, pinned: dict[str, Any]) -> None:
     here = {key: getattr(result, key) for key in facts}
     _same(here, {key: pinned[key] for key in facts})
     shares = result.reconstruction.meta["mode_shares"]
-    np.testing.assert_allclose(shares, pinned["mode_shares"], rtol=1e-3)
+    np.testing.assert_allclose(shares, pinned["mode_shares"], rtol=TOLERANCE)
 
 
 def _same_image(here: ptycho.Reconstruction, pinned: ptycho.Reconstruction) -> None:
@@ -131,6 +133,5 @@ def _same_image(here: ptycho.Reconstruction, pinned: ptycho.Reconstruction) -> N
     assert here.origin_px == pinned.origin_px
     assert here.object.shape == pinned.object.shape
     lit = pinned.region()
-    # One pixel of a badly lit border may differ more than sums over the scan do.
-    assert pins.difference(here.object, pinned.object, lit) < 1e-3
-    np.testing.assert_allclose(here.coverage[lit], pinned.coverage[lit], rtol=1e-3)
+    assert pins.difference(here.object, pinned.object, lit) < TOLERANCE
+    np.testing.assert_allclose(here.coverage[lit], pinned.coverage[lit], rtol=TOLERANCE)
