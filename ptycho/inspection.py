@@ -8,7 +8,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ptycho.errors import ValueRangeError
-from ptycho.frame_views import fits_in_memory
+from ptycho.frames.views import fits_in_memory
 from ptycho.metrics.scan_overlap import scan_overlap
 from ptycho.scan import Scan
 

@@ -21,9 +21,9 @@ import numpy as np
 from ptycho.config import ReconstructConfig
 from ptycho.data.result import Reconstruction
 from ptycho.errors import DataError, ShapeError, UsageError
-from ptycho.grouping import Groups, make_groups
+from ptycho.frames.groups import Groups, make_groups
+from ptycho.frames.spool import FileArray
 from ptycho.phase_sync import group_sync
-from ptycho.spool import FileArray
 
 if TYPE_CHECKING:
     from ptycho.archive import Run

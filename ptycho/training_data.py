@@ -14,8 +14,8 @@ import numpy as np
 
 from ptycho.config import TrainConfig
 from ptycho.errors import ConfigError, DataError
-from ptycho.frame_views import Joined, Selected, Thinned, fits_in_memory
-from ptycho.grouping import make_groups, split_spatially
+from ptycho.frames.groups import make_groups, split_spatially
+from ptycho.frames.views import Joined, Selected, Thinned, fits_in_memory
 from ptycho.model_inputs import lit_px
 from ptycho.physics.scaling import Scaling
 

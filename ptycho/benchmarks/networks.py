@@ -125,7 +125,7 @@ def _workload() -> tuple[Any, Any, Any]:
     """A simulated scan in groups: real offsets, real counts."""
     import numpy as np
 
-    from ptycho.grouping import make_groups
+    from ptycho.frames.groups import make_groups
     from ptycho.physics.scaling import Scaling
     from ptycho.simulation import SimulationConfig, simulate
     from ptycho.training_data import GroupSet

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from ptycho.grouping import make_groups
+from ptycho.frames.groups import make_groups
 from ptycho.simulation import SimulationConfig, simulate
 
 

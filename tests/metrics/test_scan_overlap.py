@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ptycho.errors import UsageError
-from ptycho.grouping import make_groups
+from ptycho.frames.groups import make_groups
 from ptycho.metrics.scan_overlap import disc_overlap, scan_overlap
 
 

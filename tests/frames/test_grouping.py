@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptycho.errors import UsageError
-from ptycho.grouping import make_groups, split_spatially
+from ptycho.frames.groups import make_groups, split_spatially
 
 
 def scattered(seed: int, count: int) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ptycho.frame_views import runs
+from ptycho.frames.views import runs
 
 
 class FileArray:
