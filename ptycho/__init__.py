@@ -21,9 +21,9 @@ _PUBLIC = {
     "train": "ptycho.training",
     "ReconstructConfig": "ptycho.config",
     "reconstruct": "ptycho.reconstruction",
-    "Reconstruction": "ptycho.data.result",
-    "load_reconstruction": "ptycho.data.result",
-    "save_reconstruction": "ptycho.data.result",
+    "Reconstruction": "ptycho.result",
+    "load_reconstruction": "ptycho.result",
+    "save_reconstruction": "ptycho.result",
     "RefineConfig": "ptycho.refining.config",
     "refine": "ptycho.refinement",
     "evaluate": "ptycho.evaluation",
@@ -56,12 +56,12 @@ if TYPE_CHECKING:
     from ptycho.archive import load
     from ptycho.config import ReconstructConfig, TrainConfig
     from ptycho.data import open_scan, save_scan
-    from ptycho.data.result import Reconstruction, load_reconstruction, save_reconstruction
     from ptycho.errors import PtychoError
     from ptycho.evaluation import evaluate
     from ptycho.reconstruction import reconstruct
     from ptycho.refinement import refine
     from ptycho.refining.config import RefineConfig
+    from ptycho.result import Reconstruction, load_reconstruction, save_reconstruction
     from ptycho.scan import Scan
     from ptycho.simulation import SimulationConfig, simulate
     from ptycho.training import train

@@ -19,8 +19,8 @@ import h5py
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ptycho.atomic import whole_file, write_json
 from ptycho.config import TrainConfig
+from ptycho.data.atomic import whole_file, write_json
 from ptycho.errors import ArchiveError
 
 if TYPE_CHECKING:

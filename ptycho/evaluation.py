@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ptycho.data.result import Reconstruction
 from ptycho.errors import DataError, UsageError
 from ptycho.metrics import Comparison, common, compare
 from ptycho.refinement import refine
 from ptycho.refining.config import RefineConfig
+from ptycho.result import Reconstruction
 from ptycho.scan import Scan, Truth
 
 Progress = Callable[[int, int, dict[str, Any]], None]

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ptycho.config import ReconstructConfig
-from ptycho.data.result import Reconstruction
 from ptycho.errors import DataError, ShapeError, UsageError
 from ptycho.frames.groups import Groups, make_groups
 from ptycho.frames.spool import FileArray
 from ptycho.phase_sync import group_sync
+from ptycho.result import Reconstruction
 
 if TYPE_CHECKING:
     from ptycho.archive import Run

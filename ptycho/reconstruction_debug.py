@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ptycho.config import ReconstructConfig
-from ptycho.data.result import Reconstruction
 from ptycho.reconstruction import _choose_probe, _groups, _model, _predictor
 from ptycho.report import debug_dump
+from ptycho.result import Reconstruction
 
 if TYPE_CHECKING:
     from ptycho.scan import Scan

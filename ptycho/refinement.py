@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptycho.data.result import Reconstruction
 from ptycho.errors import ModelError, ShapeError
 from ptycho.refining import choice, setup
 from ptycho.refining.config import RefineConfig
 from ptycho.refining.result import RefineResult
 from ptycho.refining.schedule import Schedule
+from ptycho.result import Reconstruction
 from ptycho.scan import Scan
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ptycho.archive import CONFIG, MANIFEST, save_run
-from ptycho.atomic import write_json
 from ptycho.config import TrainConfig
+from ptycho.data.atomic import write_json
 from ptycho.errors import ModelError, UsageError
 from ptycho.training_checkpoint import CHECKPOINT, fingerprint, load_checkpoint, save_checkpoint
 from ptycho.training_data import (

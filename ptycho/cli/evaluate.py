@@ -10,8 +10,8 @@ import typer
 from ptycho.cli import console, quiet
 
 if TYPE_CHECKING:
-    from ptycho.data.result import Reconstruction
     from ptycho.metrics import Comparison
+    from ptycho.result import Reconstruction
     from ptycho.scan import Scan
 
 
@@ -55,7 +55,7 @@ def evaluate(
     """Metrics after the gauge: SSIM, MS-SSIM, PSNR, MAE, contrast, Fourier ring correlation."""
     _exactly_one(truth=truth, against=against, half_sets=half_sets)
     from ptycho.cli.outputs import check_figure
-    from ptycho.data.result import load_reconstruction
+    from ptycho.result import load_reconstruction
 
     check_figure(figure, [path for path in (reconstruction, truth, against, scan) if path])
     rec = load_reconstruction(reconstruction)
@@ -101,8 +101,8 @@ def _exactly_one(**given: Any) -> None:
 def _load_reference(path: Path, measurement: str | None, *, is_truth: bool) -> Any:
     """A reconstruction file, or (for a truth) a scan that carries one."""
     from ptycho.data import open_scan
-    from ptycho.data.result import is_reconstruction, load_reconstruction
     from ptycho.errors import DataError
+    from ptycho.result import is_reconstruction, load_reconstruction
     from ptycho.scan import Truth
 
     if not is_truth:

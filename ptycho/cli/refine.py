@@ -50,8 +50,8 @@ def refine(
     """
     from ptycho.config import resolve
     from ptycho.data import open_scan
-    from ptycho.data.result import load_reconstruction, save_reconstruction
     from ptycho.refining.config import RefineConfig
+    from ptycho.result import load_reconstruction, save_reconstruction
 
     flags = _flags(seconds=seconds, passes=passes, modes=modes, positions=positions or None)
     config_ = resolve(RefineConfig, file=config, overrides=[*flags, *settings])

@@ -16,7 +16,7 @@ import h5py
 import hdf5plugin  # noqa: F401  (registers the filters of detector files)
 import numpy as np
 
-from ptycho.atomic import whole_file
+from ptycho.data.atomic import whole_file
 from ptycho.errors import (
     DamagedFileError,
     LinkError,

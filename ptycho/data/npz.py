@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from ptycho.atomic import whole_file
 from ptycho.data import npz_arrays, npz_earlier, physical, ptychodus
+from ptycho.data.atomic import whole_file
 from ptycho.data.measurement import COUNTS, agreed
 from ptycho.data.names import scan_stem
 from ptycho.errors import ShapeError, UnknownFormatError

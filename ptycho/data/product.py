@@ -13,8 +13,8 @@ import numpy as np
 
 from ptycho.data import hdf5, physical
 from ptycho.data.ptychodus import INDEXES, X_M, Y_M
-from ptycho.data.result import Reconstruction
 from ptycho.errors import ShapeError
+from ptycho.result import Reconstruction
 from ptycho.scan import Geometry, Scan
 
 

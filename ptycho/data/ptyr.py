@@ -16,8 +16,8 @@ import h5py
 import numpy as np
 
 from ptycho.data import hdf5, physical, ptyd
-from ptycho.data.result import Reconstruction
 from ptycho.errors import MissingKeyError, ProbeSizeError, ShapeError
+from ptycho.result import Reconstruction
 from ptycho.scan import Scan
 
 

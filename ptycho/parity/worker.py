@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ptycho.atomic import write_json
+from ptycho.data.atomic import write_json
 from ptycho.errors import PtychoError
 
 PACKAGES = ("ptycho", "keras", "numpy", "tensorflow", "tensorflow-cpu", "torch", "jax", "jaxlib")

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ptycho.data.result import Reconstruction
 from ptycho.errors import DataError
 from ptycho.refining.config import RefineConfig
 from ptycho.refining.result import RefineResult
+from ptycho.result import Reconstruction
 
 MODES = (1, 2, 3)
 DAMPINGS = (0.5, 0.1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ptycho.data.result import Reconstruction
+from ptycho.result import Reconstruction
 
 
 @dataclass(frozen=True)

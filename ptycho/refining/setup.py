@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from ptycho.data.result import Reconstruction
 from ptycho.errors import DataError, ShapeError
 from ptycho.refining.config import RefineConfig
+from ptycho.result import Reconstruction
 from ptycho.scan import Scan
 
 MINIMUM_BACKGROUND = 1e-3

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ptycho.atomic import whole_file
-from ptycho.data.result import Reconstruction
+from ptycho.data.atomic import whole_file
 from ptycho.report import figures, panels
+from ptycho.result import Reconstruction
 from ptycho.scan import Scan
 
 

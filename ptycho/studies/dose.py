@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ptycho.atomic import write_json
+from ptycho.data.atomic import write_json
 from ptycho.errors import DataError, PtychoError, UsageError
 from ptycho.studies import dose_report
 from ptycho.studies.dose_arm import ROW, run_arm

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptycho.atomic import whole_file, write_json
+from ptycho.data.atomic import whole_file, write_json
 
 if TYPE_CHECKING:
     from ptycho.metrics import Comparison

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import Field
 
-from ptycho.atomic import write_json
+from ptycho.data.atomic import write_json
 from ptycho.errors import DataError, UsageError
 from ptycho.validation import Settings
 

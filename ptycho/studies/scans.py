@@ -11,7 +11,7 @@ from ptycho.studies.shared_models import of_this_process
 
 if TYPE_CHECKING:
     from ptycho.archive import Run
-    from ptycho.data.result import Reconstruction
+    from ptycho.result import Reconstruction
     from ptycho.scan import Scan
 
 Progress = Callable[[int, int, dict[str, Any]], None]
@@ -37,8 +37,8 @@ def _reconstruct(task: dict[str, Any], progress: Progress | None) -> dict[str, A
     from ptycho.config import ReconstructConfig
     from ptycho.data import open_scan
     from ptycho.data.product import require_geometry
-    from ptycho.data.result import save_reconstruction
     from ptycho.reconstruction import reconstruct
+    from ptycho.result import save_reconstruction
 
     run = None if task["run"] is None else _fresh(Path(task["run"]))
     scan = open_scan(task["scan"], measurement=task["measurement"])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ptycho.atomic import whole_file, write_json
+from ptycho.data.atomic import whole_file, write_json
 
 
 def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_a_killed_writer_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
     code = (
-        "import os, signal, sys, pathlib\nfrom ptycho.atomic import whole_file\n"
+        "import os, signal, sys, pathlib\nfrom ptycho.data.atomic import whole_file\n"
         "with whole_file(pathlib.Path(sys.argv[1])) as temporary:\n"
         "    temporary.write_text('half of')\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     )

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from ptycho.data import open_scan, save_scan
-from ptycho.data.result import load_reconstruction
 from ptycho.errors import (
     LayoutError,
     LinkError,
@@ -23,6 +22,7 @@ from ptycho.errors import (
     TooLargeError,
     WrongTypeError,
 )
+from ptycho.result import load_reconstruction
 
 H_C = 6.62607015e-34 * 299792458.0
 N, M = 8, 5

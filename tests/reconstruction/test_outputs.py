@@ -15,11 +15,11 @@ from tifffile import imread as read_tiff
 from ptycho.config import ReconstructConfig
 from ptycho.data import open_scan
 from ptycho.data.product import save_product
-from ptycho.data.result import Reconstruction
 from ptycho.errors import UnitError
 from ptycho.reconstruction import reconstruct
 from ptycho.reconstruction_debug import dump_reconstruction
 from ptycho.report.reconstruction_files import write_pictures
+from ptycho.result import Reconstruction
 from ptycho.scan import Geometry, Scan
 from ptycho.simulation import SimulationConfig, simulate
 

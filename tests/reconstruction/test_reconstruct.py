@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from ptycho.config import ReconstructConfig
-from ptycho.data.result import Reconstruction
 from ptycho.errors import DataError, UsageError
 from ptycho.model import PtychoPINN
 from ptycho.physics.scaling import Scaling
 from ptycho.reconstruction import reconstruct
+from ptycho.result import Reconstruction
 from ptycho.scan import Scan
 from ptycho.simulation import SimulationConfig, simulate
 

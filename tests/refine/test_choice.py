@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ptycho.data.result import Reconstruction
 from ptycho.errors import ConfigError, DataError
 from ptycho.refinement import refine
 from ptycho.refining.choice import choose
 from ptycho.refining.config import RefineConfig
 from ptycho.refining.result import RefineResult
+from ptycho.result import Reconstruction
 from ptycho.scan import Scan
 from ptycho.simulation import SimulationConfig, simulate
 from ptycho.validation import validated

@@ -147,7 +147,7 @@ def test_no_submodule_hides_the_public_function():
 
 def test_the_command_writes_file_figure_and_one_json_object(tmp_path, scan):
     from ptycho.data import save_scan
-    from ptycho.data.result import load_reconstruction
+    from ptycho.result import load_reconstruction
 
     save_scan(scan, tmp_path / "scan.npz")
     command = [sys.executable, "-m", "ptycho", "refine", str(tmp_path / "scan.npz"), "--json"]

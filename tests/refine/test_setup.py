@@ -12,11 +12,11 @@ import refine_oracle as oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ptycho.data.result import Reconstruction
 from ptycho.errors import ConfigError, DataError, ShapeError
 from ptycho.refining import setup
 from ptycho.refining.config import RefineConfig
 from ptycho.refining.schedule import Schedule
+from ptycho.result import Reconstruction
 from ptycho.scan import Scan
 from ptycho.validation import validated
 

@@ -10,10 +10,10 @@ import pytest
 from matplotlib.image import imread
 from skimage import data
 
-from ptycho.data.result import Reconstruction
 from ptycho.metrics import compare
 from ptycho.refining.result import RefineResult
 from ptycho.report import figures, panels
+from ptycho.result import Reconstruction
 from ptycho.scan import Scan
 
 N = 32
