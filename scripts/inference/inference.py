@@ -1,6 +1,6 @@
 """`ptycho_inference` of the earlier package as a script; the command is `ptycho reconstruct`."""
 
-from ptycho.cli.earlier import inference
+from ptycho.earlier.commands import inference
 
 if __name__ == "__main__":
     inference()

@@ -1,6 +1,6 @@
 """`ptycho_train`, `ptycho_inference`, `ptycho_evaluate`: the earlier package's names, no logic.
 
-Each translates its flags (`ptycho.cli.earlier_names`) to commands of `ptycho`, prints them on
+Each translates its flags (`ptycho.earlier.flags`) to commands of `ptycho`, prints them on
 stderr, and runs them. A flag or a key of the configuration file without a meaning here is an error
 that names what replaces it.
 """
@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from ptycho.cli.earlier_names import SETTINGS, replacement
+from ptycho.earlier.flags import SETTINGS, replacement
 from ptycho.errors import ConfigError, PtychoError, UsageError
 
 Command = list[str]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ptycho.raw_data import RawData
+from ptycho.earlier.raw_data import RawData
 
 
 def test_earlier_file_groups_and_way_back(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Flags and YAML keys of the earlier package's programs: what they are called here, or why not.
 
-Tables only; `ptycho.cli.earlier` reads them. Names are written with underscores; the programs take
+Tables only; `ptycho.earlier.commands` reads them. Names are written with underscores; the programs take
 hyphens too.
 """
 

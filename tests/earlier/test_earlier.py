@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ptycho.cli import earlier
-from ptycho.cli.earlier_names import GONE, SETTINGS
 from ptycho.config import TrainConfig
+from ptycho.earlier import commands as earlier
+from ptycho.earlier.flags import GONE, SETTINGS
 from ptycho.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,7 +20,7 @@ NAMES = {"ptycho_train": "train", "ptycho_inference": "inference", "ptycho_evalu
 
 
 def program(name: str, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    code = f"import sys; from ptycho.cli.earlier import {NAMES[name]} as run; run()"
+    code = f"import sys; from ptycho.earlier.commands import {NAMES[name]} as run; run()"
     return subprocess.run(
         [sys.executable, "-c", code, *words],
         cwd=cwd, capture_output=True, text=True, timeout=300, check=False,
