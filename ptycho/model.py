@@ -13,15 +13,15 @@ import numpy as np
 from keras import ops
 
 from ptycho.errors import ConfigError, ModelError, ShapeError
-from ptycho.forward import canvas_correction, expected_counts, loss_function, patch_merge
 from ptycho.model_inputs import Detector, Dose, lit_px, mask_array, probe_array
 from ptycho.nn import build_network, network_defaults, network_spec
 from ptycho.physics import backend
 from ptycho.physics.checks import require_same
+from ptycho.physics.estimate import Steps, canvas_multiple, default_steps, group_estimate, step_plan
+from ptycho.physics.forward import canvas_correction, expected_counts, loss_function, patch_merge
 from ptycho.physics.patches import canvas_size_for
 from ptycho.physics.scaling import BACKGROUND_FLOOR, Scaling
 from ptycho.prediction import Prediction
-from ptycho.untrained import Steps, canvas_multiple, default_steps, group_estimate, step_plan
 
 
 @keras.saving.register_keras_serializable("ptycho")
@@ -45,7 +45,7 @@ class PtychoPINN(keras.Model):
             `train_on_batch` and `predict_objects` call.
         estimate_steps: physics steps that make the default network's input: K, or how many at
             each resolution, coarse to fine; None: what suits the probe
-            (`ptycho.untrained.default_steps`).
+            (`ptycho.physics.estimate.default_steps`).
         mask: (N, N), True where the detector counts.
         seed: of the initial weights.
 

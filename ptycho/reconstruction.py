@@ -28,8 +28,8 @@ from ptycho.result import Reconstruction
 if TYPE_CHECKING:
     from ptycho.archive import Run
     from ptycho.model import PtychoPINN
+    from ptycho.physics.estimate import Steps
     from ptycho.scan import Scan
-    from ptycho.untrained import Steps
 
 Progress = Callable[[int, int, dict[str, Any]], None]
 Predict = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -180,8 +180,8 @@ def _predictor(
 
         return predict, size
     from ptycho.model_inputs import lit_px
+    from ptycho.physics.estimate import canvas_multiple, group_estimate
     from ptycho.physics.patches import canvas_size_for
-    from ptycho.untrained import canvas_multiple, group_estimate
 
     assert untrained is not None
     size = canvas_size_for(groups.offsets_px, scan.N, multiple=canvas_multiple(untrained))

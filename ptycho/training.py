@@ -265,7 +265,7 @@ class _Trainer:
         """Put the best weights back; refuse a collapsed network. Returns the collapse ratio."""
         from ptycho.collapse import check_collapse
         from ptycho.physics import backend
-        from ptycho.untrained import group_estimate
+        from ptycho.physics.estimate import group_estimate
 
         model = self.model
         self.state.seconds = self._elapsed()

@@ -96,8 +96,8 @@ class TestXLAReenablement:
     """XLA is on by default, for every N in one process, and changes no value."""
 
     def test_multi_n_with_xla_enabled(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from ptycho.forward import expected_counts
         from ptycho.physics import backend
+        from ptycho.physics.forward import expected_counts
 
         if backend.name() != "tensorflow":
             pytest.skip("XLA through tf.function is TensorFlow's")

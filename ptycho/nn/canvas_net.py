@@ -1,6 +1,6 @@
 """`default`: a small residual network on the physics estimate of a group's canvas.
 
-It never sees raw diffraction. A few accelerated physics steps (`ptycho.untrained`) turn the
+It never sees raw diffraction. A few accelerated physics steps (`ptycho.physics.estimate`) turn the
 group's frames into an image first, all frames aligned on one canvas, and the network corrects
 that image. Three consequences: it needs an order of magnitude fewer operations than a network
 that must learn to invert diffraction; it is fully convolutional, so any canvas size and any
@@ -16,7 +16,7 @@ from keras import layers
 from ptycho.nn.blocks import DepthToSpace, SpaceToDepth, conv, residual, seeds
 
 STRIDE = 4
-IN_CHANNELS = 5  # the length of ptycho.untrained.FEATURES (nn knows no physics)
+IN_CHANNELS = 5  # the length of ptycho.physics.estimate.FEATURES (nn knows no physics)
 
 
 def build_canvas_net(

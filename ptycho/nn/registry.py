@@ -5,7 +5,7 @@ A network is a plain Keras model. What it sees and what its output means is its 
 - `"amplitudes"`: input (B, N, N, C), the normalised diffraction amplitudes of a group;
   output (B, N, N, 2C), real parts of the C object patches and then their imaginary parts.
 - `"canvas"`: input (B, W, W, F), the untrained physics estimate of a group's canvas
-  (`ptycho.untrained.FEATURES`); output (B, W, W, 2), a correction to it, real and imaginary.
+  (`ptycho.physics.estimate.FEATURES`); output (B, W, W, 2), a correction to it, real and imaginary.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def test_default_is_at_least_four_times_smaller() -> None:
 
 
 def test_features_of_the_estimate_are_what_the_network_expects() -> None:
-    from ptycho.untrained import FEATURES
+    from ptycho.physics.estimate import FEATURES
 
     assert len(FEATURES) == IN_CHANNELS
 

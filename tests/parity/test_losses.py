@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ptycho.forward import loss_function
 from ptycho.physics import backend
+from ptycho.physics.forward import loss_function
 
 
 @pytest.mark.parametrize("loss", ["poisson", "mae"])

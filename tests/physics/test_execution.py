@@ -9,8 +9,8 @@ from physics_support import BACKEND, complex_normal, gradient, numbers, tensor
 
 from ptycho import physics
 from ptycho.errors import DataError, ShapeError
-from ptycho.forward import loss_function
 from ptycho.physics import backend
+from ptycho.physics.forward import loss_function
 
 N, SIDE = 8, 14
 

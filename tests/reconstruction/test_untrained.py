@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ptycho.errors import ShapeError, UsageError
+from ptycho.physics.estimate import canvas_multiple, default_steps, group_estimate, step_plan
 from ptycho.simulation import SimulationConfig, simulate
-from ptycho.untrained import canvas_multiple, default_steps, group_estimate, step_plan
 
 N, P, GROUPS, FRAMES = 16, 32, 2, 3
 

@@ -14,6 +14,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from ptycho.earlier.projective import projective_warp
 from ptycho.errors import ShapeError
 from ptycho.physics import backend, patches
 from ptycho.physics.checks import (
@@ -23,7 +24,6 @@ from ptycho.physics.checks import (
     shape_of,
     square_side,
 )
-from ptycho.physics.projective import projective_warp
 from ptycho.physics.translation import translate as translate_rows_cols
 
 
