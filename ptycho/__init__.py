@@ -27,7 +27,7 @@ _PUBLIC = {
     "RefineConfig": "ptycho.refining.config",
     "refine": "ptycho.refinement",
     "evaluate": "ptycho.evaluation",
-    "load": "ptycho.archive",
+    "load": "ptycho.model.archive",
     "PtychoError": "ptycho.errors",
 }
 
@@ -53,11 +53,11 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from ptycho.archive import load
     from ptycho.config import ReconstructConfig, TrainConfig
     from ptycho.data import open_scan, save_scan
     from ptycho.errors import PtychoError
     from ptycho.evaluation import evaluate
+    from ptycho.model.archive import load
     from ptycho.reconstruction import reconstruct
     from ptycho.refinement import refine
     from ptycho.refining.config import RefineConfig

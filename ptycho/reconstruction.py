@@ -26,8 +26,8 @@ from ptycho.phase_sync import group_sync
 from ptycho.result import Reconstruction
 
 if TYPE_CHECKING:
-    from ptycho.archive import Run
-    from ptycho.model import PtychoPINN
+    from ptycho.model.archive import Run
+    from ptycho.model.pinn import PtychoPINN
     from ptycho.physics.estimate import Steps
     from ptycho.scan import Scan
 
@@ -108,7 +108,7 @@ def _model(model_or_run: Any, untrained: Steps | None) -> tuple[PtychoPINN | Non
         )
     if untrained is not None:
         return None, {"method": "untrained", "estimate_steps": untrained}
-    from ptycho.archive import Run, load_run
+    from ptycho.model.archive import Run, load_run
 
     run = load_run(model_or_run) if isinstance(model_or_run, str | Path) else model_or_run
     facts: dict[str, Any] = {"method": "network"}
@@ -179,7 +179,7 @@ def _predictor(
             )
 
         return predict, size
-    from ptycho.model_inputs import lit_px
+    from ptycho.model.inputs import lit_px
     from ptycho.physics.estimate import canvas_multiple, group_estimate
     from ptycho.physics.patches import canvas_size_for
 

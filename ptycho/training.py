@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptycho.archive import CONFIG, MANIFEST, save_run
 from ptycho.config import TrainConfig
 from ptycho.data.atomic import write_json
 from ptycho.errors import ModelError, UsageError
+from ptycho.model.archive import CONFIG, MANIFEST, save_run
 from ptycho.training_checkpoint import CHECKPOINT, fingerprint, load_checkpoint, save_checkpoint
 from ptycho.training_data import (
     _HELD_OUT,
@@ -36,7 +36,7 @@ from ptycho.training_data import (
 from ptycho.training_history import Row, write_history
 
 if TYPE_CHECKING:
-    from ptycho.model import PtychoPINN
+    from ptycho.model.pinn import PtychoPINN
     from ptycho.scan import Scan
 
 Progress = Callable[[int, int, dict[str, Any]], None]
@@ -162,7 +162,7 @@ def new_model(data: TrainingData, config: TrainConfig) -> PtychoPINN:
     """A compiled model for this data, its canvas grown to all groups, its optimizer built."""
     import keras
 
-    from ptycho.model import PtychoPINN
+    from ptycho.model.pinn import PtychoPINN
 
     model = PtychoPINN(
         data.N,

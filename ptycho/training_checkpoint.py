@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from ptycho.archive import read_arrays, write_arrays
 from ptycho.config import TrainConfig
 from ptycho.errors import ArchiveError, ConfigError
+from ptycho.model.archive import read_arrays, write_arrays
 
 if TYPE_CHECKING:
-    from ptycho.model import PtychoPINN
+    from ptycho.model.pinn import PtychoPINN
     from ptycho.training_data import GroupSet, TrainingData
 
 CHECKPOINT = "checkpoint.h5"

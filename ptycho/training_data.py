@@ -16,11 +16,11 @@ from ptycho.config import TrainConfig
 from ptycho.errors import ConfigError, DataError
 from ptycho.frames.groups import make_groups, split_spatially
 from ptycho.frames.views import Joined, Selected, Thinned, fits_in_memory
-from ptycho.model_inputs import lit_px
+from ptycho.model.inputs import lit_px
 from ptycho.physics.scaling import Scaling
 
 if TYPE_CHECKING:
-    from ptycho.model import PtychoPINN
+    from ptycho.model.pinn import PtychoPINN
     from ptycho.scan import Scan
 
 _AT_ONCE = 64

@@ -88,7 +88,7 @@ def measure_network(name: str, *, steps: int = 12) -> dict[str, float]:
         `peak_rss_mib`.
     """
     from ptycho.config import TrainConfig
-    from ptycho.model import PtychoPINN
+    from ptycho.model.pinn import PtychoPINN
     from ptycho.nn.registry import network_spec
 
     network_spec(name)  # an unknown name is refused before any work

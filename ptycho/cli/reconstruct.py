@@ -111,9 +111,9 @@ def _check(
     run: Path | None, scans: list[Path], measurement: str | None, product: bool | None
 ) -> None:
     """Look at the run and open every scan before the first is worked on."""
-    from ptycho.archive import read_record
     from ptycho.data import open_scan
     from ptycho.data.product import require_geometry
+    from ptycho.model.archive import read_record
 
     if run is not None:
         read_record(run)

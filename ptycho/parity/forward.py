@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from ptycho.errors import ModelError
-from ptycho.model import PtychoPINN
+from ptycho.model.pinn import PtychoPINN
 from ptycho.parity.taps import TAPS, TOLERANCE
 from ptycho.physics import backend
 from ptycho.physics.diffraction import diffract

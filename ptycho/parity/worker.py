@@ -40,7 +40,7 @@ def main(arguments: list[str], forward: type[Any] | None = None) -> int:
 def work(run: Path, inputs: Path, out: Path, forward: type[Any] | None = None) -> None:
     """Load the run, take the inputs through it, write what every tap saw."""
     begun = time.perf_counter()
-    from ptycho.archive import load_run
+    from ptycho.model.archive import load_run
     from ptycho.parity.forward import Forward
     from ptycho.physics import backend
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ptycho.studies.shared_models import of_this_process
 
 if TYPE_CHECKING:
-    from ptycho.archive import Run
+    from ptycho.model.archive import Run
     from ptycho.result import Reconstruction
     from ptycho.scan import Scan
 
@@ -71,7 +71,7 @@ def _fresh(path: Path) -> Run:
     A scan of wide groups lets the canvas of the model grow. The next scan begins with the canvas
     of the training again, so that its result does not depend on what was reconstructed before.
     """
-    from ptycho.archive import MANIFEST, file_sha256, load_run
+    from ptycho.model.archive import MANIFEST, file_sha256, load_run
 
     if not (path / MANIFEST).is_file():
         return load_run(path)  # which says what is wrong
@@ -82,7 +82,7 @@ def _fresh(path: Path) -> Run:
 
 @functools.lru_cache(maxsize=1)
 def _loaded(path: Path, digest: str) -> tuple[Run, int]:
-    from ptycho.archive import load_run
+    from ptycho.model.archive import load_run
 
     run = load_run(path)
     return run, run.model.require_canvas()

@@ -18,7 +18,7 @@ from ptycho.training import new_model
 
 if TYPE_CHECKING:
     from ptycho.config import TrainConfig
-    from ptycho.model import PtychoPINN
+    from ptycho.model.pinn import PtychoPINN
     from ptycho.training_data import TrainingData
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ptycho.factory import create_model_with_gridsize, offsets_of
+from ptycho.model.factory import create_model_with_gridsize, offsets_of
 
 N, P = 32, 48
 ROWS_COLS = np.array([[[-5.0, -2.0], [4.0, -3.0], [-3.0, 1.0], [4.0, 4.0]]], np.float32)

@@ -10,7 +10,7 @@ import pytest
 
 from ptycho.collapse import check_collapse
 from ptycho.errors import CollapseError, ModelError, ShapeError
-from ptycho.model import PtychoPINN
+from ptycho.model.pinn import PtychoPINN
 from ptycho.physics.scaling import Scaling
 
 N = 32
@@ -203,7 +203,7 @@ def test_collapse_is_an_error() -> None:
 @pytest.mark.parametrize("network", ["default", "cnn"])
 def test_a_program_with_another_dtype_policy_gets_the_same_model(network: str, policy: str) -> None:
     """Photons do not fit into half precision; the policy of other models stays theirs."""
-    from ptycho.model import create_model_with_gridsize
+    from ptycho.model.pinn import create_model_with_gridsize
 
     counts, offsets = _data(8, photons=1e7)
     plain = _model(photons=1e7, network=network).predict_objects(counts, offsets)[0]

@@ -14,7 +14,7 @@ import pytest
 
 from ptycho.collapse import check_collapse
 from ptycho.config import TrainConfig
-from ptycho.model import PtychoPINN
+from ptycho.model.pinn import PtychoPINN
 from ptycho.physics import backend
 from ptycho.physics.scaling import Scaling
 from ptycho.reconstruction import reconstruct
@@ -120,7 +120,7 @@ def test_physics_compiles_once_for_a_shape() -> None:
 
 _OTHER = """
 import sys, numpy as np
-from ptycho.model import PtychoPINN
+from ptycho.model.pinn import PtychoPINN
 from ptycho.physics.scaling import Scaling
 case = np.load(sys.argv[1])
 model = PtychoPINN(32, 2, case["probe"], Scaling(1e4, 3.0), canvas_size=48, seed=3)

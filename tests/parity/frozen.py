@@ -53,7 +53,7 @@ def draw_inputs(case: str) -> dict[str, np.ndarray]:
 
 def build_model(case: str, inputs: dict[str, np.ndarray]) -> Any:
     """The model of a case, its network's weights a formula of their place."""
-    from ptycho.model import PtychoPINN
+    from ptycho.model.pinn import PtychoPINN
     from ptycho.physics.scaling import Scaling
 
     scaling = Scaling(float(np.sum(np.abs(inputs["probe"]) ** 2)), 5.0, 0.05)

@@ -15,11 +15,11 @@ import parity_frozen as frozen
 import pytest
 from typer.testing import CliRunner
 
-from ptycho.archive import save_run
 from ptycho.cli.app import app
 from ptycho.config import TrainConfig
 from ptycho.data import save_scan
 from ptycho.errors import UsageError
+from ptycho.model.archive import save_run
 from ptycho.parity import run as parity_run
 from ptycho.parity.compare import compare, relative_difference, statistics
 from ptycho.parity.forward import Forward
@@ -33,7 +33,7 @@ NAMES = [tap.name for tap in TAPS]
 @pytest.fixture(scope="module")
 def run_and_scan(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A run folder (small network, random weights) and a scan file that fits it."""
-    from ptycho.model import PtychoPINN
+    from ptycho.model.pinn import PtychoPINN
     from ptycho.physics.scaling import Scaling
     from ptycho.simulation import SimulationConfig, simulate
 

@@ -9,7 +9,7 @@ import pytest
 
 from ptycho.config import ReconstructConfig
 from ptycho.errors import DataError, UsageError
-from ptycho.model import PtychoPINN
+from ptycho.model.pinn import PtychoPINN
 from ptycho.physics.scaling import Scaling
 from ptycho.reconstruction import reconstruct
 from ptycho.result import Reconstruction

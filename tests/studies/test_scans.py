@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from ptycho.archive import save_run
 from ptycho.cli.app import app
 from ptycho.config import TrainConfig
 from ptycho.data import save_scan
-from ptycho.model import PtychoPINN
+from ptycho.model.archive import save_run
+from ptycho.model.pinn import PtychoPINN
 from ptycho.physics.scaling import Scaling
 from ptycho.simulation import SimulationConfig, simulate
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from ptycho.config import TrainConfig
-from ptycho.model import PtychoPINN
+from ptycho.model.pinn import PtychoPINN
 from ptycho.physics.scaling import Scaling
 from ptycho.studies.dose import DoseStudyConfig
 from ptycho.studies.dose_arm import run_arm

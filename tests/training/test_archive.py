@@ -14,10 +14,10 @@ import h5py
 import numpy as np
 import pytest
 
-from ptycho.archive import load, load_run, save_run
 from ptycho.config import TrainConfig
 from ptycho.errors import ArchiveError
-from ptycho.model import PtychoPINN
+from ptycho.model.archive import load, load_run, save_run
+from ptycho.model.pinn import PtychoPINN
 from ptycho.physics.scaling import Scaling
 
 N = 32

@@ -13,7 +13,8 @@ import numpy as np
 from keras import ops
 
 from ptycho.errors import ConfigError, ModelError, ShapeError
-from ptycho.model_inputs import Detector, Dose, lit_px, mask_array, probe_array
+from ptycho.model.inputs import Detector, Dose, lit_px, mask_array, probe_array
+from ptycho.model.prediction import Prediction
 from ptycho.nn import build_network, network_defaults, network_spec
 from ptycho.physics import backend
 from ptycho.physics.checks import require_same
@@ -21,7 +22,6 @@ from ptycho.physics.estimate import Steps, canvas_multiple, default_steps, group
 from ptycho.physics.forward import canvas_correction, expected_counts, loss_function, patch_merge
 from ptycho.physics.patches import canvas_size_for
 from ptycho.physics.scaling import BACKGROUND_FLOOR, Scaling
-from ptycho.prediction import Prediction
 
 
 @keras.saving.register_keras_serializable("ptycho")
@@ -389,12 +389,12 @@ _SINGLETONS = ("autoencoder", "diffraction_to_obj")
 def __getattr__(name: str) -> Any:
     """The factory under the earlier package's name; its module-level models do not exist."""
     if name in _FACTORY:
-        from ptycho import factory
+        from ptycho.model import factory
 
         return getattr(factory, name)
     if name in _SINGLETONS:
         raise AttributeError(
-            f"ptycho.model.{name} does not exist: a model is made, not imported. "
-            "Use ptycho.model.create_model_with_gridsize(gridsize, N)."
+            f"ptycho.model.pinn.{name} does not exist: a model is made, not imported. "
+            "Use ptycho.model.pinn.create_model_with_gridsize(gridsize, N)."
         )
-    raise AttributeError(f"module 'ptycho.model' has no attribute {name!r}")
+    raise AttributeError(f"module 'ptycho.model.pinn' has no attribute {name!r}")

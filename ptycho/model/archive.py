@@ -24,7 +24,7 @@ from ptycho.data.atomic import whole_file, write_json
 from ptycho.errors import ArchiveError
 
 if TYPE_CHECKING:
-    from ptycho.model import PtychoPINN
+    from ptycho.model.pinn import PtychoPINN
 
 SCHEMA = 1
 MANIFEST, CONFIG, MODEL, WEIGHTS = "manifest.json", "config.json", "model.json", "weights.h5"
@@ -146,7 +146,7 @@ def _check_size(record: ModelRecord, folder: Path) -> None:
 
 def _build(record: ModelRecord, folder: Path) -> PtychoPINN:
     from ptycho.errors import PtychoError
-    from ptycho.model import PtychoPINN
+    from ptycho.model.pinn import PtychoPINN
     from ptycho.physics.scaling import Scaling
 
     try:

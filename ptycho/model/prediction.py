@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ptycho.physics import backend
 
 if TYPE_CHECKING:
-    from ptycho.model import PtychoPINN
-    from ptycho.model_inputs import Detector
+    from ptycho.model.inputs import Detector
+    from ptycho.model.pinn import PtychoPINN
 
 KEPT = 8
 

@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 from ptycho.errors import ConfigError, ShapeError
-from ptycho.model import PtychoPINN
+from ptycho.model.pinn import PtychoPINN
 from ptycho.physics import backend
 from ptycho.physics.scaling import Scaling
 
