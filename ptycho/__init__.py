@@ -18,7 +18,7 @@ _PUBLIC = {
     "SimulationConfig": "ptycho.simulation",
     "simulate": "ptycho.simulation",
     "TrainConfig": "ptycho.config",
-    "train": "ptycho.training",
+    "train": "ptycho.training.loop",
     "ReconstructConfig": "ptycho.config",
     "reconstruct": "ptycho.reconstruction",
     "Reconstruction": "ptycho.result",
@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from ptycho.result import Reconstruction, load_reconstruction, save_reconstruction
     from ptycho.scan import Scan
     from ptycho.simulation import SimulationConfig, simulate
-    from ptycho.training import train
+    from ptycho.training.loop import train
 
 
 def __getattr__(name: str) -> Any:

@@ -128,7 +128,7 @@ def _workload() -> tuple[Any, Any, Any]:
     from ptycho.frames.groups import make_groups
     from ptycho.physics.scaling import Scaling
     from ptycho.simulation import SimulationConfig, simulate
-    from ptycho.training_data import GroupSet
+    from ptycho.training.data import GroupSet
 
     scan = simulate(SimulationConfig(N=N, n_frames=2 * GROUPS, photons=1e5, seed=0))
     rng = np.random.default_rng(0)

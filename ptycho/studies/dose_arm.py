@@ -38,7 +38,7 @@ def _run(task: dict[str, Any], shared: Any) -> dict[str, Any]:
     from ptycho.config import ReconstructConfig
     from ptycho.evaluation import evaluate, evaluate_images
     from ptycho.reconstruction import reconstruct
-    from ptycho.training import train
+    from ptycho.training.loop import train
 
     clock = _Clock()
     folder = Path(task["folder"]) / task["name"]

@@ -240,7 +240,7 @@ def _trained(
     arm: dict[str, Any], config: QualityConfig, folder: Path, test: Any, progress: Progress
 ) -> tuple[Any, dict[str, Any]]:
     from ptycho.config import TrainConfig
-    from ptycho.training import train
+    from ptycho.training.loop import train
 
     settings = TrainConfig(**_training(arm, config))
     scan = scan_of(config, arm["photons"], arm["seed"], test=False)

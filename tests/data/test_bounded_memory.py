@@ -39,7 +39,7 @@ small, large = scan.subset(np.arange(500)), scan.subset(np.arange(3000))
 """,
     "train": """
 from ptycho.config import TrainConfig
-from ptycho.training import train
+from ptycho.training.loop import train
 def work(scan):
     config = TrainConfig(gridsize=1, batch_size=8, epochs=1, validation_fraction=300 / M,
         validation_margin_px=0, time_budget_s=2, checkpoint=False, estimate_cache_mib=0)

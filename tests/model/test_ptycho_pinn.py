@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import pytest
 
-from ptycho.collapse import check_collapse
 from ptycho.errors import CollapseError, ModelError, ShapeError
 from ptycho.model.pinn import PtychoPINN
 from ptycho.physics.scaling import Scaling
+from ptycho.training.collapse import check_collapse
 
 N = 32
 

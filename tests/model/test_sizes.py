@@ -12,14 +12,14 @@ import keras
 import numpy as np
 import pytest
 
-from ptycho.collapse import check_collapse
 from ptycho.config import TrainConfig
 from ptycho.model.pinn import PtychoPINN
 from ptycho.physics import backend
 from ptycho.physics.scaling import Scaling
 from ptycho.reconstruction import reconstruct
 from ptycho.simulation import SimulationConfig, simulate
-from ptycho.training import train
+from ptycho.training.collapse import check_collapse
+from ptycho.training.loop import train
 
 
 def _probe(N: int, photons: float) -> np.ndarray:

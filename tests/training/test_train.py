@@ -20,8 +20,8 @@ from ptycho.errors import ConfigError, DataError, UsageError
 from ptycho.reconstruction import reconstruct
 from ptycho.scan import Scan
 from ptycho.simulation import SimulationConfig, simulate
-from ptycho.training import _State, _Trainer, new_model, train
-from ptycho.training_data import GroupSet, assemble, generator
+from ptycho.training.data import GroupSet, assemble, generator
+from ptycho.training.loop import _State, _Trainer, new_model, train
 
 QUICK = {"epochs": 2, "batch_size": 8, "estimate_steps": 2, "validation_margin_px": 4.0}
 GAP = np.ones((32, 32), bool)

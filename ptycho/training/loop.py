@@ -21,8 +21,8 @@ from ptycho.config import TrainConfig
 from ptycho.data.atomic import write_json
 from ptycho.errors import ModelError, UsageError
 from ptycho.model.archive import CONFIG, MANIFEST, save_run
-from ptycho.training_checkpoint import CHECKPOINT, fingerprint, load_checkpoint, save_checkpoint
-from ptycho.training_data import (
+from ptycho.training.checkpoint import CHECKPOINT, fingerprint, load_checkpoint, save_checkpoint
+from ptycho.training.data import (
     _HELD_OUT,
     _SHUFFLE,
     _THIN,
@@ -33,7 +33,7 @@ from ptycho.training_data import (
     in_order,
     shuffled,
 )
-from ptycho.training_history import Row, write_history
+from ptycho.training.history import Row, write_history
 
 if TYPE_CHECKING:
     from ptycho.model.pinn import PtychoPINN
@@ -263,9 +263,9 @@ class _Trainer:
 
     def finish(self) -> float:
         """Put the best weights back; refuse a collapsed network. Returns the collapse ratio."""
-        from ptycho.collapse import check_collapse
         from ptycho.physics import backend
         from ptycho.physics.estimate import group_estimate
+        from ptycho.training.collapse import check_collapse
 
         model = self.model
         self.state.seconds = self._elapsed()

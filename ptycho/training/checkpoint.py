@@ -20,7 +20,7 @@ from ptycho.model.archive import read_arrays, write_arrays
 
 if TYPE_CHECKING:
     from ptycho.model.pinn import PtychoPINN
-    from ptycho.training_data import GroupSet, TrainingData
+    from ptycho.training.data import GroupSet, TrainingData
 
 CHECKPOINT = "checkpoint.h5"
 _NUMBERS = ("epoch", "step", "seconds", "best_epoch", "best_value", "history")
