@@ -20,7 +20,7 @@ _PUBLIC = {
     "TrainConfig": "ptycho.config",
     "train": "ptycho.training.loop",
     "ReconstructConfig": "ptycho.config",
-    "reconstruct": "ptycho.reconstruction",
+    "reconstruct": "ptycho.reconstruction.reconstruct",
     "Reconstruction": "ptycho.result",
     "load_reconstruction": "ptycho.result",
     "save_reconstruction": "ptycho.result",
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from ptycho.errors import PtychoError
     from ptycho.evaluation import evaluate
     from ptycho.model.archive import load
-    from ptycho.reconstruction import reconstruct
+    from ptycho.reconstruction.reconstruct import reconstruct
     from ptycho.refinement import refine
     from ptycho.refining.config import RefineConfig
     from ptycho.result import Reconstruction, load_reconstruction, save_reconstruction

@@ -37,7 +37,7 @@ def run_arm(task: dict[str, Any]) -> dict[str, Any]:
 def _run(task: dict[str, Any], shared: Any) -> dict[str, Any]:
     from ptycho.config import ReconstructConfig
     from ptycho.evaluation import evaluate, evaluate_images
-    from ptycho.reconstruction import reconstruct
+    from ptycho.reconstruction.reconstruct import reconstruct
     from ptycho.training.loop import train
 
     clock = _Clock()

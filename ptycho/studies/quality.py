@@ -208,7 +208,7 @@ def _simulated(
 
 def _reconstruct(source: Any, config: QualityConfig, scan: Any, untrained: Any) -> Any:
     from ptycho.config import ReconstructConfig
-    from ptycho.reconstruction import reconstruct
+    from ptycho.reconstruction.reconstruct import reconstruct
 
     settings = ReconstructConfig(gridsize=config.gridsize)
     return reconstruct(source, scan, untrained=untrained, config=settings)

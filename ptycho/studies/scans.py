@@ -24,7 +24,7 @@ def reconstruct_scan(task: dict[str, Any], progress: Progress | None = None) -> 
         task: `scan` and `target` (paths), `run` (a folder, or None with `untrained`, the steps),
             `config` (of `ReconstructConfig`), `measurement`, `figures`, `product` and
             `debug_dump` (a folder or None), as the options of the command say.
-        progress: as of `ptycho.reconstruction.reconstruct`.
+        progress: as of `ptycho.reconstruction.reconstruct.reconstruct`.
 
     Returns:
         Facts about the result, JSON-able, with the paths of all files.
@@ -37,7 +37,7 @@ def _reconstruct(task: dict[str, Any], progress: Progress | None) -> dict[str, A
     from ptycho.config import ReconstructConfig
     from ptycho.data import open_scan
     from ptycho.data.product import require_geometry
-    from ptycho.reconstruction import reconstruct
+    from ptycho.reconstruction.reconstruct import reconstruct
     from ptycho.result import save_reconstruction
 
     run = None if task["run"] is None else _fresh(Path(task["run"]))
@@ -57,7 +57,7 @@ def _reconstruct(task: dict[str, Any], progress: Progress | None) -> dict[str, A
     if product or (product is None and scan.geometry is not None):
         facts["product"] = _product(rec, scan, target)
     if task["debug_dump"] is not None:
-        from ptycho.reconstruction_debug import dump_reconstruction
+        from ptycho.reconstruction.debug import dump_reconstruction
 
         dump = Path(task["debug_dump"])
         dump_reconstruction(run, scan, rec, dump, untrained=steps, config=config)

@@ -16,7 +16,7 @@ from ptycho.config import TrainConfig
 from ptycho.model.pinn import PtychoPINN
 from ptycho.physics import backend
 from ptycho.physics.scaling import Scaling
-from ptycho.reconstruction import reconstruct
+from ptycho.reconstruction.reconstruct import reconstruct
 from ptycho.simulation import SimulationConfig, simulate
 from ptycho.training.collapse import check_collapse
 from ptycho.training.loop import train

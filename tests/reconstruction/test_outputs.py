@@ -16,8 +16,8 @@ from ptycho.config import ReconstructConfig
 from ptycho.data import open_scan
 from ptycho.data.product import save_product
 from ptycho.errors import UnitError
-from ptycho.reconstruction import reconstruct
-from ptycho.reconstruction_debug import dump_reconstruction
+from ptycho.reconstruction.debug import dump_reconstruction
+from ptycho.reconstruction.reconstruct import reconstruct
 from ptycho.report.reconstruction_files import write_pictures
 from ptycho.result import Reconstruction
 from ptycho.scan import Geometry, Scan

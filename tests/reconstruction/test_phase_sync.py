@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptycho.errors import ShapeError
-from ptycho.phase_sync import group_sync
+from ptycho.reconstruction.phases import group_sync
 
 SIZE = 24
 

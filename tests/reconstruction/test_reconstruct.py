@@ -11,7 +11,7 @@ from ptycho.config import ReconstructConfig
 from ptycho.errors import DataError, UsageError
 from ptycho.model.pinn import PtychoPINN
 from ptycho.physics.scaling import Scaling
-from ptycho.reconstruction import reconstruct
+from ptycho.reconstruction.reconstruct import reconstruct
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan
 from ptycho.simulation import SimulationConfig, simulate

@@ -17,7 +17,7 @@ import pytest
 from ptycho.config import TrainConfig
 from ptycho.data import save_scan
 from ptycho.errors import ConfigError, DataError, UsageError
-from ptycho.reconstruction import reconstruct
+from ptycho.reconstruction.reconstruct import reconstruct
 from ptycho.scan import Scan
 from ptycho.simulation import SimulationConfig, simulate
 from ptycho.training.data import GroupSet, assemble, generator

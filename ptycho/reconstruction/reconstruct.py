@@ -22,7 +22,7 @@ from ptycho.config import ReconstructConfig
 from ptycho.errors import DataError, ShapeError, UsageError
 from ptycho.frames.groups import Groups, make_groups
 from ptycho.frames.spool import FileArray
-from ptycho.phase_sync import group_sync
+from ptycho.reconstruction.phases import group_sync
 from ptycho.result import Reconstruction
 
 if TYPE_CHECKING:

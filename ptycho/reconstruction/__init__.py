@@ -1,0 +1,1 @@
+"""`reconstruct`: predict, align phases, stitch; and the dump of what passed through."""
