@@ -24,8 +24,8 @@ _PUBLIC = {
     "Reconstruction": "ptycho.result",
     "load_reconstruction": "ptycho.result",
     "save_reconstruction": "ptycho.result",
-    "RefineConfig": "ptycho.refining.config",
-    "refine": "ptycho.refinement",
+    "RefineConfig": "ptycho.refinement.config",
+    "refine": "ptycho.refinement.refine",
     "evaluate": "ptycho.evaluation",
     "load": "ptycho.model.archive",
     "PtychoError": "ptycho.errors",
@@ -59,8 +59,8 @@ if TYPE_CHECKING:
     from ptycho.evaluation import evaluate
     from ptycho.model.archive import load
     from ptycho.reconstruction.reconstruct import reconstruct
-    from ptycho.refinement import refine
-    from ptycho.refining.config import RefineConfig
+    from ptycho.refinement.config import RefineConfig
+    from ptycho.refinement.refine import refine
     from ptycho.result import Reconstruction, load_reconstruction, save_reconstruction
     from ptycho.scan import Scan
     from ptycho.simulation import SimulationConfig, simulate

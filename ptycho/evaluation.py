@@ -15,8 +15,8 @@ import numpy as np
 
 from ptycho.errors import DataError, UsageError
 from ptycho.metrics import Comparison, common, compare
-from ptycho.refinement import refine
-from ptycho.refining.config import RefineConfig
+from ptycho.refinement.config import RefineConfig
+from ptycho.refinement.refine import refine
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan, Truth
 

@@ -128,7 +128,7 @@ def _half_sets(
     quiet.load_tensorflow()
     from ptycho.errors import UsageError
     from ptycho.evaluation import evaluate_half_sets
-    from ptycho.refining.config import RefineConfig
+    from ptycho.refinement.config import RefineConfig
     from ptycho.validation import validated
 
     if split not in ("frames", "counts"):

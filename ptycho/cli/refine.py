@@ -38,7 +38,7 @@ def refine(
         None, help="counts, amplitude or intensity, where the file does not say."
     ),
     figure: bool = typer.Option(True, help="Write OUT.png beside the file."),
-    list_settings: bool = console.settings_option("ptycho.refining.config:RefineConfig"),
+    list_settings: bool = console.settings_option("ptycho.refinement.config:RefineConfig"),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
     """Recover object and probe by gradient refinement, from scratch or from a reconstruction.
@@ -50,7 +50,7 @@ def refine(
     """
     from ptycho.config import resolve
     from ptycho.data import open_scan
-    from ptycho.refining.config import RefineConfig
+    from ptycho.refinement.config import RefineConfig
     from ptycho.result import load_reconstruction, save_reconstruction
 
     flags = _flags(seconds=seconds, passes=passes, modes=modes, positions=positions or None)
@@ -59,7 +59,7 @@ def refine(
     first = load_reconstruction(start) if start else None
     loaded = open_scan(scan, measurement=measurement)  # type: ignore[arg-type]
     quiet.load_tensorflow()
-    from ptycho.refinement import refine as run
+    from ptycho.refinement.refine import refine as run
 
     with console.progress(f"refine {scan.name}") as bar:
         result = run(loaded, start=first, config=config_, progress=bar)

@@ -276,8 +276,8 @@ def _remove_old(run: Path) -> None:
 def _refined(
     arm: dict[str, Any], config: QualityConfig, folder: Path, test: Any, progress: Progress
 ) -> tuple[Any, dict[str, Any]]:
-    from ptycho.refinement import refine
-    from ptycho.refining.config import RefineConfig
+    from ptycho.refinement.config import RefineConfig
+    from ptycho.refinement.refine import refine
 
     start = None
     if arm["start"] == "default":
@@ -312,8 +312,8 @@ def star_path() -> Path | None:
 def _star(arm: dict[str, Any], config: QualityConfig, progress: Progress) -> dict[str, Any]:
     from ptycho.data import open_scan
     from ptycho.evaluation import evaluate_half_sets
-    from ptycho.refinement import refine
-    from ptycho.refining.config import RefineConfig
+    from ptycho.refinement.config import RefineConfig
+    from ptycho.refinement.refine import refine
 
     path = star_path()
     if path is None:

@@ -12,8 +12,8 @@ from ptycho.cli.app import app
 from ptycho.data import save_scan
 from ptycho.errors import DataError, UsageError
 from ptycho.evaluation import evaluate, evaluate_half_sets, evaluate_images, split
-from ptycho.refining.config import RefineConfig
-from ptycho.refining.setup import Canvas, coverage
+from ptycho.refinement.config import RefineConfig
+from ptycho.refinement.start import Canvas, coverage
 from ptycho.result import Reconstruction, save_reconstruction
 from ptycho.scan import Scan
 from ptycho.simulation import SimulationConfig, simulate

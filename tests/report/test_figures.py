@@ -11,7 +11,7 @@ from matplotlib.image import imread
 from skimage import data
 
 from ptycho.metrics import compare
-from ptycho.refining.result import RefineResult
+from ptycho.refinement.outcome import RefineResult
 from ptycho.report import figures, panels
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan

@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from ptycho.physics.backend import xla_enabled
-from ptycho.refining import step
-from ptycho.refining.config import RefineConfig
-from ptycho.refining.setup import Canvas, Frames
+from ptycho.refinement import step
+from ptycho.refinement.config import RefineConfig
+from ptycho.refinement.start import Canvas, Frames
 
 
 @dataclass(frozen=True)

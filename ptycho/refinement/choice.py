@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ptycho.errors import DataError
-from ptycho.refining.config import RefineConfig
-from ptycho.refining.result import RefineResult
+from ptycho.refinement.config import RefineConfig
+from ptycho.refinement.outcome import RefineResult
 from ptycho.result import Reconstruction
 
 MODES = (1, 2, 3)

@@ -2,7 +2,7 @@
 
 The same physics as the network's loss, used as an iterative engine: from scratch it is the quality
 reference on measured data, after a network the final polish. What is compiled and why it converges:
-`ptycho.refining.step`; when it stops: `ptycho.refining.schedule`.
+`ptycho.refinement.step`; when it stops: `ptycho.refinement.schedule`.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ptycho.errors import ModelError, ShapeError
-from ptycho.refining import choice, setup
-from ptycho.refining.config import RefineConfig
-from ptycho.refining.result import RefineResult
-from ptycho.refining.schedule import Schedule
+from ptycho.refinement import choice
+from ptycho.refinement import start as setup
+from ptycho.refinement.config import RefineConfig
+from ptycho.refinement.outcome import RefineResult
+from ptycho.refinement.schedule import Schedule
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan
 
 if TYPE_CHECKING:
-    from ptycho.refining.engine import Engine
+    from ptycho.refinement.engine import Engine
 
 Progress = Callable[[int, int, dict[str, Any]], None]
 
@@ -116,7 +117,7 @@ def _prepare(scan: Scan, start: Reconstruction | None, config: RefineConfig) -> 
             got=scan.N,
             fix="crop or bin the frames; `ptycho convert --help`",
         )
-    from ptycho.refining.engine import Engine
+    from ptycho.refinement.engine import Engine
 
     modes = None if config.modes == "auto" else config.modes
     margin = 1 + math.ceil(config.position_limit_px) if config.positions else 1

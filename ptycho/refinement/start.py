@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from ptycho.errors import DataError, ShapeError
-from ptycho.refining.config import RefineConfig
+from ptycho.refinement.config import RefineConfig
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from ptycho.refining.config import RefineConfig
+from ptycho.refinement.config import RefineConfig
 
 
 @dataclass

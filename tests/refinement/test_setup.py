@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptycho.errors import ConfigError, DataError, ShapeError
-from ptycho.refining import setup
-from ptycho.refining.config import RefineConfig
-from ptycho.refining.schedule import Schedule
+from ptycho.refinement import start as setup
+from ptycho.refinement.config import RefineConfig
+from ptycho.refinement.schedule import Schedule
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan
 from ptycho.validation import validated

@@ -8,7 +8,7 @@ import refine_oracle as oracle
 
 tf = pytest.importorskip("tensorflow")
 
-from ptycho.refining import step  # noqa: E402
+from ptycho.refinement import step  # noqa: E402
 
 N, B, K, SHAPE = 16, 6, 2, (40, 37)
 BACKGROUND = 0.02

@@ -21,7 +21,7 @@ class RefineConfig(Settings):
     modes: Annotated[int, Field(ge=1, le=32)] | Literal["auto"] | None = Field(
         default=None,
         description="incoherent probe modes; None: as many as the probe has; auto: chosen by "
-        "held-out counts (ptycho.refining.choice)",
+        "held-out counts (ptycho.refinement.choice)",
     )
     positions: bool = Field(default=False, description="correct the scan positions too")
     update_probe: bool = Field(

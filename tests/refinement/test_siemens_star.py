@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage, optimize
 
-from ptycho.refinement import refine
-from ptycho.refining.config import RefineConfig
+from ptycho.refinement.config import RefineConfig
+from ptycho.refinement.refine import refine
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 RADII_PX = (40, 70, 100)

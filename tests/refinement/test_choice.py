@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from ptycho.errors import ConfigError, DataError
-from ptycho.refinement import refine
-from ptycho.refining.choice import choose
-from ptycho.refining.config import RefineConfig
-from ptycho.refining.result import RefineResult
+from ptycho.refinement.choice import choose
+from ptycho.refinement.config import RefineConfig
+from ptycho.refinement.outcome import RefineResult
+from ptycho.refinement.refine import refine
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan
 from ptycho.simulation import SimulationConfig, simulate

@@ -1,1 +1,0 @@
-"""The parts of `ptycho.refinement`: configuration, start, the compiled update, the loop."""
