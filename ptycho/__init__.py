@@ -26,7 +26,7 @@ _PUBLIC = {
     "save_reconstruction": "ptycho.result",
     "RefineConfig": "ptycho.refinement.config",
     "refine": "ptycho.refinement.refine",
-    "evaluate": "ptycho.evaluation",
+    "evaluate": "ptycho.evaluation.evaluate",
     "load": "ptycho.model.archive",
     "PtychoError": "ptycho.errors",
 }
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from ptycho.config import ReconstructConfig, TrainConfig
     from ptycho.data import open_scan, save_scan
     from ptycho.errors import PtychoError
-    from ptycho.evaluation import evaluate
+    from ptycho.evaluation.evaluate import evaluate
     from ptycho.model.archive import load
     from ptycho.reconstruction.reconstruct import reconstruct
     from ptycho.refinement.config import RefineConfig

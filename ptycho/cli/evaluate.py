@@ -10,7 +10,7 @@ import typer
 from ptycho.cli import console, quiet
 
 if TYPE_CHECKING:
-    from ptycho.metrics import Comparison
+    from ptycho.evaluation.metrics import Comparison
     from ptycho.result import Reconstruction
     from ptycho.scan import Scan
 
@@ -65,7 +65,7 @@ def evaluate(
         title = f"half sets of {rec.meta.get('scan', reconstruction.name)}, by {split}"
     else:
         quiet.load_tensorflow()
-        from ptycho.evaluation import evaluate_images
+        from ptycho.evaluation.evaluate import evaluate_images
 
         other = against or truth
         assert other is not None
@@ -127,7 +127,7 @@ def _half_sets(
 ) -> Comparison:
     quiet.load_tensorflow()
     from ptycho.errors import UsageError
-    from ptycho.evaluation import evaluate_half_sets
+    from ptycho.evaluation.evaluate import evaluate_half_sets
     from ptycho.refinement.config import RefineConfig
     from ptycho.validation import validated
 

@@ -29,7 +29,7 @@ def inspect(
     from ptycho.cli.outputs import check_figure
     from ptycho.data import open_scan
     from ptycho.data.opening import ACCEPTABLE
-    from ptycho.inspection import inspect_scan
+    from ptycho.evaluation.inspection import inspect_scan
 
     check_figure(figure, [file])
     scan = open_scan(

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ptycho.metrics import Comparison, fit_gauge
+from ptycho.evaluation.metrics import Comparison, fit_gauge
 from ptycho.report import panels
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan
@@ -39,7 +39,7 @@ def reconstruction_figure(
     Args:
         rec: the reconstruction.
         scan: for a measured frame; None: no such panel.
-        comparison: of `rec` with its truth (`ptycho.evaluation.evaluate_images`), or None.
+        comparison: of `rec` with its truth (`ptycho.evaluation.evaluate.evaluate_images`), or None.
         title: over the whole figure.
     """
     if comparison is not None:

@@ -11,7 +11,7 @@ import numpy as np
 from ptycho.data.atomic import whole_file, write_json
 
 if TYPE_CHECKING:
-    from ptycho.metrics import Comparison
+    from ptycho.evaluation.metrics import Comparison
     from ptycho.scan import Scan
 
 ROW, ARRAYS = "metrics.json", "arrays.npz"
@@ -36,7 +36,7 @@ def run_arm(task: dict[str, Any]) -> dict[str, Any]:
 
 def _run(task: dict[str, Any], shared: Any) -> dict[str, Any]:
     from ptycho.config import ReconstructConfig
-    from ptycho.evaluation import evaluate, evaluate_images
+    from ptycho.evaluation.evaluate import evaluate, evaluate_images
     from ptycho.reconstruction.reconstruct import reconstruct
     from ptycho.training.loop import train
 

@@ -192,7 +192,7 @@ def scan_of(config: QualityConfig, photons: float, seed: int, *, test: bool) -> 
 def _simulated(
     arm: dict[str, Any], config: QualityConfig, folder: Path, progress: Progress
 ) -> dict[str, Any]:
-    from ptycho.evaluation import evaluate
+    from ptycho.evaluation.evaluate import evaluate
 
     test = scan_of(config, arm["photons"], arm["seed"], test=True)
     if arm["family"] == "control":
@@ -311,7 +311,7 @@ def star_path() -> Path | None:
 
 def _star(arm: dict[str, Any], config: QualityConfig, progress: Progress) -> dict[str, Any]:
     from ptycho.data import open_scan
-    from ptycho.evaluation import evaluate_half_sets
+    from ptycho.evaluation.evaluate import evaluate_half_sets
     from ptycho.refinement.config import RefineConfig
     from ptycho.refinement.refine import refine
 

@@ -26,7 +26,7 @@ from ptycho.errors import (
     ValueRangeError,
     WrongTypeError,
 )
-from ptycho.inspection import inspect_scan
+from ptycho.evaluation.inspection import inspect_scan
 from ptycho.scan import Scan
 
 M, N = 6, 8

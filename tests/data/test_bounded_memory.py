@@ -21,7 +21,7 @@ D = "entry_1/instrument_1/detector_1"
 
 STAGES = {
     "look": """
-from ptycho.inspection import inspect_scan
+from ptycho.evaluation.inspection import inspect_scan
 from ptycho.report.scan_figures import scan_figure
 def work(scan):
     inspect_scan(scan)

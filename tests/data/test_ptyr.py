@@ -6,7 +6,7 @@ import pytest
 
 from ptycho.data import open_scan, save_scan
 from ptycho.errors import LinkError, MissingKeyError
-from ptycho.inspection import coverage_map, inspect_scan
+from ptycho.evaluation.inspection import coverage_map, inspect_scan
 from ptycho.scan import Scan
 
 

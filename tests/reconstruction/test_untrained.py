@@ -121,7 +121,7 @@ def test_estimate_of_a_group_does_not_depend_on_its_batch() -> None:
 
 def test_coarse_steps_find_the_long_waves_of_the_phase() -> None:
     """What a few full-resolution steps leave of the phase is mostly long waves."""
-    from ptycho.evaluation import evaluate
+    from ptycho.evaluation.evaluate import evaluate
     from ptycho.reconstruction.reconstruct import reconstruct
 
     scan = simulate(SimulationConfig(N=64, n_frames=150, photons=1e5))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ptycho.errors import ModelError, ShapeError
-from ptycho.evaluation import evaluate
+from ptycho.evaluation.evaluate import evaluate
 from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.outcome import RefineResult
 from ptycho.refinement.refine import refine

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ptycho.errors import UsageError
+from ptycho.evaluation.metrics.scan_overlap import disc_overlap, scan_overlap
 from ptycho.frames.groups import make_groups
-from ptycho.metrics.scan_overlap import disc_overlap, scan_overlap
 
 
 def test_disc_overlap_at_known_distances_and_against_counted_pixels() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ptycho.metrics.compare import Comparison, compare
-from ptycho.metrics.frc import FrcCurve, frc
-from ptycho.metrics.gauge import Gauge, fit_gauge
-from ptycho.metrics.overlap import Overlap, common, largest_rectangle
+from ptycho.evaluation.metrics.compare import Comparison, compare
+from ptycho.evaluation.metrics.frc import FrcCurve, frc
+from ptycho.evaluation.metrics.gauge import Gauge, fit_gauge
+from ptycho.evaluation.metrics.overlap import Overlap, common, largest_rectangle
 
 __all__ = [
     "Comparison",

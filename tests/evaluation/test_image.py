@@ -9,7 +9,7 @@ import pytest
 from skimage import data
 from skimage.metrics import structural_similarity
 
-from ptycho.metrics import image
+from ptycho.evaluation.metrics import image
 
 
 @pytest.fixture(scope="module")

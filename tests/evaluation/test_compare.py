@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from skimage import data
 
 from ptycho.errors import UsageError
-from ptycho.metrics import common, compare, largest_rectangle
-from ptycho.metrics.gauge import plane, shift_field
+from ptycho.evaluation.metrics import common, compare, largest_rectangle
+from ptycho.evaluation.metrics.gauge import plane, shift_field
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ptycho.errors import DataError, UsageError
-from ptycho.metrics import Comparison, common, compare
+from ptycho.evaluation.metrics import Comparison, common, compare
 from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.refine import refine
 from ptycho.result import Reconstruction
@@ -33,7 +33,7 @@ def evaluate(
     ramp: bool = True,
     shift: bool = True,
 ) -> dict[str, Any]:
-    """Metrics of `reconstruction` against `reference`; see `ptycho.metrics.compare` for the keys.
+    """Metrics of `reconstruction` against `reference`; see `ptycho.evaluation.metrics.compare` for the keys.
 
     Args:
         reconstruction: in the scan frame.

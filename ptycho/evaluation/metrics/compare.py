@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from skimage.restoration import unwrap_phase
 
-from ptycho.metrics import image
-from ptycho.metrics.frc import frc
-from ptycho.metrics.gauge import Gauge, fit_gauge
-from ptycho.metrics.overlap import largest_rectangle
+from ptycho.evaluation.metrics import image
+from ptycho.evaluation.metrics.frc import frc
+from ptycho.evaluation.metrics.gauge import Gauge, fit_gauge
+from ptycho.evaluation.metrics.overlap import largest_rectangle
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from ptycho.errors import ShapeError, UsageError
-from ptycho.metrics.gauge import (
+from ptycho.evaluation.metrics.gauge import (
     Gauge,
     fit_gauge,
     fit_ramp,

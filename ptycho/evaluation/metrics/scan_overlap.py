@@ -64,7 +64,7 @@ def scan_overlap(
 
     Args:
         positions_px: (M, 2) (row, col).
-        probe_diameter_px: of the lit area, e.g. `ptycho.inspection.probe_diameter_px`.
+        probe_diameter_px: of the lit area, e.g. `ptycho.evaluation.inspection.probe_diameter_px`.
         groups: neighbour groups of these positions.
         neighbours: frames that each frame is compared with; fewer where there are fewer.
     """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ptycho.errors import UsageError
-from ptycho.metrics.gauge import shift_field
+from ptycho.evaluation.metrics.gauge import shift_field
 
 
 @dataclass(frozen=True)

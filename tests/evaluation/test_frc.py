@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ptycho.errors import ShapeError
-from ptycho.metrics.frc import HALF_BIT, ONE_BIT, frc, threshold
+from ptycho.evaluation.metrics.frc import HALF_BIT, ONE_BIT, frc, threshold
 
 
 def noise(rng, shape=(128, 128)) -> np.ndarray:

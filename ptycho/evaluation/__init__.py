@@ -1,0 +1,1 @@
+"""How good is a reconstruction: metrics, half sets, and the look at a scan before any work."""
