@@ -7,8 +7,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def main() -> None:
-    from ptycho.benchmarks.physics import measure_physics
-    from ptycho.benchmarks.timing import machine
+    from ptycho.studies.bench.physics import measure_physics
+    from ptycho.studies.bench.timing import machine
 
     print(json.dumps({**measure_physics(), "machine": machine()}, indent=2))
 

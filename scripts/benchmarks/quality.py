@@ -163,7 +163,7 @@ def _machine(folder: Path) -> dict[str, Any]:
     path = folder / "machine.json"
     if not path.is_file():
         quiet.load_tensorflow()
-        from ptycho.benchmarks.timing import machine
+        from ptycho.studies.bench.timing import machine
 
         path.write_text(json.dumps(machine(), indent=2) + "\n", encoding="utf-8")
     return dict(json.loads(path.read_text(encoding="utf-8")))

@@ -1,7 +1,7 @@
 """One backend's half of a parity run, in a process of its own.
 
-`KERAS_BACKEND=torch python -m ptycho.parity.worker RUN INPUTS.npz OUT` writes `OUT/taps.npz` and
-`OUT/worker.json`. `ptycho.parity.run` starts it; a test starts it with another `Forward`.
+`KERAS_BACKEND=torch python -m ptycho.studies.parity.worker RUN INPUTS.npz OUT` writes `OUT/taps.npz` and
+`OUT/worker.json`. `ptycho.studies.parity.run` starts it; a test starts it with another `Forward`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main(arguments: list[str], forward: type[Any] | None = None) -> int:
     try:
         work(run, inputs, out, forward)
     except PtychoError as error:
-        print(f"ptycho.parity.worker: {error}", file=sys.stderr)
+        print(f"ptycho.studies.parity.worker: {error}", file=sys.stderr)
         return error.exit_code
     return 0
 
@@ -41,8 +41,8 @@ def work(run: Path, inputs: Path, out: Path, forward: type[Any] | None = None) -
     """Load the run, take the inputs through it, write what every tap saw."""
     begun = time.perf_counter()
     from ptycho.model.archive import load_run
-    from ptycho.parity.forward import Forward
     from ptycho.physics import backend
+    from ptycho.studies.parity.forward import Forward
 
     model = load_run(run).model
     with np.load(inputs, allow_pickle=False) as arrays, backend.deterministic():

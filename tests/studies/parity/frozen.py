@@ -76,7 +76,7 @@ def build_model(case: str, inputs: dict[str, np.ndarray]) -> Any:
 
 def values(case: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Every tap; of the gradients (sum, sum of moduli, weighted sum) of each weight."""
-    from ptycho.parity.forward import Forward
+    from ptycho.studies.parity.forward import Forward
 
     model = build_model(case, inputs)
     taps = Forward(model, inputs["counts"].astype(np.float32), inputs["offsets_px"]).taps()
@@ -100,7 +100,7 @@ def load(case: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict[
 
 def differences(case: str) -> dict[str, float]:
     """Largest relative difference of each tap from its frozen values, on this backend."""
-    from ptycho.parity.compare import relative_difference
+    from ptycho.studies.parity.compare import relative_difference
 
     inputs, expected, _ = load(case)
     found = values(case, inputs)
@@ -109,7 +109,7 @@ def differences(case: str) -> dict[str, float]:
 
 def write(case: str) -> None:
     """Make the values of a case again, from its frozen inputs where it has them."""
-    from ptycho.parity.worker import environment, versions
+    from ptycho.studies.parity.worker import environment, versions
 
     path = FOLDER / f"{case}.npz"
     inputs = load(case)[0] if path.exists() else draw_inputs(case)

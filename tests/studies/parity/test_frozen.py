@@ -14,8 +14,8 @@ import parity_frozen as frozen
 import parity_oracle as oracle
 import pytest
 
-from ptycho.parity.compare import relative_difference
-from ptycho.parity.taps import TAPS
+from ptycho.studies.parity.compare import relative_difference
+from ptycho.studies.parity.taps import TAPS
 
 CASES = list(frozen.CASES)
 

@@ -3,8 +3,8 @@
 import os
 import sys
 
-from ptycho.parity.forward import Forward
-from ptycho.parity.worker import main
+from ptycho.studies.parity.forward import Forward
+from ptycho.studies.parity.worker import main
 
 
 class Flipped(Forward):

@@ -1,6 +1,6 @@
 """One network's speed, measured in a process of its own: training, prediction, memory, start.
 
-`python -m ptycho.benchmarks.networks NAME` prints one JSON object; `compare_networks` runs the
+`python -m ptycho.studies.bench.networks NAME` prints one JSON object; `compare_networks` runs the
 networks in alternation, each time in a fresh process, and takes medians.
 """
 
@@ -159,7 +159,7 @@ def _median_seconds(action: Callable[[int], Any], steps: int, warmup: int = 2) -
 
 
 def _wait(tensor: Any) -> None:
-    from ptycho.benchmarks.timing import finished
+    from ptycho.studies.bench.timing import finished
 
     finished(tensor)
 
@@ -171,7 +171,7 @@ def _peak_rss_mib() -> float:
 
 def _in_fresh_process(name: str, steps: int) -> dict[str, float]:
     done = subprocess.run(
-        [sys.executable, "-m", "ptycho.benchmarks.networks", name, "--steps", str(steps)],
+        [sys.executable, "-m", "ptycho.studies.bench.networks", name, "--steps", str(steps)],
         env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ},
         capture_output=True,
         text=True,

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from ptycho.errors import MissingPartError, ModelError, ShapeError, UsageError
-from ptycho.parity.report import write_report
 from ptycho.scan import Scan
+from ptycho.studies.parity.report import write_report
 
 BACKENDS = {"tensorflow": "cpu", "torch": "torch", "jax": "jax"}
 """Backends by name, with the extra of this package that installs each."""
-WORKER = ("-m", "ptycho.parity.worker")
+WORKER = ("-m", "ptycho.studies.parity.worker")
 TIME_LIMIT_S = 1800.0
 INPUTS = "inputs.npz"
 WRITTEN = (

@@ -14,10 +14,10 @@ from keras import ops
 
 from ptycho.errors import ModelError
 from ptycho.model.pinn import PtychoPINN
-from ptycho.parity.taps import TAPS, TOLERANCE
 from ptycho.physics import backend
 from ptycho.physics.diffraction import diffract
 from ptycho.physics.patches import extract
+from ptycho.studies.parity.taps import TAPS, TOLERANCE
 
 
 class Forward:

@@ -20,11 +20,11 @@ from ptycho.config import TrainConfig
 from ptycho.data import save_scan
 from ptycho.errors import UsageError
 from ptycho.model.archive import save_run
-from ptycho.parity import run as parity_run
-from ptycho.parity.compare import compare, relative_difference, statistics
-from ptycho.parity.forward import Forward
-from ptycho.parity.taps import TAPS
 from ptycho.physics import backend
+from ptycho.studies.parity import run as parity_run
+from ptycho.studies.parity.compare import compare, relative_difference, statistics
+from ptycho.studies.parity.forward import Forward
+from ptycho.studies.parity.taps import TAPS
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 NAMES = [tap.name for tap in TAPS]

@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from ptycho.benchmarks import networks
 from ptycho.errors import ModelError
+from ptycho.studies.bench import networks
 
 
 def test_physics_figures_and_the_machine_they_were_taken_on():
-    from ptycho.benchmarks.physics import measure_physics
-    from ptycho.benchmarks.timing import machine
+    from ptycho.studies.bench.physics import measure_physics
+    from ptycho.studies.bench.timing import machine
 
     seen = []
     found = measure_physics(sides=(32,), rounds=3, progress=lambda *args: seen.append(args[:2]))
