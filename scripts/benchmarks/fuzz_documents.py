@@ -17,11 +17,15 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
-from orchestration.documents import findings, kinds, ledger, memory, order, plan, summary
-from orchestration.documents.canonical import canonical, lost_lines
-from orchestration.documents.diagnostics import DocumentError
-from orchestration.documents.rules import ValidationContext
-from orchestration.documents.stats import memory_stats
+from orchestration.documents import kinds, ledger, order
+from orchestration.documents.findings import reader as findings
+from orchestration.documents.grammar.diagnostics import DocumentError
+from orchestration.documents.historic.canonical import canonical, lost_lines
+from orchestration.documents.historic.stats import memory_stats
+from orchestration.documents.memory import reader as memory
+from orchestration.documents.order.rules import ValidationContext
+from orchestration.documents.plan import reader as plan
+from orchestration.documents.plan import summary
 
 FIXTURES = Path(__file__).resolve().parents[2] / "tests" / "fixtures" / "documents"
 TEXTS = [path.read_text(encoding="utf-8") for path in sorted(FIXTURES.glob("*.md"))]

@@ -13,10 +13,10 @@ from typing import Any
 
 from orchestration.core.reasons import ExitReason, Stop
 from orchestration.core.state import Pending
+from orchestration.documents.grammar.refs import parse_stamp
 from orchestration.documents.ledger import Attempt, append_attempt, read_ledger, set_status, tick
-from orchestration.documents.refs import parse_stamp
+from orchestration.documents.memory.view import add_entries
 from orchestration.gitio import MergeRefused, RefMoved, Repo
-from orchestration.memory_view import add_entries
 
 RESULTS = "refs/heads/orchestration/results/"
 

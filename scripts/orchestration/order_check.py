@@ -10,12 +10,12 @@ from dataclasses import replace
 
 from orchestration.core.policy import effective
 from orchestration.core.state import ItemState
-from orchestration.documents.diagnostics import Diagnostic
-from orchestration.documents.findings import parse_findings
+from orchestration.documents.findings.reader import parse_findings
+from orchestration.documents.grammar.diagnostics import Diagnostic
 from orchestration.documents.ledger import Ledger
-from orchestration.documents.ledger_model import Status
-from orchestration.documents.rules import ValidationContext
-from orchestration.documents.validate import validate_order
+from orchestration.documents.ledger.model import Status
+from orchestration.documents.order.rules import ValidationContext
+from orchestration.documents.order.validate import validate_order
 from orchestration.runtime import Harness, item_facts, read_text_at
 from orchestration.verify import collect_in
 

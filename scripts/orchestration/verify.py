@@ -16,7 +16,7 @@ from orchestration import isolation, outside
 from orchestration.agents.base import last_words
 from orchestration.commandline import counts_text, interpreter, pytest_selector, summary
 from orchestration.core.state import ItemState
-from orchestration.documents.commands import Command
+from orchestration.documents.grammar.commands import Command
 from orchestration.documents.ledger import Criterion
 from orchestration.documents.order import Order
 from orchestration.errors import HarnessError

@@ -14,9 +14,9 @@ from pathlib import Path
 gc.disable()  # the process is over before there is anything to collect; this saves a tenth of it
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from orchestration.documents.grammar.text import read_text
+from orchestration.documents.order.validate import validate_order
 from orchestration.documents.repository import Checkout, Collect, cached, find_root
-from orchestration.documents.text import read_text
-from orchestration.documents.validate import validate_order
 from orchestration.errors import HarnessError
 
 USAGE = "usage: validate_input_md.py [PATH] [--no-collect]"

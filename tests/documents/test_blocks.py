@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
-from orchestration.documents.blocks import scan
-from orchestration.documents.diagnostics import DocumentError
-from orchestration.documents.text import MAX_BYTES, SourceText, read_text, write_text
+from orchestration.documents.grammar.blocks import scan
+from orchestration.documents.grammar.diagnostics import DocumentError
+from orchestration.documents.grammar.text import MAX_BYTES, SourceText, read_text, write_text
 
 
 def headings(text: str) -> list[tuple[int, str, int]]:

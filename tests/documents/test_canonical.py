@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from orchestration.documents import findings, kinds, ledger, memory, order, plan, summary
-from orchestration.documents.canonical import canonical, fenced, lost_lines
-from orchestration.documents.rules import ValidationContext
+from orchestration.documents import kinds, ledger, order
+from orchestration.documents.findings import reader as findings
+from orchestration.documents.historic.canonical import canonical, fenced, lost_lines
+from orchestration.documents.memory import reader as memory
+from orchestration.documents.order.rules import ValidationContext
+from orchestration.documents.plan import reader as plan
+from orchestration.documents.plan import summary
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "documents"
 KIND_OF = {
@@ -137,8 +141,8 @@ def test_rendered_kinds_keep_the_line_ending_and_what_they_cannot_place(end: str
 
 @given(st.lists(st.text(alphabet="`~a #\t", max_size=12), max_size=6))
 def test_a_kept_fence_cannot_be_closed_from_inside(lines: list[str]) -> None:
-    from orchestration.documents.blocks import scan
-    from orchestration.documents.text import SourceText
+    from orchestration.documents.grammar.blocks import scan
+    from orchestration.documents.grammar.text import SourceText
 
     blocks = scan(SourceText(fenced(lines) + "\n# after\n"))
     assert [h.title for h in blocks.headings] == ["after"]

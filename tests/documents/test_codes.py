@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from orchestration.cli.documents import register
 from orchestration.documents import kinds
-from orchestration.documents.codes import CODES, explain
+from orchestration.documents.grammar.codes import CODES, explain
 from orchestration.documents.ledger import parse_ledger
 from orchestration.documents.order import content_hash, parse_order
-from orchestration.documents.rules import ValidationContext
+from orchestration.documents.order.rules import ValidationContext
 from typer import Typer
 from typer.testing import CliRunner
 

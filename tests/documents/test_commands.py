@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from orchestration.documents.commands import (
+from orchestration.documents.grammar.commands import (
     CommandError,
     parse_command,
     parse_duration,

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from orchestration.documents.canonical import canonical
-from orchestration.documents.commands import parse_command
-from orchestration.documents.diagnostics import DocumentError
-from orchestration.documents.graph import cycles
+from orchestration.documents.grammar.commands import parse_command
+from orchestration.documents.grammar.diagnostics import DocumentError
+from orchestration.documents.grammar.graph import cycles
+from orchestration.documents.historic.canonical import canonical
 from orchestration.documents.ledger import (
     Attempt,
     Status,
@@ -23,7 +23,7 @@ from orchestration.documents.ledger import (
     set_status,
     tick,
 )
-from orchestration.documents.ledger_render import meaning, render_ledger
+from orchestration.documents.ledger.render import meaning, render_ledger
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "documents"
 

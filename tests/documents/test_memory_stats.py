@@ -6,11 +6,16 @@ import re
 from pathlib import Path
 
 import pytest
-from orchestration.documents.history import ledger_events, memory_events
+from orchestration.documents.grammar.refs import render_stamp
+from orchestration.documents.historic.events import ledger_events, memory_events
+from orchestration.documents.historic.stats import memory_stats
 from orchestration.documents.ledger import parse_ledger
-from orchestration.documents.memory import claimed_actions, meaning, parse_memory, render_memory
-from orchestration.documents.refs import render_stamp
-from orchestration.documents.stats import memory_stats
+from orchestration.documents.memory.reader import (
+    claimed_actions,
+    meaning,
+    parse_memory,
+    render_memory,
+)
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "documents"
 

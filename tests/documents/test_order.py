@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from orchestration.documents.canonical import canonical, rewrite
+from orchestration.documents.historic.canonical import canonical, rewrite
+from orchestration.documents.historic.order_aliases import KEPT_TITLE
 from orchestration.documents.order import content_hash, meaning, parse_order, render_order
-from orchestration.documents.order_aliases import KEPT_TITLE
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "documents"
 SHAPES = {name: f"order_{name.lower()}.md" for name in ("A", "B", "C", "D", "E", "F")}

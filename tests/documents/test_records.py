@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from orchestration.documents import findings, ledger, plan, summary
-from orchestration.documents.canonical import canonical
-from orchestration.documents.commands import parse_command
-from orchestration.documents.diagnostics import DocumentError
-from orchestration.documents.keys import join_cells, split_cells
+from orchestration.documents import ledger
+from orchestration.documents.findings import reader as findings
+from orchestration.documents.grammar.commands import parse_command
+from orchestration.documents.grammar.diagnostics import DocumentError
+from orchestration.documents.grammar.keys import join_cells, split_cells
+from orchestration.documents.historic.canonical import canonical
+from orchestration.documents.plan import reader as plan
+from orchestration.documents.plan import summary
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "documents"
 

@@ -9,12 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from orchestration.documents import findings, kinds, ledger, memory, order, plan, summary
-from orchestration.documents.blocks import scan
-from orchestration.documents.codes import CODES
-from orchestration.documents.commands import MAX_COMMANDS
-from orchestration.documents.rules import ValidationContext
-from orchestration.documents.text import MAX_BYTES, SourceText
+from orchestration.documents import kinds, ledger, order
+from orchestration.documents.findings import reader as findings
+from orchestration.documents.grammar.blocks import scan
+from orchestration.documents.grammar.codes import CODES
+from orchestration.documents.grammar.commands import MAX_COMMANDS
+from orchestration.documents.grammar.text import MAX_BYTES, SourceText
+from orchestration.documents.memory import reader as memory
+from orchestration.documents.order.rules import ValidationContext
+from orchestration.documents.plan import reader as plan
+from orchestration.documents.plan import summary
 
 ROWS = 100_000
 DEPTH = 1500

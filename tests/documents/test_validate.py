@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from orchestration.documents.codes import CODES, explain
+from orchestration.documents.grammar.codes import CODES, explain
 from orchestration.documents.ledger import parse_ledger
 from orchestration.documents.order import content_hash, parse_order
+from orchestration.documents.order.place import matches, python_symbols
+from orchestration.documents.order.rules import ValidationContext
+from orchestration.documents.order.validate import validate_order
 from orchestration.documents.repository import Checkout, cached
-from orchestration.documents.rules import ValidationContext
-from orchestration.documents.validate import validate_order
-from orchestration.documents.validate_place import matches, python_symbols
 from orchestration.errors import HarnessError
 
 ROOT = Path(__file__).parents[2]

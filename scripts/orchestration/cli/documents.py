@@ -22,17 +22,17 @@ from orchestration.cli.records import (
     say,
 )
 from orchestration.documents import kinds, ledger
-from orchestration.documents.canonical import rewrite
-from orchestration.documents.codes import CODES, explain
-from orchestration.documents.diagnostics import has_errors, make
-from orchestration.documents.history import HistoryEvent, ledger_events, memory_events
-from orchestration.documents.memory import parse_memory
+from orchestration.documents.grammar.codes import CODES, explain
+from orchestration.documents.grammar.diagnostics import has_errors, make
+from orchestration.documents.grammar.text import read_text, write_text
+from orchestration.documents.historic.canonical import rewrite
+from orchestration.documents.historic.events import HistoryEvent, ledger_events, memory_events
+from orchestration.documents.historic.stats import MemoryStats, ledger_stats, memory_stats
+from orchestration.documents.memory.reader import parse_memory
 from orchestration.documents.order import parse_order
+from orchestration.documents.order.place import extends_plan_tools
+from orchestration.documents.order.rules import ValidationContext
 from orchestration.documents.repository import cached, find_root
-from orchestration.documents.rules import ValidationContext
-from orchestration.documents.stats import MemoryStats, ledger_stats, memory_stats
-from orchestration.documents.text import read_text, write_text
-from orchestration.documents.validate_place import extends_plan_tools
 from orchestration.errors import HarnessError
 
 WARNINGS = 3

@@ -10,18 +10,18 @@ from typing import Any
 import typer
 
 from orchestration.documents import ledger
-from orchestration.documents.commands import parse_command
-from orchestration.documents.diagnostics import Diagnostic, has_errors, printable
-from orchestration.documents.findings import (
+from orchestration.documents.findings.reader import (
     Finding,
     add_finding,
     check_findings,
     parse_findings,
     search,
 )
-from orchestration.documents.ledger_values import render_waiting
+from orchestration.documents.grammar.commands import parse_command
+from orchestration.documents.grammar.diagnostics import Diagnostic, has_errors, printable
+from orchestration.documents.grammar.text import read_text, write_text
+from orchestration.documents.ledger.values import render_waiting
 from orchestration.documents.repository import Checkout, find_root
-from orchestration.documents.text import read_text, write_text
 from orchestration.errors import HarnessError
 
 REPO = typer.Option(Path("."), "--repo", "-C", help="The repository.")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
-from . import findings, memory, plan, summary
-from .diagnostics import Diagnostic, DocumentError, make, not_text
-from .ledger_check import check_ledger
-from .ledger_reader import parse_ledger
-from .rules import ValidationContext
-from .stats import memory_stats
-from .text import binary_line
-from .validate import validate_order
+from orchestration.documents.findings import reader as findings
+from orchestration.documents.grammar.diagnostics import Diagnostic, DocumentError, make, not_text
+from orchestration.documents.grammar.text import binary_line
+from orchestration.documents.historic.stats import memory_stats
+from orchestration.documents.ledger.check import check_ledger
+from orchestration.documents.ledger.reader import parse_ledger
+from orchestration.documents.memory import reader as memory
+from orchestration.documents.order.rules import ValidationContext
+from orchestration.documents.order.validate import validate_order
+from orchestration.documents.plan import reader as plan
+from orchestration.documents.plan import summary
 
 KINDS = ("order", "ledger", "findings", "memory", "plan", "summary")
 _NAMES = {

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from .diagnostics import DocumentError
-from .findings import parse_findings
-from .ledger_model import Ledger
-from .ledger_reader import parse_ledger
-from .refs import is_id
-from .rules import ValidationContext
-from .text import MAX_BYTES, SourceText, read_text
+from orchestration.documents.findings.reader import parse_findings
+from orchestration.documents.grammar.diagnostics import DocumentError
+from orchestration.documents.grammar.refs import is_id
+from orchestration.documents.grammar.text import MAX_BYTES, SourceText, read_text
+from orchestration.documents.ledger.model import Ledger
+from orchestration.documents.ledger.reader import parse_ledger
+from orchestration.documents.order.rules import ValidationContext
 
 Collect = Callable[[str], Sequence[str]]
 _SUFFIXES = (".py", ".toml", ".ini", ".cfg")

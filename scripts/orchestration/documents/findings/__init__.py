@@ -1,0 +1,1 @@
+"""Findings (`docs/findings.md`): durable lessons."""

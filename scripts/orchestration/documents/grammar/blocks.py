@@ -1,0 +1,251 @@
+"""Block structure of a document: headings, fenced blocks, comments.
+
+Fences and comments are opaque: a ``#`` inside them is no heading and ``- [ ]`` no row. They are
+found by markdown-it-py's own fence rule and a comment rule, run only over the lines that matter
+(fence markers, ``<!--``, ``-->``): other lines cannot open or close either, so the result is the
+same, the cost is linear, and a document without fences does not even import the parser.
+The whole CommonMark block parser is not run: it takes 0.6 s of processor time for 200 kB of bullets
+or headings (10 MB may take 20 s), and its ``maxNesting`` of 20 drops what lies deeper. Headings are
+therefore matched line by line; ``tests/documents/test_blocks.py`` holds headings and fences equal
+to those of markdown-it's full parser on generated documents.
+Fences are recognised at any indentation and after a list marker, because work documents nest them
+in bullets. Headings are ATX headings; ``---`` is a separator in these documents, no underline.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING
+
+from orchestration.documents.grammar.diagnostics import Diagnostic, DocumentError, make
+from orchestration.documents.grammar.text import SourceText
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.rules_block import StateBlock
+
+_MARKER = re.compile(r"[ \t]{0,64}(?:[-*+]|\d{1,9}[.)])[ \t]{1,8}(?=```|~~~)")
+_CANDIDATE = re.compile(r"[ \t]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]{1,8})?(?:```|~~~|<!--)")
+_OPENING = re.compile(r"`{3,}|~{3,}")
+_HEADING = re.compile(r" {0,3}(#{1,6})(?=[ \t]|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """An ATX heading: ``level`` 1–6, ``title`` without markers, ``line`` from 0."""
+
+    level: int
+    title: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """A fenced block: lines ``start`` (opening) to ``end`` (exclusive), its info string."""
+
+    start: int
+    end: int
+    info: str
+    closed: bool
+
+    def body(self, source: SourceText) -> list[str]:
+        """Return the lines between the markers."""
+        return source.lines[self.start + 1 : self.end - 1 if self.closed else self.end]
+
+
+def _start(fence: Fence) -> int:
+    return fence.start
+
+
+@dataclass(slots=True)
+class Blocks:
+    """The block structure of one document."""
+
+    source: SourceText
+    headings: list[Heading] = field(default_factory=list)
+    fences: list[Fence] = field(default_factory=list)
+    comments: list[tuple[int, int]] = field(default_factory=list)
+    opaque: bytearray = field(default_factory=bytearray)
+    #: Line of the fence or comment that is never closed, None when all are.
+    open_from: int | None = None
+
+    def visible(self, start: int, end: int) -> list[int]:
+        """Return the line numbers in ``start:end`` outside fences and comments."""
+        return [i for i in range(start, end) if not self.opaque[i]]
+
+    def closing(self) -> str:
+        """Return the line that would close the open fence or comment, "" when none is open."""
+        if self.open_from is None:
+            return ""
+        line = self.source.lines[self.open_from]
+        match = _OPENING.search(line)
+        return match.group() if match and not line.lstrip().startswith("<!--") else "-->"
+
+    def closed(self, path: str) -> Blocks:
+        """Return these blocks with one line added that closes the open fence or comment."""
+        if self.open_from is None:
+            return self
+        source = SourceText(f"{self.source.text}\n{self.closing()}", path, limit=False)
+        total = len(source.lines)
+        opaque = self.opaque + b"\1" * (total - len(self.opaque))
+        fences, comments = list(self.fences), list(self.comments)
+        if fences and fences[-1].start == self.open_from:
+            fences[-1] = Fence(self.open_from, total, fences[-1].info, True)
+        else:
+            comments[-1] = (self.open_from, total)
+        return Blocks(source, self.headings, fences, comments, opaque)
+
+    def fences_in(self, start: int, end: int) -> list[Fence]:
+        """Return the fences that begin in lines ``start:end``."""
+        first = bisect_left(self.fences, start, key=_start)
+        return self.fences[first : bisect_left(self.fences, end, lo=first, key=_start)]
+
+
+def heading_of(line: str) -> tuple[int, str] | None:
+    """Return (level, title) of an ATX heading line, or None."""
+    match = _HEADING.match(line)
+    if match is None:
+        return None
+    title = line[match.end() :].strip(" \t")
+    bare = title.rstrip("#")
+    if bare != title and (not bare or bare[-1] in " \t"):
+        title = bare.rstrip(" \t")
+    return len(match.group(1)), title
+
+
+def unclosed(blocks: Blocks, path: str) -> list[Diagnostic]:
+    """Return a W11 for the fence or comment that is never closed, nothing when all are."""
+    if blocks.open_from is None:
+        return []
+    message = "fence or comment is never closed; the rest of the document is inside it"
+    return [make("W11", path, blocks.open_from + 1, message, "close it")]
+
+
+def with_ends(blocks: Blocks) -> list[tuple[Heading, int]]:
+    """Return each heading with the line at which its section ends (the next one not below it)."""
+    ends = [len(blocks.source.lines)] * len(blocks.headings)
+    open_at: list[int] = []
+    for position, heading in enumerate(blocks.headings):
+        while open_at and blocks.headings[open_at[-1]].level >= heading.level:
+            ends[open_at.pop()] = heading.line
+        open_at.append(position)
+    return list(zip(blocks.headings, ends, strict=True))
+
+
+def scan(source: SourceText) -> Blocks:
+    """Find the headings, fences and comments of ``source`` in linear time."""
+    blocks = Blocks(source, opaque=bytearray(len(source.lines)))
+    _find_opaque(blocks)
+    for index, line in enumerate(source.lines):
+        if "#" in line[:4] and not blocks.opaque[index]:
+            found = heading_of(line)
+            if found:
+                blocks.headings.append(Heading(found[0], found[1], index))
+    return blocks
+
+
+def _find_opaque(blocks: Blocks) -> None:
+    lines = blocks.source.lines
+    numbers: list[int] = []
+    reduced: list[str] = []
+    for index, line in enumerate(lines):
+        if _CANDIDATE.match(line):
+            reduced.append(line)
+        elif "-->" in line:
+            reduced.append("-->")
+        else:
+            continue
+        numbers.append(index)
+    if not any(text != "-->" for text in reduced):
+        return
+    numbers.append(len(lines))
+    for token in _parser().parse("\n".join(reduced)):
+        if token.map is None:
+            continue
+        first, last = token.map
+        closed = bool(token.meta.get("closed", True))
+        start = numbers[first]
+        end = numbers[last - 1] + 1 if closed else len(lines)
+        if token.type == "fence":
+            closed = _is_closing(reduced[last - 1], token.markup) and last - 1 > first
+            end = numbers[last - 1] + 1 if closed else len(lines)
+            blocks.fences.append(Fence(start, end, token.info.strip(), closed))
+        else:
+            blocks.comments.append((start, end))
+        if not closed:
+            blocks.open_from = start
+        blocks.opaque[start:end] = b"\1" * (end - start)
+
+
+def _is_closing(line: str, markup: str) -> bool:
+    text = line.strip(" \t")
+    return len(text) >= len(markup) and not text.strip(markup[0])
+
+
+@cache
+def _parser() -> MarkdownIt:
+    """Return markdown-it-py reduced to fences and comments (imported only when needed)."""
+    from markdown_it import MarkdownIt
+    from markdown_it.rules_block import fence
+
+    def list_fence(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+        """A fence that opens on the line of a list marker, as the list rule would see it."""
+        begin = state.bMarks[start]
+        match = _MARKER.match(state.src[begin : min(begin + 96, state.eMarks[start])])
+        if match is None:
+            return False
+        saved = state.bMarks[start], state.tShift[start], state.sCount[start]
+        state.bMarks[start], state.tShift[start] = begin + match.end(), 0
+        state.sCount[start] = match.end()
+        try:
+            return fence(state, start, end, silent)
+        finally:
+            state.bMarks[start], state.tShift[start], state.sCount[start] = saved
+
+    def comment(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+        """An HTML comment that begins a line; it runs to the line with ``-->``."""
+        begin = state.bMarks[start] + state.tShift[start]
+        if not state.src.startswith("<!--", begin):
+            return False
+        line = start
+        at = begin + 4
+        while line < end and state.src.find("-->", at, state.eMarks[line]) < 0:
+            line += 1
+            at = state.bMarks[line]
+        if not silent:
+            closed = line < end
+            state.line = min(line + 1, end)
+            token = state.push("comment", "", 0)
+            token.map = [start, state.line]
+            token.meta = {"closed": closed}
+        return True
+
+    def plain(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+        """Everything else: one line that opens nothing."""
+        if not silent:
+            state.line = start + 1
+        return True
+
+    parser = MarkdownIt("zero")
+    parser.core.ruler.enableOnly(["normalize", "block"])
+    parser.block.ruler.before("paragraph", "list_fence", list_fence)
+    parser.block.ruler.before("paragraph", "comment", comment)
+    parser.block.ruler.before("paragraph", "plain", plain)
+    parser.block.ruler.enableOnly(["fence", "list_fence", "comment", "plain"])
+    return parser
+
+
+def require_closed(blocks: Blocks, where: str, last: int | None = None) -> None:
+    """Refuse to write after line ``last`` (None: at the end) where a fence or comment is open.
+
+    What is written there would be inside it, and nobody would ever read it.
+    """
+    at = blocks.open_from
+    if at is not None and (last is None or last >= at):
+        raise DocumentError(
+            "cannot append: the document ends inside a fence or comment that is never closed",
+            where=f"{where}, line {at + 1}", fix="close it",
+        )  # fmt: skip

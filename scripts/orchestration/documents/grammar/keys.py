@@ -1,0 +1,215 @@
+"""Reading of ``Key: value`` lines and checklist rows, tolerant of the historic decorations."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from orchestration.documents.grammar.blocks import Blocks
+from orchestration.documents.grammar.refs import is_row, split_focus
+
+_BULLET = re.compile(r"(?:[-*+]|\d{1,4}[.)])(?:[ \t]+|$)")
+_KEY = re.compile(r"<?[A-Za-z][A-Za-z0-9 _/&.#<>-]*")
+_STATE = re.compile(r"\[(.)\](?=[ \t]|$)")
+_PLAIN_ID = re.compile(r"[A-Za-z][A-Za-z0-9.-]{0,80}")
+_STATE_CHARS = {" ": " ", "x": "x", "X": "x", "P": "P", "p": "P", "D": "D", "B": "B", "W": "W"}
+_TABS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLine:
+    """A ``Key: value`` line: normalised key, qualifier in parentheses, value and its offset."""
+
+    key: str
+    raw_key: str
+    qualifier: str
+    value: str
+    value_column: int
+    indent: int
+    bullet: bool
+    line: int
+    end: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A checklist row: state character, id (may be empty), text, source line (from 0)."""
+
+    state: str
+    row_id: str
+    text: str
+    line: int
+    column: int
+    indent: int
+
+
+def indent_of(line: str) -> int:
+    """Return the indentation in columns; a tab counts to the next multiple of four."""
+    columns = 0
+    for char in line:
+        if char == " ":
+            columns += 1
+        elif char == "\t":
+            columns += _TABS - columns % _TABS
+        else:
+            break
+    return columns
+
+
+def strip_bullets(line: str) -> tuple[int, int]:
+    """Return (column after the bullets, number of bullets); a stray second bullet is tolerated."""
+    at = len(line) - len(line.lstrip(" \t"))
+    count = 0
+    while count < 3:
+        match = _BULLET.match(line, at)
+        if match is None:
+            break
+        at = match.end()
+        count += 1
+    return at, count
+
+
+def parse_key(line: str, number: int = 0) -> KeyLine | None:
+    """Read ``- **Key** (qualifier): value``; None when the line is no key line."""
+    at, bullets = strip_bullets(line)
+    body = line[at : at + 120]
+    colon = body.find(":")
+    if colon < 1 or body[colon + 1 : colon + 3].startswith((":", "//")):
+        return None
+    head = body[:colon]
+    opened = len(head) - len(head.lstrip("*_"))
+    closed = len(head) - len(head.rstrip("*_"))
+    name = head.strip("*_` \t")
+    qualifier = ""
+    if name.endswith(")") and "(" in name:
+        name, _, qualifier = name[:-1].partition("(")
+        name = name.strip("*_` \t")
+    name = name.removeprefix("<").removesuffix(">") if name.startswith("<") else name
+    if not _KEY.fullmatch(name) or len(name) > 48:
+        return None
+    start = at + colon + 1
+    if opened and not closed:
+        rest = line[start:]
+        start += len(rest) - len(rest.lstrip("*_"))
+    while start < len(line) and line[start] in " \t":
+        start += 1
+    value = line[start:].rstrip(" \t")
+    key = " ".join(name.lower().split())
+    return KeyLine(key, name, qualifier.strip(), value, start, indent_of(line), bullets > 0, number)
+
+
+def iter_keys(blocks: Blocks, start: int, end: int, known: frozenset[str]) -> Iterator[KeyLine]:
+    """Yield the outermost key lines of ``start:end`` with the line at which each one's block ends.
+
+    Bulleted keys may be unknown; unbulleted ones must be in ``known`` to be told from prose.
+    """
+    lines = blocks.source.lines
+    found: list[KeyLine] = []
+    stops: list[int] = []
+    base: int | None = None
+    for number in blocks.visible(start, end):
+        line = lines[number]
+        if not line.strip():
+            continue
+        indent = indent_of(line)
+        outer = base is None or indent < base + 2
+        key = parse_key(line, number) if outer else None
+        if key and (key.bullet or key.key in known):
+            base = indent if base is None else min(base, indent)
+            found.append(key)
+            stops.append(number)
+        elif outer and (strip_bullets(line)[1] or line.startswith("#")):
+            stops.append(number)
+    stops.append(end)
+    position = 0
+    for key in found:
+        while stops[position] <= key.line:
+            position += 1
+        yield KeyLine(
+            key.key, key.raw_key, key.qualifier, key.value, key.value_column,
+            key.indent, key.bullet, key.line, stops[position],
+        )  # fmt: skip
+
+
+def clean(text: str) -> str:
+    """Strip emphasis and code marks that enclose a whole value."""
+    text = text.strip()
+    for mark in ("**", "__", "`", "*"):
+        if text.startswith(mark) and text.endswith(mark) and len(text) > 2 * len(mark):
+            inner = text[len(mark) : -len(mark)]
+            if mark not in inner:
+                return inner.strip()
+    return text
+
+
+def state_of(char: str) -> str | None:
+    """Return the canonical checklist state of a character, or None."""
+    return _STATE_CHARS.get(char)
+
+
+def parse_row(line: str, number: int = 0) -> Row | None:
+    """Read ``- [x] A1: text`` (list form, any bullet); None when it is no checklist row."""
+    at, bullets = strip_bullets(line)
+    match = _STATE.match(line, at)
+    if match is None or not bullets:
+        return None
+    state = state_of(match.group(1))
+    if state is None:
+        return None
+    row_id, text = take_row_id(line[match.end() :].strip())
+    return Row(state, row_id, text, number, at + 1, indent_of(line))
+
+
+def take_row_id(text: str) -> tuple[str, str]:
+    """Cut a leading row id (``A1:``, ``**B2** —``, ``ID.F1:``) off; ("", text) when none."""
+    body = text.lstrip("*`_ ")
+    match = _PLAIN_ID.match(body)
+    if match is None:
+        return "", text
+    word = match.group().rstrip(".-")
+    rest = body[len(word) :].lstrip("*`_")
+    item, row = split_focus(word)
+    if not (is_row(word) or (item and row)):
+        return "", text
+    bare = rest.lstrip(" \t")
+    if bare[:1] in (":", "—", "–", "-", ".") and bare[:2] != "::":
+        return word, bare[1:].strip("* \t")
+    if rest[:1] in ("", " ", "\t"):
+        return word, bare
+    return "", text
+
+
+def split_cells(line: str) -> list[str]:
+    """Split a pipe-table row at unescaped pipes; ``\\|`` inside a cell is kept as ``|``."""
+    body = line.strip().removeprefix("|")
+    cells: list[str] = []
+    cell: list[str] = []
+    skip = False
+    for char in body:
+        if skip:
+            cell.append(char if char == "|" else "\\" + char)
+            skip = False
+        elif char == "\\":
+            skip = True
+        elif char == "|":
+            cells.append("".join(cell).strip())
+            cell = []
+        else:
+            cell.append(char)
+    if skip:
+        cell.append("\\")
+    if "".join(cell).strip():
+        cells.append("".join(cell).strip())
+    return cells
+
+
+def is_separator(cells: list[str]) -> bool:
+    """Tell whether table cells are a ``|---|`` separator row."""
+    return bool(cells) and all(c and not c.strip(":-") and "-" in c for c in cells)
+
+
+def join_cells(cells: list[str]) -> str:
+    """Return a pipe-table row; pipes are escaped and line breaks become spaces."""
+    flat = (" ".join(cell.split()).replace("|", "\\|") for cell in cells)
+    return "| " + " | ".join(flat) + " |"

@@ -1,0 +1,1 @@
+"""Everything old: what reads or rewrites a historic form stands here, and upgrades it once."""

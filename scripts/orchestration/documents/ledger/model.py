@@ -1,0 +1,147 @@
+"""What a ledger holds: items, their statuses, criteria, waits, recipes and attempts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Literal
+
+from orchestration.documents.grammar.commands import Command
+from orchestration.documents.grammar.diagnostics import Diagnostic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Span = tuple[int, int]
+
+#: Priority of an item that names none.
+DEFAULT_PRIORITY = "P2"
+#: Seconds between two polls of a wait that names none.
+DEFAULT_POLL_S = 60.0
+
+
+class Status(StrEnum):
+    """Where an item stands. ``UNKNOWN`` is a word the reader could not map: never runnable."""
+
+    OPEN = "open"
+    IN_PROGRESS = "in_progress"
+    WAITING = "waiting"
+    BLOCKED = "blocked"
+    DONE = "done"
+    DROPPED = "dropped"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """An exit check of an item; ``line`` counts from 1, ``state`` is one of `` xPDBW``."""
+
+    id: str
+    state: str
+    command: Command | None
+    meaning: str
+    line: int
+    state_offset: int = -1
+
+    @property
+    def met(self) -> bool:
+        """Whether the ledger shows the criterion as met."""
+        return self.state == "x"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What an item waits for: who, the command that exits 0 on arrival, poll period, deadline."""
+
+    on: str
+    check: Command
+    poll_s: float = DEFAULT_POLL_S
+    until: datetime | None = None
+
+    def expired(self, now: datetime) -> bool:
+        """Whether the deadline has passed."""
+        return self.until is not None and now >= self.until
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One step a person wrote for the built-in agent: run a command, or apply a patch file."""
+
+    kind: Literal["run", "apply"]
+    command: Command | None
+    patch: str | None
+    within_s: float | None
+    artifacts: tuple[str, ...]
+    may_edit_tests: tuple[str, ...]
+    row: str | None
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One line of an item's history; historic narrative keeps its label and text."""
+
+    turn: int | None = None
+    outcome: str = ""
+    criteria: str = ""
+    signature: str = ""
+    link: str = ""
+    at: datetime | None = None
+    until: datetime | None = None
+    label: str = ""
+    text: str = ""
+    line: int = 0
+
+
+@dataclass(slots=True)
+class Item:
+    """One ledger item. ``span`` is its (start, end) in the text, ``line`` its heading (from 1)."""
+
+    id: str
+    title: str
+    status: Status = Status.OPEN
+    reason: str = ""
+    priority: str = DEFAULT_PRIORITY
+    type: str | None = None
+    depends: list[str] = field(default_factory=list)
+    plan: str | None = None
+    owner: str | None = None
+    criteria: list[Criterion] = field(default_factory=list)
+    waiting: Waiting | None = None
+    recipes: list[Recipe] = field(default_factory=list)
+    guard: str | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    needs: str | None = None
+    span: Span = (0, 0)
+    line: int = 0
+    external: list[str] = field(default_factory=list)
+    deferred: list[tuple[str, str]] = field(default_factory=list)
+    blocker_class: str | None = None
+    return_condition: str | None = None
+    extra: dict[str, str] = field(default_factory=dict)
+    status_text: str = ""
+    status_span: Span | None = None
+
+    def criterion(self, criterion_id: str) -> Criterion | None:
+        """Return the criterion with this id, or None."""
+        return next((c for c in self.criteria if c.id == criterion_id), None)
+
+
+@dataclass(slots=True)
+class Ledger:
+    """All items of a ledger in document order, and what the reader noticed."""
+
+    items: list[Item] = field(default_factory=list)
+    active_focus: str | None = None
+    form: str = "canonical"
+    path: str = "docs/fix_plan.md"
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Item]:
+        """Iterate over the items."""
+        return iter(self.items)
+
+    def item(self, item_id: str) -> Item | None:
+        """Return the item with this id, or None."""
+        return next((item for item in self.items if item.id == item_id), None)

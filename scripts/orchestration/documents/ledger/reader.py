@@ -1,0 +1,277 @@
+"""Reader of the ledger: every historic form into the same items."""
+
+from __future__ import annotations
+
+import functools
+import re
+
+from orchestration.documents.grammar.blocks import Blocks, Heading, heading_of, scan, unclosed
+from orchestration.documents.grammar.diagnostics import Diagnostic, make
+from orchestration.documents.grammar.keys import KeyLine, clean, iter_keys
+from orchestration.documents.grammar.refs import find_ids, is_id, split_focus
+from orchestration.documents.grammar.text import SourceText, successive
+from orchestration.documents.historic.ledger_report import read_report
+from orchestration.documents.ledger.lists import read_attempts, read_criteria, read_recipes
+from orchestration.documents.ledger.model import Item, Ledger, Status
+from orchestration.documents.ledger.values import parse_depends, parse_priority, parse_status
+
+_BRACKET = re.compile(r"[*_~✅ ]*\[([A-Za-z][\w.-]{0,120})\][*_~]*[ \t]*[:—–-]?[ \t]*")
+#: A heading behind a stray bullet: ``-### [ID]``.
+STRAY = re.compile(r"-(?=#{2,4}[ \t]*\[)")
+_WAIT_FIELD = re.compile(r"(?i)[-*+] \**(on|check|poll|until)\b")
+DEPENDS = frozenset(("depends", "depends on", "dependencies"))
+#: Keys that may stand once: a second line would be lost, or would win in silence.
+ONCE = frozenset(
+    ("status", "waiting", "priority", "type", "plan", "owner", "guard", "needs", "class", "return")
+)
+ITEM_KEYS = frozenset(
+    (
+        "status", "priority", "type", "depends", "depends on", "dependencies", "plan",
+        "working plan", "owner", "owner/date", "exit", "exit criteria", "attempts",
+        "attempts history", "guard", "recipe", "recipes", "needs", "class", "return",
+        "return condition", "waiting",
+    )
+)  # fmt: skip
+
+
+def parse_ledger(text: str, path: str = "docs/fix_plan.md") -> Ledger:
+    """Read a ledger; problems become diagnostics of the result.
+
+    Raises :class:`DocumentError` only for a document that is too large.
+    """
+    source = SourceText(text, path)
+    blocks = scan(source)
+    ledger = Ledger(path=path)
+    headings = _repair(blocks, ledger)
+    for start, end, level, item_id, title in _item_ranges(blocks, headings):
+        ledger.items.append(_read_item(blocks, start, end, level, item_id, title, ledger))
+    ledger.active_focus = _active_focus(blocks, headings)
+    if not ledger.items:
+        read_report(blocks, headings, ledger)
+    _duplicates(ledger)
+    _historic(blocks, ledger)
+    ledger.diagnostics += unclosed(blocks, path)
+    return ledger
+
+
+@functools.lru_cache(maxsize=8)
+def read_ledger(text: str, path: str = "docs/fix_plan.md") -> Ledger:
+    """`parse_ledger`, once for each text: a cycle asks ten times for the same few. Read only."""
+    return parse_ledger(text, path)
+
+
+def _repair(blocks: Blocks, ledger: Ledger) -> list[Heading]:
+    headings = list(blocks.headings)
+    for number, line in enumerate(blocks.source.lines):
+        if line.startswith("-#") and not blocks.opaque[number] and STRAY.match(line):
+            found = heading_of(line[1:])
+            if found:
+                headings.append(Heading(found[0], found[1], number))
+                message = "stray `-` before an item heading"
+                ledger.diagnostics.append(
+                    make("W09", ledger.path, number + 1, message, "remove the leading `-`")
+                )
+    headings.sort(key=lambda heading: heading.line)
+    return headings
+
+
+def _item_heading(title: str) -> tuple[str, str] | None:
+    match = _BRACKET.match(title)
+    if match and not title[match.end() - 1 :].startswith("("):
+        return match.group(1), title[match.end() :].strip()
+    word = title.split(" ", 1)[0].strip("*`_:")
+    if is_id(word) and "-" in word and word.upper() == word and not word[0].isdigit():
+        return word, title[len(title.split(" ", 1)[0]) :].strip().lstrip(":—–-").strip()
+    return None
+
+
+def _item_ranges(blocks: Blocks, headings: list[Heading]) -> list[tuple[int, int, int, str, str]]:
+    found: list[tuple[int, int, int, str, str]] = []
+    inside: int | None = None
+    for heading, following in successive(headings):
+        end = following.line if following else len(blocks.source.lines)
+        named = _item_heading(heading.title) if heading.level > 1 else None
+        if named and not (_is_marked(heading.title, named[0]) or _has_keys(blocks, heading, end)):
+            named = None  # a section: `## TO-DO` over the items of its kind
+        deeper = inside is not None and heading.level > inside
+        if named and deeper and not _is_marked(heading.title, named[0]):
+            named = None
+        if inside is not None and (named or not deeper):
+            found[-1] = (found[-1][0], heading.line, *found[-1][2:])
+            inside = None
+        if named:
+            found.append((heading.line, len(blocks.source.lines), heading.level, *named))
+            inside = heading.level
+    return found
+
+
+def _is_marked(title: str, item_id: str) -> bool:
+    """Whether a heading says `[ID]`: an item wherever it stands, also below another one."""
+    return _BRACKET.match(title) is not None and "-" in item_id and item_id.upper() == item_id
+
+
+def _has_keys(blocks: Blocks, heading: Heading, end: int) -> bool:
+    """Whether keys of an item come before the next heading."""
+    keys = iter_keys(blocks, heading.line + 1, end, ITEM_KEYS)
+    return any(key.key in ITEM_KEYS for key in keys)
+
+
+def _read_item(
+    blocks: Blocks, start: int, end: int, level: int, item_id: str, title: str, ledger: Ledger
+) -> Item:
+    source = blocks.source
+    item = Item(item_id, clean(title), line=start + 1)
+    item.span = (source.starts[start], source.after(end - 1))
+    seen_status = False
+    seen: dict[str, int] = {}
+    for key in iter_keys(blocks, start + 1, end, ITEM_KEYS):
+        if key.key in ONCE and key.key in seen:
+            message = f"{item_id} says `{key.raw_key}:` twice (first at line {seen[key.key]})"
+            fix = "keep one of the two lines"
+            ledger.diagnostics.append(make("E27", ledger.path, key.line + 1, message, fix))
+        seen.setdefault(key.key, key.line + 1)
+        if key.key in ("status", "waiting") and not seen_status:
+            seen_status = True
+            read_status(blocks, key, item, ledger)
+        else:
+            read_item_key(blocks, key, item, ledger)
+    if title.lstrip("*_ ").startswith("✅") and not seen_status:
+        item.status = Status.DONE
+    elif not seen_status:
+        message = f"{item_id} has no `Status:` line"
+        ledger.diagnostics.append(
+            make("W10", ledger.path, item.line, message, "add `- Status: open`")
+        )
+    return item
+
+
+def read_status(blocks: Blocks, key: KeyLine, item: Item, ledger: Ledger) -> None:
+    """Fill the status of ``item`` from its ``Status:`` line and the lines that continue it."""
+    source = blocks.source
+    text, last = value_of(blocks, key)
+    if key.key == "waiting":
+        text = "waiting — " + text
+    value = parse_status(text, key.line + 1)
+    item.status, item.reason, item.waiting = value.status, value.reason, value.waiting
+    item.deferred = list(value.deferred)
+    item.status_text = text
+    if key.key == "status":
+        item.status_span = (source.starts[key.line] + key.value_column, source.end(last))
+    if value.problem:
+        code = "E21" if item.status is Status.WAITING else "E20"
+        fix = (
+            "write `- Status: waiting — On: who; Check: command; Poll: 60s; Until: 2030-01-01`"
+            if code == "E21"
+            else "use open, in_progress, waiting, blocked, done or dropped, then ` — reason`"
+        )
+        ledger.diagnostics.append(
+            make(code, ledger.path, key.line + 1, f"{item.id}: {value.problem}", fix)
+        )
+    if item.status is Status.DONE and item.deferred:
+        rows = ", ".join(f"{row} → {target}" for row, target in item.deferred)
+        ledger.diagnostics.append(
+            make("W08", ledger.path, key.line + 1, f"{item.id} is done with deferral: {rows}")
+        )
+
+
+def value_of(blocks: Blocks, key: KeyLine) -> tuple[str, int]:
+    """Return the value of a key with its continuation lines joined, and its last line."""
+    lines = blocks.source.lines
+    parts = [key.value]
+    last = key.line
+    for number in range(key.line + 1, key.end):
+        line = lines[number]
+        text = line.strip()
+        if not text or blocks.opaque[number] or line[:1] not in " \t" or text.startswith("|"):
+            break
+        if text[:2] in ("- ", "* ", "+ "):
+            waits = key.key == "status" and _WAIT_FIELD.match(text)
+            if not waits and key.key not in DEPENDS:
+                break
+            text = "; " + text[2:]
+        parts.append(text)
+        last = number
+    joined = parts[0]
+    for part in parts[1:]:
+        joined = joined.rstrip(";") + part if part.startswith("; ") else f"{joined} {part}"
+    return joined.strip(), last
+
+
+def read_item_key(blocks: Blocks, key: KeyLine, item: Item, ledger: Ledger) -> None:
+    """Fill one non-status key of an item; unknown keys are kept in ``extra``."""
+    name = key.key
+    text = value_of(blocks, key)[0]
+    if name in DEPENDS:
+        ids, external = parse_depends(text)
+        item.depends += ids
+        item.external += external
+    elif name == "priority":
+        item.priority, known = parse_priority(text)
+        if not known:
+            _note(ledger, "W12", key, f"{item.id}: unknown priority `{clean(text)[:40]}`")
+    elif name in ("exit", "exit criteria"):
+        item.criteria += read_criteria(blocks, key, ledger)
+    elif name in ("recipe", "recipes"):
+        item.recipes += read_recipes(blocks, key, ledger)
+    elif name in ("attempts", "attempts history"):
+        item.attempts += read_attempts(blocks, key.line + 1, key.end)
+    elif name in ("plan", "working plan"):
+        item.plan = clean(text) or None
+    elif name in ("owner", "owner/date"):
+        item.owner = clean(text) or None
+    elif name == "class":
+        item.blocker_class = clean(text) or None
+    elif name in ("return", "return condition"):
+        item.return_condition = clean(text) or None
+    elif name in ("type", "guard", "needs"):
+        value = clean(text) or None
+        setattr(item, name, value.lower() if value and name != "guard" else value)
+    else:
+        item.extra[key.raw_key] = text
+        if name not in ITEM_KEYS:
+            _note(ledger, "W05", key, f"{item.id}: unknown key `{clean(key.raw_key)[:40]}`")
+
+
+def _note(ledger: Ledger, code: str, key: KeyLine, message: str, fix: str = "") -> None:
+    ledger.diagnostics.append(make(code, ledger.path, key.line + 1, message, fix))
+
+
+def _active_focus(blocks: Blocks, headings: list[Heading]) -> str | None:
+    for number in blocks.visible(0, min(len(blocks.source.lines), 200)):
+        line = blocks.source.lines[number]
+        if "active focus" in line[:40].lower():
+            ids = find_ids(line)
+            return ids[0] if ids else None
+    for position, heading in enumerate(headings):
+        if heading.title.lower().startswith("current focus"):
+            end = headings[position + 1].line if position + 1 < len(headings) else None
+            for line in blocks.source.lines[heading.line + 1 : end]:
+                focus = split_focus(line)[0]
+                if focus:
+                    return focus
+    return None
+
+
+def _historic(blocks: Blocks, ledger: Ledger) -> None:
+    """Report once that a ledger is in one of the forms before the canonical one."""
+    lines = blocks.source.lines
+    if ledger.form == "report":
+        form, line = "2 (single focus)", 1
+    elif old := next((i for i in ledger.items if lines[i.line - 1].startswith("## ")), None):
+        form, line = "0 (items at level 2)", old.line
+    else:
+        return
+    fix = "`orchestrate validate --fix` rewrites it"
+    ledger.diagnostics.append(make("W06", ledger.path, line, f"historic form {form}", fix))
+
+
+def _duplicates(ledger: Ledger) -> None:
+    first: dict[str, int] = {}
+    for item in ledger.items:
+        if item.id in first:
+            message = f"item {item.id} is defined twice (first at line {first[item.id]})"
+            found: Diagnostic = make(
+                "E22", ledger.path, item.line, message, "merge the two items or rename one"
+            )
+            ledger.diagnostics.append(found)
+        first.setdefault(item.id, item.line)

@@ -1,0 +1,175 @@
+"""Values of ledger keys: statuses, priorities, dependencies, waits, and their written forms."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from orchestration.documents.grammar.commands import (
+    parse_duration,
+    read_command,
+    render_command,
+    render_duration,
+)
+from orchestration.documents.grammar.keys import clean
+from orchestration.documents.grammar.refs import is_id, parse_stamp, render_stamp
+from orchestration.documents.grammar.text import successive
+from orchestration.documents.ledger.model import DEFAULT_POLL_S, DEFAULT_PRIORITY, Status, Waiting
+
+_WORDS = {
+    **{s.value: s for s in Status if s is not Status.UNKNOWN},
+    **dict.fromkeys(
+        ("pending", "planning", "todo", "planned", "ready", "ready_for_implementation", "new"),
+        Status.OPEN,
+    ),
+    **dict.fromkeys(("active", "in_flight", "ongoing", "implementing"), Status.IN_PROGRESS),
+    **dict.fromkeys(
+        ("blocked_escalation", "stuck", "blocked_pending_spec_change", "blocked_pending_arch"),
+        Status.BLOCKED,
+    ),
+    **dict.fromkeys(
+        ("complete", "completed", "resolved", "fixed", "archived", "closed", "finished"),
+        Status.DONE,
+    ),
+    **dict.fromkeys(("cancelled", "canceled", "abandoned", "superseded"), Status.DROPPED),
+    "awaiting": Status.WAITING,
+}
+_PRIORITIES = {"critical": "P0", "highest": "P0", "high": "P1", "medium": "P2", "low": "P3"}
+_AND = frozenset(("and", "&", "+", "/", "plus"))
+_WORD = re.compile(r"[A-Za-z][A-Za-z_]*(?:[ -](?=progress\b)[A-Za-z]+)?", re.IGNORECASE)
+_FIELD = re.compile(r"(?:^|;)[ \t*]*(on|check|poll|until)[*]*[ \t]*:", re.IGNORECASE)
+_DEFERRED = re.compile(r"\b([A-Z]{1,3}\d{1,3}[a-z]?)\b[^.;]{0,80}?\bdeferred to ([A-Za-z][\w-]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class StatusValue:
+    """A parsed status line: the status, the reason after it, the wait, the deferrals."""
+
+    status: Status
+    word: str
+    reason: str
+    waiting: Waiting | None
+    deferred: tuple[tuple[str, str], ...]
+    problem: str | None
+
+
+def parse_status(text: str, line: int = 0) -> StatusValue:
+    """Read the value of a ``Status:`` key; words that nobody defined give ``UNKNOWN``."""
+    body = text.strip()
+    tick = body.startswith(("✅", "✔"))
+    body = body.lstrip("✅✔️ *_`~")
+    match = _WORD.match(body)
+    if match is None:
+        status = Status.DONE if tick else Status.UNKNOWN
+        return StatusValue(status, body[:40], body, None, (), None if tick else "no status word")
+    raw = match.group()
+    word = raw.lower().replace(" ", "_").replace("-", "_")
+    status = _WORDS.get(word, Status.UNKNOWN)
+    reason = body[match.end() :].lstrip("*_`~ \t")
+    while reason[:1] and reason[0] in "—–-:;,":
+        reason = reason[1:].lstrip("*_ \t")
+    problem = None if status is not Status.UNKNOWN else f"unknown status `{raw}`"
+    waiting = None
+    if status is Status.WAITING:
+        waiting, problem = parse_waiting(reason, line)
+    deferred = tuple((m.group(1), m.group(2)) for m in _DEFERRED.finditer(reason[:4000]))
+    return StatusValue(status, raw, reason.strip(), waiting, deferred, problem)
+
+
+def parse_waiting(text: str, line: int = 0) -> tuple[Waiting | None, str | None]:
+    """Read ``On: who; Check: command; Poll: 60s; Until: 2030-01-01``; return (wait, problem)."""
+    marks = list(_FIELD.finditer(text))
+    fields: dict[str, str] = {}
+    for mark, following in successive(marks):
+        end = following.start() if following else len(text)
+        fields[mark.group(1).lower()] = clean(text[mark.end() : end].strip().rstrip(";"))
+    missing = [name for name in ("on", "check", "until") if not fields.get(name)]
+    if "check" in missing:
+        return None, "waiting lacks " + ", ".join(m.capitalize() + ":" for m in missing)
+    check = read_command(fields["check"], line=line)
+    poll = parse_duration(fields["poll"]) if fields.get("poll") else DEFAULT_POLL_S
+    until = parse_stamp(fields["until"]) if fields.get("until") else None
+    problem = "waiting lacks " + ", ".join(m.capitalize() + ":" for m in missing)
+    found = problem if missing else None
+    if poll is None or poll <= 0:
+        found, poll = f"Poll `{fields['poll']}` is no duration", DEFAULT_POLL_S
+    if fields.get("until") and until is None:
+        found = f"Until `{fields['until']}` is no date"
+    return Waiting(fields.get("on", ""), check, poll, until), check.error or found
+
+
+def render_waiting(waiting: Waiting) -> str:
+    """Return the reason text of a waiting status."""
+    parts = [
+        f"On: {waiting.on}",
+        f"Check: {render_command(waiting.check)}",
+        f"Poll: {render_duration(waiting.poll_s)}",
+    ]
+    if waiting.until:
+        parts.append(f"Until: {render_stamp(waiting.until)}")
+    return "; ".join(parts)
+
+
+def parse_priority(text: str) -> tuple[str, bool]:
+    """Return (``P0``..``P3``, known?) of a priority value; unknown words give the default."""
+    match = re.match(r"[A-Za-z]+\d?", text.strip().lstrip("*_` "))
+    word = match.group().lower() if match else ""
+    if re.fullmatch(r"p[0-3]", word):
+        return word.upper(), True
+    return _PRIORITIES.get(word, DEFAULT_PRIORITY), word in _PRIORITIES
+
+
+def parse_depends(text: str) -> tuple[list[str], list[str]]:
+    """Return (item ids, external dependency texts); notes and ✅ are dropped, not trusted.
+
+    A part of nothing but ids (`A-001 and B-002`, `A-001 / B-002`) is those ids.
+    """
+    ids: list[str] = []
+    external: list[str] = []
+    for part in (piece for whole in _split_outside(text) for piece in _listed(whole)):
+        bare = re.sub(r"[✅✔️☑]", "", part).strip()
+        head = bare.split("(")[0].strip().strip("*_`[] ").strip()
+        if head.lower().rstrip(".") in ("", "none", "n/a", "-", "—"):
+            continue
+        first = head.split()[0].rstrip(",;:")
+        item = first.partition(".")[0] if is_id(first.partition(".")[0]) else first
+        if (
+            is_id(item)
+            and item.upper() == item
+            and (head == first or head[len(first) :].lstrip()[:1] in ("—", "–", "-"))
+        ):
+            ids.append(item)
+        elif is_id(head):
+            ids.append(head)
+        else:
+            external.append(bare)
+    return list(dict.fromkeys(ids)), external
+
+
+def _listed(part: str) -> list[str]:
+    """The ids of a part that is nothing but two or more of them; else the part itself."""
+    words = [word.strip("*_`[]✅✔️☑") for word in part.split()]
+    ids = [word for word in words if word and word.lower() not in _AND]
+    named = len(ids) > 1 and all(is_id(w) and "-" in w and w.upper() == w for w in ids)
+    return ids if named else [part]
+
+
+def named_in(text: str) -> list[str]:
+    """The id-shaped words of an external dependency that do not stand in parentheses."""
+    outside = re.sub(r"\([^()]*\)", " ", text)
+    return [word for word in re.findall(r"[\w.-]+", outside) if is_id(word) and "-" in word]
+
+
+def _split_outside(text: str) -> list[str]:
+    parts: list[str] = []
+    depth = 0
+    start = 0
+    for index, char in enumerate(text):
+        if char == "(":
+            depth += 1
+        elif char == ")":
+            depth = max(0, depth - 1)
+        elif char in ",;" and depth == 0:
+            parts.append(text[start:index])
+            start = index + 1
+    return [*parts, text[start:]]

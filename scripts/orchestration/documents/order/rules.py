@@ -1,0 +1,45 @@
+"""What a rule about orders is given: the lookups that its caller can make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from orchestration.documents.grammar.diagnostics import Diagnostic
+from orchestration.documents.ledger.model import Ledger
+from orchestration.documents.order.model import Order
+
+#: Size budget of an order in bytes (W02).
+MAX_ORDER_BYTES = 12 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationContext:
+    """Lookups of the validator, each optional.
+
+    ``exists(path)``, ``read_lines(path) -> lines or None``, ``collect(selector) -> node ids`` (may
+    raise HarnessError), ``resolve(ref) -> sha or None``. ``known_orders`` are content hashes of
+    earlier orders, ``protected`` and ``approved`` are path globs, ``surfaces`` are globs of allowed
+    paths (empty: all), ``turn_dir`` is the directory that the harness allocated;
+    ``plan_local(item id)`` says how often the item's plan-local tools were extended before.
+    """
+
+    path: str = "input.md"
+    exists: Callable[[str], bool] | None = None
+    read_lines: Callable[[str], Sequence[str] | None] | None = None
+    collect: Callable[[str], Sequence[str]] | None = None
+    resolve: Callable[[str], str | None] | None = None
+    ledger: Ledger | None = None
+    finding_ids: Collection[str] | None = None
+    known_orders: Collection[str] = ()
+    now: datetime | None = None
+    branch: str | None = None
+    protected: Sequence[str] = ()
+    approved: Sequence[str] = ()
+    surfaces: Sequence[str] = ()
+    turn_dir: str | None = None
+    plan_local: Callable[[str], int] | None = None
+
+
+Rule = Callable[[Order, str, ValidationContext], list[Diagnostic]]

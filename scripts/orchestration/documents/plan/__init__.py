@@ -1,0 +1,1 @@
+"""Plans and summaries of an initiative (`plans/active/<ID>/`)."""
