@@ -8,13 +8,13 @@ from typing import Any
 from orchestration import commits
 from orchestration.core.policy import budget_spent
 from orchestration.core.reasons import ExitReason, Stop
+from orchestration.core.retrospective import due, retrospective
 from orchestration.core.state import ItemState, OpenCycle
 from orchestration.documents.ledger import Item
 from orchestration.documents.order import parse_order
 from orchestration.landing import advance
 from orchestration.order_check import check_order
 from orchestration.putaway import put_away
-from orchestration.retrospective import due, retrospective
 from orchestration.runtime import Harness
 from orchestration.settle import block_data, blocked_note, pivot_data
 from orchestration.supervision import ordered_by_agent
