@@ -331,7 +331,8 @@ def one(attack: Attack, levels: Sequence[str], work: Path, source: Path) -> dict
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what is asked for, print it, and write the table into a page."""
-    from orchestration import isolation, pids
+    from orchestration.sandbox import fence as isolation
+    from orchestration.sandbox import pids
 
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--only", default="", help="part of a name")

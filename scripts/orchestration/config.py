@@ -17,7 +17,7 @@ import yaml
 
 from orchestration.core.policy import PolicyConfig
 from orchestration.errors import HarnessError
-from orchestration.isolation import LEVELS
+from orchestration.sandbox.fence import LEVELS
 
 FILE = "orchestration.yaml"
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?")

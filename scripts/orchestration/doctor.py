@@ -19,7 +19,7 @@ from orchestration.config import HarnessConfig, load_config
 from orchestration.documents.ledger import check_ledger, parse_ledger
 from orchestration.errors import HarnessError
 from orchestration.gitio import Repo
-from orchestration.isolation import choose
+from orchestration.sandbox.fence import choose
 from orchestration.session import make_supervisor
 from orchestration.views.load import read_events
 

@@ -22,9 +22,9 @@ from orchestration.cycle import Cycle
 from orchestration.documents.ledger import Ledger
 from orchestration.errors import HarnessError
 from orchestration.landing import advance, drop_merged
-from orchestration.orphans import end_orphans
 from orchestration.polling import next_poll_s, poll_waiting
 from orchestration.runtime import Harness
+from orchestration.sandbox.orphans import end_orphans
 from orchestration.settle import block_data, close_data, pivot_data
 from orchestration.workspace import leftovers, remove_checkout
 

@@ -14,11 +14,11 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestration import isolation
 from orchestration.core.reasons import ExitReason, Stop
 from orchestration.errors import HarnessError
 from orchestration.gates import escape, watch_file
 from orchestration.runtime import Harness
+from orchestration.sandbox import fence as isolation
 from orchestration.workspace import Workspace
 
 KEPT_REFS = "refs/orchestration/"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from orchestration.commandline import interpreter
 from orchestration.documents.ledger import Item, Ledger
 from orchestration.errors import HarnessError
-from orchestration.process import run_child
 from orchestration.runtime import Harness
+from orchestration.sandbox.process import run_child
 
 POLL_LIMIT_S = 60.0
 

@@ -23,8 +23,8 @@ from orchestration.errors import HarnessError
 from orchestration.eventlog import EventLog
 from orchestration.gitio import Repo
 from orchestration.landing import Tip, current_tip
-from orchestration.process import scrub_env
 from orchestration.remote import Upstream
+from orchestration.sandbox.process import scrub_env
 
 __all__ = ["Harness", "RandomIds", "SystemClock", "documents", "read_text_at", "target_of"]
 

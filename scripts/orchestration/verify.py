@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from orchestration import isolation, outside
+from orchestration import outside
 from orchestration.agents.base import last_words
 from orchestration.commandline import counts_text, interpreter, pytest_selector, summary
 from orchestration.core.state import ItemState
@@ -25,8 +25,9 @@ from orchestration.gates.guard import GuardResult, GuardSpec, run_guard, run_twi
 from orchestration.gates.log_scan import black_out
 from orchestration.gates.relevance import finding, touched_lines
 from orchestration.gates.selectors import collect
-from orchestration.process import run_child
 from orchestration.runtime import Harness
+from orchestration.sandbox import fence as isolation
+from orchestration.sandbox.process import run_child
 from orchestration.screening import screen
 from orchestration.verify_case import Case, Findings
 from orchestration.workspace import export, fresh_checkout, lay_over, remove_checkout

@@ -15,7 +15,7 @@ from orchestration.documents.ledger import Item, parse_ledger
 from orchestration.documents.order import Order
 from orchestration.errors import HarnessError
 from orchestration.gitio import Repo
-from orchestration.process import scrub_env
+from orchestration.sandbox.process import scrub_env
 from orchestration.workspace import Workspace, create
 
 LEDGER = """\

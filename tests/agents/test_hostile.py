@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 from leftovers import alive
-from orchestration import isolation
 from orchestration.agents.base import Clocks, Outcome, TurnContext
 from orchestration.agents.custom import CustomAgent
 from orchestration.errors import HarnessError
 from orchestration.gates import escape, scope, secrets, tamper
 from orchestration.gitio import Repo
-from orchestration.process import scrub_env
+from orchestration.sandbox import fence as isolation
+from orchestration.sandbox.process import scrub_env
 from orchestration.workspace import Workspace, create
 
 HEADER = "import os, pathlib, subprocess, sys, time\nuser = pathlib.Path({user!r})\n"

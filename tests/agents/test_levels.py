@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 from leftovers import alive
-from orchestration import isolation, pids
+from orchestration.sandbox import fence as isolation
+from orchestration.sandbox import pids
 from turns import FIX, LEDGER, git, lay_down, work
 
 SOURCES = Path(__file__).parents[2] / "scripts"

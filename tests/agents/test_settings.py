@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from orchestration import isolation, pids
 from orchestration.config import ConfigProblem, load_config
+from orchestration.sandbox import fence as isolation
+from orchestration.sandbox import pids
 from turns import FIX, TEST, work
 
 

@@ -310,7 +310,7 @@ def test_the_users_copy_being_right_does_not_help_a_wrong_attempt(
 
 
 def test_guards_run_at_every_isolation_level(project: Project) -> None:
-    from orchestration import isolation
+    from orchestration.sandbox import fence as isolation
 
     for level in isolation.available():
         result = project.guard({"calc/__init__.py": FIXED}, isolation=level)
@@ -319,7 +319,7 @@ def test_guards_run_at_every_isolation_level(project: Project) -> None:
 
 def test_a_repository_in_a_folder_with_a_space(tmp_path: Path) -> None:
     """Under every fence that works here; pytest splits its `pythonpath` at spaces."""
-    from orchestration.isolation import available
+    from orchestration.sandbox.fence import available
 
     project = make_project(tmp_path / "a user's folder")
     for level in available():
@@ -333,7 +333,7 @@ def test_a_linked_interpreter_below_tmp_starts_behind_bubblewrap(tmp_path: Path)
     """A virtual environment's python is a link; its folder is bound, the link itself is not."""
     import tempfile
 
-    from orchestration.isolation import available, wrap
+    from orchestration.sandbox.fence import available, wrap
 
     if "bwrap" not in available():
         pytest.skip("bubblewrap does not work here (Debian: apt-get install bubblewrap)")

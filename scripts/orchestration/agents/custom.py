@@ -15,11 +15,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestration import isolation
 from orchestration.agents.base import Outcome, OutcomeKind, TurnContext
 from orchestration.errors import HarnessError
 from orchestration.gitio import Repo
-from orchestration.process import ChildResult, run_child
+from orchestration.sandbox import fence as isolation
+from orchestration.sandbox.process import ChildResult, run_child
 
 _HOLE = re.compile(r"\{([a-z_]+)\}")  # other braces (JSON, TOML) are the program's own
 PLACEHOLDERS = ("brief", "item", "order", "python", "report_dir", "workspace")

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestration import isolation
 from orchestration.agents.base import Outcome, OutcomeKind, TurnContext
 from orchestration.errors import HarnessError
 from orchestration.gitio import Repo
-from orchestration.process import ChildResult, run_child
+from orchestration.sandbox import fence as isolation
+from orchestration.sandbox.process import ChildResult, run_child
 
 if TYPE_CHECKING:
     from orchestration.documents.ledger import Recipe

@@ -287,7 +287,7 @@ def _run_checks(root: Path, rows: Sequence[Finding], within: float) -> dict[str,
 
     from orchestration.commandline import interpreter
     from orchestration.config import load_config
-    from orchestration.process import run_child
+    from orchestration.sandbox.process import run_child
 
     python = load_config(root).python
     results: dict[str, int | str] = {}

@@ -19,11 +19,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestration import isolation as fences
 from orchestration.gates import guard_files as files
 from orchestration.gates.guard_types import GuardResult, GuardSpec, Verdict
 from orchestration.gates.verdict import judge, tally
-from orchestration.process import ChildResult, run_child, scrub_env
+from orchestration.sandbox import fence as fences
+from orchestration.sandbox.process import ChildResult, run_child, scrub_env
 
 __all__ = ["GuardResult", "GuardSpec", "Verdict", "collect_ids", "run_guard", "run_twice"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from orchestration import pids
-from orchestration.process import run_child, scrub_env
+from orchestration.sandbox import pids
+from orchestration.sandbox.process import run_child, scrub_env
 
 # Bounded on its own: even where no ceiling held, this makes 150 sleepers and no more.
 BOMB = """

@@ -22,8 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Literal
 
-from orchestration import pids, reaping
 from orchestration.errors import HarnessError
+from orchestration.sandbox import pids, reaping
 
 MARKER = "ORCHESTRATION_CHILD"
 CHUNK = 1 << 16

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 from leftovers import alive
-from orchestration import isolation
 from orchestration.errors import HarnessError
-from orchestration.process import run_child, scrub_env
+from orchestration.sandbox import fence as isolation
+from orchestration.sandbox.process import run_child, scrub_env
 
 PY = sys.executable
 

@@ -1,0 +1,1 @@
+"""The one way to start a program: fence, limits, clocks, reaping, environment."""
