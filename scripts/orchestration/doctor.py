@@ -18,7 +18,7 @@ from orchestration.agents.registry import get_agent
 from orchestration.config import HarnessConfig, load_config
 from orchestration.documents.ledger import check_ledger, parse_ledger
 from orchestration.errors import HarnessError
-from orchestration.gitio import Repo
+from orchestration.git.repository import Repo
 from orchestration.sandbox.fence import choose
 from orchestration.session import make_supervisor
 from orchestration.views.load import read_events

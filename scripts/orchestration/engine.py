@@ -15,12 +15,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from orchestration import commits, inbox, outside, publish, remote
+from orchestration import commits, inbox, outside, publish
 from orchestration.core.policy import Decision, decide
 from orchestration.core.reasons import ExitReason, Stop
 from orchestration.cycle import Cycle
 from orchestration.documents.ledger import Ledger
 from orchestration.errors import HarnessError
+from orchestration.git import remote
 from orchestration.landing import advance, drop_merged
 from orchestration.polling import next_poll_s, poll_waiting
 from orchestration.runtime import Harness

@@ -16,7 +16,7 @@ from orchestration.core.state import Pending
 from orchestration.documents.grammar.refs import parse_stamp
 from orchestration.documents.ledger import Attempt, append_attempt, read_ledger, set_status, tick
 from orchestration.documents.memory.view import add_entries
-from orchestration.gitio import MergeRefused, RefMoved, Repo
+from orchestration.git.repository import MergeRefused, RefMoved, Repo
 
 RESULTS = "refs/heads/orchestration/results/"
 

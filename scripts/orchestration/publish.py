@@ -11,7 +11,7 @@ import re
 
 from orchestration.core.events import GENESIS, CorruptLog, Event
 from orchestration.eventlog import LOG_REF, EventLog, read_export
-from orchestration.gitio import RefMoved, Repo
+from orchestration.git.repository import RefMoved, Repo
 
 _TRAILER = re.compile(r"(?m)^Seq: (\d+)\nSha: ([0-9a-f]{64})$")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestration.gates import secrets, tamper
-from orchestration.gitio import Repo
+from orchestration.git.repository import Repo
 
 MAX_FILE_BYTES = 5 << 20
 

@@ -10,8 +10,8 @@ from orchestration.agents.registry import get_agent
 from orchestration.config import HarnessConfig, load_config
 from orchestration.core.clock import Clock
 from orchestration.eventlog import EventLog
-from orchestration.gitio import Repo
-from orchestration.remote import upstream_of
+from orchestration.git.remote import upstream_of
+from orchestration.git.repository import Repo
 from orchestration.runtime import Harness, SystemClock, target_of
 
 Hook = Callable[[str, object], None]

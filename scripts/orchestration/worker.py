@@ -18,7 +18,7 @@ from orchestration.documents.order import Order
 from orchestration.errors import HarnessError
 from orchestration.gates import log_scan, secrets
 from orchestration.gates.scope import matches
-from orchestration.gitio import Repo
+from orchestration.git.repository import Repo
 from orchestration.runtime import Harness
 from orchestration.supervisor import recipes_for
 from orchestration.workspace import Workspace, create, slug

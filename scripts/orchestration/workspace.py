@@ -21,8 +21,8 @@ from pathlib import Path
 
 from orchestration.errors import HarnessError
 from orchestration.gates.scope import is_guarded, matches
-from orchestration.git_objects import TreeEntry
-from orchestration.gitio import Repo
+from orchestration.git.objects import TreeEntry
+from orchestration.git.repository import Repo
 
 BRANCH_PREFIX = "orchestration/attempts"
 

@@ -42,7 +42,7 @@ def _collector(root: Path) -> Collect | None:
         return None
     from orchestration.config import load_config
     from orchestration.gates.selectors import collect
-    from orchestration.gitio import Repo
+    from orchestration.git.repository import Repo
 
     config = load_config(root)
 

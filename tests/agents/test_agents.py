@@ -14,7 +14,7 @@ from orchestration.agents.registry import get_agent, names
 from orchestration.documents.ledger import Item, parse_ledger
 from orchestration.documents.order import Order
 from orchestration.errors import HarnessError
-from orchestration.gitio import Repo
+from orchestration.git.repository import Repo
 from orchestration.sandbox.process import scrub_env
 from orchestration.workspace import Workspace, create
 

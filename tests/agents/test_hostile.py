@@ -13,7 +13,7 @@ from orchestration.agents.base import Clocks, Outcome, TurnContext
 from orchestration.agents.custom import CustomAgent
 from orchestration.errors import HarnessError
 from orchestration.gates import escape, scope, secrets, tamper
-from orchestration.gitio import Repo
+from orchestration.git.repository import Repo
 from orchestration.sandbox import fence as isolation
 from orchestration.sandbox.process import scrub_env
 from orchestration.workspace import Workspace, create

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from orchestration.gitio import Repo
+from orchestration.git.repository import Repo
 from orchestration.screening import screen
 
 TEST = "from calc import double\n\n\ndef test_double():\n    assert double(2) == 4\n"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestration.gates.guard import GuardResult, GuardSpec, run_guard
-from orchestration.gitio import Repo
+from orchestration.git.repository import Repo
 from orchestration.workspace import fresh_checkout
 
 BROKEN = "def add(a, b):\n    return a - b\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from orchestration.gates.escape import changes, restore, take
-from orchestration.gitio import Repo
+from orchestration.git.repository import Repo
 from orchestration.workspace import create
 from project import Project, git
 

@@ -259,7 +259,7 @@ def test_review_marks_are_said_and_do_not_void(project: Project) -> None:
 
 
 def test_links_and_nested_repositories(project: Project) -> None:
-    from orchestration.gitio import TreeEntry
+    from orchestration.git.repository import TreeEntry
 
     repo = project.repo
     link = repo.write_blob(b"/etc/passwd")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from orchestration.errors import HarnessError
-from orchestration.gitio import Repo
+from orchestration.git.repository import Repo
 from orchestration.workspace import (
     attempts_dir,
     create,

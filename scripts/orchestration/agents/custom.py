@@ -17,7 +17,7 @@ from pathlib import Path
 
 from orchestration.agents.base import Outcome, OutcomeKind, TurnContext
 from orchestration.errors import HarnessError
-from orchestration.gitio import Repo
+from orchestration.git.repository import Repo
 from orchestration.sandbox import fence as isolation
 from orchestration.sandbox.process import ChildResult, run_child
 

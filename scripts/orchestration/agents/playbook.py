@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from orchestration.agents.base import Outcome, OutcomeKind, TurnContext
 from orchestration.errors import HarnessError
-from orchestration.gitio import Repo
+from orchestration.git.repository import Repo
 from orchestration.sandbox import fence as isolation
 from orchestration.sandbox.process import ChildResult, run_child
 

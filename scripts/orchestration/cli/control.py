@@ -14,7 +14,7 @@ from orchestration import inbox
 from orchestration.documents.ledger import parse_ledger
 from orchestration.engine import Engine
 from orchestration.errors import HarnessError
-from orchestration.gitio import Repo
+from orchestration.git.repository import Repo
 from orchestration.runtime import RandomIds
 from orchestration.session import open_harness
 

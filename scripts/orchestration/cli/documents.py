@@ -106,7 +106,7 @@ def _context(root: Path, path: str, *, collect: bool) -> ValidationContext:
     from orchestration.config import load_config
     from orchestration.eventlog import EventLog
     from orchestration.gates.selectors import collect as ask_pytest
-    from orchestration.gitio import Repo
+    from orchestration.git.repository import Repo
     from orchestration.runtime import SystemClock
 
     config = load_config(root)
@@ -180,7 +180,7 @@ def history_import(
 ) -> None:
     """Append an old memory or ledger to the event log, as claims; the same file only once."""
     from orchestration.eventlog import EventLog
-    from orchestration.gitio import Repo
+    from orchestration.git.repository import Repo
     from orchestration.runtime import SystemClock
 
     kind, text = _records(file)
@@ -264,7 +264,7 @@ def _log_stats(repo: Path) -> dict[str, Any]:
     from collections import Counter
 
     from orchestration.eventlog import EventLog
-    from orchestration.gitio import Repo
+    from orchestration.git.repository import Repo
     from orchestration.runtime import SystemClock
 
     log = EventLog(Repo(repo).state_dir, SystemClock())

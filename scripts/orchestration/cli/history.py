@@ -12,7 +12,7 @@ from orchestration.config import load_config
 from orchestration.core.reasons import ExitReason
 from orchestration.errors import HarnessError
 from orchestration.eventlog import import_events, read_export, recover, set_aside
-from orchestration.gitio import Repo
+from orchestration.git.repository import Repo
 from orchestration.receipts import verify_branch
 from orchestration.runtime import SystemClock, target_of
 from orchestration.views.load import read_events

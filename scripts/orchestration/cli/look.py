@@ -13,7 +13,7 @@ import typer
 from orchestration.cli.turn_text import details
 from orchestration.core.events import Event
 from orchestration.errors import HarnessError
-from orchestration.gitio import Repo
+from orchestration.git.repository import Repo
 from orchestration.views.load import load, read_events
 from orchestration.views.terminal import render_status
 

@@ -13,7 +13,7 @@ from orchestration.core.reduce import reduce
 from orchestration.core.state import State
 from orchestration.documents.ledger import Ledger, parse_ledger
 from orchestration.errors import HarnessError
-from orchestration.gitio import Repo
+from orchestration.git.repository import Repo
 from orchestration.landing import RESULTS
 from orchestration.publish import read_branch
 from orchestration.views.evidence import Evidence, describe, gather

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from orchestration.git_command import GitTimeout, run_git, safe_ref
-from orchestration.gitio import GitError, MergeRefused, RefMoved, Repo
+from orchestration.git.command import GitTimeout, run_git, safe_ref
+from orchestration.git.repository import GitError, MergeRefused, RefMoved, Repo
 
 
 def sh(cwd: Path, *argv: str) -> str:

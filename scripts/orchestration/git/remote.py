@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from orchestration.errors import HarnessError
 from orchestration.eventlog import LOG_REF
-from orchestration.gitio import Repo
+from orchestration.git.repository import Repo
 
 FETCH_LIMIT_S = 30.0
 PUSH_LIMIT_S = 120.0

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestration.git_command import GitError, Result, run_git, safe_ref
+from orchestration.git.command import GitError, Result, run_git, safe_ref
 
 ZERO = "0" * 40
 IDENTITY = {"GIT_AUTHOR_NAME": "orchestrate", "GIT_AUTHOR_EMAIL": "orchestrate@localhost"}

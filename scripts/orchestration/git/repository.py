@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestration.git_command import GitError, GitTimeout, MergeRefused, RefMoved, safe_ref
-from orchestration.git_objects import ZERO, DiffEntry, ObjectStore, TreeEntry
-from orchestration.git_unfinished import holder, unfinished
+from orchestration.git.command import GitError, GitTimeout, MergeRefused, RefMoved, safe_ref
+from orchestration.git.objects import ZERO, DiffEntry, ObjectStore, TreeEntry
+from orchestration.git.unfinished import holder, unfinished
 
 __all__ = [
     "DiffEntry",

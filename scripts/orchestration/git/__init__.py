@@ -1,0 +1,1 @@
+"""The only door to git: command, objects, repository, remote."""
