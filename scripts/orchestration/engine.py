@@ -15,7 +15,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from orchestration import commits, inbox, outside, publish
+from orchestration import commits, outside
 from orchestration.core.policy import Decision, decide
 from orchestration.core.reasons import ExitReason, Stop
 from orchestration.cycle import Cycle
@@ -23,6 +23,7 @@ from orchestration.documents.ledger import Ledger
 from orchestration.errors import HarnessError
 from orchestration.git import remote
 from orchestration.landing import advance, drop_merged
+from orchestration.log import inbox, publish
 from orchestration.polling import next_poll_s, poll_waiting
 from orchestration.runtime import Harness
 from orchestration.sandbox.orphans import end_orphans

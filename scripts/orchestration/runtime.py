@@ -20,10 +20,10 @@ from orchestration.core.policy import ItemFacts, PolicyConfig
 from orchestration.core.state import State
 from orchestration.documents.ledger import Item, Ledger, read_ledger
 from orchestration.errors import HarnessError
-from orchestration.eventlog import EventLog
 from orchestration.git.remote import Upstream
 from orchestration.git.repository import Repo
 from orchestration.landing import Tip, current_tip
+from orchestration.log.store import EventLog
 from orchestration.sandbox.process import scrub_env
 
 __all__ = ["Harness", "RandomIds", "SystemClock", "documents", "read_text_at", "target_of"]

@@ -9,9 +9,9 @@ from orchestration.agents.base import Agent
 from orchestration.agents.registry import get_agent
 from orchestration.config import HarnessConfig, load_config
 from orchestration.core.clock import Clock
-from orchestration.eventlog import EventLog
 from orchestration.git.remote import upstream_of
 from orchestration.git.repository import Repo
+from orchestration.log.store import EventLog
 from orchestration.runtime import Harness, SystemClock, target_of
 
 Hook = Callable[[str, object], None]

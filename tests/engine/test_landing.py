@@ -12,7 +12,7 @@ from orchestration.agents.base import TurnContext
 from orchestration.core.events import CorruptLog
 from orchestration.engine import Engine
 from orchestration.errors import HarnessError
-from orchestration.eventlog import EventLog, recover
+from orchestration.log.store import EventLog, recover
 from orchestration.receipts import verify_branch
 from orchestration.runtime import SystemClock
 
@@ -253,7 +253,7 @@ def test_a_torn_last_line_is_set_aside_and_a_reader_ignores_it(place: Make, stub
 
 
 def test_steering_pause_and_resume_reach_the_run_exactly_once(place: Make, stub: Any) -> None:
-    from orchestration import inbox
+    from orchestration.log import inbox
 
     rows = "".join(f"  - [ ] C{n} `test -f part{n}.txt` — part {n}\n" for n in (1, 2))
     here = place("### [A-001] Two parts\n- Status: open\n- Exit:\n" + rows)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import typer
 
-from orchestration import inbox
 from orchestration.documents.ledger import parse_ledger
 from orchestration.engine import Engine
 from orchestration.errors import HarnessError
 from orchestration.git.repository import Repo
+from orchestration.log import inbox
 from orchestration.runtime import RandomIds
 from orchestration.session import open_harness
 

@@ -104,9 +104,9 @@ def _context(root: Path, path: str, *, collect: bool) -> ValidationContext:
     if not (root / ".git").exists():
         return checkout.context(path)
     from orchestration.config import load_config
-    from orchestration.eventlog import EventLog
     from orchestration.gates.selectors import collect as ask_pytest
     from orchestration.git.repository import Repo
+    from orchestration.log.store import EventLog
     from orchestration.runtime import SystemClock
 
     config = load_config(root)
@@ -179,8 +179,8 @@ def history_import(
     json_output: bool = JSON,
 ) -> None:
     """Append an old memory or ledger to the event log, as claims; the same file only once."""
-    from orchestration.eventlog import EventLog
     from orchestration.git.repository import Repo
+    from orchestration.log.store import EventLog
     from orchestration.runtime import SystemClock
 
     kind, text = _records(file)
@@ -263,8 +263,8 @@ def _log_stats(repo: Path) -> dict[str, Any]:
     """Counts of the event log: cycles, landings, repeated orders, dwell and time by item."""
     from collections import Counter
 
-    from orchestration.eventlog import EventLog
     from orchestration.git.repository import Repo
+    from orchestration.log.store import EventLog
     from orchestration.runtime import SystemClock
 
     log = EventLog(Repo(repo).state_dir, SystemClock())

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import typer
 
-from orchestration import publish
 from orchestration.config import load_config
 from orchestration.core.reasons import ExitReason
 from orchestration.errors import HarnessError
-from orchestration.eventlog import import_events, read_export, recover, set_aside
 from orchestration.git.repository import Repo
+from orchestration.log import publish
+from orchestration.log.store import import_events, read_export, recover, set_aside
 from orchestration.receipts import verify_branch
 from orchestration.runtime import SystemClock, target_of
 from orchestration.views.load import read_events

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestration.errors import HarnessError
-from orchestration.eventlog import LOG_REF
 from orchestration.git.repository import Repo
+from orchestration.log.store import LOG_REF
 
 FETCH_LIMIT_S = 30.0
 PUSH_LIMIT_S = 120.0

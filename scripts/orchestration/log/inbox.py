@@ -17,7 +17,7 @@ from orchestration.core.events import Event
 from orchestration.core.reduce import reduce
 from orchestration.core.state import State
 from orchestration.errors import HarnessError
-from orchestration.eventlog import EventLog
+from orchestration.log.store import EventLog
 
 KINDS = ("steer", "pause", "resume", "approve", "reopen")
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 
 from orchestration.core.events import GENESIS, CorruptLog, Event
-from orchestration.eventlog import LOG_REF, EventLog, read_export
 from orchestration.git.repository import RefMoved, Repo
+from orchestration.log.store import LOG_REF, EventLog, read_export
 
 _TRAILER = re.compile(r"(?m)^Seq: (\d+)\nSha: ([0-9a-f]{64})$")
 

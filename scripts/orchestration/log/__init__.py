@@ -1,0 +1,1 @@
+"""The event log on disk, its publication on a branch, and the inbox."""
