@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from orchestration.commandline import interpreter
 from orchestration.documents.ledger import Item, Ledger
 from orchestration.errors import HarnessError
+from orchestration.gates.commandline import interpreter
 from orchestration.runtime import Harness
 from orchestration.sandbox.process import run_child
 

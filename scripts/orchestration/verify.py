@@ -14,21 +14,21 @@ from typing import Any
 
 from orchestration import outside
 from orchestration.agents.base import last_words
-from orchestration.commandline import counts_text, interpreter, pytest_selector, summary
 from orchestration.core.state import ItemState
 from orchestration.documents.grammar.commands import Command
 from orchestration.documents.ledger import Criterion
 from orchestration.documents.order import Order
 from orchestration.errors import HarnessError
 from orchestration.gates import scope, secrets
+from orchestration.gates.commandline import counts_text, interpreter, pytest_selector, summary
 from orchestration.gates.guard import GuardResult, GuardSpec, run_guard, run_twice
 from orchestration.gates.log_scan import black_out
 from orchestration.gates.relevance import finding, touched_lines
+from orchestration.gates.screening import screen
 from orchestration.gates.selectors import collect
 from orchestration.runtime import Harness
 from orchestration.sandbox import fence as isolation
 from orchestration.sandbox.process import run_child
-from orchestration.screening import screen
 from orchestration.verify_case import Case, Findings
 from orchestration.workspace import export, fresh_checkout, lay_over, remove_checkout
 

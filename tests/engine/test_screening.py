@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from orchestration.gates.screening import screen
 from orchestration.git.repository import Repo
-from orchestration.screening import screen
 
 TEST = "from calc import double\n\n\ndef test_double():\n    assert double(2) == 4\n"
 KEY = "AKIA" + "QX7ZJ3LWN5PK2VTB"

@@ -285,8 +285,8 @@ def _run_checks(root: Path, rows: Sequence[Finding], within: float) -> dict[str,
     """Run the check command of every active finding: its exit code, or why there is none."""
     import os
 
-    from orchestration.commandline import interpreter
     from orchestration.config import load_config
+    from orchestration.gates.commandline import interpreter
     from orchestration.sandbox.process import run_child
 
     python = load_config(root).python
