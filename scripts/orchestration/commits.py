@@ -14,8 +14,8 @@ from orchestration.documents.ledger import set_status, tick
 from orchestration.errors import HarnessError
 from orchestration.gates import artifacts
 from orchestration.git.objects import TreeEntry
-from orchestration.landing import documents_after, landing_message
-from orchestration.receipts import digest, render_receipt
+from orchestration.landing.branch import documents_after, landing_message
+from orchestration.landing.receipts import digest, render_receipt
 from orchestration.runtime import Harness, read_text_at
 
 

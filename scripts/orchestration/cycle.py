@@ -12,7 +12,7 @@ from orchestration.core.retrospective import due, retrospective
 from orchestration.core.state import ItemState, OpenCycle
 from orchestration.documents.ledger import Item
 from orchestration.documents.order import parse_order
-from orchestration.landing import advance
+from orchestration.landing.branch import advance
 from orchestration.order_check import check_order
 from orchestration.putaway import put_away
 from orchestration.runtime import Harness

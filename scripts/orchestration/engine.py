@@ -22,7 +22,7 @@ from orchestration.cycle import Cycle
 from orchestration.documents.ledger import Ledger
 from orchestration.errors import HarnessError
 from orchestration.git import remote
-from orchestration.landing import advance, drop_merged
+from orchestration.landing.branch import advance, drop_merged
 from orchestration.log import inbox, publish
 from orchestration.polling import next_poll_s, poll_waiting
 from orchestration.runtime import Harness

@@ -22,7 +22,7 @@ from orchestration.documents.ledger import Item, Ledger, read_ledger
 from orchestration.errors import HarnessError
 from orchestration.git.remote import Upstream
 from orchestration.git.repository import Repo
-from orchestration.landing import Tip, current_tip
+from orchestration.landing.branch import Tip, current_tip
 from orchestration.log.store import EventLog
 from orchestration.sandbox.process import scrub_env
 

@@ -12,8 +12,8 @@ from orchestration.agents.base import TurnContext
 from orchestration.core.events import CorruptLog
 from orchestration.engine import Engine
 from orchestration.errors import HarnessError
+from orchestration.landing.receipts import verify_branch
 from orchestration.log.store import EventLog, recover
-from orchestration.receipts import verify_branch
 from orchestration.runtime import SystemClock
 
 Make = Callable[..., Any]

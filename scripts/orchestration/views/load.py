@@ -14,7 +14,7 @@ from orchestration.core.state import State
 from orchestration.documents.ledger import Ledger, parse_ledger
 from orchestration.errors import HarnessError
 from orchestration.git.repository import Repo
-from orchestration.landing import RESULTS
+from orchestration.landing.branch import RESULTS
 from orchestration.log.publish import read_branch
 from orchestration.views.evidence import Evidence, describe, gather
 from orchestration.views.model import View, build_view

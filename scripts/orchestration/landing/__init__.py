@@ -1,0 +1,1 @@
+"""How work lands: the branch, and the receipts that prove it."""
