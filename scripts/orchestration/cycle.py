@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from orchestration import commits
 from orchestration.core.policy import budget_spent
 from orchestration.core.reasons import ExitReason, Stop
 from orchestration.core.retrospective import due, retrospective
@@ -13,16 +12,17 @@ from orchestration.core.state import ItemState, OpenCycle
 from orchestration.documents.ledger import Item
 from orchestration.documents.order import parse_order
 from orchestration.landing.branch import advance
-from orchestration.order_check import check_order
-from orchestration.putaway import put_away
 from orchestration.runtime import Harness
-from orchestration.settle import block_data, blocked_note, pivot_data
-from orchestration.supervision import ordered_by_agent
-from orchestration.supervisor import Draft, RepeatedOrder, write_brief, write_order
-from orchestration.verify import collect_in, judge
-from orchestration.verify_case import Case, Findings
-from orchestration.worker import new_stamp, prepare, report_path, run_agent, turn_dir
-from orchestration.workspace import branch_of, create
+from orchestration.turns import commits
+from orchestration.turns.case import Case, Findings
+from orchestration.turns.judge import collect_in, judge
+from orchestration.turns.order import Draft, RepeatedOrder, write_brief, write_order
+from orchestration.turns.order_check import check_order
+from orchestration.turns.putaway import put_away
+from orchestration.turns.settle import block_data, blocked_note, pivot_data
+from orchestration.turns.supervision import ordered_by_agent
+from orchestration.turns.work import new_stamp, prepare, report_path, run_agent, turn_dir
+from orchestration.turns.workspace import branch_of, create
 
 PROSE = ("E04", "E07", "E13")
 """Rules about the files that tasks name: the built-in tasks are a person's words and name none."""

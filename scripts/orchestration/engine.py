@@ -15,7 +15,6 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from orchestration import commits, outside
 from orchestration.core.policy import Decision, decide
 from orchestration.core.reasons import ExitReason, Stop
 from orchestration.cycle import Cycle
@@ -27,8 +26,9 @@ from orchestration.log import inbox, publish
 from orchestration.polling import next_poll_s, poll_waiting
 from orchestration.runtime import Harness
 from orchestration.sandbox.orphans import end_orphans
-from orchestration.settle import block_data, close_data, pivot_data
-from orchestration.workspace import leftovers, remove_checkout
+from orchestration.turns import commits, outside
+from orchestration.turns.settle import block_data, close_data, pivot_data
+from orchestration.turns.workspace import leftovers, remove_checkout
 
 
 @dataclass

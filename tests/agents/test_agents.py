@@ -16,7 +16,7 @@ from orchestration.documents.order import Order
 from orchestration.errors import HarnessError
 from orchestration.git.repository import Repo
 from orchestration.sandbox.process import scrub_env
-from orchestration.workspace import Workspace, create
+from orchestration.turns.workspace import Workspace, create
 
 LEDGER = """\
 # Fix plan

@@ -16,7 +16,7 @@ from orchestration.gates import escape, scope, secrets, tamper
 from orchestration.git.repository import Repo
 from orchestration.sandbox import fence as isolation
 from orchestration.sandbox.process import scrub_env
-from orchestration.workspace import Workspace, create
+from orchestration.turns.workspace import Workspace, create
 
 HEADER = "import os, pathlib, subprocess, sys, time\nuser = pathlib.Path({user!r})\n"
 FILES = {"calc.py": "x = 1\n", "tests/test_c.py": "def test_c(): assert 1 == 1\n"}

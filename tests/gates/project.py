@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchestration.gates.guard import GuardResult, GuardSpec, run_guard
 from orchestration.git.repository import Repo
-from orchestration.workspace import fresh_checkout
+from orchestration.turns.workspace import fresh_checkout
 
 BROKEN = "def add(a, b):\n    return a - b\n"
 FIXED = "def add(a, b):\n    return a + b\n"

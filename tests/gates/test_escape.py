@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from orchestration.gates.escape import changes, restore, take
 from orchestration.git.repository import Repo
-from orchestration.workspace import create
+from orchestration.turns.workspace import create
 from project import Project, git
 
 

@@ -11,7 +11,7 @@ import pytest
 from orchestration.errors import HarnessError
 from orchestration.gates.guard import GuardSpec, run_guard, run_twice
 from orchestration.gates.selectors import collect
-from orchestration.workspace import export, fresh_checkout, lay_over
+from orchestration.turns.workspace import export, fresh_checkout, lay_over
 from project import FIXED, GUARD, TESTS, Project, make_project
 
 

@@ -19,7 +19,7 @@ from orchestration.errors import HarnessError
 from orchestration.gates import escape, watch_file
 from orchestration.runtime import Harness
 from orchestration.sandbox import fence as isolation
-from orchestration.workspace import Workspace
+from orchestration.turns.workspace import Workspace
 
 KEPT_REFS = "refs/orchestration/"
 # What other programs of the person move at any time (a fetch by an editor).

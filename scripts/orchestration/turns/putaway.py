@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from orchestration.runtime import Harness
-from orchestration.worker import move_files
-from orchestration.workspace import Workspace
+from orchestration.turns.work import move_files
+from orchestration.turns.workspace import Workspace
 
 
 def put_away(harness: Harness, workspace: Workspace, snapshot: str) -> None:

@@ -12,7 +12,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from orchestration import outside
 from orchestration.agents.base import last_words
 from orchestration.core.state import ItemState
 from orchestration.documents.grammar.commands import Command
@@ -29,8 +28,9 @@ from orchestration.gates.selectors import collect
 from orchestration.runtime import Harness
 from orchestration.sandbox import fence as isolation
 from orchestration.sandbox.process import run_child
-from orchestration.verify_case import Case, Findings
-from orchestration.workspace import export, fresh_checkout, lay_over, remove_checkout
+from orchestration.turns import outside
+from orchestration.turns.case import Case, Findings
+from orchestration.turns.workspace import export, fresh_checkout, lay_over, remove_checkout
 
 
 def judge(case: Case) -> Findings:

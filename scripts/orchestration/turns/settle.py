@@ -8,7 +8,7 @@ from orchestration.core.clock import compact_stamp
 from orchestration.core.policy import NEEDS_AGENT
 from orchestration.documents.ledger import Item
 from orchestration.runtime import Harness
-from orchestration.workspace import slug
+from orchestration.turns.workspace import slug
 
 
 def close_data(reason: str, item: Item) -> dict[str, Any]:

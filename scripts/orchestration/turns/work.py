@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestration import outside
 from orchestration.agents.base import Outcome, TurnContext
 from orchestration.core.clock import compact_stamp
 from orchestration.documents.ledger import Item
@@ -20,8 +19,9 @@ from orchestration.gates import log_scan, secrets
 from orchestration.gates.scope import matches
 from orchestration.git.repository import Repo
 from orchestration.runtime import Harness
-from orchestration.supervisor import recipes_for
-from orchestration.workspace import Workspace, create, slug
+from orchestration.turns import outside
+from orchestration.turns.order import recipes_for
+from orchestration.turns.workspace import Workspace, create, slug
 
 REPORT_PARTS = ("green", "red", "cli", "analysis")
 OUR_REFS = ("refs/heads/orchestration/", "refs/orchestration/", "refs/remotes/", "refs/stash")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from orchestration.errors import HarnessError
 from orchestration.git.repository import Repo
-from orchestration.workspace import (
+from orchestration.turns.workspace import (
     attempts_dir,
     create,
     fresh_checkout,

@@ -20,11 +20,11 @@ from orchestration.core.state import ItemState, OpenCycle
 from orchestration.documents.ledger import Item
 from orchestration.documents.order import Order, content_hash, parse_order
 from orchestration.errors import HarnessError
-from orchestration.order_check import check_order
-from orchestration.putaway import put_away
 from orchestration.runtime import Harness
-from orchestration.supervisor import Draft, choose_row, compose_order, limit_brief, mode_of
-from orchestration.worker import prepare, run_agent, turn_dir
+from orchestration.turns.order import Draft, choose_row, compose_order, limit_brief, mode_of
+from orchestration.turns.order_check import check_order
+from orchestration.turns.putaway import put_away
+from orchestration.turns.work import prepare, run_agent, turn_dir
 
 TRIES = 2
 """The first asking and one repair."""

@@ -1,0 +1,1 @@
+"""What happens in a turn: workspace, order, work, judgement, commits."""
