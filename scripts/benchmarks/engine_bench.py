@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from long_run import StubAgent, make_repo
-from orchestration.engine import Engine
+from orchestration.engine.loop import Engine
 from orchestration.runtime import RandomIds
 from orchestration.session import open_harness
 

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.core.canonical import canonical_state, canonical_text
-from orchestration.engine import Engine
+from orchestration.engine.loop import Engine
 from orchestration.runtime import RandomIds
 from orchestration.session import open_harness
 

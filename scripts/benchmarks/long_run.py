@@ -24,7 +24,7 @@ from typing import Any
 
 from orchestration.agents.base import Outcome, TurnContext
 from orchestration.core.clock import parse_stamp
-from orchestration.engine import Engine
+from orchestration.engine.loop import Engine
 from orchestration.log.store import LOG_REF
 from orchestration.runtime import Harness, RandomIds
 from orchestration.session import open_harness

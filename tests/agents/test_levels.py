@@ -134,7 +134,7 @@ def test_a_run_of_a_user_who_is_not_root(theirs: Path, token: str) -> None:
 SCRIPT = """
 import resource, sys
 from pathlib import Path
-from orchestration.engine import Engine
+from orchestration.engine.loop import Engine
 from orchestration.session import open_harness
 harness = open_harness(Path(sys.argv[1]), cycles=1)
 Engine(harness, lambda: "run1").run()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from orchestration.engine import Engine, Summary
+from orchestration.engine.loop import Engine, Summary
 from orchestration.session import open_harness
 
 BROKEN = "def add(a, b):\n    return a - b\n"

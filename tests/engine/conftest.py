@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from orchestration.agents.base import Outcome, TurnContext
-from orchestration.engine import Engine, Summary
+from orchestration.engine.loop import Engine, Summary
 from orchestration.runtime import Harness
 from orchestration.session import open_harness
 

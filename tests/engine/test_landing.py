@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from orchestration.agents.base import TurnContext
 from orchestration.core.events import CorruptLog
-from orchestration.engine import Engine
+from orchestration.engine.loop import Engine
 from orchestration.errors import HarnessError
 from orchestration.landing.receipts import verify_branch
 from orchestration.log.store import EventLog, recover

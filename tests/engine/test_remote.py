@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from orchestration.engine import Engine, Summary
+from orchestration.engine.loop import Engine, Summary
 from orchestration.errors import HarnessError
 
 Make = Callable[..., Any]

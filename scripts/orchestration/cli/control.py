@@ -11,7 +11,7 @@ from pathlib import Path
 import typer
 
 from orchestration.documents.ledger import parse_ledger
-from orchestration.engine import Engine
+from orchestration.engine.loop import Engine
 from orchestration.errors import HarnessError
 from orchestration.git.repository import Repo
 from orchestration.log import inbox

@@ -11,7 +11,7 @@ import typer
 
 from orchestration.config import parse_duration
 from orchestration.core.reasons import ExitReason
-from orchestration.engine import Engine, Summary
+from orchestration.engine.loop import Engine, Summary
 from orchestration.errors import HarnessError
 from orchestration.runtime import Harness, RandomIds
 from orchestration.session import open_harness

@@ -17,13 +17,13 @@ from filelock import FileLock, Timeout
 
 from orchestration.core.policy import Decision, decide
 from orchestration.core.reasons import ExitReason, Stop
-from orchestration.cycle import Cycle
 from orchestration.documents.ledger import Ledger
+from orchestration.engine.cycle import Cycle
+from orchestration.engine.polling import next_poll_s, poll_waiting
 from orchestration.errors import HarnessError
 from orchestration.git import remote
 from orchestration.landing.branch import advance, drop_merged
 from orchestration.log import inbox, publish
-from orchestration.polling import next_poll_s, poll_waiting
 from orchestration.runtime import Harness
 from orchestration.sandbox.orphans import end_orphans
 from orchestration.turns import commits, outside
