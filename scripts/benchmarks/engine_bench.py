@@ -25,7 +25,7 @@ from typing import Any
 from long_run import StubAgent, make_repo
 from orchestration.engine.loop import Engine
 from orchestration.runtime import RandomIds
-from orchestration.session import open_harness
+from orchestration.setup.session import open_harness
 
 CYCLE_LIMIT_S = 2.0
 CYCLES_PER_MINUTE = 20.0

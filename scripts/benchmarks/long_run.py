@@ -27,7 +27,7 @@ from orchestration.core.clock import parse_stamp
 from orchestration.engine.loop import Engine
 from orchestration.log.store import LOG_REF
 from orchestration.runtime import Harness, RandomIds
-from orchestration.session import open_harness
+from orchestration.setup.session import open_harness
 
 ROWS = 4
 HARD_EVERY = 8

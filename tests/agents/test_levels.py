@@ -135,7 +135,7 @@ SCRIPT = """
 import resource, sys
 from pathlib import Path
 from orchestration.engine.loop import Engine
-from orchestration.session import open_harness
+from orchestration.setup.session import open_harness
 harness = open_harness(Path(sys.argv[1]), cycles=1)
 Engine(harness, lambda: "run1").run()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 from orchestration.engine.loop import Engine, Summary
-from orchestration.session import open_harness
+from orchestration.setup.session import open_harness
 
 BROKEN = "def add(a, b):\n    return a - b\n"
 FIXED = "def add(a, b):\n    return a + b\n"

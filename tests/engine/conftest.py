@@ -13,7 +13,7 @@ import pytest
 from orchestration.agents.base import Outcome, TurnContext
 from orchestration.engine.loop import Engine, Summary
 from orchestration.runtime import Harness
-from orchestration.session import open_harness
+from orchestration.setup.session import open_harness
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `users_work`
 

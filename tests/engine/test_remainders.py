@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from orchestration import doctor
 from orchestration.agents.base import Outcome, TurnContext
+from orchestration.setup import doctor
 
 Make = Callable[..., Any]
 MAIN = "from orchestration.cli import main; main()"

@@ -16,7 +16,7 @@ from orchestration.errors import HarnessError
 from orchestration.git.repository import Repo
 from orchestration.log import inbox
 from orchestration.runtime import RandomIds
-from orchestration.session import open_harness
+from orchestration.setup.session import open_harness
 
 REPO = typer.Option(Path("."), "--repo", "-C", help="The repository.")
 JSON = typer.Option(False, "--json", help="One JSON object on stdout.")

@@ -14,7 +14,7 @@ from orchestration.core.reasons import ExitReason
 from orchestration.engine.loop import Engine, Summary
 from orchestration.errors import HarnessError
 from orchestration.runtime import Harness, RandomIds
-from orchestration.session import open_harness
+from orchestration.setup.session import open_harness
 
 REPO = typer.Option(Path("."), "--repo", "-C", help="The repository.")
 JSON = typer.Option(False, "--json", help="One JSON object on stdout.")
@@ -87,7 +87,7 @@ def preflight(harness: Harness, agent: str | None, supervisor_agent: str | None)
 
     Warnings are said and stop nothing.
     """
-    from orchestration.doctor import examine
+    from orchestration.setup.doctor import examine
 
     checks = examine(harness.repo.root, agent=agent, supervisor=supervisor_agent)
     failed = [check for check in checks if check.state == "fail"]

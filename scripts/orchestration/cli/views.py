@@ -49,7 +49,7 @@ def doctor(
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
     """Check what a run needs: interpreter, pytest, product, git, refs, disk, agent."""
-    from orchestration.doctor import examine
+    from orchestration.setup.doctor import examine
 
     checks = examine(path, agent=agent, supervisor=supervisor_agent)
     failed = [check for check in checks if check.state == "fail"]
@@ -69,7 +69,7 @@ def init(
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
     """Make a git repository with pytest ready; writes what is missing, changes nothing else."""
-    from orchestration.init import prepare
+    from orchestration.setup.init import prepare
 
     result = prepare(path)
     if json_output:

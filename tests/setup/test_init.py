@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from orchestration.config import load_config
-from orchestration.doctor import Check, examine
 from orchestration.documents.ledger import check_ledger, parse_ledger
 from orchestration.errors import HarnessError
-from orchestration.init import find_layout, prepare
+from orchestration.setup.doctor import Check, examine
+from orchestration.setup.init import find_layout, prepare
 
 ORCHESTRATE = str(Path(sys.executable).with_name("orchestrate"))
 

@@ -20,7 +20,7 @@ from orchestration.documents.ledger import check_ledger, parse_ledger
 from orchestration.errors import HarnessError
 from orchestration.git.repository import Repo
 from orchestration.sandbox.fence import choose
-from orchestration.session import make_supervisor
+from orchestration.setup.session import make_supervisor
 from orchestration.views.load import read_events
 
 State = Literal["ok", "warn", "fail"]

@@ -1,0 +1,1 @@
+"""Making a repository ready, and saying what is missing: init, doctor."""
