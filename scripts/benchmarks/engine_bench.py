@@ -24,7 +24,7 @@ from typing import Any
 
 from long_run import StubAgent, make_repo
 from orchestration.engine.loop import Engine
-from orchestration.runtime import RandomIds
+from orchestration.harness import RandomIds
 from orchestration.setup.session import open_harness
 
 CYCLE_LIMIT_S = 2.0

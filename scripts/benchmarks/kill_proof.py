@@ -30,7 +30,7 @@ from typing import Any
 
 from orchestration.core.canonical import canonical_state, canonical_text
 from orchestration.engine.loop import Engine
-from orchestration.runtime import RandomIds
+from orchestration.harness import RandomIds
 from orchestration.setup.session import open_harness
 
 Kill = Callable[[Path], int]

@@ -25,8 +25,8 @@ from typing import Any
 from orchestration.agents.base import Outcome, TurnContext
 from orchestration.core.clock import parse_stamp
 from orchestration.engine.loop import Engine
+from orchestration.harness import Harness, RandomIds
 from orchestration.log.store import LOG_REF
-from orchestration.runtime import Harness, RandomIds
 from orchestration.setup.session import open_harness
 
 ROWS = 4

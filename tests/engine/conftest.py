@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from orchestration.agents.base import Outcome, TurnContext
 from orchestration.engine.loop import Engine, Summary
-from orchestration.runtime import Harness
+from orchestration.harness import Harness
 from orchestration.setup.session import open_harness
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `users_work`

@@ -12,9 +12,9 @@ from orchestration.agents.base import TurnContext
 from orchestration.core.events import CorruptLog
 from orchestration.engine.loop import Engine
 from orchestration.errors import HarnessError
+from orchestration.harness import SystemClock
 from orchestration.landing.receipts import verify_branch
 from orchestration.log.store import EventLog, recover
-from orchestration.runtime import SystemClock
 
 Make = Callable[..., Any]
 ITEM = """### [A-001] One thing

@@ -14,8 +14,8 @@ from orchestration.documents.ledger import parse_ledger
 from orchestration.engine.loop import Engine
 from orchestration.errors import HarnessError
 from orchestration.git.repository import Repo
+from orchestration.harness import RandomIds
 from orchestration.log import inbox
-from orchestration.runtime import RandomIds
 from orchestration.setup.session import open_harness
 
 REPO = typer.Option(Path("."), "--repo", "-C", help="The repository.")

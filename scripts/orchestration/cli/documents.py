@@ -106,8 +106,8 @@ def _context(root: Path, path: str, *, collect: bool) -> ValidationContext:
     from orchestration.config import load_config
     from orchestration.gates.selectors import collect as ask_pytest
     from orchestration.git.repository import Repo
+    from orchestration.harness import SystemClock
     from orchestration.log.store import EventLog
-    from orchestration.runtime import SystemClock
 
     config = load_config(root)
     repo = Repo(root)
@@ -180,8 +180,8 @@ def history_import(
 ) -> None:
     """Append an old memory or ledger to the event log, as claims; the same file only once."""
     from orchestration.git.repository import Repo
+    from orchestration.harness import SystemClock
     from orchestration.log.store import EventLog
-    from orchestration.runtime import SystemClock
 
     kind, text = _records(file)
     events = (
@@ -264,8 +264,8 @@ def _log_stats(repo: Path) -> dict[str, Any]:
     from collections import Counter
 
     from orchestration.git.repository import Repo
+    from orchestration.harness import SystemClock
     from orchestration.log.store import EventLog
-    from orchestration.runtime import SystemClock
 
     log = EventLog(Repo(repo).state_dir, SystemClock())
     items = log.state.items

@@ -11,10 +11,10 @@ from orchestration.config import load_config
 from orchestration.core.reasons import ExitReason
 from orchestration.errors import HarnessError
 from orchestration.git.repository import Repo
+from orchestration.harness import SystemClock, target_of
 from orchestration.landing.receipts import verify_branch
 from orchestration.log import publish
 from orchestration.log.store import import_events, read_export, recover, set_aside
-from orchestration.runtime import SystemClock, target_of
 from orchestration.views.load import read_events
 
 REPO = typer.Option(Path("."), "--repo", "-C", help="The repository.")

@@ -13,7 +13,7 @@ from orchestration.config import parse_duration
 from orchestration.core.reasons import ExitReason
 from orchestration.engine.loop import Engine, Summary
 from orchestration.errors import HarnessError
-from orchestration.runtime import Harness, RandomIds
+from orchestration.harness import Harness, RandomIds
 from orchestration.setup.session import open_harness
 
 REPO = typer.Option(Path("."), "--repo", "-C", help="The repository.")

@@ -11,8 +11,8 @@ from orchestration.core.retrospective import due, retrospective
 from orchestration.core.state import ItemState, OpenCycle
 from orchestration.documents.ledger import Item
 from orchestration.documents.order import parse_order
+from orchestration.harness import Harness
 from orchestration.landing.branch import advance
-from orchestration.runtime import Harness
 from orchestration.turns import commits
 from orchestration.turns.case import Case, Findings
 from orchestration.turns.judge import collect_in, judge

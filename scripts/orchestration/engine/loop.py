@@ -22,9 +22,9 @@ from orchestration.engine.cycle import Cycle
 from orchestration.engine.polling import next_poll_s, poll_waiting
 from orchestration.errors import HarnessError
 from orchestration.git import remote
+from orchestration.harness import Harness
 from orchestration.landing.branch import advance, drop_merged
 from orchestration.log import inbox, publish
-from orchestration.runtime import Harness
 from orchestration.sandbox.orphans import end_orphans
 from orchestration.turns import commits, outside
 from orchestration.turns.settle import block_data, close_data, pivot_data

@@ -11,8 +11,8 @@ from orchestration.config import HarnessConfig, load_config
 from orchestration.core.clock import Clock
 from orchestration.git.remote import upstream_of
 from orchestration.git.repository import Repo
+from orchestration.harness import Harness, SystemClock, target_of
 from orchestration.log.store import EventLog
-from orchestration.runtime import Harness, SystemClock, target_of
 
 Hook = Callable[[str, object], None]
 

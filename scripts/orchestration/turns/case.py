@@ -9,7 +9,7 @@ from typing import Any
 from orchestration.documents.ledger import Item
 from orchestration.documents.order import Order
 from orchestration.gates.guard import GuardResult
-from orchestration.runtime import Harness
+from orchestration.harness import Harness
 
 
 @dataclass

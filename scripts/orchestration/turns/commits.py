@@ -14,9 +14,9 @@ from orchestration.documents.ledger import set_status, tick
 from orchestration.errors import HarnessError
 from orchestration.gates import artifacts
 from orchestration.git.objects import TreeEntry
+from orchestration.harness import Harness, read_text_at
 from orchestration.landing.branch import documents_after, landing_message
 from orchestration.landing.receipts import digest, render_receipt
-from orchestration.runtime import Harness, read_text_at
 
 
 @dataclass(frozen=True)

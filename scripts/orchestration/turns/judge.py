@@ -25,7 +25,7 @@ from orchestration.gates.log_scan import black_out
 from orchestration.gates.relevance import finding, touched_lines
 from orchestration.gates.screening import screen
 from orchestration.gates.selectors import collect
-from orchestration.runtime import Harness
+from orchestration.harness import Harness
 from orchestration.sandbox import fence as isolation
 from orchestration.sandbox.process import run_child
 from orchestration.turns import outside

@@ -15,7 +15,7 @@ from orchestration.core.state import ItemState
 from orchestration.documents.ledger import Item, Recipe
 from orchestration.documents.order import Order, content_hash, parse_order
 from orchestration.errors import HarnessError
-from orchestration.runtime import Harness
+from orchestration.harness import Harness
 
 BRIEF_LIMIT = 12_000
 """Bytes that a brief may have."""

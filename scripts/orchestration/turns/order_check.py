@@ -16,7 +16,7 @@ from orchestration.documents.ledger import Ledger
 from orchestration.documents.ledger.model import Status
 from orchestration.documents.order.rules import ValidationContext
 from orchestration.documents.order.validate import validate_order
-from orchestration.runtime import Harness, item_facts, read_text_at
+from orchestration.harness import Harness, item_facts, read_text_at
 from orchestration.turns.judge import collect_in
 
 Collect = Callable[[str], Sequence[str]]

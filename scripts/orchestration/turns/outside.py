@@ -17,7 +17,7 @@ from pathlib import Path
 from orchestration.core.reasons import ExitReason, Stop
 from orchestration.errors import HarnessError
 from orchestration.gates import escape, watch_file
-from orchestration.runtime import Harness
+from orchestration.harness import Harness
 from orchestration.sandbox import fence as isolation
 from orchestration.turns.workspace import Workspace
 

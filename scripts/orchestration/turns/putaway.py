@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestration.runtime import Harness
+from orchestration.harness import Harness
 from orchestration.turns.work import move_files
 from orchestration.turns.workspace import Workspace
 

@@ -7,7 +7,7 @@ from typing import Any
 from orchestration.core.clock import compact_stamp
 from orchestration.core.policy import NEEDS_AGENT
 from orchestration.documents.ledger import Item
-from orchestration.runtime import Harness
+from orchestration.harness import Harness
 from orchestration.turns.workspace import slug
 
 

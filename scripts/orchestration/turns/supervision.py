@@ -20,7 +20,7 @@ from orchestration.core.state import ItemState, OpenCycle
 from orchestration.documents.ledger import Item
 from orchestration.documents.order import Order, content_hash, parse_order
 from orchestration.errors import HarnessError
-from orchestration.runtime import Harness
+from orchestration.harness import Harness
 from orchestration.turns.order import Draft, choose_row, compose_order, limit_brief, mode_of
 from orchestration.turns.order_check import check_order
 from orchestration.turns.putaway import put_away

@@ -18,7 +18,7 @@ from orchestration.errors import HarnessError
 from orchestration.gates import log_scan, secrets
 from orchestration.gates.scope import matches
 from orchestration.git.repository import Repo
-from orchestration.runtime import Harness
+from orchestration.harness import Harness
 from orchestration.turns import outside
 from orchestration.turns.order import recipes_for
 from orchestration.turns.workspace import Workspace, create, slug
