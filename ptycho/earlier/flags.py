@@ -1,7 +1,7 @@
 """Flags and YAML keys of the earlier package's programs: what they are called here, or why not.
 
-Tables only; `ptycho.earlier.commands` reads them. Names are written with underscores; the programs take
-hyphens too.
+Tables only; `ptycho.earlier.commands` reads them. Names are written with
+underscores; the programs take hyphens too.
 """
 
 from __future__ import annotations

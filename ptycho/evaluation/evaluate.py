@@ -33,7 +33,7 @@ def evaluate(
     ramp: bool = True,
     shift: bool = True,
 ) -> dict[str, Any]:
-    """Metrics of `reconstruction` against `reference`; see `ptycho.evaluation.metrics.compare` for the keys.
+    """Metrics of `reconstruction` against `reference`; see `metrics.compare` for the keys.
 
     Args:
         reconstruction: in the scan frame.

@@ -75,7 +75,8 @@ def check(commit: str) -> list[str]:
         if not new.endswith(".py"):
             continue
         if status[0] == "D":
-            problems.append(f"{old}: deleted")
+            if not only_face(git("show", f"{commit}^:{old}")):
+                problems.append(f"{old}: deleted")
         elif status[0] == "A":
             if not only_face(git("show", f"{commit}:{new}")):
                 problems.append(f"{new}: new, and holds code")

@@ -1,7 +1,7 @@
 """One backend's half of a parity run, in a process of its own.
 
-`KERAS_BACKEND=torch python -m ptycho.studies.parity.worker RUN INPUTS.npz OUT` writes `OUT/taps.npz` and
-`OUT/worker.json`. `ptycho.studies.parity.run` starts it; a test starts it with another `Forward`.
+`KERAS_BACKEND=torch python -m ptycho.studies.parity.worker RUN INPUTS.npz OUT` writes
+`OUT/taps.npz` and `OUT/worker.json`. `ptycho.studies.parity.run` starts it; a test starts it with another `Forward`.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-_TESTS = Path(__file__).parents[1]
+_TESTS = Path(__file__).parents[2]
 
-for _folder, _name in (("parity", "frozen"), ("physics", "oracle")):
+for _folder, _name in (("studies/parity", "frozen"), ("physics", "oracle")):
     _spec = importlib.util.spec_from_file_location(
         f"parity_{_name}", _TESTS / _folder / f"{_name}.py"
     )

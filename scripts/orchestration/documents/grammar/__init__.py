@@ -1,1 +1,1 @@
-"""What all documents share: text with positions, blocks, keys, references, commands, diagnostics."""
+"""What all documents share: positions, blocks, keys, references, commands, diagnostics."""

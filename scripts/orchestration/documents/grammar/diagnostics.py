@@ -21,8 +21,7 @@ def printable(text: str) -> str:
 class Diagnostic:
     """One finding of a reader or a validator.
 
-    ``code`` is a key of :data:`orchestration.documents.grammar.codes.CODES`; ``line`` counts from 1,
-    0 means the document as a whole.
+    ``code`` is a key of ``codes.CODES``; ``line`` counts from 1, 0 means the document as a whole.
     """
 
     code: str
