@@ -128,7 +128,7 @@ def table(half: LibraryHalf) -> str:
 def draw(scan_path: Path, reconstruction_path: Path, target: Path) -> None:
     """One figure: a measured frame, amplitude and phase, the truth, and the error."""
     from ptycho.data import open_scan
-    from ptycho.evaluation.evaluate import evaluate_images
+    from ptycho.evaluation.scores import evaluate_images
     from ptycho.report.figures import reconstruction_figure
     from ptycho.report.panels import save_figure
     from ptycho.result import load_reconstruction

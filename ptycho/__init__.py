@@ -20,13 +20,13 @@ _PUBLIC = {
     "TrainConfig": "ptycho.config",
     "train": "ptycho.training.loop",
     "ReconstructConfig": "ptycho.config",
-    "reconstruct": "ptycho.reconstruction.reconstruct",
+    "reconstruct": "ptycho.reconstruction.predict",
     "Reconstruction": "ptycho.result",
     "load_reconstruction": "ptycho.result",
     "save_reconstruction": "ptycho.result",
     "RefineConfig": "ptycho.refinement.config",
-    "refine": "ptycho.refinement.refine",
-    "evaluate": "ptycho.evaluation.evaluate",
+    "refine": "ptycho.refinement.run",
+    "evaluate": "ptycho.evaluation.scores",
     "load": "ptycho.model.archive",
     "PtychoError": "ptycho.errors",
 }
@@ -56,14 +56,15 @@ if TYPE_CHECKING:
     from ptycho.config import ReconstructConfig, TrainConfig
     from ptycho.data import open_scan, save_scan
     from ptycho.errors import PtychoError
-    from ptycho.evaluation.evaluate import evaluate
+    from ptycho.evaluation.scores import evaluate
     from ptycho.model.archive import load
-    from ptycho.reconstruction.reconstruct import reconstruct
+    from ptycho.reconstruction.predict import reconstruct
     from ptycho.refinement.config import RefineConfig
-    from ptycho.refinement.refine import refine
+    from ptycho.refinement.run import refine
     from ptycho.result import Reconstruction, load_reconstruction, save_reconstruction
     from ptycho.scan import Scan
-    from ptycho.simulation import SimulationConfig, simulate
+    from ptycho.simulation import SimulationConfig
+    from ptycho.simulation import make as simulate
     from ptycho.training.loop import train
 
 

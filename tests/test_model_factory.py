@@ -68,7 +68,7 @@ import json, logging, os, random, sys
 import numpy as np
 import keras  # what the backend itself does on import is not ours
 before = (random.getstate(), np.random.get_state()[1].tolist(), logging.getLogger().handlers[:])
-import ptycho.model.pinn, ptycho.training.loop, ptycho.reconstruction.reconstruct
+import ptycho.model.pinn, ptycho.training.loop, ptycho.reconstruction.predict
 after = (random.getstate(), np.random.get_state()[1].tolist(), logging.getLogger().handlers[:])
 messages = []
 for name in ("autoencoder", "diffraction_to_obj"):

@@ -65,7 +65,7 @@ def evaluate(
         title = f"half sets of {rec.meta.get('scan', reconstruction.name)}, by {split}"
     else:
         quiet.load_tensorflow()
-        from ptycho.evaluation.evaluate import evaluate_images
+        from ptycho.evaluation.scores import evaluate_images
 
         other = against or truth
         assert other is not None
@@ -127,7 +127,7 @@ def _half_sets(
 ) -> Comparison:
     quiet.load_tensorflow()
     from ptycho.errors import UsageError
-    from ptycho.evaluation.evaluate import evaluate_half_sets
+    from ptycho.evaluation.scores import evaluate_half_sets
     from ptycho.refinement.config import RefineConfig
     from ptycho.validation import validated
 

@@ -59,7 +59,7 @@ def refine(
     first = load_reconstruction(start) if start else None
     loaded = open_scan(scan, measurement=measurement)  # type: ignore[arg-type]
     quiet.load_tensorflow()
-    from ptycho.refinement.refine import refine as run
+    from ptycho.refinement.run import refine as run
 
     with console.progress(f"refine {scan.name}") as bar:
         result = run(loaded, start=first, config=config_, progress=bar)

@@ -71,7 +71,7 @@ def simulate(
     from ptycho.data import save_scan
     from ptycho.data.opening import require_format
     from ptycho.simulation import SimulationConfig
-    from ptycho.simulation import simulate as run
+    from ptycho.simulation import make as run
 
     resolved = resolve(SimulationConfig, file=config, overrides=settings)
     check_file(output)

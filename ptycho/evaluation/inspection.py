@@ -8,7 +8,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ptycho.errors import ValueRangeError
-from ptycho.evaluation.metrics.scan_overlap import scan_overlap
+from ptycho.evaluation.metrics.probe_overlap import scan_overlap
 from ptycho.frames.views import fits_in_memory
 from ptycho.scan import Scan
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ptycho.config import ReconstructConfig
-from ptycho.reconstruction.reconstruct import _choose_probe, _groups, _model, _predictor
+from ptycho.reconstruction.predict import _choose_probe, _groups, _model, _predictor
 from ptycho.report import debug_dump
 from ptycho.result import Reconstruction
 

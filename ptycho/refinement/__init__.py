@@ -1,1 +1,1 @@
-"""The parts of `ptycho.refinement.refine`: configuration, start, the compiled update, the loop."""
+"""The parts of `ptycho.refinement.run`: configuration, start, the compiled update, the loop."""

@@ -39,7 +39,7 @@ def reconstruction_figure(
     Args:
         rec: the reconstruction.
         scan: for a measured frame; None: no such panel.
-        comparison: of `rec` with its truth (`ptycho.evaluation.evaluate.evaluate_images`), or None.
+        comparison: of `rec` with its truth (`ptycho.evaluation.scores.evaluate_images`), or None.
         title: over the whole figure.
     """
     if comparison is not None:

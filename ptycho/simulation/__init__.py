@@ -4,6 +4,6 @@ The path shares no code with `ptycho.physics`, so that it serves as an oracle fo
 """
 
 from ptycho.simulation.config import SimulationConfig
-from ptycho.simulation.simulate import simulate
+from ptycho.simulation.make import simulate
 
 __all__ = ["SimulationConfig", "simulate"]

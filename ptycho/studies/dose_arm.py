@@ -36,8 +36,8 @@ def run_arm(task: dict[str, Any]) -> dict[str, Any]:
 
 def _run(task: dict[str, Any], shared: Any) -> dict[str, Any]:
     from ptycho.config import ReconstructConfig
-    from ptycho.evaluation.evaluate import evaluate, evaluate_images
-    from ptycho.reconstruction.reconstruct import reconstruct
+    from ptycho.evaluation.scores import evaluate, evaluate_images
+    from ptycho.reconstruction.predict import reconstruct
     from ptycho.training.loop import train
 
     clock = _Clock()
@@ -97,7 +97,8 @@ def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
 
 def _scan(task: dict[str, Any], part: int) -> Scan:
     """The training or the test scan: every arm has the same object, probe and positions."""
-    from ptycho.simulation import SimulationConfig, simulate
+    from ptycho.simulation import SimulationConfig
+    from ptycho.simulation import make as simulate
 
     config = task["config"]
     return simulate(

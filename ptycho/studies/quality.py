@@ -171,7 +171,8 @@ def keep_cores(count: int) -> None:
 
 def scan_of(config: QualityConfig, photons: float, seed: int, *, test: bool) -> Any:
     """The training or the test scan: other photographs, other positions, other noise."""
-    from ptycho.simulation import SimulationConfig, simulate
+    from ptycho.simulation import SimulationConfig
+    from ptycho.simulation import make as simulate
 
     amplitude, phase = TEST_PICTURES if test else TRAIN_PICTURES
     return simulate(
@@ -192,7 +193,7 @@ def scan_of(config: QualityConfig, photons: float, seed: int, *, test: bool) -> 
 def _simulated(
     arm: dict[str, Any], config: QualityConfig, folder: Path, progress: Progress
 ) -> dict[str, Any]:
-    from ptycho.evaluation.evaluate import evaluate
+    from ptycho.evaluation.scores import evaluate
 
     test = scan_of(config, arm["photons"], arm["seed"], test=True)
     if arm["family"] == "control":
@@ -208,7 +209,7 @@ def _simulated(
 
 def _reconstruct(source: Any, config: QualityConfig, scan: Any, untrained: Any) -> Any:
     from ptycho.config import ReconstructConfig
-    from ptycho.reconstruction.reconstruct import reconstruct
+    from ptycho.reconstruction.predict import reconstruct
 
     settings = ReconstructConfig(gridsize=config.gridsize)
     return reconstruct(source, scan, untrained=untrained, config=settings)
@@ -277,7 +278,7 @@ def _refined(
     arm: dict[str, Any], config: QualityConfig, folder: Path, test: Any, progress: Progress
 ) -> tuple[Any, dict[str, Any]]:
     from ptycho.refinement.config import RefineConfig
-    from ptycho.refinement.refine import refine
+    from ptycho.refinement.run import refine
 
     start = None
     if arm["start"] == "default":
@@ -311,9 +312,9 @@ def star_path() -> Path | None:
 
 def _star(arm: dict[str, Any], config: QualityConfig, progress: Progress) -> dict[str, Any]:
     from ptycho.data import open_scan
-    from ptycho.evaluation.evaluate import evaluate_half_sets
+    from ptycho.evaluation.scores import evaluate_half_sets
     from ptycho.refinement.config import RefineConfig
-    from ptycho.refinement.refine import refine
+    from ptycho.refinement.run import refine
 
     path = star_path()
     if path is None:

@@ -24,7 +24,7 @@ def reconstruct_scan(task: dict[str, Any], progress: Progress | None = None) -> 
         task: `scan` and `target` (paths), `run` (a folder, or None with `untrained`, the steps),
             `config` (of `ReconstructConfig`), `measurement`, `figures`, `product` and
             `debug_dump` (a folder or None), as the options of the command say.
-        progress: as of `ptycho.reconstruction.reconstruct.reconstruct`.
+        progress: as of `ptycho.reconstruction.predict.reconstruct`.
 
     Returns:
         Facts about the result, JSON-able, with the paths of all files.
@@ -37,7 +37,7 @@ def _reconstruct(task: dict[str, Any], progress: Progress | None) -> dict[str, A
     from ptycho.config import ReconstructConfig
     from ptycho.data import open_scan
     from ptycho.data.product import require_geometry
-    from ptycho.reconstruction.reconstruct import reconstruct
+    from ptycho.reconstruction.predict import reconstruct
     from ptycho.result import save_reconstruction
 
     run = None if task["run"] is None else _fresh(Path(task["run"]))

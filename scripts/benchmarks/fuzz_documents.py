@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from orchestration.documents import kinds, ledger, order
 from orchestration.documents.findings import reader as findings
 from orchestration.documents.grammar.diagnostics import DocumentError
-from orchestration.documents.historic.canonical import canonical, lost_lines
+from orchestration.documents.historic.rewrite import canonical, lost_lines
 from orchestration.documents.historic.stats import memory_stats
 from orchestration.documents.memory import reader as memory
 from orchestration.documents.order.rules import ValidationContext

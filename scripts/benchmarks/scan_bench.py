@@ -9,7 +9,8 @@ import time
 import numpy as np
 
 from ptycho.frames.groups import make_groups
-from ptycho.simulation import SimulationConfig, simulate
+from ptycho.simulation import SimulationConfig
+from ptycho.simulation import make as simulate
 
 
 def main() -> None:

@@ -48,7 +48,7 @@ small, large = scan.subset(np.arange(600)), scan
 """,
     "reconstruct": """
 from ptycho.config import ReconstructConfig
-from ptycho.reconstruction.reconstruct import reconstruct
+from ptycho.reconstruction.predict import reconstruct
 def work(scan):
     config = ReconstructConfig(gridsize=1, batch_size=4, spool_mib=1)
     reconstruct(None, scan, untrained=1, config=config)

@@ -13,7 +13,7 @@ import pytest
 from orchestration.agents.base import TurnContext
 from orchestration.errors import HarnessError
 from orchestration.log.store import LOG_REF
-from orchestration.views.load import load
+from orchestration.views.sources import load
 from users_work import (
     BESIDE,
     IN_THE_WAY,

@@ -11,12 +11,13 @@ from typer.testing import CliRunner
 from ptycho.cli.app import app
 from ptycho.data import save_scan
 from ptycho.errors import DataError, UsageError
-from ptycho.evaluation.evaluate import evaluate, evaluate_half_sets, evaluate_images, split
+from ptycho.evaluation.scores import evaluate, evaluate_half_sets, evaluate_images, split
 from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.start import Canvas, coverage
 from ptycho.result import Reconstruction, save_reconstruction
 from ptycho.scan import Scan
-from ptycho.simulation import SimulationConfig, simulate
+from ptycho.simulation import SimulationConfig
+from ptycho.simulation import make as simulate
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ptycho.errors import UsageError
-from ptycho.evaluation.metrics.scan_overlap import disc_overlap, scan_overlap
+from ptycho.evaluation.metrics.probe_overlap import disc_overlap, scan_overlap
 from ptycho.frames.groups import make_groups
 
 

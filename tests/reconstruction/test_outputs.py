@@ -17,11 +17,12 @@ from ptycho.data import open_scan
 from ptycho.data.product import save_product
 from ptycho.errors import UnitError
 from ptycho.reconstruction.debug import dump_reconstruction
-from ptycho.reconstruction.reconstruct import reconstruct
+from ptycho.reconstruction.predict import reconstruct
 from ptycho.report.reconstruction_files import write_pictures
 from ptycho.result import Reconstruction
 from ptycho.scan import Geometry, Scan
-from ptycho.simulation import SimulationConfig, simulate
+from ptycho.simulation import SimulationConfig
+from ptycho.simulation import make as simulate
 
 
 @pytest.fixture(scope="module")

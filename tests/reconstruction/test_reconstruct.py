@@ -11,10 +11,11 @@ from ptycho.config import ReconstructConfig
 from ptycho.errors import DataError, UsageError
 from ptycho.model.pinn import PtychoPINN
 from ptycho.physics.scaling import Scaling
-from ptycho.reconstruction.reconstruct import reconstruct
+from ptycho.reconstruction.predict import reconstruct
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan
-from ptycho.simulation import SimulationConfig, simulate
+from ptycho.simulation import SimulationConfig
+from ptycho.simulation import make as simulate
 
 
 @pytest.fixture(scope="module")

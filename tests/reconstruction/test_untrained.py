@@ -7,7 +7,8 @@ import pytest
 
 from ptycho.errors import ShapeError, UsageError
 from ptycho.physics.estimate import canvas_multiple, default_steps, group_estimate, step_plan
-from ptycho.simulation import SimulationConfig, simulate
+from ptycho.simulation import SimulationConfig
+from ptycho.simulation import make as simulate
 
 N, P, GROUPS, FRAMES = 16, 32, 2, 3
 
@@ -121,8 +122,8 @@ def test_estimate_of_a_group_does_not_depend_on_its_batch() -> None:
 
 def test_coarse_steps_find_the_long_waves_of_the_phase() -> None:
     """What a few full-resolution steps leave of the phase is mostly long waves."""
-    from ptycho.evaluation.evaluate import evaluate
-    from ptycho.reconstruction.reconstruct import reconstruct
+    from ptycho.evaluation.scores import evaluate
+    from ptycho.reconstruction.predict import reconstruct
 
     scan = simulate(SimulationConfig(N=64, n_frames=150, photons=1e5))
     phase = [

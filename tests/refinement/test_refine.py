@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from ptycho.errors import ModelError, ShapeError
-from ptycho.evaluation.evaluate import evaluate
+from ptycho.evaluation.scores import evaluate
 from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.outcome import RefineResult
-from ptycho.refinement.refine import refine
+from ptycho.refinement.run import refine
 from ptycho.scan import Scan
-from ptycho.simulation import SimulationConfig, simulate
+from ptycho.simulation import SimulationConfig
+from ptycho.simulation import make as simulate
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +139,7 @@ def test_odd_frames_and_divergence_are_errors(scan):
 
 def test_no_submodule_hides_the_public_function():
     """Importing every module of the package leaves `ptycho.refine` a function."""
-    code = "import ptycho, ptycho.refinement.refine, ptycho.refinement.config; ptycho.refine(None)"
+    code = "import ptycho, ptycho.refinement.run, ptycho.refinement.config; ptycho.refine(None)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
     )

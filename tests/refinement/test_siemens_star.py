@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage, optimize
 
 from ptycho.refinement.config import RefineConfig
-from ptycho.refinement.refine import refine
+from ptycho.refinement.run import refine
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 RADII_PX = (40, 70, 100)

@@ -17,9 +17,10 @@ import pytest
 from ptycho.config import TrainConfig
 from ptycho.data import save_scan
 from ptycho.errors import ConfigError, DataError, UsageError
-from ptycho.reconstruction.reconstruct import reconstruct
+from ptycho.reconstruction.predict import reconstruct
 from ptycho.scan import Scan
-from ptycho.simulation import SimulationConfig, simulate
+from ptycho.simulation import SimulationConfig
+from ptycho.simulation import make as simulate
 from ptycho.training.data import GroupSet, assemble, generator
 from ptycho.training.loop import _State, _Trainer, new_model, train
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from orchestration.documents.ledger import parse_ledger
 from orchestration.views.evidence import MAX_IMAGE_BYTES, describe, flatten, gather, short
-from orchestration.views.load import Loaded, evidence_of, load
 from orchestration.views.model import guard_words, item_view
 from orchestration.views.page import render_page
+from orchestration.views.sources import Loaded, evidence_of, load
 from orchestration.views.terminal import render_status
 
 ORCHESTRATE = str(Path(sys.executable).with_name("orchestrate"))

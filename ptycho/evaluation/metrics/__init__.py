@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ptycho.evaluation.metrics.compare import Comparison, compare
+from ptycho.evaluation.metrics.comparison import Comparison, compare
 from ptycho.evaluation.metrics.frc import FrcCurve, frc
 from ptycho.evaluation.metrics.gauge import Gauge, fit_gauge
 from ptycho.evaluation.metrics.overlap import Overlap, common, largest_rectangle

@@ -127,7 +127,8 @@ def _workload() -> tuple[Any, Any, Any]:
 
     from ptycho.frames.groups import make_groups
     from ptycho.physics.scaling import Scaling
-    from ptycho.simulation import SimulationConfig, simulate
+    from ptycho.simulation import SimulationConfig
+    from ptycho.simulation import make as simulate
     from ptycho.training.data import GroupSet
 
     scan = simulate(SimulationConfig(N=N, n_frames=2 * GROUPS, photons=1e5, seed=0))

@@ -25,8 +25,8 @@ from orchestration.documents import kinds, ledger
 from orchestration.documents.grammar.codes import CODES, explain
 from orchestration.documents.grammar.diagnostics import has_errors, make
 from orchestration.documents.grammar.text import read_text, write_text
-from orchestration.documents.historic.canonical import rewrite
 from orchestration.documents.historic.events import HistoryEvent, ledger_events, memory_events
+from orchestration.documents.historic.rewrite import rewrite
 from orchestration.documents.historic.stats import MemoryStats, ledger_stats, memory_stats
 from orchestration.documents.memory.reader import parse_memory
 from orchestration.documents.order import parse_order

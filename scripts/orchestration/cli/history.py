@@ -15,7 +15,7 @@ from orchestration.harness import SystemClock, target_of
 from orchestration.landing.receipts import verify_branch
 from orchestration.log import publish
 from orchestration.log.store import import_events, read_export, recover, set_aside
-from orchestration.views.load import read_events
+from orchestration.views.sources import read_events
 
 REPO = typer.Option(Path("."), "--repo", "-C", help="The repository.")
 JSON = typer.Option(False, "--json", help="One JSON object on stdout.")

@@ -14,7 +14,7 @@ from orchestration.cli.turn_text import details
 from orchestration.core.events import Event
 from orchestration.errors import HarnessError
 from orchestration.git.repository import Repo
-from orchestration.views.load import load, read_events
+from orchestration.views.sources import load, read_events
 from orchestration.views.terminal import render_status
 
 REPO = typer.Option(Path("."), "--repo", "-C", help="The repository.")

@@ -129,8 +129,8 @@ def _preview(engine: Engine, json_output: bool) -> None:
 def write_report(harness: Harness) -> str | None:
     """Write the page of `orchestrate report`; a page that cannot be written ends no run."""
     try:
-        from orchestration.views.load import evidence_of, load
         from orchestration.views.page import render_page
+        from orchestration.views.sources import evidence_of, load
 
         loaded = load(harness.repo.root)
         page = harness.repo.state_dir / "report.html"

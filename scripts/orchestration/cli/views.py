@@ -26,8 +26,8 @@ def report(
     json_output: bool = typer.Option(False, "--json", help="The same content as one JSON object."),
 ) -> None:
     """Write one self-contained HTML page: what landed, what waits, what is blocked and why."""
-    from orchestration.views.load import evidence_of, load
     from orchestration.views.page import render_page
+    from orchestration.views.sources import evidence_of, load
 
     loaded = load(path)
     page = output or loaded.repo.state_dir / DEFAULT_PAGE

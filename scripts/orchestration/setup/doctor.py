@@ -21,7 +21,7 @@ from orchestration.errors import HarnessError
 from orchestration.git.repository import Repo
 from orchestration.sandbox.fence import choose
 from orchestration.setup.session import make_supervisor
-from orchestration.views.load import read_events
+from orchestration.views.sources import read_events
 
 State = Literal["ok", "warn", "fail"]
 MINIMUM_PYTHON = (3, 11)
