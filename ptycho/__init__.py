@@ -18,16 +18,16 @@ _PUBLIC = {
     "SimulationConfig": "ptycho.simulation",
     "simulate": "ptycho.simulation",
     "TrainConfig": "ptycho.config",
-    "train": "ptycho.training.loop",
+    "train": "ptycho.training",
     "ReconstructConfig": "ptycho.config",
-    "reconstruct": "ptycho.reconstruction.predict",
+    "reconstruct": "ptycho.reconstruction",
     "Reconstruction": "ptycho.result",
     "load_reconstruction": "ptycho.result",
     "save_reconstruction": "ptycho.result",
-    "RefineConfig": "ptycho.refinement.config",
-    "refine": "ptycho.refinement.run",
-    "evaluate": "ptycho.evaluation.scores",
-    "load": "ptycho.model.archive",
+    "RefineConfig": "ptycho.refinement",
+    "refine": "ptycho.refinement",
+    "evaluate": "ptycho.evaluation",
+    "load": "ptycho.model",
     "PtychoError": "ptycho.errors",
 }
 
@@ -56,16 +56,14 @@ if TYPE_CHECKING:
     from ptycho.config import ReconstructConfig, TrainConfig
     from ptycho.data import open_scan, save_scan
     from ptycho.errors import PtychoError
-    from ptycho.evaluation.scores import evaluate
-    from ptycho.model.archive import load
-    from ptycho.reconstruction.predict import reconstruct
-    from ptycho.refinement.config import RefineConfig
-    from ptycho.refinement.run import refine
+    from ptycho.evaluation import evaluate
+    from ptycho.model import load
+    from ptycho.reconstruction import reconstruct
+    from ptycho.refinement import RefineConfig, refine
     from ptycho.result import Reconstruction, load_reconstruction, save_reconstruction
     from ptycho.scan import Scan
-    from ptycho.simulation import SimulationConfig
-    from ptycho.simulation import make as simulate
-    from ptycho.training.loop import train
+    from ptycho.simulation import SimulationConfig, simulate
+    from ptycho.training import train
 
 
 def __getattr__(name: str) -> Any:

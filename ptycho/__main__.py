@@ -1,6 +1,6 @@
 """`python -m ptycho` is the program `ptycho`."""
 
-from ptycho.cli.app import main
+from ptycho.cli import main
 
 if __name__ == "__main__":
     main()

@@ -1,5 +1,5 @@
 """`RawData` of the earlier package; see docs/migration.md. The code is in `ptycho.earlier`."""
 
-from ptycho.earlier.raw_data import RawData
+from ptycho.earlier import RawData
 
 __all__ = ["RawData"]

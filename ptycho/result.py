@@ -23,7 +23,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ptycho.data.atomic import whole_file
+from ptycho.data import whole_file
 from ptycho.errors import ArchiveError, ShapeError, UsageError
 
 FORMAT = "ptycho-reconstruction"

@@ -23,7 +23,7 @@ from ptycho.errors import (
     ValueRangeError,
     WrongTypeError,
 )
-from ptycho.frames.views import Selected, Thinned, fits_in_memory, gather
+from ptycho.frames import Selected, Thinned, fits_in_memory, gather
 
 CHUNK_BYTES = 16 << 20
 POLARITY_FRAMES = 5

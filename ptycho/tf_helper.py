@@ -1,6 +1,6 @@
 """Names of the earlier package; see docs/migration.md. The code is in `ptycho.physics`."""
 
-from ptycho.earlier.layouts import (
+from ptycho.earlier import (
     Translation,
     channel_to_flat,
     combine_complex,

@@ -35,11 +35,11 @@ def bench(
         found |= _networks(repeats, rounds)
     if only != "networks":
         quiet.load_tensorflow()
-        from ptycho.studies.bench.physics import measure_physics
+        from ptycho.studies.bench import measure_physics
 
         with console.progress("physics") as bar:
             found |= measure_physics(rounds=rounds, progress=bar)
-    from ptycho.studies.bench.timing import machine
+    from ptycho.studies.bench import machine
 
     found["machine"] = machine()
     if json_output:
@@ -49,7 +49,7 @@ def bench(
 
 
 def _networks(repeats: int, rounds: int) -> dict[str, Any]:
-    from ptycho.studies.bench.networks import compare_networks, import_seconds
+    from ptycho.studies.bench import compare_networks, import_seconds
 
     with console.progress("networks") as bar:
         found = compare_networks(repeats=repeats, steps=rounds, progress=bar)

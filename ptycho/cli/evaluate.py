@@ -65,7 +65,7 @@ def evaluate(
         title = f"half sets of {rec.meta.get('scan', reconstruction.name)}, by {split}"
     else:
         quiet.load_tensorflow()
-        from ptycho.evaluation.scores import evaluate_images
+        from ptycho.evaluation import evaluate_images
 
         other = against or truth
         assert other is not None
@@ -127,8 +127,8 @@ def _half_sets(
 ) -> Comparison:
     quiet.load_tensorflow()
     from ptycho.errors import UsageError
-    from ptycho.evaluation.scores import evaluate_half_sets
-    from ptycho.refinement.config import RefineConfig
+    from ptycho.evaluation import evaluate_half_sets
+    from ptycho.refinement import RefineConfig
     from ptycho.validation import validated
 
     if split not in ("frames", "counts"):
@@ -175,8 +175,7 @@ def _beside(reconstruction: Path, comparison: Comparison) -> Path:
 
 
 def _figure(comparison: Comparison, title: str, path: Path) -> Path:
-    from ptycho.report.figures import evaluate_figure
-    from ptycho.report.panels import save_figure
+    from ptycho.report import evaluate_figure, save_figure
 
     path.parent.mkdir(parents=True, exist_ok=True)
     return save_figure(evaluate_figure(comparison, title=title), path)

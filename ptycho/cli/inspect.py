@@ -27,9 +27,8 @@ def inspect(
 ) -> None:
     """Show shapes, units, photons, overlap, coverage, memory for training, and warnings."""
     from ptycho.cli.outputs import check_figure
-    from ptycho.data import open_scan
-    from ptycho.data.opening import ACCEPTABLE
-    from ptycho.evaluation.inspection import inspect_scan
+    from ptycho.data import ACCEPTABLE, open_scan
+    from ptycho.evaluation import inspect_scan
 
     check_figure(figure, [file])
     scan = open_scan(
@@ -40,7 +39,7 @@ def inspect(
     )
     facts = {"path": str(file), **inspect_scan(scan)}
     if figure is not None:
-        from ptycho.report.scan_figures import scan_figure
+        from ptycho.report import scan_figure
 
         facts["figure"] = str(scan_figure(scan, figure))
     if json_output:

@@ -33,7 +33,7 @@ def parity(
     Exit code 1 when a tap differs by more than its tolerance; the first such tap is named.
     """
     from ptycho.data import open_scan
-    from ptycho.studies.parity.run import checked, run_parity
+    from ptycho.studies.parity import checked, run_parity
 
     names = checked(backends.split(","))
     frames = open_scan(scan, measurement=measurement)  # type: ignore[arg-type]

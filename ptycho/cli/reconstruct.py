@@ -87,7 +87,7 @@ def reconstruct(
 
 
 def _one(task: dict[str, Any]) -> dict[str, Any]:
-    from ptycho.studies.scans import reconstruct_scan
+    from ptycho.studies import reconstruct_scan
 
     with console.progress(f"reconstruct {task['name']}") as bar:
         return reconstruct_scan(task, bar)
@@ -111,9 +111,8 @@ def _check(
     run: Path | None, scans: list[Path], measurement: str | None, product: bool | None
 ) -> None:
     """Look at the run and open every scan before the first is worked on."""
-    from ptycho.data import open_scan
-    from ptycho.data.product import require_geometry
-    from ptycho.model.archive import read_record
+    from ptycho.data import open_scan, require_geometry
+    from ptycho.model import read_record
 
     if run is not None:
         read_record(run)
@@ -127,8 +126,7 @@ def _many(
     tasks: list[dict[str, Any]], scheduler: str | None
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """(facts of the scans that were reconstructed, why the others were not)."""
-    from ptycho.studies.runner import run_arms
-    from ptycho.studies.scans import reconstruct_scan
+    from ptycho.studies import reconstruct_scan, run_arms
 
     with console.progress("reconstruct") as bar:
         outcomes = run_arms(tasks, reconstruct_scan, scheduler=scheduler, progress=bar)
@@ -174,7 +172,7 @@ def _split(
 
 
 def _targets(scans: list[Path], output: Path) -> list[tuple[Path, Path]]:
-    from ptycho.data.names import scan_stem
+    from ptycho.data import scan_stem
     from ptycho.errors import UsageError
 
     if len(scans) == 1 and not output.is_dir():

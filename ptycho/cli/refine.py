@@ -50,7 +50,7 @@ def refine(
     """
     from ptycho.config import resolve
     from ptycho.data import open_scan
-    from ptycho.refinement.config import RefineConfig
+    from ptycho.refinement import RefineConfig
     from ptycho.result import load_reconstruction, save_reconstruction
 
     flags = _flags(seconds=seconds, passes=passes, modes=modes, positions=positions or None)
@@ -59,7 +59,7 @@ def refine(
     first = load_reconstruction(start) if start else None
     loaded = open_scan(scan, measurement=measurement)  # type: ignore[arg-type]
     quiet.load_tensorflow()
-    from ptycho.refinement.run import refine as run
+    from ptycho.refinement import refine as run
 
     with console.progress(f"refine {scan.name}") as bar:
         result = run(loaded, start=first, config=config_, progress=bar)
@@ -93,8 +93,7 @@ def _flags(**values: Any) -> list[str]:
 
 
 def _figure(result: Any, scan: Any, output: Path) -> Path:
-    from ptycho.report.figures import refine_figure
-    from ptycho.report.panels import save_figure
+    from ptycho.report import refine_figure, save_figure
 
     return save_figure(refine_figure(result, scan), output.with_suffix(".png"))
 

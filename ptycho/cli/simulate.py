@@ -19,9 +19,7 @@ def _list(wanted: bool) -> None:
     """Print every setting with its default and meaning, and the names of all objects."""
     if not wanted:
         return
-    from ptycho.simulation import SimulationConfig
-    from ptycho.simulation.config import PHOTOGRAPHS
-    from ptycho.simulation.patterns import PATTERNS
+    from ptycho.simulation import PATTERNS, PHOTOGRAPHS, SimulationConfig
 
     for name, setting in SimulationConfig.model_fields.items():
         values = getattr(setting.annotation, "__args__", ())
@@ -68,10 +66,9 @@ def simulate(
     """
     from ptycho.cli.outputs import check_file
     from ptycho.config import resolve
-    from ptycho.data import save_scan
-    from ptycho.data.opening import require_format
+    from ptycho.data import require_format, save_scan
     from ptycho.simulation import SimulationConfig
-    from ptycho.simulation import make as run
+    from ptycho.simulation import simulate as run
 
     resolved = resolve(SimulationConfig, file=config, overrides=settings)
     check_file(output)

@@ -42,7 +42,7 @@ def dose(
 
     Writes dose_comparison.png, dose_ladder.png, metrics.csv, study.json and index.html.
     """
-    from ptycho.studies.dose import DoseStudyConfig, arms_of, run_dose_study
+    from ptycho.studies import DoseStudyConfig, dose_arms, run_dose_study
 
     config = validated(
         DoseStudyConfig,
@@ -63,7 +63,7 @@ def dose(
             if verbose:
                 console.stderr.print(f"finished {info['arm']} ({done} of {total})", markup=False)
 
-        bar(0, len(arms_of(config)), {})
+        bar(0, len(dose_arms(config)), {})
         study = run_dose_study(
             config,
             output_dir,
@@ -77,7 +77,7 @@ def dose(
 
 def _tell(study: dict[str, Any], output_dir: Path, json_output: bool) -> None:
     """The arms, or one JSON object; then an error that names the arms that failed."""
-    from ptycho.studies.dose import require_success
+    from ptycho.studies import require_success
 
     if json_output:
         console.print_json(study)

@@ -45,7 +45,7 @@ def train(
         for path in scans
     ]
     quiet.load_tensorflow()
-    from ptycho.training.loop import train as fit
+    from ptycho.training import train as fit
 
     with console.progress("train") as bar:
         result = fit(loaded, config_, output, progress=bar, resume=resume)

@@ -1,5 +1,5 @@
 """Scans in and out of files: `open_scan` recognises a file by its content."""
 
-from ptycho.data.opening import open_scan, save_scan
+import lazy_loader
 
-__all__ = ["open_scan", "save_scan"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

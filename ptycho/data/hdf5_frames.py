@@ -12,7 +12,7 @@ import numpy as np
 
 from ptycho.data import hdf5
 from ptycho.errors import ValueRangeError
-from ptycho.frames.views import FrameView
+from ptycho.frames import FrameView
 
 READ_BYTES = 8 << 20
 

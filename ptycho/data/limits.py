@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ptycho.errors import TooLargeError
-from ptycho.frames.memory import free_bytes
+from ptycho.frames import free_bytes
 
 ALWAYS_BYTES = 256 << 20
 LIKELY_RATIO = 400

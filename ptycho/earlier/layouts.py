@@ -16,15 +16,16 @@ from keras import ops
 
 from ptycho.earlier.projective import projective_warp
 from ptycho.errors import ShapeError
-from ptycho.physics import backend, patches
-from ptycho.physics.checks import (
+from ptycho.physics import (
+    backend,
+    patches,
     require_pairs,
     require_rank,
     require_same,
     shape_of,
     square_side,
 )
-from ptycho.physics.translation import translate as translate_rows_cols
+from ptycho.physics import translate as translate_rows_cols
 
 
 def channel_to_flat(images: Any) -> Any:

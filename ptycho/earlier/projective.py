@@ -11,8 +11,7 @@ from typing import Any
 from keras import ops
 
 from ptycho.errors import ShapeError, UsageError
-from ptycho.physics import backend
-from ptycho.physics.checks import require_rank, require_same, shape_of
+from ptycho.physics import backend, require_rank, require_same, shape_of
 
 INTERPOLATIONS, FILLS = ("bilinear", "nearest"), ("edge", "zeros")
 

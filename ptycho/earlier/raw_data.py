@@ -14,7 +14,7 @@ import numpy as np
 
 from ptycho.data import open_scan, save_scan
 from ptycho.errors import MeasurementError
-from ptycho.frames.groups import make_groups
+from ptycho.frames import make_groups
 from ptycho.scan import Scan
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ptycho.errors import ValueRangeError
-from ptycho.evaluation.metrics.probe_overlap import scan_overlap
-from ptycho.frames.views import fits_in_memory
+from ptycho.evaluation.metrics import scan_overlap
+from ptycho.frames import fits_in_memory
 from ptycho.scan import Scan
 
 FEW_PHOTONS = 1e3

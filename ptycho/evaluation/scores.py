@@ -14,10 +14,8 @@ from typing import Any, Literal
 import numpy as np
 
 from ptycho.errors import DataError, UsageError
-from ptycho.evaluation.metrics import Comparison, common
-from ptycho.evaluation.metrics import comparison as compare
-from ptycho.refinement.config import RefineConfig
-from ptycho.refinement.run import refine
+from ptycho.evaluation.metrics import Comparison, common, compare
+from ptycho.refinement import RefineConfig, refine
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan, Truth
 

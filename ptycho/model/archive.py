@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ptycho.config import TrainConfig
-from ptycho.data.atomic import whole_file, write_json
+from ptycho.data import whole_file, write_json
 from ptycho.errors import ArchiveError
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def _check_size(record: ModelRecord, folder: Path) -> None:
 def _build(record: ModelRecord, folder: Path) -> PtychoPINN:
     from ptycho.errors import PtychoError
     from ptycho.model.pinn import PtychoPINN
-    from ptycho.physics.scaling import Scaling
+    from ptycho.physics import Scaling
 
     try:
         model = PtychoPINN(

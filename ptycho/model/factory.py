@@ -15,8 +15,7 @@ from keras import ops
 
 from ptycho.errors import ConfigError, ShapeError
 from ptycho.model.pinn import PtychoPINN
-from ptycho.physics import backend
-from ptycho.physics.scaling import Scaling
+from ptycho.physics import Scaling, backend
 
 _OWN = ("probe", "scaling", "photons")
 _MODEL = (

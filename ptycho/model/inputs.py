@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from ptycho.errors import ShapeError
-from ptycho.physics.scaling import Scaling
+from ptycho.physics import Scaling
 
 
 class Dose:

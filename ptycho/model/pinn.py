@@ -16,12 +16,22 @@ from ptycho.errors import ConfigError, ModelError, ShapeError
 from ptycho.model.inputs import Detector, Dose, lit_px, mask_array, probe_array
 from ptycho.model.prediction import Prediction
 from ptycho.nn import build_network, network_defaults, network_spec
-from ptycho.physics import backend
-from ptycho.physics.checks import require_same
-from ptycho.physics.estimate import Steps, canvas_multiple, default_steps, group_estimate, step_plan
-from ptycho.physics.forward import canvas_correction, expected_counts, loss_function, patch_merge
-from ptycho.physics.patches import canvas_size_for
-from ptycho.physics.scaling import BACKGROUND_FLOOR, Scaling
+from ptycho.physics import (
+    BACKGROUND_FLOOR,
+    Scaling,
+    Steps,
+    backend,
+    canvas_correction,
+    canvas_multiple,
+    canvas_size_for,
+    default_steps,
+    expected_counts,
+    group_estimate,
+    loss_function,
+    patch_merge,
+    require_same,
+    step_plan,
+)
 
 
 @keras.saving.register_keras_serializable("ptycho")

@@ -1,11 +1,5 @@
 """Networks by name: `build_network("default" | "cnn", N, channels)`."""
 
-from ptycho.nn.registry import (
-    NetworkSpec,
-    build_network,
-    network_defaults,
-    network_names,
-    network_spec,
-)
+import lazy_loader
 
-__all__ = ["NetworkSpec", "build_network", "network_defaults", "network_names", "network_spec"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

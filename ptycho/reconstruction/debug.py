@@ -97,9 +97,7 @@ def _first_groups(
 
 def _taps(first: dict[str, Any], scan: Scan, rec: Reconstruction) -> dict[str, Any]:
     """The values by name, in the order in which they came to be."""
-    from ptycho.physics import backend
-    from ptycho.physics.diffraction import diffract
-    from ptycho.physics.patches import extract
+    from ptycho.physics import backend, diffract, extract
 
     canvas, probe = first["canvas"], first["probe"]
     offsets = first["offsets"].astype(np.float32)

@@ -20,15 +20,13 @@ import numpy as np
 
 from ptycho.config import ReconstructConfig
 from ptycho.errors import DataError, ShapeError, UsageError
-from ptycho.frames.groups import Groups, make_groups
-from ptycho.frames.spool import FileArray
+from ptycho.frames import FileArray, Groups, make_groups
 from ptycho.reconstruction.phases import group_sync
 from ptycho.result import Reconstruction
 
 if TYPE_CHECKING:
-    from ptycho.model.archive import Run
-    from ptycho.model.pinn import PtychoPINN
-    from ptycho.physics.estimate import Steps
+    from ptycho.model import PtychoPINN, Run
+    from ptycho.physics import Steps
     from ptycho.scan import Scan
 
 Progress = Callable[[int, int, dict[str, Any]], None]
@@ -108,7 +106,7 @@ def _model(model_or_run: Any, untrained: Steps | None) -> tuple[PtychoPINN | Non
         )
     if untrained is not None:
         return None, {"method": "untrained", "estimate_steps": untrained}
-    from ptycho.model.archive import Run, load_run
+    from ptycho.model import Run, load_run
 
     run = load_run(model_or_run) if isinstance(model_or_run, str | Path) else model_or_run
     facts: dict[str, Any] = {"method": "network"}
@@ -179,9 +177,8 @@ def _predictor(
             )
 
         return predict, size
-    from ptycho.model.inputs import lit_px
-    from ptycho.physics.estimate import canvas_multiple, group_estimate
-    from ptycho.physics.patches import canvas_size_for
+    from ptycho.model import lit_px
+    from ptycho.physics import canvas_multiple, canvas_size_for, group_estimate
 
     assert untrained is not None
     size = canvas_size_for(groups.offsets_px, scan.N, multiple=canvas_multiple(untrained))
@@ -244,7 +241,7 @@ def _stitch(
     canvases: Any, coverage: Any, factors: np.ndarray, centres: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weighted mean of all canvases: object, summed weight, origin (row, col)."""
-    from ptycho.physics.patches import stitch
+    from ptycho.physics import stitch
 
     size = canvases.shape[-1]
     origin = np.floor(centres.min(axis=0)) - size // 2 - 1
@@ -269,7 +266,7 @@ def _stitch(
 
 def _light(scan: Scan, probe: np.ndarray, shape: tuple[int, int], origin: np.ndarray) -> np.ndarray:
     """Photons that each object pixel saw: the sum of |probe|² over the frames."""
-    from ptycho.physics.patches import stitch
+    from ptycho.physics import stitch
 
     power = np.sum(np.abs(probe) ** 2, axis=0).astype(np.float32)
     light = np.zeros(shape, np.float64)

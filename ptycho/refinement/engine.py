@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from ptycho.physics.backend import xla_enabled
+from ptycho.physics import xla_enabled
 from ptycho.refinement import step
 from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.start import Canvas, Frames

@@ -1,1 +1,5 @@
 """Figures: matplotlib objects without global state, written as PNG."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ptycho.data.atomic import write_json
+from ptycho.data import write_json
 from ptycho.errors import ShapeError
 
 INVENTORY = "artifact_inventory.txt"

@@ -15,7 +15,7 @@ from ptycho.result import Reconstruction
 from ptycho.scan import Scan
 
 if TYPE_CHECKING:
-    from ptycho.refinement.outcome import RefineResult
+    from ptycho.refinement import RefineResult
 
 _MIN_COVERAGE = 0.1
 _SHOWN_METRICS = (

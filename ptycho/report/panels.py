@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
-from ptycho.data.atomic import whole_file
+from ptycho.data import whole_file
 
 _OUTSIDE = "0.86"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ptycho.data.atomic import whole_file
+from ptycho.data import whole_file
 from ptycho.report import figures, panels
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan

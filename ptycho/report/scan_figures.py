@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from ptycho.evaluation.inspection import coverage_map
+from ptycho.evaluation import coverage_map
 from ptycho.report import panels
 from ptycho.scan import Scan
 

@@ -3,7 +3,6 @@
 The path shares no code with `ptycho.physics`, so that it serves as an oracle for the model.
 """
 
-from ptycho.simulation.config import SimulationConfig
-from ptycho.simulation.make import simulate
+import lazy_loader
 
-__all__ = ["SimulationConfig", "simulate"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import fft
 
 from ptycho.errors import ConfigError
-from ptycho.frames.memory import free_bytes
+from ptycho.frames import free_bytes
 from ptycho.scan import Geometry, Scan, Truth
 from ptycho.simulation.config import SimulationConfig
 from ptycho.simulation.detector import detect, static_mask

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ptycho.data.atomic import write_json
+from ptycho.data import write_json
 from ptycho.errors import DataError, PtychoError, UsageError
 from ptycho.studies import dose_report
 from ptycho.studies.dose_arm import ROW, run_arm
@@ -50,7 +50,7 @@ class DoseStudyConfig(Settings):
         return SHORT_LADDER if self.nepochs <= 5 else FULL_LADDER
 
 
-def arms_of(config: DoseStudyConfig) -> list[dict[str, Any]]:
+def dose_arms(config: DoseStudyConfig) -> list[dict[str, Any]]:
     """Every arm once: two doses × two losses at the first seed, and the ladder (Poisson)."""
     pairs = [(dose, loss, config.seeds[0]) for dose in COMPARISON_DOSES for loss in LOSSES]
     pairs += [(dose, "poisson", seed) for dose in config.ladder_photons() for seed in config.seeds]
@@ -99,7 +99,7 @@ def run_dose_study(
     begun = time.perf_counter()
     folder = _folder(folder)
     settings = config.model_dump(mode="json")
-    arms = arms_of(config)
+    arms = dose_arms(config)
     finished = _finished(folder, arms, settings) if resume or skip_training else {}
     missing = [arm for arm in arms if arm["name"] not in finished]
     outcomes: list[Outcome] = []

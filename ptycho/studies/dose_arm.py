@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptycho.data.atomic import whole_file, write_json
+from ptycho.data import whole_file, write_json
 
 if TYPE_CHECKING:
     from ptycho.evaluation.metrics import Comparison
@@ -36,9 +36,9 @@ def run_arm(task: dict[str, Any]) -> dict[str, Any]:
 
 def _run(task: dict[str, Any], shared: Any) -> dict[str, Any]:
     from ptycho.config import ReconstructConfig
-    from ptycho.evaluation.scores import evaluate, evaluate_images
-    from ptycho.reconstruction.predict import reconstruct
-    from ptycho.training.loop import train
+    from ptycho.evaluation import evaluate, evaluate_images
+    from ptycho.reconstruction import reconstruct
+    from ptycho.training import train
 
     clock = _Clock()
     folder = Path(task["folder"]) / task["name"]
@@ -97,8 +97,7 @@ def _numbers(metrics: dict[str, Any]) -> dict[str, float]:
 
 def _scan(task: dict[str, Any], part: int) -> Scan:
     """The training or the test scan: every arm has the same object, probe and positions."""
-    from ptycho.simulation import SimulationConfig
-    from ptycho.simulation import make as simulate
+    from ptycho.simulation import SimulationConfig, simulate
 
     config = task["config"]
     return simulate(

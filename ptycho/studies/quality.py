@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import Field
 
-from ptycho.data.atomic import write_json
+from ptycho.data import write_json
 from ptycho.errors import DataError, UsageError
 from ptycho.validation import Settings
 
@@ -46,7 +46,7 @@ class QualityConfig(Settings):
     settings: tuple[str, ...] = Field((), description="key=value for every training")
 
 
-def arms_of(config: QualityConfig) -> list[dict[str, Any]]:
+def quality_arms(config: QualityConfig) -> list[dict[str, Any]]:
     """Every arm in the order of running; one that needs another's run comes after it.
 
     Raises:
@@ -171,8 +171,7 @@ def keep_cores(count: int) -> None:
 
 def scan_of(config: QualityConfig, photons: float, seed: int, *, test: bool) -> Any:
     """The training or the test scan: other photographs, other positions, other noise."""
-    from ptycho.simulation import SimulationConfig
-    from ptycho.simulation import make as simulate
+    from ptycho.simulation import SimulationConfig, simulate
 
     amplitude, phase = TEST_PICTURES if test else TRAIN_PICTURES
     return simulate(
@@ -193,7 +192,7 @@ def scan_of(config: QualityConfig, photons: float, seed: int, *, test: bool) -> 
 def _simulated(
     arm: dict[str, Any], config: QualityConfig, folder: Path, progress: Progress
 ) -> dict[str, Any]:
-    from ptycho.evaluation.scores import evaluate
+    from ptycho.evaluation import evaluate
 
     test = scan_of(config, arm["photons"], arm["seed"], test=True)
     if arm["family"] == "control":
@@ -209,7 +208,7 @@ def _simulated(
 
 def _reconstruct(source: Any, config: QualityConfig, scan: Any, untrained: Any) -> Any:
     from ptycho.config import ReconstructConfig
-    from ptycho.reconstruction.predict import reconstruct
+    from ptycho.reconstruction import reconstruct
 
     settings = ReconstructConfig(gridsize=config.gridsize)
     return reconstruct(source, scan, untrained=untrained, config=settings)
@@ -241,7 +240,7 @@ def _trained(
     arm: dict[str, Any], config: QualityConfig, folder: Path, test: Any, progress: Progress
 ) -> tuple[Any, dict[str, Any]]:
     from ptycho.config import TrainConfig
-    from ptycho.training.loop import train
+    from ptycho.training import train
 
     settings = TrainConfig(**_training(arm, config))
     scan = scan_of(config, arm["photons"], arm["seed"], test=False)
@@ -277,8 +276,7 @@ def _remove_old(run: Path) -> None:
 def _refined(
     arm: dict[str, Any], config: QualityConfig, folder: Path, test: Any, progress: Progress
 ) -> tuple[Any, dict[str, Any]]:
-    from ptycho.refinement.config import RefineConfig
-    from ptycho.refinement.run import refine
+    from ptycho.refinement import RefineConfig, refine
 
     start = None
     if arm["start"] == "default":
@@ -312,9 +310,8 @@ def star_path() -> Path | None:
 
 def _star(arm: dict[str, Any], config: QualityConfig, progress: Progress) -> dict[str, Any]:
     from ptycho.data import open_scan
-    from ptycho.evaluation.scores import evaluate_half_sets
-    from ptycho.refinement.config import RefineConfig
-    from ptycho.refinement.run import refine
+    from ptycho.evaluation import evaluate_half_sets
+    from ptycho.refinement import RefineConfig, refine
 
     path = star_path()
     if path is None:

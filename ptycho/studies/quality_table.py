@@ -12,7 +12,7 @@ from ptycho.studies.quality import (
     TEST_PICTURES,
     TRAIN_PICTURES,
     QualityConfig,
-    arms_of,
+    quality_arms,
 )
 
 BEGIN, END = "<!-- quality:begin -->", "<!-- quality:end -->"
@@ -49,7 +49,7 @@ def markdown(
     """
     lines = [*_preamble(config, records, machine), "", *_table(config, records, reasons)]
     lines += ["", *_star(records, reasons)]
-    missing = [arm["name"] for arm in arms_of(config) if arm["name"] not in records]
+    missing = [arm["name"] for arm in quality_arms(config) if arm["name"] not in records]
     if missing:
         absent = [f"{name}: {reasons.get(name, NOT_RUN)}" for name in missing]
         lines += ["", f"Arms without a result: {'; '.join(absent)}."]
@@ -99,13 +99,13 @@ def _preamble(config: QualityConfig, records: Records, machine: Mapping[str, Any
 
 def _table(config: QualityConfig, records: Records, reasons: Mapping[str, str]) -> list[str]:
     wanted = QualityConfig(**{**config.model_dump(), "families": QualityConfig().families})
-    methods = dict.fromkeys(arm["method"] for arm in arms_of(wanted) if "photons" in arm)
+    methods = dict.fromkeys(arm["method"] for arm in quality_arms(wanted) if "photons" in arm)
     columns = ("SSIM amplitude", "contrast", "SSIM phase", "contrast", "seconds", "seeds")
     lines = [_row("method", "photons", *columns), "|---|---|---|---|---|---|---|---|"]
     for dose in config.photons:
         for method in methods:
             arms = [
-                arm for arm in arms_of(wanted)
+                arm for arm in quality_arms(wanted)
                 if arm["method"] == method and arm.get("photons") == dose
             ]  # fmt: skip
             found = [records[arm["name"]] for arm in arms if arm["name"] in records]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ptycho.studies.shared_models import of_this_process
 
 if TYPE_CHECKING:
-    from ptycho.model.archive import Run
+    from ptycho.model import Run
     from ptycho.result import Reconstruction
     from ptycho.scan import Scan
 
@@ -35,9 +35,8 @@ def reconstruct_scan(task: dict[str, Any], progress: Progress | None = None) -> 
 
 def _reconstruct(task: dict[str, Any], progress: Progress | None) -> dict[str, Any]:
     from ptycho.config import ReconstructConfig
-    from ptycho.data import open_scan
-    from ptycho.data.product import require_geometry
-    from ptycho.reconstruction.predict import reconstruct
+    from ptycho.data import open_scan, require_geometry
+    from ptycho.reconstruction import reconstruct
     from ptycho.result import save_reconstruction
 
     run = None if task["run"] is None else _fresh(Path(task["run"]))
@@ -57,7 +56,7 @@ def _reconstruct(task: dict[str, Any], progress: Progress | None) -> dict[str, A
     if product or (product is None and scan.geometry is not None):
         facts["product"] = _product(rec, scan, target)
     if task["debug_dump"] is not None:
-        from ptycho.reconstruction.debug import dump_reconstruction
+        from ptycho.reconstruction import dump_reconstruction
 
         dump = Path(task["debug_dump"])
         dump_reconstruction(run, scan, rec, dump, untrained=steps, config=config)
@@ -71,7 +70,7 @@ def _fresh(path: Path) -> Run:
     A scan of wide groups lets the canvas of the model grow. The next scan begins with the canvas
     of the training again, so that its result does not depend on what was reconstructed before.
     """
-    from ptycho.model.archive import MANIFEST, file_sha256, load_run
+    from ptycho.model import MANIFEST, file_sha256, load_run
 
     if not (path / MANIFEST).is_file():
         return load_run(path)  # which says what is wrong
@@ -82,20 +81,20 @@ def _fresh(path: Path) -> Run:
 
 @functools.lru_cache(maxsize=1)
 def _loaded(path: Path, digest: str) -> tuple[Run, int]:
-    from ptycho.model.archive import load_run
+    from ptycho.model import load_run
 
     run = load_run(path)
     return run, run.model.require_canvas()
 
 
 def _pictures(rec: Reconstruction, target: Path, scan: Scan) -> list[str]:
-    from ptycho.report.reconstruction_files import write_pictures
+    from ptycho.report import write_pictures
 
     return [str(path) for path in write_pictures(rec, target, scan)]
 
 
 def _product(rec: Reconstruction, scan: Scan, target: Path) -> str:
-    from ptycho.data.product import save_product
+    from ptycho.data import save_product
 
     return str(save_product(rec, scan, target.with_name(f"{target.stem}_product.h5")))
 

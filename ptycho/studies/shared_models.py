@@ -14,12 +14,12 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ptycho.training.loop import new_model
+from ptycho.training import new_model
 
 if TYPE_CHECKING:
     from ptycho.config import TrainConfig
-    from ptycho.model.pinn import PtychoPINN
-    from ptycho.training.data import TrainingData
+    from ptycho.model import PtychoPINN
+    from ptycho.training import TrainingData
 
 
 @dataclass

@@ -16,10 +16,10 @@ import numpy as np
 
 from ptycho.config import TrainConfig
 from ptycho.errors import ArchiveError, ConfigError
-from ptycho.model.archive import read_arrays, write_arrays
+from ptycho.model import read_arrays, write_arrays
 
 if TYPE_CHECKING:
-    from ptycho.model.pinn import PtychoPINN
+    from ptycho.model import PtychoPINN
     from ptycho.training.data import GroupSet, TrainingData
 
 CHECKPOINT = "checkpoint.h5"

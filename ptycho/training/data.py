@@ -14,13 +14,12 @@ import numpy as np
 
 from ptycho.config import TrainConfig
 from ptycho.errors import ConfigError, DataError
-from ptycho.frames.groups import make_groups, split_spatially
-from ptycho.frames.views import Joined, Selected, Thinned, fits_in_memory
-from ptycho.model.inputs import lit_px
-from ptycho.physics.scaling import Scaling
+from ptycho.frames import Joined, Selected, Thinned, fits_in_memory, make_groups, split_spatially
+from ptycho.model import lit_px
+from ptycho.physics import Scaling
 
 if TYPE_CHECKING:
-    from ptycho.model.pinn import PtychoPINN
+    from ptycho.model import PtychoPINN
     from ptycho.scan import Scan
 
 _AT_ONCE = 64

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from ptycho.data.atomic import whole_file
+from ptycho.data import whole_file
 
 COLUMNS = (
     "epoch",

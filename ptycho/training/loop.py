@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ptycho.config import TrainConfig
-from ptycho.data.atomic import write_json
+from ptycho.data import write_json
 from ptycho.errors import ModelError, UsageError
-from ptycho.model.archive import CONFIG, MANIFEST, save_run
+from ptycho.model import CONFIG, MANIFEST, save_run
 from ptycho.training.checkpoint import CHECKPOINT, fingerprint, load_checkpoint, save_checkpoint
 from ptycho.training.data import (
     _HELD_OUT,
@@ -36,7 +36,7 @@ from ptycho.training.data import (
 from ptycho.training.history import Row, write_history
 
 if TYPE_CHECKING:
-    from ptycho.model.pinn import PtychoPINN
+    from ptycho.model import PtychoPINN
     from ptycho.scan import Scan
 
 Progress = Callable[[int, int, dict[str, Any]], None]
@@ -162,7 +162,7 @@ def new_model(data: TrainingData, config: TrainConfig) -> PtychoPINN:
     """A compiled model for this data, its canvas grown to all groups, its optimizer built."""
     import keras
 
-    from ptycho.model.pinn import PtychoPINN
+    from ptycho.model import PtychoPINN
 
     model = PtychoPINN(
         data.N,
@@ -263,8 +263,7 @@ class _Trainer:
 
     def finish(self) -> float:
         """Put the best weights back; refuse a collapsed network. Returns the collapse ratio."""
-        from ptycho.physics import backend
-        from ptycho.physics.estimate import group_estimate
+        from ptycho.physics import backend, group_estimate
         from ptycho.training.collapse import check_collapse
 
         model = self.model

@@ -19,9 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orchestration.documents import kinds
-from orchestration.documents.grammar.blocks import scan
-from orchestration.documents.grammar.text import MAX_BYTES, SourceText
-from orchestration.documents.order.rules import ValidationContext
+from orchestration.documents.grammar import MAX_BYTES, SourceText, scan
+from orchestration.documents.order import ValidationContext
 
 ROOT = Path(__file__).resolve().parents[2]
 LINTER = ROOT / "scripts" / "tools" / "validate_input_md.py"

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from long_run import StubAgent, make_repo
-from orchestration.engine.loop import Engine
+from orchestration.engine import Engine
 from orchestration.harness import RandomIds
-from orchestration.setup.session import open_harness
+from orchestration.setup import open_harness
 
 CYCLE_LIMIT_S = 2.0
 CYCLES_PER_MINUTE = 20.0

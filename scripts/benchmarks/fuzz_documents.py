@@ -19,11 +19,10 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from orchestration.documents import kinds, ledger, order
 from orchestration.documents.findings import reader as findings
-from orchestration.documents.grammar.diagnostics import DocumentError
-from orchestration.documents.historic.rewrite import canonical, lost_lines
-from orchestration.documents.historic.stats import memory_stats
+from orchestration.documents.grammar import DocumentError
+from orchestration.documents.historic import canonical, lost_lines, memory_stats
 from orchestration.documents.memory import reader as memory
-from orchestration.documents.order.rules import ValidationContext
+from orchestration.documents.order import ValidationContext
 from orchestration.documents.plan import reader as plan
 from orchestration.documents.plan import summary
 

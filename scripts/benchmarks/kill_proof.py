@@ -28,10 +28,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from orchestration.core.canonical import canonical_state, canonical_text
-from orchestration.engine.loop import Engine
+from orchestration.core import canonical_state, canonical_text
+from orchestration.engine import Engine
 from orchestration.harness import RandomIds
-from orchestration.setup.session import open_harness
+from orchestration.setup import open_harness
 
 Kill = Callable[[Path], int]
 LEDGER = """# Plan

@@ -22,12 +22,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestration.agents.base import Outcome, TurnContext
-from orchestration.core.clock import parse_stamp
-from orchestration.engine.loop import Engine
+from orchestration.agents import Outcome, TurnContext
+from orchestration.core import parse_stamp
+from orchestration.engine import Engine
 from orchestration.harness import Harness, RandomIds
-from orchestration.log.store import LOG_REF
-from orchestration.setup.session import open_harness
+from orchestration.log import LOG_REF
+from orchestration.setup import open_harness
 
 ROWS = 4
 HARD_EVERY = 8

@@ -7,8 +7,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def main() -> None:
-    from ptycho.studies.bench.physics import measure_physics
-    from ptycho.studies.bench.timing import machine
+    from ptycho.studies.bench import machine, measure_physics
 
     print(json.dumps({**measure_physics(), "machine": machine()}, indent=2))
 

@@ -23,16 +23,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from ptycho.cli import console, quiet
 from ptycho.errors import PtychoError
-from ptycho.studies.quality import (
+from ptycho.studies import (
     FAMILIES,
+    NOT_RUN,
     QualityConfig,
-    arms_of,
     finished,
     keep_cores,
+    markdown,
+    quality_arms,
     run_arm,
     star_path,
+    write_section,
 )
-from ptycho.studies.quality_table import NOT_RUN, markdown, write_section
 from ptycho.validation import validated
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
@@ -47,7 +49,7 @@ def main(words: list[str]) -> int:
         config = _config(options)
         folder = options.output.resolve()
         (folder / "runs").mkdir(parents=True, exist_ok=True)
-        arms = arms_of(config)
+        arms = quality_arms(config)
         missing = [arm for arm in arms if finished(folder, arm, config) is None]
         reasons = {} if options.table_only else _run_all(missing, config, folder)
         every = {arm["name"]: finished(folder, arm, config) for arm in arms}
@@ -163,7 +165,7 @@ def _machine(folder: Path) -> dict[str, Any]:
     path = folder / "machine.json"
     if not path.is_file():
         quiet.load_tensorflow()
-        from ptycho.studies.bench.timing import machine
+        from ptycho.studies.bench import machine
 
         path.write_text(json.dumps(machine(), indent=2) + "\n", encoding="utf-8")
     return dict(json.loads(path.read_text(encoding="utf-8")))

@@ -8,9 +8,8 @@ import time
 
 import numpy as np
 
-from ptycho.frames.groups import make_groups
-from ptycho.simulation import SimulationConfig
-from ptycho.simulation import make as simulate
+from ptycho.frames import make_groups
+from ptycho.simulation import SimulationConfig, simulate
 
 
 def main() -> None:

@@ -15,9 +15,9 @@ from typing import Any
 
 import yaml
 
-from orchestration.core.policy import PolicyConfig
+from orchestration.core import PolicyConfig
 from orchestration.errors import HarnessError
-from orchestration.sandbox.fence import LEVELS
+from orchestration.sandbox import LEVELS
 
 FILE = "orchestration.yaml"
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?")

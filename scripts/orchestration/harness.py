@@ -13,18 +13,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from orchestration import documents
-from orchestration.agents.base import Agent, Clocks
+from orchestration.agents import Agent, Clocks
 from orchestration.config import HarnessConfig
-from orchestration.core.clock import Clock
-from orchestration.core.policy import ItemFacts, PolicyConfig
-from orchestration.core.state import State
+from orchestration.core import Clock, ItemFacts, PolicyConfig, State
 from orchestration.documents.ledger import Item, Ledger, read_ledger
 from orchestration.errors import HarnessError
-from orchestration.git.remote import Upstream
-from orchestration.git.repository import Repo
-from orchestration.landing.branch import Tip, current_tip
-from orchestration.log.store import EventLog
-from orchestration.sandbox.process import scrub_env
+from orchestration.git import Repo, Upstream
+from orchestration.landing import Tip, current_tip
+from orchestration.log import EventLog
+from orchestration.sandbox import scrub_env
 
 __all__ = ["Harness", "RandomIds", "SystemClock", "documents", "read_text_at", "target_of"]
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from ptycho.cli.app import main
+from ptycho.cli import main
 
 if __name__ == "__main__":
     sys.argv[1:1] = ["study", "dose"]

@@ -14,9 +14,9 @@ from pathlib import Path
 gc.disable()  # the process is over before there is anything to collect; this saves a tenth of it
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from orchestration.documents.grammar.text import read_text
-from orchestration.documents.order.validate import validate_order
-from orchestration.documents.repository import Checkout, Collect, cached, find_root
+from orchestration.documents import Checkout, Collect, cached, find_root
+from orchestration.documents.grammar import read_text
+from orchestration.documents.order import validate_order
 from orchestration.errors import HarnessError
 
 USAGE = "usage: validate_input_md.py [PATH] [--no-collect]"
@@ -41,8 +41,8 @@ def _collector(root: Path) -> Collect | None:
     if not (root / ".git").exists():
         return None
     from orchestration.config import load_config
-    from orchestration.gates.selectors import collect
-    from orchestration.git.repository import Repo
+    from orchestration.gates import collect
+    from orchestration.git import Repo
 
     config = load_config(root)
 

@@ -16,8 +16,7 @@ import pytest
 from ptycho.cli import app
 from ptycho.config import TrainConfig
 from ptycho.data import save_scan
-from ptycho.simulation import SimulationConfig
-from ptycho.simulation import make as simulate
+from ptycho.simulation import SimulationConfig, simulate
 
 SIMULATION = {"N": 32, "n_frames": 64, "photons": 1e5, "probe_diameter_px": 16.0}
 

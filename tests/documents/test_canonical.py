@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from orchestration.documents import kinds, ledger, order
 from orchestration.documents.findings import reader as findings
-from orchestration.documents.historic.rewrite import canonical, fenced, lost_lines
+from orchestration.documents.historic.fix import canonical, fenced, lost_lines
 from orchestration.documents.memory import reader as memory
 from orchestration.documents.order.rules import ValidationContext
 from orchestration.documents.plan import reader as plan

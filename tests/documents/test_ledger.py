@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from orchestration.documents.grammar.commands import parse_command
 from orchestration.documents.grammar.diagnostics import DocumentError
 from orchestration.documents.grammar.graph import cycles
-from orchestration.documents.historic.rewrite import canonical
+from orchestration.documents.historic.fix import canonical
 from orchestration.documents.ledger import (
     Attempt,
     Status,

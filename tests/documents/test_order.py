@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from orchestration.documents.historic.fix import canonical, rewrite
 from orchestration.documents.historic.order_aliases import KEPT_TITLE
-from orchestration.documents.historic.rewrite import canonical, rewrite
 from orchestration.documents.order import content_hash, meaning, parse_order, render_order
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "documents"

@@ -105,8 +105,7 @@ def test_the_programs_work_one_after_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     from ptycho.data import save_scan
-    from ptycho.simulation import SimulationConfig
-    from ptycho.simulation import make as simulate
+    from ptycho.simulation import SimulationConfig, simulate
 
     monkeypatch.chdir(tmp_path)
     save_scan(simulate(SimulationConfig(N=32, n_frames=64, photons=1e5)), tmp_path / "s.npz")

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from skimage import data
 
 from ptycho.errors import UsageError
-from ptycho.evaluation.metrics import common, largest_rectangle
-from ptycho.evaluation.metrics import comparison as compare
+from ptycho.evaluation.metrics import common, compare, largest_rectangle
 from ptycho.evaluation.metrics.gauge import plane, shift_field
 
 

@@ -16,8 +16,7 @@ from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.start import Canvas, coverage
 from ptycho.result import Reconstruction, save_reconstruction
 from ptycho.scan import Scan
-from ptycho.simulation import SimulationConfig
-from ptycho.simulation import make as simulate
+from ptycho.simulation import SimulationConfig, simulate
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,7 @@ from ptycho.model.pinn import PtychoPINN
 from ptycho.physics import backend
 from ptycho.physics.scaling import Scaling
 from ptycho.reconstruction.predict import reconstruct
-from ptycho.simulation import SimulationConfig
-from ptycho.simulation import make as simulate
+from ptycho.simulation import SimulationConfig, simulate
 from ptycho.training.collapse import check_collapse
 from ptycho.training.loop import train
 

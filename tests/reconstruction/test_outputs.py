@@ -21,8 +21,7 @@ from ptycho.reconstruction.predict import reconstruct
 from ptycho.report.reconstruction_files import write_pictures
 from ptycho.result import Reconstruction
 from ptycho.scan import Geometry, Scan
-from ptycho.simulation import SimulationConfig
-from ptycho.simulation import make as simulate
+from ptycho.simulation import SimulationConfig, simulate
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,7 @@ from ptycho.physics.scaling import Scaling
 from ptycho.reconstruction.predict import reconstruct
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan
-from ptycho.simulation import SimulationConfig
-from ptycho.simulation import make as simulate
+from ptycho.simulation import SimulationConfig, simulate
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,7 @@ import pytest
 
 from ptycho.errors import ShapeError, UsageError
 from ptycho.physics.estimate import canvas_multiple, default_steps, group_estimate, step_plan
-from ptycho.simulation import SimulationConfig
-from ptycho.simulation import make as simulate
+from ptycho.simulation import SimulationConfig, simulate
 
 N, P, GROUPS, FRAMES = 16, 32, 2, 3
 

@@ -14,8 +14,7 @@ from ptycho.refinement.outcome import RefineResult
 from ptycho.refinement.run import refine
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan
-from ptycho.simulation import SimulationConfig
-from ptycho.simulation import make as simulate
+from ptycho.simulation import SimulationConfig, simulate
 from ptycho.validation import validated
 
 AUTO = RefineConfig(passes=30, modes="auto", damping="auto")

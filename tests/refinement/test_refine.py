@@ -15,8 +15,7 @@ from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.outcome import RefineResult
 from ptycho.refinement.run import refine
 from ptycho.scan import Scan
-from ptycho.simulation import SimulationConfig
-from ptycho.simulation import make as simulate
+from ptycho.simulation import SimulationConfig, simulate
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.image import imread
 from skimage import data
 
-from ptycho.evaluation.metrics import comparison as compare
+from ptycho.evaluation.metrics import compare
 from ptycho.refinement.outcome import RefineResult
 from ptycho.report import figures, panels
 from ptycho.result import Reconstruction

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from ptycho.errors import ConfigError, DataError, ShapeError
-from ptycho.simulation import SimulationConfig
-from ptycho.simulation import make as simulate
+from ptycho.simulation import SimulationConfig, simulate
 from ptycho.simulation.detector import detect, static_mask
 from ptycho.simulation.probes import make_modes, make_probe, read_probe
 from ptycho.validation import validated

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from ptycho.simulation import SimulationConfig
-from ptycho.simulation import make as simulate
+from ptycho.simulation import SimulationConfig, simulate
 from ptycho.simulation.config import PHOTOGRAPHS
 from ptycho.simulation.objects import complex_object, picture
 from ptycho.simulation.patterns import PATTERNS, STAR_SPOKES

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from ptycho.errors import ConfigError, UsageError
-from ptycho.simulation import SimulationConfig
-from ptycho.simulation import make as simulate
+from ptycho.simulation import SimulationConfig, simulate
 from ptycho.simulation.trajectories import make_positions
 from ptycho.validation import validated
 

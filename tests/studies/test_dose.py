@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from ptycho.cli.app import app
 from ptycho.errors import DataError, PtychoError
-from ptycho.studies.dose import DoseStudyConfig, arms_of, require_success, run_dose_study
+from ptycho.studies.dose import DoseStudyConfig, dose_arms, require_success, run_dose_study
 
 TINY = DoseStudyConfig(n_train=36, n_test=36, nepochs=1, gridsize=1, seeds=(0,), ladder=())
 
@@ -24,10 +24,10 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "studies" / "dose_response_stud
 
 def test_arms_are_unique_and_complete() -> None:
     """Two doses × two losses, and the ladder; an arm that belongs to both is run once."""
-    names = [arm["name"] for arm in arms_of(DoseStudyConfig(nepochs=5))]
+    names = [arm["name"] for arm in dose_arms(DoseStudyConfig(nepochs=5))]
     assert len(names) == len(set(names)) == 4 + 4 * 3 - 1  # 1e9, seed 0 is on both
-    assert len(arms_of(DoseStudyConfig(nepochs=6))) == 4 + 7 * 3 - 2
-    assert {(a["photons"], a["loss"]) for a in arms_of(TINY)} == {
+    assert len(dose_arms(DoseStudyConfig(nepochs=6))) == 4 + 7 * 3 - 2
+    assert {(a["photons"], a["loss"]) for a in dose_arms(TINY)} == {
         (1e9, "mae"), (1e9, "poisson"), (1e4, "mae"), (1e4, "poisson"),
     }  # fmt: skip
 
@@ -48,7 +48,7 @@ def test_a_failed_arm_is_named_the_others_finish_and_resume_runs_it_alone(tmp_pa
     assert seen == ["mae-1e04-seed0"] and study["failed"] == {}
     require_success(study)
     rows = list(csv.DictReader((tmp_path / "metrics.csv").open()))
-    assert [row["name"] for row in rows] == [arm["name"] for arm in arms_of(TINY)]
+    assert [row["name"] for row in rows] == [arm["name"] for arm in dose_arms(TINY)]
     photons = {row["name"]: float(row["photons_measured"]) for row in rows}
     assert abs(photons["mae-1e09-seed0"] / 1e9 - 1) < 0.01
     assert abs(photons["mae-1e04-seed0"] / 1e4 - 1) < 0.01
@@ -63,7 +63,7 @@ def test_a_failed_arm_is_named_the_others_finish_and_resume_runs_it_alone(tmp_pa
 def test_doses_are_named_apart_and_must_be_doses() -> None:
     """Two doses that round to one power of ten are two arms; zero photons are none."""
     config = DoseStudyConfig(ladder=(2.4e4, 1.6e4, 1e5), seeds=(0,))
-    names = [arm["name"] for arm in arms_of(config)]
+    names = [arm["name"] for arm in dose_arms(config)]
     assert "poisson-2.4e04-seed0" in names and "poisson-1.6e04-seed0" in names
     for wrong in (0.0, -5.0, math.nan, math.inf):
         with pytest.raises(ValidationError):
@@ -104,7 +104,7 @@ def test_a_report_of_nothing_is_an_error(tmp_path: Path) -> None:
 )
 def test_a_damaged_result_of_an_arm_is_named(tmp_path: Path, content: str) -> None:
     """A full disk or an edit: words and the way on, with --resume and with --skip-training."""
-    folder = tmp_path / arms_of(TINY)[0]["name"]
+    folder = tmp_path / dose_arms(TINY)[0]["name"]
     folder.mkdir()
     (folder / "metrics.json").write_text(content)
     with pytest.raises(DataError, match=r"cannot be read[\s\S]*metrics\.json[\s\S]*rm -r"):

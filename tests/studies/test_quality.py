@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ptycho.errors import DataError, UsageError
-from ptycho.studies.quality import QualityConfig, arms_of, finished, run_arm, settings_of
+from ptycho.studies.quality import QualityConfig, finished, quality_arms, run_arm, settings_of
 from ptycho.studies.quality_table import BEGIN, END, markdown, write_section
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "benchmarks" / "quality.py"
@@ -19,18 +19,18 @@ SMALL = QualityConfig(seeds=1, photons=(1e5,), frames=36, N=32, families=("contr
 
 
 def test_arms_are_every_method_dose_and_seed_once() -> None:
-    arms = arms_of(QualityConfig())
+    arms = quality_arms(QualityConfig())
     names = [arm["name"] for arm in arms]
     assert len(set(names)) == len(names) == 3 * 2 * (5 + 2 * 2 + 2) + 3
     assert "default-thinned-1e4-s2" in names and "control-K20-1e6-s0" in names
     # A refinement that starts from a run comes after the run.
     assert names.index("default-thinned-1e6-s1") < names.index("refine-default-1e6-s1")
     with pytest.raises(UsageError, match="cnm"):
-        arms_of(QualityConfig(families=("cnm",)))
+        quality_arms(QualityConfig(families=("cnm",)))
 
 
 def test_an_arm_is_run_recorded_and_not_run_again(tmp_path: Path) -> None:
-    arm = arms_of(SMALL)[2]
+    arm = quality_arms(SMALL)[2]
     assert finished(tmp_path, arm, SMALL) is None
     record = run_arm(arm, SMALL, tmp_path, lambda *_: None)
     assert record["arm"]["name"] == "control-K5-1e5-s0"
@@ -46,7 +46,7 @@ def test_an_arm_is_run_recorded_and_not_run_again(tmp_path: Path) -> None:
 
 def test_seeds_are_averaged_and_failures_named() -> None:
     config = QualityConfig(seeds=2, photons=(1e4,), families=("control", "star"))
-    arms = [arm for arm in arms_of(config) if arm["method"] == "control-K1"]
+    arms = [arm for arm in quality_arms(config) if arm["method"] == "control-K1"]
     records: dict[str, Any] = {}
     for arm, ssim in zip(arms, (0.5, 0.7), strict=True):
         part = {"ssim": ssim, "std_ratio": 2 * ssim}
@@ -82,7 +82,7 @@ def test_what_decides_an_arm_is_what_it_depends_on() -> None:
     longer = config.model_copy(update={"minutes": 9.0})
     changed = {
         arm["method"]
-        for arm in arms_of(config)
+        for arm in quality_arms(config)
         if settings_of(arm, config) != settings_of(arm, longer)
     }
     assert changed == {

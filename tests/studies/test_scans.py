@@ -20,8 +20,7 @@ from ptycho.data import save_scan
 from ptycho.model.archive import save_run
 from ptycho.model.pinn import PtychoPINN
 from ptycho.physics.scaling import Scaling
-from ptycho.simulation import SimulationConfig
-from ptycho.simulation import make as simulate
+from ptycho.simulation import SimulationConfig, simulate
 
 Cluster = tuple[str, list[subprocess.Popen[bytes]]]
 

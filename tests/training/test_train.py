@@ -19,8 +19,7 @@ from ptycho.data import save_scan
 from ptycho.errors import ConfigError, DataError, UsageError
 from ptycho.reconstruction.predict import reconstruct
 from ptycho.scan import Scan
-from ptycho.simulation import SimulationConfig
-from ptycho.simulation import make as simulate
+from ptycho.simulation import SimulationConfig, simulate
 from ptycho.training.data import GroupSet, assemble, generator
 from ptycho.training.loop import _State, _Trainer, new_model, train
 

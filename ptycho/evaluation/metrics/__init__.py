@@ -1,20 +1,5 @@
 """Metrics on complex images: gauge first, then numbers. NumPy, SciPy and scikit-image only."""
 
-from __future__ import annotations
+import lazy_loader
 
-from ptycho.evaluation.metrics.comparison import Comparison, compare
-from ptycho.evaluation.metrics.frc import FrcCurve, frc
-from ptycho.evaluation.metrics.gauge import Gauge, fit_gauge
-from ptycho.evaluation.metrics.overlap import Overlap, common, largest_rectangle
-
-__all__ = [
-    "Comparison",
-    "FrcCurve",
-    "Gauge",
-    "Overlap",
-    "common",
-    "compare",
-    "fit_gauge",
-    "frc",
-    "largest_rectangle",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 from ptycho.errors import UsageError
 
 if TYPE_CHECKING:
-    from ptycho.frames.groups import Groups
+    from ptycho.frames import Groups
 
 
 @dataclass(frozen=True)

@@ -88,8 +88,8 @@ def measure_network(name: str, *, steps: int = 12) -> dict[str, float]:
         `peak_rss_mib`.
     """
     from ptycho.config import TrainConfig
-    from ptycho.model.pinn import PtychoPINN
-    from ptycho.nn.registry import network_spec
+    from ptycho.model import PtychoPINN
+    from ptycho.nn import network_spec
 
     network_spec(name)  # an unknown name is refused before any work
     data, probe, scaling = _workload()
@@ -125,11 +125,10 @@ def _workload() -> tuple[Any, Any, Any]:
     """A simulated scan in groups: real offsets, real counts."""
     import numpy as np
 
-    from ptycho.frames.groups import make_groups
-    from ptycho.physics.scaling import Scaling
-    from ptycho.simulation import SimulationConfig
-    from ptycho.simulation import make as simulate
-    from ptycho.training.data import GroupSet
+    from ptycho.frames import make_groups
+    from ptycho.physics import Scaling
+    from ptycho.simulation import SimulationConfig, simulate
+    from ptycho.training import GroupSet
 
     scan = simulate(SimulationConfig(N=N, n_frames=2 * GROUPS, photons=1e5, seed=0))
     rng = np.random.default_rng(0)

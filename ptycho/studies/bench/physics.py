@@ -8,11 +8,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from ptycho.physics import backend
-from ptycho.physics.diffraction import diffract
-from ptycho.physics.likelihood import poisson_deviance
-from ptycho.physics.patches import extract, merge, stitch
-from ptycho.physics.translation import translate
+from ptycho.physics import backend, diffract, extract, merge, poisson_deviance, stitch, translate
 from ptycho.studies.bench.timing import alternate
 
 GROUPS, FRAMES, REACH = 16, 4, 7  # B, C and the largest offset in px

@@ -13,10 +13,8 @@ import numpy as np
 from keras import ops
 
 from ptycho.errors import ModelError
-from ptycho.model.pinn import PtychoPINN
-from ptycho.physics import backend
-from ptycho.physics.diffraction import diffract
-from ptycho.physics.patches import extract
+from ptycho.model import PtychoPINN
+from ptycho.physics import backend, diffract, extract
 from ptycho.studies.parity.taps import TAPS, TOLERANCE
 
 

@@ -10,12 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ptycho.report.debug_dump import (
-    patch_grid_png,
-    write_canvas,
-    write_inventory,
-    write_offsets,
-)
+from ptycho.report import patch_grid_png, write_canvas, write_inventory, write_offsets
 from ptycho.studies.parity.compare import compare
 from ptycho.studies.parity.taps import TAPS
 

@@ -129,8 +129,8 @@ def _clean(folder: Path) -> None:
 
 def _inputs(run: Path, scan: Scan, count: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """Groups chosen evenly over the scan, and what identifies them."""
-    from ptycho.frames.groups import make_groups
-    from ptycho.model.archive import MODEL, WEIGHTS, file_sha256, read_record
+    from ptycho.frames import make_groups
+    from ptycho.model import MODEL, WEIGHTS, file_sha256, read_record
 
     config, record = read_record(run)
     if record.N != scan.N:

@@ -1,7 +1,8 @@
 """One backend's half of a parity run, in a process of its own.
 
 `KERAS_BACKEND=torch python -m ptycho.studies.parity.worker RUN INPUTS.npz OUT` writes
-`OUT/taps.npz` and `OUT/worker.json`. `ptycho.studies.parity.run` starts it; a test starts it with another `Forward`.
+`OUT/taps.npz` and `OUT/worker.json`. `ptycho.studies.parity.run` starts it; a test
+starts it with another `Forward`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ptycho.data.atomic import write_json
+from ptycho.data import write_json
 from ptycho.errors import PtychoError
 
 PACKAGES = ("ptycho", "keras", "numpy", "tensorflow", "tensorflow-cpu", "torch", "jax", "jaxlib")
@@ -40,7 +41,7 @@ def main(arguments: list[str], forward: type[Any] | None = None) -> int:
 def work(run: Path, inputs: Path, out: Path, forward: type[Any] | None = None) -> None:
     """Load the run, take the inputs through it, write what every tap saw."""
     begun = time.perf_counter()
-    from ptycho.model.archive import load_run
+    from ptycho.model import load_run
     from ptycho.physics import backend
     from ptycho.studies.parity.forward import Forward
 

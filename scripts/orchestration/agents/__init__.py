@@ -1,1 +1,5 @@
 """Agents: programs that do the work of a turn. They claim; the gates measure."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from orchestration.agents.base import Outcome, OutcomeKind, TurnContext
 from orchestration.errors import HarnessError
-from orchestration.git.repository import Repo
+from orchestration.git import Repo
+from orchestration.sandbox import ChildResult, run_child
 from orchestration.sandbox import fence as isolation
-from orchestration.sandbox.process import ChildResult, run_child
 
 _HOLE = re.compile(r"\{([a-z_]+)\}")  # other braces (JSON, TOML) are the program's own
 PLACEHOLDERS = ("brief", "item", "order", "python", "report_dir", "workspace")

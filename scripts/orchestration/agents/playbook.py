@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from orchestration.agents.base import Outcome, OutcomeKind, TurnContext
 from orchestration.errors import HarnessError
-from orchestration.git.repository import Repo
+from orchestration.git import Repo
+from orchestration.sandbox import ChildResult, run_child
 from orchestration.sandbox import fence as isolation
-from orchestration.sandbox.process import ChildResult, run_child
 
 if TYPE_CHECKING:
     from orchestration.documents.ledger import Recipe

@@ -11,7 +11,7 @@ import sys
 import typer
 
 import orchestration
-from orchestration.core.reasons import ExitReason
+from orchestration.core import ExitReason
 from orchestration.errors import HarnessError
 
 PARTS = (

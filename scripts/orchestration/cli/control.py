@@ -11,12 +11,12 @@ from pathlib import Path
 import typer
 
 from orchestration.documents.ledger import parse_ledger
-from orchestration.engine.loop import Engine
+from orchestration.engine import Engine
 from orchestration.errors import HarnessError
-from orchestration.git.repository import Repo
+from orchestration.git import Repo
 from orchestration.harness import RandomIds
 from orchestration.log import inbox
-from orchestration.setup.session import open_harness
+from orchestration.setup import open_harness
 
 REPO = typer.Option(Path("."), "--repo", "-C", help="The repository.")
 JSON = typer.Option(False, "--json", help="One JSON object on stdout.")

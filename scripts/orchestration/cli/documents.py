@@ -21,18 +21,19 @@ from orchestration.cli.records import (
     print_diagnostics,
     say,
 )
-from orchestration.documents import kinds, ledger
-from orchestration.documents.grammar.codes import CODES, explain
-from orchestration.documents.grammar.diagnostics import has_errors, make
-from orchestration.documents.grammar.text import read_text, write_text
-from orchestration.documents.historic.events import HistoryEvent, ledger_events, memory_events
-from orchestration.documents.historic.rewrite import rewrite
-from orchestration.documents.historic.stats import MemoryStats, ledger_stats, memory_stats
-from orchestration.documents.memory.reader import parse_memory
-from orchestration.documents.order import parse_order
-from orchestration.documents.order.place import extends_plan_tools
-from orchestration.documents.order.rules import ValidationContext
-from orchestration.documents.repository import cached, find_root
+from orchestration.documents import cached, find_root, kinds, ledger
+from orchestration.documents.grammar import CODES, explain, has_errors, make, read_text, write_text
+from orchestration.documents.historic import (
+    HistoryEvent,
+    MemoryStats,
+    ledger_events,
+    ledger_stats,
+    memory_events,
+    memory_stats,
+    rewrite,
+)
+from orchestration.documents.memory import parse_memory
+from orchestration.documents.order import ValidationContext, extends_plan_tools, parse_order
 from orchestration.errors import HarnessError
 
 WARNINGS = 3
@@ -104,10 +105,10 @@ def _context(root: Path, path: str, *, collect: bool) -> ValidationContext:
     if not (root / ".git").exists():
         return checkout.context(path)
     from orchestration.config import load_config
-    from orchestration.gates.selectors import collect as ask_pytest
-    from orchestration.git.repository import Repo
+    from orchestration.gates import collect as ask_pytest
+    from orchestration.git import Repo
     from orchestration.harness import SystemClock
-    from orchestration.log.store import EventLog
+    from orchestration.log import EventLog
 
     config = load_config(root)
     repo = Repo(root)
@@ -179,9 +180,9 @@ def history_import(
     json_output: bool = JSON,
 ) -> None:
     """Append an old memory or ledger to the event log, as claims; the same file only once."""
-    from orchestration.git.repository import Repo
+    from orchestration.git import Repo
     from orchestration.harness import SystemClock
-    from orchestration.log.store import EventLog
+    from orchestration.log import EventLog
 
     kind, text = _records(file)
     events = (
@@ -263,9 +264,9 @@ def _log_stats(repo: Path) -> dict[str, Any]:
     """Counts of the event log: cycles, landings, repeated orders, dwell and time by item."""
     from collections import Counter
 
-    from orchestration.git.repository import Repo
+    from orchestration.git import Repo
     from orchestration.harness import SystemClock
-    from orchestration.log.store import EventLog
+    from orchestration.log import EventLog
 
     log = EventLog(Repo(repo).state_dir, SystemClock())
     items = log.state.items

@@ -8,14 +8,13 @@ from pathlib import Path
 import typer
 
 from orchestration.config import load_config
-from orchestration.core.reasons import ExitReason
+from orchestration.core import ExitReason
 from orchestration.errors import HarnessError
-from orchestration.git.repository import Repo
+from orchestration.git import Repo
 from orchestration.harness import SystemClock, target_of
-from orchestration.landing.receipts import verify_branch
-from orchestration.log import publish
-from orchestration.log.store import import_events, read_export, recover, set_aside
-from orchestration.views.sources import read_events
+from orchestration.landing import verify_branch
+from orchestration.log import import_events, publish, read_export, recover, set_aside
+from orchestration.views import read_events
 
 REPO = typer.Option(Path("."), "--repo", "-C", help="The repository.")
 JSON = typer.Option(False, "--json", help="One JSON object on stdout.")

@@ -11,11 +11,10 @@ from typing import Any
 import typer
 
 from orchestration.cli.turn_text import details
-from orchestration.core.events import Event
+from orchestration.core import Event
 from orchestration.errors import HarnessError
-from orchestration.git.repository import Repo
-from orchestration.views.sources import load, read_events
-from orchestration.views.terminal import render_status
+from orchestration.git import Repo
+from orchestration.views import load, read_events, render_status
 
 REPO = typer.Option(Path("."), "--repo", "-C", help="The repository.")
 JSON = typer.Option(False, "--json", help="One JSON object on stdout.")

@@ -9,19 +9,23 @@ from typing import Any
 
 import typer
 
-from orchestration.documents import ledger
-from orchestration.documents.findings.reader import (
+from orchestration.documents import Checkout, find_root, ledger
+from orchestration.documents.findings import (
     Finding,
     add_finding,
     check_findings,
     parse_findings,
     search,
 )
-from orchestration.documents.grammar.commands import parse_command
-from orchestration.documents.grammar.diagnostics import Diagnostic, has_errors, printable
-from orchestration.documents.grammar.text import read_text, write_text
-from orchestration.documents.ledger.values import render_waiting
-from orchestration.documents.repository import Checkout, find_root
+from orchestration.documents.grammar import (
+    Diagnostic,
+    has_errors,
+    parse_command,
+    printable,
+    read_text,
+    write_text,
+)
+from orchestration.documents.ledger import render_waiting
 from orchestration.errors import HarnessError
 
 REPO = typer.Option(Path("."), "--repo", "-C", help="The repository.")
@@ -286,8 +290,8 @@ def _run_checks(root: Path, rows: Sequence[Finding], within: float) -> dict[str,
     import os
 
     from orchestration.config import load_config
-    from orchestration.gates.commandline import interpreter
-    from orchestration.sandbox.process import run_child
+    from orchestration.gates import interpreter
+    from orchestration.sandbox import run_child
 
     python = load_config(root).python
     results: dict[str, int | str] = {}

@@ -10,11 +10,11 @@ from pathlib import Path
 import typer
 
 from orchestration.config import parse_duration
-from orchestration.core.reasons import ExitReason
-from orchestration.engine.loop import Engine, Summary
+from orchestration.core import ExitReason
+from orchestration.engine import Engine, Summary
 from orchestration.errors import HarnessError
 from orchestration.harness import Harness, RandomIds
-from orchestration.setup.session import open_harness
+from orchestration.setup import open_harness
 
 REPO = typer.Option(Path("."), "--repo", "-C", help="The repository.")
 JSON = typer.Option(False, "--json", help="One JSON object on stdout.")
@@ -87,7 +87,7 @@ def preflight(harness: Harness, agent: str | None, supervisor_agent: str | None)
 
     Warnings are said and stop nothing.
     """
-    from orchestration.setup.doctor import examine
+    from orchestration.setup import examine
 
     checks = examine(harness.repo.root, agent=agent, supervisor=supervisor_agent)
     failed = [check for check in checks if check.state == "fail"]
@@ -129,8 +129,7 @@ def _preview(engine: Engine, json_output: bool) -> None:
 def write_report(harness: Harness) -> str | None:
     """Write the page of `orchestrate report`; a page that cannot be written ends no run."""
     try:
-        from orchestration.views.page import render_page
-        from orchestration.views.sources import evidence_of, load
+        from orchestration.views import evidence_of, load, render_page
 
         loaded = load(harness.repo.root)
         page = harness.repo.state_dir / "report.html"

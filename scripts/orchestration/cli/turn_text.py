@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-from orchestration.core.events import Event
-from orchestration.views.model import guard_words
+from orchestration.core import Event
+from orchestration.views import guard_words
 
 
 def details(event: Event) -> str:

@@ -26,8 +26,7 @@ def report(
     json_output: bool = typer.Option(False, "--json", help="The same content as one JSON object."),
 ) -> None:
     """Write one self-contained HTML page: what landed, what waits, what is blocked and why."""
-    from orchestration.views.page import render_page
-    from orchestration.views.sources import evidence_of, load
+    from orchestration.views import evidence_of, load, render_page
 
     loaded = load(path)
     page = output or loaded.repo.state_dir / DEFAULT_PAGE
@@ -49,7 +48,7 @@ def doctor(
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
     """Check what a run needs: interpreter, pytest, product, git, refs, disk, agent."""
-    from orchestration.setup.doctor import examine
+    from orchestration.setup import examine
 
     checks = examine(path, agent=agent, supervisor=supervisor_agent)
     failed = [check for check in checks if check.state == "fail"]
@@ -69,7 +68,7 @@ def init(
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
     """Make a git repository with pytest ready; writes what is missing, changes nothing else."""
-    from orchestration.setup.init import prepare
+    from orchestration.setup import prepare
 
     result = prepare(path)
     if json_output:

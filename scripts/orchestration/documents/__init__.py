@@ -5,3 +5,7 @@ the views share them. Nothing here touches git, runs a process or imports more t
 library and (only for documents with fences or comments) markdown-it-py: callers pass collection,
 file and history lookups in as functions.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from pathlib import PurePath
 
-from orchestration.documents.findings import reader as findings
-from orchestration.documents.grammar.diagnostics import Diagnostic, DocumentError, make, not_text
-from orchestration.documents.grammar.text import binary_line
-from orchestration.documents.historic.stats import memory_stats
-from orchestration.documents.ledger.check import check_ledger
-from orchestration.documents.ledger.reader import parse_ledger
-from orchestration.documents.memory import reader as memory
-from orchestration.documents.order.rules import ValidationContext
-from orchestration.documents.order.validate import validate_order
-from orchestration.documents.plan import reader as plan
+from orchestration.documents import findings, memory, plan
+from orchestration.documents.grammar import Diagnostic, DocumentError, binary_line, make, not_text
+from orchestration.documents.historic import memory_stats
+from orchestration.documents.ledger import check_ledger, parse_ledger
+from orchestration.documents.order import ValidationContext, validate_order
 from orchestration.documents.plan import summary
 
 KINDS = ("order", "ledger", "findings", "memory", "plan", "summary")

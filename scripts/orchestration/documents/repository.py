@@ -12,13 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from orchestration.documents.findings.reader import parse_findings
-from orchestration.documents.grammar.diagnostics import DocumentError
-from orchestration.documents.grammar.refs import is_id
-from orchestration.documents.grammar.text import MAX_BYTES, SourceText, read_text
-from orchestration.documents.ledger.model import Ledger
-from orchestration.documents.ledger.reader import parse_ledger
-from orchestration.documents.order.rules import ValidationContext
+from orchestration.documents.findings import parse_findings
+from orchestration.documents.grammar import MAX_BYTES, DocumentError, SourceText, is_id, read_text
+from orchestration.documents.ledger import Ledger, parse_ledger
+from orchestration.documents.order import ValidationContext
 
 Collect = Callable[[str], Sequence[str]]
 _SUFFIXES = (".py", ".toml", ".ini", ".cfg")

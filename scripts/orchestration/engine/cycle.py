@@ -5,24 +5,43 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from orchestration.core.policy import budget_spent
-from orchestration.core.reasons import ExitReason, Stop
-from orchestration.core.retrospective import due, retrospective
-from orchestration.core.state import ItemState, OpenCycle
+from orchestration.core import (
+    ExitReason,
+    ItemState,
+    OpenCycle,
+    Stop,
+    budget_spent,
+    due,
+    retrospective,
+)
 from orchestration.documents.ledger import Item
 from orchestration.documents.order import parse_order
 from orchestration.harness import Harness
-from orchestration.landing.branch import advance
-from orchestration.turns import commits
-from orchestration.turns.case import Case, Findings
-from orchestration.turns.judge import collect_in, judge
-from orchestration.turns.order import Draft, RepeatedOrder, write_brief, write_order
-from orchestration.turns.order_check import check_order
-from orchestration.turns.putaway import put_away
-from orchestration.turns.settle import block_data, blocked_note, pivot_data
-from orchestration.turns.supervision import ordered_by_agent
-from orchestration.turns.work import new_stamp, prepare, report_path, run_agent, turn_dir
-from orchestration.turns.workspace import branch_of, create
+from orchestration.landing import advance
+from orchestration.turns import (
+    Case,
+    Draft,
+    Findings,
+    RepeatedOrder,
+    block_data,
+    blocked_note,
+    branch_of,
+    check_order,
+    collect_in,
+    commits,
+    create,
+    judge_attempt,
+    new_stamp,
+    ordered_by_agent,
+    pivot_data,
+    prepare,
+    put_away,
+    report_path,
+    run_agent,
+    turn_dir,
+    write_brief,
+    write_order,
+)
 
 PROSE = ("E04", "E07", "E13")
 """Rules about the files that tasks name: the built-in tasks are a person's words and name none."""
@@ -194,7 +213,7 @@ class Cycle:
         )
         if order_data.get("nodes") and order_data["nodes_base"] == case.base and item.guard:
             case.ids[item.guard] = list(order_data["nodes"])
-        found = judge(case)
+        found = judge_attempt(case)
         harness.say(f"verdict for {item.id}: {found.verdict} - {found.reason}")
         harness.log.append("verdict", self._verdict_data(item, found), role="worker", item=item.id)
 

@@ -15,20 +15,25 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from orchestration.core.policy import Decision, decide
-from orchestration.core.reasons import ExitReason, Stop
+from orchestration.core import Decision, ExitReason, Stop, decide
 from orchestration.documents.ledger import Ledger
 from orchestration.engine.cycle import Cycle
 from orchestration.engine.polling import next_poll_s, poll_waiting
 from orchestration.errors import HarnessError
 from orchestration.git import remote
 from orchestration.harness import Harness
-from orchestration.landing.branch import advance, drop_merged
+from orchestration.landing import advance, drop_merged
 from orchestration.log import inbox, publish
-from orchestration.sandbox.orphans import end_orphans
-from orchestration.turns import commits, outside
-from orchestration.turns.settle import block_data, close_data, pivot_data
-from orchestration.turns.workspace import leftovers, remove_checkout
+from orchestration.sandbox import end_orphans
+from orchestration.turns import (
+    block_data,
+    close_data,
+    commits,
+    leftovers,
+    outside,
+    pivot_data,
+    remove_checkout,
+)
 
 
 @dataclass

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from orchestration.documents.ledger import Item, Ledger
 from orchestration.errors import HarnessError
-from orchestration.gates.commandline import interpreter
+from orchestration.gates import interpreter
 from orchestration.harness import Harness
-from orchestration.sandbox.process import run_child
+from orchestration.sandbox import run_child
 
 POLL_LIMIT_S = 60.0
 

@@ -1,1 +1,5 @@
 """Gates: what the harness measures itself, because a claim is not evidence."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestration.git.repository import Repo
+from orchestration.git import Repo
 
 CONTROL = (
     *("config", "config.worktree", "info/attributes", "info/exclude", "info/grafts", "hooks"),

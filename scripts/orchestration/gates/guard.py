@@ -22,8 +22,8 @@ from typing import Any
 from orchestration.gates import guard_files as files
 from orchestration.gates.guard_types import GuardResult, GuardSpec, Verdict
 from orchestration.gates.verdict import judge, tally
+from orchestration.sandbox import ChildResult, run_child, scrub_env
 from orchestration.sandbox import fence as fences
-from orchestration.sandbox.process import ChildResult, run_child, scrub_env
 
 __all__ = ["GuardResult", "GuardSpec", "Verdict", "collect_ids", "run_guard", "run_twice"]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from orchestration.gates.scope import is_guarded
 from orchestration.gates.tamper_trees import UNREADABLE
-from orchestration.git.repository import Repo
+from orchestration.git import Repo
 
 _HUNK = re.compile(r"^@@ -\d+(?:,\d+)? \+(\d+)(?:,(\d+))? @@", re.MULTILINE)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestration.gates import secrets, tamper
-from orchestration.git.repository import Repo
+from orchestration.git import Repo
 
 MAX_FILE_BYTES = 5 << 20
 

@@ -18,7 +18,7 @@ from typing import Literal
 from orchestration.gates import tamper_product, tamper_tests
 from orchestration.gates.scope import is_test, matches
 from orchestration.gates.tamper_trees import Mark, added, parse
-from orchestration.git.repository import DiffEntry, Repo
+from orchestration.git import DiffEntry, Repo
 
 Severity = Literal["tamper", "review"]
 LINK, SUBMODULE = "120000", "160000"

@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestration.gates import relevance
 from orchestration.gates.guard_types import GuardResult, GuardSpec, Verdict
-from orchestration.sandbox.process import ChildResult
+from orchestration.sandbox import ChildResult
 
 
 def judge(

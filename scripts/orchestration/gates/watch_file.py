@@ -14,7 +14,7 @@ from pathlib import Path
 
 from orchestration.errors import HarnessError
 from orchestration.gates.escape import Watch
-from orchestration.git.repository import Repo
+from orchestration.git import Repo
 
 NAME = "watch.json"
 _VERSION = 1

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from orchestration.errors import HarnessError
 from orchestration.git.repository import Repo
-from orchestration.log.store import LOG_REF
+from orchestration.log import LOG_REF
 
 FETCH_LIMIT_S = 30.0
 PUSH_LIMIT_S = 120.0

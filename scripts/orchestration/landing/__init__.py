@@ -1,1 +1,5 @@
 """How work lands: the branch, and the receipts that prove it."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

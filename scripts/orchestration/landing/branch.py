@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestration.core.reasons import ExitReason, Stop
-from orchestration.core.state import Pending
-from orchestration.documents.grammar.refs import parse_stamp
+from orchestration.core import ExitReason, Pending, Stop
+from orchestration.documents.grammar import parse_stamp
 from orchestration.documents.ledger import Attempt, append_attempt, read_ledger, set_status, tick
-from orchestration.documents.memory.view import add_entries
-from orchestration.git.repository import MergeRefused, RefMoved, Repo
+from orchestration.documents.memory import add_entries
+from orchestration.git import MergeRefused, RefMoved, Repo
 
 RESULTS = "refs/heads/orchestration/results/"
 

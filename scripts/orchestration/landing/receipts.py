@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestration.git.repository import Repo
+from orchestration.git import Repo
 
 SCHEMA = "orchestration/receipt/1"
 _TRAILER = re.compile(r"^([A-Z][A-Za-z-]+): (.*)$")

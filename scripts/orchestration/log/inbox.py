@@ -12,10 +12,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from orchestration.core.clock import stamp
-from orchestration.core.events import Event
-from orchestration.core.reduce import reduce
-from orchestration.core.state import State
+from orchestration.core import Event, State, reduce, stamp
 from orchestration.errors import HarnessError
 from orchestration.log.store import EventLog
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 
-from orchestration.core.events import GENESIS, CorruptLog, Event
-from orchestration.git.repository import RefMoved, Repo
+from orchestration.core import GENESIS, CorruptLog, Event
+from orchestration.git import RefMoved, Repo
 from orchestration.log.store import LOG_REF, EventLog, read_export
 
 _TRAILER = re.compile(r"(?m)^Seq: (\d+)\nSha: ([0-9a-f]{64})$")

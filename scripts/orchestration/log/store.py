@@ -12,20 +12,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from orchestration.core.clock import Clock, stamp
-from orchestration.core.events import (
+from orchestration.core import (
     GENESIS,
     KINDS,
     RECOVER,
     ROLES,
+    Clock,
     CorruptLog,
     Event,
+    State,
     follow,
     parse_event,
+    reduce,
+    stamp,
     verify_chain,
 )
-from orchestration.core.reduce import reduce
-from orchestration.core.state import State
 from orchestration.errors import HarnessError
 
 LOG_REF = "refs/heads/orchestration/log"

@@ -1,1 +1,5 @@
 """The one way to start a program: fence, limits, clocks, reaping, environment."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -14,14 +14,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from orchestration.agents.registry import get_agent
+from orchestration.agents import get_agent
 from orchestration.config import HarnessConfig, load_config
 from orchestration.documents.ledger import check_ledger, parse_ledger
 from orchestration.errors import HarnessError
-from orchestration.git.repository import Repo
-from orchestration.sandbox.fence import choose
+from orchestration.git import Repo
+from orchestration.sandbox import choose
 from orchestration.setup.session import make_supervisor
-from orchestration.views.sources import read_events
+from orchestration.views import read_events
 
 State = Literal["ok", "warn", "fail"]
 MINIMUM_PYTHON = (3, 11)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.errors import HarnessError
-from orchestration.git.repository import Repo
+from orchestration.git import Repo
 
 SKIPPED = {"node_modules", "build", "dist", "venv", "env", "site-packages", "__pycache__"}
 TEST_FOLDERS = ("tests", "test")

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from orchestration.agents.base import Agent
-from orchestration.agents.registry import get_agent
+from orchestration.agents import Agent, get_agent
 from orchestration.config import HarnessConfig, load_config
-from orchestration.core.clock import Clock
-from orchestration.git.remote import upstream_of
-from orchestration.git.repository import Repo
+from orchestration.core import Clock
+from orchestration.git import Repo, upstream_of
 from orchestration.harness import Harness, SystemClock, target_of
-from orchestration.log.store import EventLog
+from orchestration.log import EventLog
 
 Hook = Callable[[str, object], None]
 

@@ -1,1 +1,5 @@
 """What happens in a turn: workspace, order, work, judgement, commits."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestration.documents.ledger import Item
 from orchestration.documents.order import Order
-from orchestration.gates.guard import GuardResult
+from orchestration.gates import GuardResult
 from orchestration.harness import Harness
 
 

@@ -9,14 +9,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from orchestration.core.clock import parse_stamp
+from orchestration.core import parse_stamp
 from orchestration.documents.ledger import set_status, tick
 from orchestration.errors import HarnessError
 from orchestration.gates import artifacts
-from orchestration.git.objects import TreeEntry
+from orchestration.git import TreeEntry
 from orchestration.harness import Harness, read_text_at
-from orchestration.landing.branch import documents_after, landing_message
-from orchestration.landing.receipts import digest, render_receipt
+from orchestration.landing import digest, documents_after, landing_message, render_receipt
 
 
 @dataclass(frozen=True)

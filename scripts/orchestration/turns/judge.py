@@ -12,28 +12,38 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from orchestration.agents.base import last_words
-from orchestration.core.state import ItemState
-from orchestration.documents.grammar.commands import Command
+from orchestration.agents import last_words
+from orchestration.core import ItemState
+from orchestration.documents.grammar import Command
 from orchestration.documents.ledger import Criterion
 from orchestration.documents.order import Order
 from orchestration.errors import HarnessError
-from orchestration.gates import scope, secrets
-from orchestration.gates.commandline import counts_text, interpreter, pytest_selector, summary
-from orchestration.gates.guard import GuardResult, GuardSpec, run_guard, run_twice
-from orchestration.gates.log_scan import black_out
-from orchestration.gates.relevance import finding, touched_lines
-from orchestration.gates.screening import screen
-from orchestration.gates.selectors import collect
+from orchestration.gates import (
+    GuardResult,
+    GuardSpec,
+    black_out,
+    collect,
+    counts_text,
+    finding,
+    interpreter,
+    pytest_selector,
+    run_guard,
+    run_twice,
+    scope,
+    screen,
+    secrets,
+    summary,
+    touched_lines,
+)
 from orchestration.harness import Harness
 from orchestration.sandbox import fence as isolation
-from orchestration.sandbox.process import run_child
+from orchestration.sandbox import run_child
 from orchestration.turns import outside
 from orchestration.turns.case import Case, Findings
 from orchestration.turns.workspace import export, fresh_checkout, lay_over, remove_checkout
 
 
-def judge(case: Case) -> Findings:
+def judge_attempt(case: Case) -> Findings:
     """Run all gates on a case and return what was found; never raises for a bad attempt."""
     found, harness = case.found, case.harness
     if harness.tip().sha != case.base:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestration.core.state import ItemState
+from orchestration.core import ItemState
 from orchestration.documents.ledger import Item, Recipe
 from orchestration.documents.order import Order, content_hash, parse_order
 from orchestration.errors import HarnessError

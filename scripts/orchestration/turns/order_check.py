@@ -8,14 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from orchestration.core.policy import effective
-from orchestration.core.state import ItemState
-from orchestration.documents.findings.reader import parse_findings
-from orchestration.documents.grammar.diagnostics import Diagnostic
-from orchestration.documents.ledger import Ledger
-from orchestration.documents.ledger.model import Status
-from orchestration.documents.order.rules import ValidationContext
-from orchestration.documents.order.validate import validate_order
+from orchestration.core import ItemState, effective
+from orchestration.documents.findings import parse_findings
+from orchestration.documents.grammar import Diagnostic
+from orchestration.documents.ledger import Ledger, Status
+from orchestration.documents.order import ValidationContext, validate_order
 from orchestration.harness import Harness, item_facts, read_text_at
 from orchestration.turns.judge import collect_in
 

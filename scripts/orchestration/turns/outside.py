@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestration.core.reasons import ExitReason, Stop
+from orchestration.core import ExitReason, Stop
 from orchestration.errors import HarnessError
 from orchestration.gates import escape, watch_file
 from orchestration.harness import Harness

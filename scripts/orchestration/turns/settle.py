@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestration.core.clock import compact_stamp
-from orchestration.core.policy import NEEDS_AGENT
+from orchestration.core import NEEDS_AGENT, compact_stamp
 from orchestration.documents.ledger import Item
 from orchestration.harness import Harness
 from orchestration.turns.workspace import slug

@@ -13,10 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestration.agents.base import last_words
-from orchestration.core.actions import ACTION_TYPES, allowed_actions
-from orchestration.core.policy import budget_spent, standing
-from orchestration.core.state import ItemState, OpenCycle
+from orchestration.agents import last_words
+from orchestration.core import (
+    ACTION_TYPES,
+    ItemState,
+    OpenCycle,
+    allowed_actions,
+    budget_spent,
+    standing,
+)
 from orchestration.documents.ledger import Item
 from orchestration.documents.order import Order, content_hash, parse_order
 from orchestration.errors import HarnessError

@@ -10,14 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from orchestration.agents.base import Outcome, TurnContext
-from orchestration.core.clock import compact_stamp
+from orchestration.agents import Outcome, TurnContext
+from orchestration.core import compact_stamp
 from orchestration.documents.ledger import Item
 from orchestration.documents.order import Order
 from orchestration.errors import HarnessError
-from orchestration.gates import log_scan, secrets
-from orchestration.gates.scope import matches
-from orchestration.git.repository import Repo
+from orchestration.gates import log_scan, matches, secrets
+from orchestration.git import Repo
 from orchestration.harness import Harness
 from orchestration.turns import outside
 from orchestration.turns.order import recipes_for

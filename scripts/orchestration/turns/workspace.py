@@ -20,9 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestration.errors import HarnessError
-from orchestration.gates.scope import is_guarded, matches
-from orchestration.git.objects import TreeEntry
-from orchestration.git.repository import Repo
+from orchestration.gates import is_guarded, matches
+from orchestration.git import Repo, TreeEntry
 
 BRANCH_PREFIX = "orchestration/attempts"
 

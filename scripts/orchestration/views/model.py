@@ -11,8 +11,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from orchestration.core.events import Event
-from orchestration.core.state import ItemState, State
+from orchestration.core import Event, ItemState, State
 from orchestration.documents.ledger import Item, Ledger
 
 GROUPS = (

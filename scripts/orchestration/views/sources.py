@@ -8,14 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from orchestration.config import HarnessConfig, load_config
-from orchestration.core.events import Event, verify_chain
-from orchestration.core.reduce import reduce
-from orchestration.core.state import State
+from orchestration.core import Event, State, reduce, verify_chain
 from orchestration.documents.ledger import Ledger, parse_ledger
 from orchestration.errors import HarnessError
-from orchestration.git.repository import Repo
-from orchestration.landing.branch import RESULTS
-from orchestration.log.publish import read_branch
+from orchestration.git import Repo
+from orchestration.landing import RESULTS
+from orchestration.log import read_branch
 from orchestration.views.evidence import Evidence, describe, gather
 from orchestration.views.model import View, build_view
 

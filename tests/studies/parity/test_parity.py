@@ -35,8 +35,7 @@ def run_and_scan(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A run folder (small network, random weights) and a scan file that fits it."""
     from ptycho.model.pinn import PtychoPINN
     from ptycho.physics.scaling import Scaling
-    from ptycho.simulation import SimulationConfig
-    from ptycho.simulation import make as simulate
+    from ptycho.simulation import SimulationConfig, simulate
 
     folder = tmp_path_factory.mktemp("parity")
     scan = simulate(SimulationConfig(N=32, n_frames=25, photons=1e4, seed=3))

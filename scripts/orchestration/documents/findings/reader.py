@@ -9,29 +9,35 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 
-from orchestration.documents.grammar.blocks import Blocks, require_closed, scan, unclosed, with_ends
-from orchestration.documents.grammar.commands import Command, read_command
-from orchestration.documents.grammar.diagnostics import Diagnostic, DocumentError, make
-from orchestration.documents.grammar.graph import cycles
-from orchestration.documents.grammar.keys import (
-    clean,
-    is_separator,
-    iter_keys,
-    join_cells,
-    split_cells,
-)
-from orchestration.documents.grammar.refs import (
+from orchestration.documents.grammar import (
+    Blocks,
+    Command,
+    Diagnostic,
+    DocumentError,
     Ref,
+    SourceText,
+    clean,
+    cycles,
     expand_braces,
     find_ids,
     is_id,
+    is_separator,
+    iter_keys,
+    join_cells,
     looks_like_path,
+    make,
     parse_refs,
+    read_command,
+    replace_span,
+    require_closed,
+    scan,
+    split_cells,
+    unclosed,
+    with_ends,
 )
-from orchestration.documents.grammar.text import SourceText, replace_span
-from orchestration.documents.ledger.lists import split_globs
+from orchestration.documents.ledger import split_globs
 
-COLUMNS = ["Finding ID", "Date", "Keywords", "Synopsis", "Evidence Pointer", "Status"]
+COLUMNS: list[str] = ["Finding ID", "Date", "Keywords", "Synopsis", "Evidence Pointer", "Status"]
 _FIELDS = ("id", "date", "keywords", "synopsis", "evidence_text", "status_text")
 _STATUSES = {"active": "Active", "resolved": "Resolved", "fixed": "Resolved",
              "superseded": "Superseded", "practice": "Practice",
@@ -214,7 +220,7 @@ def search(
     A word counts 3 in the id or keywords and 1 in the text; a path counts 4 when it matches
     ``Applies`` or the evidence and 2 when its name is mentioned. Superseded ones come last.
     """
-    from orchestration.documents.order.place import matches
+    from orchestration.documents.order import matches
 
     wanted = [word.lower() for word in words if word.strip()]
     places = [path.removeprefix("./") for path in paths]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from orchestration.documents.grammar.refs import selector_of
+from orchestration.documents.grammar import selector_of
 
 _CODE = re.compile(r"`([^`\n]{1,2000})`")
 _COUNT = re.compile(r"\b(\d{1,6}) (passed|failed|skipped|errors?|warnings?)\b")

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 
-from orchestration.documents.grammar.refs import render_stamp
+from orchestration.documents.grammar import render_stamp
 from orchestration.documents.historic.claims import claimed_checks, claimed_rows, claimed_sync
 from orchestration.documents.historic.order_aliases import canonical_mode
-from orchestration.documents.ledger.model import Ledger
-from orchestration.documents.memory.reader import Memory, claimed_actions
+from orchestration.documents.ledger import Ledger
+from orchestration.documents.memory import Memory, claimed_actions
 
 
 @dataclass(frozen=True, slots=True)

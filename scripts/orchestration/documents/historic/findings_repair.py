@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from orchestration.documents.findings.reader import (
+from orchestration.documents.findings import (
     COLUMNS,
     MAX_SYNOPSIS,
     MORE,
@@ -12,9 +12,15 @@ from orchestration.documents.findings.reader import (
     parse_findings,
     row_cells,
 )
-from orchestration.documents.grammar.blocks import Blocks, scan
-from orchestration.documents.grammar.keys import is_separator, join_cells, split_cells
-from orchestration.documents.grammar.text import SourceText, apply_edits
+from orchestration.documents.grammar import (
+    Blocks,
+    SourceText,
+    apply_edits,
+    is_separator,
+    join_cells,
+    scan,
+    split_cells,
+)
 
 _SYNOPSIS = COLUMNS.index("Synopsis")
 

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from orchestration.documents.grammar.blocks import Blocks, heading_of, scan
-from orchestration.documents.grammar.keys import iter_keys, strip_bullets
-from orchestration.documents.grammar.text import SourceText, apply_edits
-from orchestration.documents.ledger.model import Status
-from orchestration.documents.ledger.reader import ITEM_KEYS, STRAY, parse_ledger
-from orchestration.documents.ledger.values import parse_priority, parse_status
+from orchestration.documents.grammar import (
+    Blocks,
+    SourceText,
+    apply_edits,
+    heading_of,
+    iter_keys,
+    scan,
+    strip_bullets,
+)
+from orchestration.documents.ledger import (
+    ITEM_KEYS,
+    STRAY,
+    Status,
+    parse_ledger,
+    parse_priority,
+    parse_status,
+)
 
 _KEYS = {
     "depends on": "Depends", "dependencies": "Depends", "working plan": "Plan",

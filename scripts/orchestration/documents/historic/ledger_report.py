@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from orchestration.documents.grammar.blocks import Blocks, Heading
-from orchestration.documents.grammar.keys import clean, parse_key, parse_row
-from orchestration.documents.grammar.refs import find_ids, parse_stamp, split_focus
-from orchestration.documents.grammar.text import successive
+from orchestration.documents.grammar import (
+    Blocks,
+    Heading,
+    clean,
+    find_ids,
+    parse_key,
+    parse_row,
+    parse_stamp,
+    split_focus,
+    successive,
+)
 from orchestration.documents.historic.claims import claimed_rows
-from orchestration.documents.ledger.lists import take_command
-from orchestration.documents.ledger.model import Attempt, Criterion, Item, Ledger, Status
-from orchestration.documents.ledger.values import parse_status
+from orchestration.documents.ledger import (
+    Attempt,
+    Criterion,
+    Item,
+    Ledger,
+    Status,
+    parse_status,
+    take_command,
+)
 
 
 def read_report(blocks: Blocks, headings: list[Heading], ledger: Ledger) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from orchestration.documents.grammar.keys import parse_key, parse_row
-from orchestration.documents.grammar.text import SourceText, apply_edits
+from orchestration.documents.grammar import SourceText, apply_edits, parse_key, parse_row
 from orchestration.documents.historic.ledger_repair import status_edit
-from orchestration.documents.plan.reader import parse_plan
+from orchestration.documents.plan import parse_plan
 
 
 def normalise_plan(text: str, path: str) -> str:

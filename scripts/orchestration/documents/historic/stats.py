@@ -11,11 +11,9 @@ import re
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 
-from orchestration.documents.grammar.refs import render_stamp
-from orchestration.documents.grammar.text import successive
-from orchestration.documents.ledger.check import check_ledger
-from orchestration.documents.ledger.model import Ledger
-from orchestration.documents.memory.reader import Entry, Memory
+from orchestration.documents.grammar import render_stamp, successive
+from orchestration.documents.ledger import Ledger, check_ledger
+from orchestration.documents.memory import Entry, Memory
 
 _TRIED = re.compile(r"(?i)\b(attempt(?:ed|s)?|tried|tries|did not work|didn't work)\b")
 _FAILED = re.compile(

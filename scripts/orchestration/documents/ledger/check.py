@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from orchestration.documents.grammar.diagnostics import Diagnostic, make
-from orchestration.documents.grammar.graph import cycles
+from orchestration.documents.grammar import Diagnostic, cycles, make
 from orchestration.documents.ledger.model import Item, Ledger, Status
 from orchestration.documents.ledger.values import named_in
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from orchestration.documents.grammar.blocks import require_closed, scan
-from orchestration.documents.grammar.diagnostics import DocumentError
-from orchestration.documents.grammar.keys import iter_keys, join_cells, split_cells, state_of
-from orchestration.documents.grammar.refs import is_id, render_stamp
-from orchestration.documents.grammar.text import SourceText, replace_span
+from orchestration.documents.grammar import (
+    DocumentError,
+    SourceText,
+    is_id,
+    iter_keys,
+    join_cells,
+    render_stamp,
+    replace_span,
+    require_closed,
+    scan,
+    split_cells,
+    state_of,
+)
 from orchestration.documents.ledger.model import Attempt, Item, Status, Waiting
 from orchestration.documents.ledger.reader import ITEM_KEYS, read_ledger
 from orchestration.documents.ledger.values import render_waiting

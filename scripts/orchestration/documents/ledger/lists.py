@@ -5,26 +5,24 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from orchestration.documents.grammar.blocks import Blocks
-from orchestration.documents.grammar.commands import (
+from orchestration.documents.grammar import (
+    Blocks,
     Command,
-    parse_duration,
-    read_command,
-    split_words,
-    take_within,
-)
-from orchestration.documents.grammar.diagnostics import make
-from orchestration.documents.grammar.keys import (
     KeyLine,
     clean,
     is_separator,
+    make,
+    parse_duration,
     parse_key,
     parse_row,
+    parse_stamp,
+    read_command,
     split_cells,
+    split_words,
     strip_bullets,
+    take_within,
 )
-from orchestration.documents.grammar.refs import parse_stamp
-from orchestration.documents.historic.claims import claimed_rows
+from orchestration.documents.historic import claimed_rows
 from orchestration.documents.ledger.model import Attempt, Criterion, Ledger, Recipe
 
 _CODE = re.compile(r"(?<!`)(`++)(.+?)(?<!`)\1(?!`)")

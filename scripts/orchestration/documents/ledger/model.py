@@ -7,8 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
-from orchestration.documents.grammar.commands import Command
-from orchestration.documents.grammar.diagnostics import Diagnostic
+from orchestration.documents.grammar import Command, Diagnostic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,12 +5,24 @@ from __future__ import annotations
 import functools
 import re
 
-from orchestration.documents.grammar.blocks import Blocks, Heading, heading_of, scan, unclosed
-from orchestration.documents.grammar.diagnostics import Diagnostic, make
-from orchestration.documents.grammar.keys import KeyLine, clean, iter_keys
-from orchestration.documents.grammar.refs import find_ids, is_id, split_focus
-from orchestration.documents.grammar.text import SourceText, successive
-from orchestration.documents.historic.ledger_report import read_report
+from orchestration.documents.grammar import (
+    Blocks,
+    Diagnostic,
+    Heading,
+    KeyLine,
+    SourceText,
+    clean,
+    find_ids,
+    heading_of,
+    is_id,
+    iter_keys,
+    make,
+    scan,
+    split_focus,
+    successive,
+    unclosed,
+)
+from orchestration.documents.historic import read_report
 from orchestration.documents.ledger.lists import read_attempts, read_criteria, read_recipes
 from orchestration.documents.ledger.model import Item, Ledger, Status
 from orchestration.documents.ledger.values import parse_depends, parse_priority, parse_status

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from orchestration.documents.grammar.commands import render_command, render_duration
-from orchestration.documents.grammar.keys import join_cells
-from orchestration.documents.grammar.refs import render_stamp
+from orchestration.documents.grammar import (
+    join_cells,
+    render_command,
+    render_duration,
+    render_stamp,
+)
 from orchestration.documents.ledger.model import Attempt, Criterion, Item, Ledger, Recipe, Status
 from orchestration.documents.ledger.values import render_waiting
 

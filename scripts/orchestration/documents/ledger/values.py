@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from orchestration.documents.grammar.commands import (
+from orchestration.documents.grammar import (
+    clean,
+    is_id,
     parse_duration,
+    parse_stamp,
     read_command,
     render_command,
     render_duration,
+    render_stamp,
+    successive,
 )
-from orchestration.documents.grammar.keys import clean
-from orchestration.documents.grammar.refs import is_id, parse_stamp, render_stamp
-from orchestration.documents.grammar.text import successive
 from orchestration.documents.ledger.model import DEFAULT_POLL_S, DEFAULT_PRIORITY, Status, Waiting
 
 _WORDS = {

@@ -11,11 +11,21 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from itertools import pairwise
 
-from orchestration.documents.grammar.blocks import Blocks, Heading, scan, unclosed
-from orchestration.documents.grammar.diagnostics import Diagnostic, make
-from orchestration.documents.grammar.keys import clean, parse_key
-from orchestration.documents.grammar.refs import parse_stamp, render_stamp, split_focus
-from orchestration.documents.grammar.text import SourceText, successive
+from orchestration.documents.grammar import (
+    Blocks,
+    Diagnostic,
+    Heading,
+    SourceText,
+    clean,
+    make,
+    parse_key,
+    parse_stamp,
+    render_stamp,
+    scan,
+    split_focus,
+    successive,
+    unclosed,
+)
 
 STATES = ("gathering_evidence", "planning", "ready_for_implementation")
 _PAIR = re.compile(r"(?:^|(?<=[ \t]))(<Action State>|[a-z_]{2,32})=")

@@ -1,29 +1,5 @@
 """The order (``input.md``): one place to import its types, reader and writer from."""
 
-from orchestration.documents.grammar.refs import Ref
-from orchestration.documents.order.model import (
-    MODES,
-    ArtifactTarget,
-    Contract,
-    FindingRef,
-    Order,
-    Section,
-    Task,
-)
-from orchestration.documents.order.reader import parse_order
-from orchestration.documents.order.render import content_hash, meaning, render_order
+import lazy_loader
 
-__all__ = [
-    "MODES",
-    "ArtifactTarget",
-    "Contract",
-    "FindingRef",
-    "Order",
-    "Ref",
-    "Section",
-    "Task",
-    "content_hash",
-    "meaning",
-    "parse_order",
-    "render_order",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

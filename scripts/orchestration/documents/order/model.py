@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from orchestration.documents.grammar.commands import Command
-from orchestration.documents.grammar.diagnostics import Diagnostic
-from orchestration.documents.grammar.refs import Ref
+from orchestration.documents.grammar import Command, Diagnostic, Ref
 
 MODES = ("TDD", "Parity", "Perf", "Docs", "Implementation", "none")
 

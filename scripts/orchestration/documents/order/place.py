@@ -7,8 +7,7 @@ import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from orchestration.documents.grammar.diagnostics import Diagnostic, make
-from orchestration.documents.grammar.refs import selector_paths
+from orchestration.documents.grammar import Diagnostic, make, selector_paths
 from orchestration.documents.order.model import Order, Task
 from orchestration.documents.order.rules import Rule, ValidationContext
 from orchestration.errors import HarnessError

@@ -5,13 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from orchestration.documents.grammar.blocks import Blocks, scan, unclosed
-from orchestration.documents.grammar.commands import Command, is_command, read_script, spans_of
-from orchestration.documents.grammar.diagnostics import make
-from orchestration.documents.grammar.keys import KeyLine, clean, parse_key
-from orchestration.documents.grammar.refs import find_ids, selector_of, split_focus
-from orchestration.documents.grammar.text import SourceText
-from orchestration.documents.historic.order_aliases import (
+from orchestration.documents.grammar import (
+    Blocks,
+    Command,
+    KeyLine,
+    SourceText,
+    clean,
+    find_ids,
+    is_command,
+    make,
+    parse_key,
+    read_script,
+    scan,
+    selector_of,
+    spans_of,
+    split_focus,
+    unclosed,
+)
+from orchestration.documents.historic import (
     CANONICAL_HEADERS,
     HEADER_ALIASES,
     KEPT_HEADERS,
@@ -20,7 +31,7 @@ from orchestration.documents.historic.order_aliases import (
     canonical_mode,
     section_key,
 )
-from orchestration.documents.ledger.lists import split_globs
+from orchestration.documents.ledger import split_globs
 from orchestration.documents.order.model import ArtifactTarget, Order, Section
 from orchestration.documents.order.sections import Cut, RawSection, below, body_text, cut, demoted
 from orchestration.documents.order.tasks import (

@@ -7,8 +7,8 @@ import json
 import re
 from dataclasses import asdict
 
-from orchestration.documents.grammar.commands import render_command
-from orchestration.documents.historic.order_aliases import CANONICAL_HEADERS, KEPT_TITLE, SECTIONS
+from orchestration.documents.grammar import render_command
+from orchestration.documents.historic import CANONICAL_HEADERS, KEPT_TITLE, SECTIONS
 from orchestration.documents.order.model import Order, Task
 
 _STAMPS = re.compile(r"\d{4}-\d{2}-\d{2}T[0-9:]{4,8}Z")

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from orchestration.documents.grammar.diagnostics import Diagnostic
-from orchestration.documents.ledger.model import Ledger
+from orchestration.documents.grammar import Diagnostic
+from orchestration.documents.ledger import Ledger
 from orchestration.documents.order.model import Order
 
 #: Size budget of an order in bytes (W02).

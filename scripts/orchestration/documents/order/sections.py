@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import dropwhile
 
-from orchestration.documents.grammar.blocks import Blocks, heading_of
-from orchestration.documents.grammar.text import successive
-from orchestration.documents.historic.order_aliases import (
+from orchestration.documents.grammar import Blocks, heading_of, successive
+from orchestration.documents.historic import (
     BARE_TITLES,
     INLINE_TITLES,
     SECTION_ALIASES,

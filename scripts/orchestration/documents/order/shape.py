@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-from orchestration.documents.grammar.diagnostics import Diagnostic, make
-from orchestration.documents.grammar.refs import find_ids, find_stamps, selector_of
-from orchestration.documents.ledger.check import unmet_dependencies
-from orchestration.documents.ledger.model import Item, Status
+from orchestration.documents.grammar import Diagnostic, find_ids, find_stamps, make, selector_of
+from orchestration.documents.ledger import Item, Status, unmet_dependencies
 from orchestration.documents.order.model import MODES, Order
 from orchestration.documents.order.render import content_hash
 from orchestration.documents.order.rules import MAX_ORDER_BYTES, Rule, ValidationContext

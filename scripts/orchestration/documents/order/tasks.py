@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from orchestration.documents.grammar.blocks import Blocks
-from orchestration.documents.grammar.keys import (
+from orchestration.documents.grammar import (
+    Blocks,
+    Ref,
     clean,
     indent_of,
+    is_id,
+    looks_like_path,
+    parse_refs,
     parse_row,
     strip_bullets,
     take_row_id,
 )
-from orchestration.documents.grammar.refs import Ref, is_id, looks_like_path, parse_refs
 from orchestration.documents.order.model import ArtifactTarget, Contract, FindingRef, Task
 from orchestration.documents.order.sections import RawSection, below
 

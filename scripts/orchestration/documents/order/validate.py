@@ -6,8 +6,7 @@ is not made, so the same function serves a bare text and a whole repository.
 
 from __future__ import annotations
 
-from orchestration.documents.grammar.diagnostics import Diagnostic, DocumentError, make, not_text
-from orchestration.documents.grammar.text import binary_line
+from orchestration.documents.grammar import Diagnostic, DocumentError, binary_line, make, not_text
 from orchestration.documents.order import place as validate_place
 from orchestration.documents.order import shape as validate_shape
 from orchestration.documents.order.model import Order

@@ -1,1 +1,5 @@
 """Plans and summaries of an initiative (`plans/active/<ID>/`)."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -5,21 +5,28 @@ from __future__ import annotations
 import re
 from dataclasses import asdict, dataclass, field
 
-from orchestration.documents.grammar.blocks import Blocks, scan, unclosed
-from orchestration.documents.grammar.commands import Command, read_command, read_script
-from orchestration.documents.grammar.diagnostics import Diagnostic, DocumentError, make
-from orchestration.documents.grammar.keys import (
+from orchestration.documents.grammar import (
+    Blocks,
+    Command,
+    Diagnostic,
+    DocumentError,
+    SourceText,
     clean,
+    find_ids,
     is_separator,
+    make,
     parse_key,
     parse_row,
+    read_command,
+    read_script,
+    replace_span,
+    scan,
     split_cells,
     state_of,
     take_row_id,
+    unclosed,
 )
-from orchestration.documents.grammar.refs import find_ids
-from orchestration.documents.grammar.text import SourceText, replace_span
-from orchestration.documents.ledger.values import parse_status
+from orchestration.documents.ledger import parse_status
 
 _VERIFY = re.compile(r"\(?\bverify:[ \t]*(`[^`]+`|[^()`]+)\)?")
 _PHASE = re.compile(r"(?i)phase[ \t]+([A-Z0-9]{1,3})\b")

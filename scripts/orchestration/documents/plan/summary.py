@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 
-from orchestration.documents.grammar.blocks import scan, unclosed
-from orchestration.documents.grammar.diagnostics import Diagnostic, make
-from orchestration.documents.grammar.keys import clean, parse_key
-from orchestration.documents.grammar.text import SourceText
+from orchestration.documents.grammar import (
+    Diagnostic,
+    SourceText,
+    clean,
+    make,
+    parse_key,
+    scan,
+    unclosed,
+)
 
 _FOOTER = {"files touched": "files", "tests run": "tests", "artifacts updated": "updated"}
 #: A turn summary is three to five lines.

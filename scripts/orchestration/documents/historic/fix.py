@@ -11,20 +11,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 
-from orchestration.documents.findings import reader as findings
-from orchestration.documents.grammar.keys import parse_key, strip_bullets
-from orchestration.documents.grammar.refs import find_stamps
-from orchestration.documents.grammar.text import SourceText, binary_line
+from orchestration.documents import findings, memory, plan
+from orchestration.documents.grammar import (
+    SourceText,
+    binary_line,
+    find_stamps,
+    parse_key,
+    strip_bullets,
+)
 from orchestration.documents.historic.findings_repair import normalise_findings
 from orchestration.documents.historic.ledger_repair import normalise_ledger
 from orchestration.documents.historic.order_aliases import KEPT_TITLE, SECTION_ALIASES, section_key
 from orchestration.documents.historic.plan_repair import normalise_plan
+from orchestration.documents.ledger import parse_ledger
 from orchestration.documents.ledger import render as ledger_render
-from orchestration.documents.ledger.reader import parse_ledger
-from orchestration.documents.memory import reader as memory
+from orchestration.documents.order import parse_order
 from orchestration.documents.order import render as order_render
-from orchestration.documents.order.reader import parse_order
-from orchestration.documents.plan import reader as plan
 from orchestration.documents.plan import summary
 
 #: Heading of the section that holds the lines without a place of their own.

@@ -1,0 +1,17 @@
+from .commands import inference as inference
+from .commands import train as train
+from .layouts import Translation as Translation
+from .layouts import channel_to_flat as channel_to_flat
+from .layouts import combine_complex as combine_complex
+from .layouts import extract_patches_position as extract_patches_position
+from .layouts import flat_to_channel as flat_to_channel
+from .layouts import flatten_offsets as flatten_offsets
+from .layouts import pad_patches as pad_patches
+from .layouts import projective_warp_jit as projective_warp_jit
+from .layouts import reassemble_patches_position as reassemble_patches_position
+from .layouts import translate as translate
+from .layouts import translate_core as translate_core
+from .layouts import translate_xla as translate_xla
+from .layouts import trim_reconstruction as trim_reconstruction
+from .projective import projective_warp as projective_warp
+from .raw_data import RawData as RawData

@@ -1,0 +1,10 @@
+from .comparison import Comparison as Comparison
+from .comparison import compare as compare
+from .frc import FrcCurve as FrcCurve
+from .frc import frc as frc
+from .gauge import Gauge as Gauge
+from .gauge import fit_gauge as fit_gauge
+from .overlap import Overlap as Overlap
+from .overlap import common as common
+from .overlap import largest_rectangle as largest_rectangle
+from .probe_overlap import scan_overlap as scan_overlap

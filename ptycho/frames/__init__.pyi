@@ -1,0 +1,11 @@
+from .groups import Groups as Groups
+from .groups import make_groups as make_groups
+from .groups import split_spatially as split_spatially
+from .memory import free_bytes as free_bytes
+from .spool import FileArray as FileArray
+from .views import FrameView as FrameView
+from .views import Joined as Joined
+from .views import Selected as Selected
+from .views import Thinned as Thinned
+from .views import fits_in_memory as fits_in_memory
+from .views import gather as gather

@@ -1,0 +1,15 @@
+from .archive import CONFIG as CONFIG
+from .archive import MANIFEST as MANIFEST
+from .archive import MODEL as MODEL
+from .archive import WEIGHTS as WEIGHTS
+from .archive import Run as Run
+from .archive import file_sha256 as file_sha256
+from .archive import load as load
+from .archive import load_run as load_run
+from .archive import read_arrays as read_arrays
+from .archive import read_record as read_record
+from .archive import save_run as save_run
+from .archive import write_arrays as write_arrays
+from .factory import create_model_with_gridsize as create_model_with_gridsize
+from .inputs import lit_px as lit_px
+from .pinn import PtychoPINN as PtychoPINN

@@ -1,0 +1,5 @@
+from .registry import NetworkSpec as NetworkSpec
+from .registry import build_network as build_network
+from .registry import network_defaults as network_defaults
+from .registry import network_names as network_names
+from .registry import network_spec as network_spec

@@ -1,0 +1,2 @@
+from .debug import dump_reconstruction as dump_reconstruction
+from .predict import reconstruct as reconstruct

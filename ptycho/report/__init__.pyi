@@ -1,0 +1,12 @@
+from . import debug_dump as debug_dump
+from . import panels as panels
+from .debug_dump import patch_grid_png as patch_grid_png
+from .debug_dump import write_canvas as write_canvas
+from .debug_dump import write_inventory as write_inventory
+from .debug_dump import write_offsets as write_offsets
+from .figures import evaluate_figure as evaluate_figure
+from .figures import reconstruction_figure as reconstruction_figure
+from .figures import refine_figure as refine_figure
+from .panels import save_figure as save_figure
+from .reconstruction_files import write_pictures as write_pictures
+from .scan_figures import scan_figure as scan_figure

@@ -1,0 +1,16 @@
+from .dose import DoseStudyConfig as DoseStudyConfig
+from .dose import dose_arms as dose_arms
+from .dose import require_success as require_success
+from .dose import run_dose_study as run_dose_study
+from .quality import FAMILIES as FAMILIES
+from .quality import QualityConfig as QualityConfig
+from .quality import finished as finished
+from .quality import keep_cores as keep_cores
+from .quality import quality_arms as quality_arms
+from .quality import run_arm as run_arm
+from .quality import star_path as star_path
+from .quality_table import NOT_RUN as NOT_RUN
+from .quality_table import markdown as markdown
+from .quality_table import write_section as write_section
+from .runner import run_arms as run_arms
+from .scans import reconstruct_scan as reconstruct_scan

@@ -1,0 +1,4 @@
+from .networks import compare_networks as compare_networks
+from .networks import import_seconds as import_seconds
+from .physics import measure_physics as measure_physics
+from .timing import machine as machine

@@ -1,0 +1,2 @@
+from .run import checked as checked
+from .run import run_parity as run_parity

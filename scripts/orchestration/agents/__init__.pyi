@@ -1,0 +1,6 @@
+from .base import Agent as Agent
+from .base import Clocks as Clocks
+from .base import Outcome as Outcome
+from .base import TurnContext as TurnContext
+from .base import last_words as last_words
+from .registry import get_agent as get_agent

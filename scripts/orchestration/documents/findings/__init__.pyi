@@ -1,0 +1,10 @@
+from .reader import COLUMNS as COLUMNS
+from .reader import MAX_SYNOPSIS as MAX_SYNOPSIS
+from .reader import MORE as MORE
+from .reader import Finding as Finding
+from .reader import add_finding as add_finding
+from .reader import check_findings as check_findings
+from .reader import meaning as meaning
+from .reader import parse_findings as parse_findings
+from .reader import row_cells as row_cells
+from .reader import search as search

@@ -1,0 +1,16 @@
+from . import render as render
+from .model import MODES as MODES
+from .model import ArtifactTarget as ArtifactTarget
+from .model import Contract as Contract
+from .model import FindingRef as FindingRef
+from .model import Order as Order
+from .model import Section as Section
+from .model import Task as Task
+from .place import extends_plan_tools as extends_plan_tools
+from .place import matches as matches
+from .reader import parse_order as parse_order
+from .render import content_hash as content_hash
+from .render import meaning as meaning
+from .render import render_order as render_order
+from .rules import ValidationContext as ValidationContext
+from .validate import validate_order as validate_order

@@ -1,0 +1,2 @@
+from .loop import Engine as Engine
+from .loop import Summary as Summary

@@ -1,0 +1,10 @@
+from .branch import RESULTS as RESULTS
+from .branch import Tip as Tip
+from .branch import advance as advance
+from .branch import current_tip as current_tip
+from .branch import documents_after as documents_after
+from .branch import drop_merged as drop_merged
+from .branch import landing_message as landing_message
+from .receipts import digest as digest
+from .receipts import render_receipt as render_receipt
+from .receipts import verify_branch as verify_branch
