@@ -10,6 +10,8 @@ from .archive import read_arrays as read_arrays
 from .archive import read_record as read_record
 from .archive import save_run as save_run
 from .archive import write_arrays as write_arrays
+from .factory import Autoencoder as Autoencoder
+from .factory import DiffractionToObject as DiffractionToObject
 from .factory import create_model_with_gridsize as create_model_with_gridsize
 from .inputs import lit_px as lit_px
 from .pinn import PtychoPINN as PtychoPINN

@@ -390,21 +390,3 @@ def _gpu() -> bool:
     import tensorflow as tf
 
     return bool(tf.config.list_physical_devices("GPU"))
-
-
-_FACTORY = ("create_model_with_gridsize", "Autoencoder", "DiffractionToObject")
-_SINGLETONS = ("autoencoder", "diffraction_to_obj")
-
-
-def __getattr__(name: str) -> Any:
-    """The factory under the earlier package's name; its module-level models do not exist."""
-    if name in _FACTORY:
-        from ptycho.model import factory
-
-        return getattr(factory, name)
-    if name in _SINGLETONS:
-        raise AttributeError(
-            f"ptycho.model.pinn.{name} does not exist: a model is made, not imported. "
-            "Use ptycho.model.pinn.create_model_with_gridsize(gridsize, N)."
-        )
-    raise AttributeError(f"module 'ptycho.model.pinn' has no attribute {name!r}")

@@ -74,8 +74,9 @@ def test_a_name_is_found(module: str, name: str) -> None:
 @pytest.mark.parametrize(
     "module", ["ptycho", "ptycho.physics", "ptycho.projective_warp_xla", "ptycho.tf_helper"]
 )
-def test_a_module_offers_these_names_and_no_others(module: str) -> None:
-    assert sorted(importlib.import_module(module).__all__) == sorted(DOORS[module])
+def test_a_module_offers_these_names(module: str) -> None:
+    # A room may offer more today; what it offered then must not be lost.
+    assert set(DOORS[module]) <= set(importlib.import_module(module).__all__)
 
 
 def test_the_same_things_stand_behind_doors_of_the_same_name() -> None:
