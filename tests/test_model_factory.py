@@ -24,7 +24,7 @@ def _inputs(N: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _predict(N: int, batch: int) -> np.ndarray:
-    from ptycho.model.pinn import create_model_with_gridsize
+    from ptycho.model import create_model_with_gridsize
 
     # One canvas for all batches, so that all runs compute on the same grid.
     _, to_object = create_model_with_gridsize(2, N, seed=3, estimate_steps=2, canvas_size=N + 16)
@@ -68,17 +68,18 @@ import json, logging, os, random, sys
 import numpy as np
 import keras  # what the backend itself does on import is not ours
 before = (random.getstate(), np.random.get_state()[1].tolist(), logging.getLogger().handlers[:])
-import ptycho.model.pinn, ptycho.training.loop, ptycho.reconstruction.predict
+import ptycho.model, ptycho.training, ptycho.reconstruction
+ptycho.model.PtychoPINN, ptycho.training.train, ptycho.reconstruction.reconstruct  # loads them
 after = (random.getstate(), np.random.get_state()[1].tolist(), logging.getLogger().handlers[:])
 messages = []
 for name in ("autoencoder", "diffraction_to_obj"):
     try:
-        getattr(ptycho.model.pinn, name)
+        getattr(ptycho.model, name)
     except AttributeError as error:
         messages.append(str(error))
 print(json.dumps({"random": before[:2] == after[:2], "logging": before[2] == after[2],
                   "files": os.listdir("."), "messages": messages,
-                  "layers": [k for k, v in vars(ptycho.model.pinn).items()
+                  "layers": [k for k, v in vars(sys.modules["ptycho.model.pinn"]).items()
                              if isinstance(v, keras.layers.Layer)]}))
 """
     result = subprocess.run(

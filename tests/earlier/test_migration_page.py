@@ -22,7 +22,7 @@ def test_its_code_runs():
 
 def test_its_names_exist():
     names = set(re.findall(r"`(ptycho(?:\.\w+)+)", PAGE))
-    absent = {"ptycho.model.pinn.autoencoder", "ptycho.model.pinn.diffraction_to_obj"}
+    absent = {"ptycho.model.autoencoder", "ptycho.model.diffraction_to_obj"}
     assert absent < names
     assert len(names) > 15
     for name in sorted(names - absent):
