@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from orchestration.core import matches
 from orchestration.documents.grammar.codes import CODES, explain
 from orchestration.documents.ledger import parse_ledger
 from orchestration.documents.order import content_hash, parse_order
-from orchestration.documents.order.place import matches, python_symbols
+from orchestration.documents.order.place import python_symbols
 from orchestration.documents.order.rules import ValidationContext
 from orchestration.documents.order.validate import validate_order
 from orchestration.documents.repository import Checkout, cached
@@ -166,7 +167,7 @@ def test_collection_history_protection_and_size(tree: Path) -> None:
 
 def test_every_code_is_explained_and_every_used_code_exists() -> None:
     source = "".join(
-        p.read_text("utf-8") for p in (ROOT / "scripts/orchestration/documents").glob("*.py")
+        p.read_text("utf-8") for p in (ROOT / "scripts/orchestration/documents").rglob("*.py")
     )
     import re
 

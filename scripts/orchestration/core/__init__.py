@@ -17,6 +17,7 @@ from orchestration.core.events import Event as Event
 from orchestration.core.events import follow as follow
 from orchestration.core.events import parse_event as parse_event
 from orchestration.core.events import verify_chain as verify_chain
+from orchestration.core.globs import matches as matches
 from orchestration.core.policy import NEEDS_AGENT as NEEDS_AGENT
 from orchestration.core.policy import Decision as Decision
 from orchestration.core.policy import ItemFacts as ItemFacts

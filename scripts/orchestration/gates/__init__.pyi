@@ -16,6 +16,5 @@ from .log_scan import black_out as black_out
 from .relevance import finding as finding
 from .relevance import touched_lines as touched_lines
 from .scope import is_guarded as is_guarded
-from .scope import matches as matches
 from .screening import screen as screen
 from .selectors import collect as collect

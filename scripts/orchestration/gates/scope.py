@@ -7,12 +7,12 @@ from the trusted commit whatever the attempt did to them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Literal
+
+from orchestration.core import matches
 
 Kind = Literal["product", "test", "tool", "plan-local", "docs"]
 KINDS: tuple[Kind, ...] = ("product", "test", "tool", "plan-local", "docs")
@@ -60,56 +60,6 @@ PROTECTED = (
 _DOC_SUFFIXES = {".md", ".rst", ".txt", ".adoc"}
 _TOOL_FOLDERS = {"scripts", "tools", "bin", ".github", "ci", "benchmarks"}
 _TOOL_NAMES = {"Makefile", "Dockerfile", "justfile", "noxfile.py", "setup.py", ".gitignore"}
-
-
-@lru_cache(maxsize=4096)
-def _tokens(glob: str) -> tuple[str, ...]:
-    """`*` and `?` stay inside a folder, `**` crosses folders, a trailing `/` means all below."""
-    text = glob.removeprefix("./")
-    text = f"{text}**" if text.endswith("/") else text
-    return tuple(re.findall(r"\*\*/|\*\*|.", text, re.DOTALL))
-
-
-def _fits(path: str, glob: str) -> bool:
-    """Follow all readings of a glob at once: the cost is its length times that of the path."""
-    at = {0}  # how much of the path the tokens so far can stand for
-    for token in _tokens(glob):
-        if token == "**":
-            at = set(range(min(at), len(path) + 1))
-        elif token == "**/":
-            at |= {n + 1 for n in range(min(at), len(path)) if path[n] == "/"}
-        elif token == "*":
-            at = _to_the_end_of_the_folder(path, at)
-        elif token == "?":
-            at = {n + 1 for n in at if path[n : n + 1] not in ("", "/")}
-        else:
-            at = {n + 1 for n in at if path[n : n + 1] == token}
-        if not at:
-            return False
-    return len(path) in at
-
-
-def _to_the_end_of_the_folder(path: str, at: set[int]) -> set[int]:
-    found: set[int] = set()
-    for place in sorted(at):
-        while place not in found:
-            found.add(place)
-            if path[place : place + 1] in ("", "/"):
-                break
-            place += 1
-    return found
-
-
-def matches(path: str, globs: Iterable[str]) -> bool:
-    """Whether `path` (repository-relative, `/`) matches one of `globs` or lies in a named folder.
-
-    A node id is accepted too: `tests/x.py::test_y` matches `tests/x.py`.
-    """
-    for glob in globs:
-        bare = glob.split("::", 1)[0]
-        if _fits(path, bare) or path.startswith(bare.rstrip("/") + "/"):
-            return True
-    return False
 
 
 def is_test(path: str) -> bool:

@@ -15,8 +15,9 @@ from importlib.metadata import distribution, packages_distributions
 from pathlib import PurePosixPath
 from typing import Literal
 
+from orchestration.core import matches
 from orchestration.gates import tamper_product, tamper_tests
-from orchestration.gates.scope import is_test, matches
+from orchestration.gates.scope import is_test
 from orchestration.gates.tamper_trees import Mark, added, parse
 from orchestration.git import DiffEntry, Repo
 

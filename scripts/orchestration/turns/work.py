@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.agents import Outcome, TurnContext
-from orchestration.core import compact_stamp
+from orchestration.core import compact_stamp, matches
 from orchestration.documents.ledger import Item
 from orchestration.documents.order import Order
 from orchestration.errors import HarnessError
-from orchestration.gates import log_scan, matches, secrets
+from orchestration.gates import log_scan, secrets
 from orchestration.git import Repo
 from orchestration.harness import Harness
 from orchestration.turns import outside

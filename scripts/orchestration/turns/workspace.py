@@ -19,8 +19,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestration.core import matches
 from orchestration.errors import HarnessError
-from orchestration.gates import is_guarded, matches
+from orchestration.gates import is_guarded
 from orchestration.git import Repo, TreeEntry
 
 BRANCH_PREFIX = "orchestration/attempts"

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 
+from orchestration.core import matches
 from orchestration.documents.grammar import (
     Blocks,
     Command,
@@ -220,8 +221,6 @@ def search(
     A word counts 3 in the id or keywords and 1 in the text; a path counts 4 when it matches
     ``Applies`` or the evidence and 2 when its name is mentioned. Superseded ones come last.
     """
-    from orchestration.documents.order import matches
-
     wanted = [word.lower() for word in words if word.strip()]
     places = [path.removeprefix("./") for path in paths]
     scored: list[tuple[int, int, int, Finding]] = []

@@ -7,7 +7,6 @@ from .model import Order as Order
 from .model import Section as Section
 from .model import Task as Task
 from .place import extends_plan_tools as extends_plan_tools
-from .place import matches as matches
 from .reader import parse_order as parse_order
 from .render import content_hash as content_hash
 from .render import meaning as meaning

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Sequence
-from fnmatch import fnmatchcase
 
+from orchestration.core import matches
 from orchestration.documents.grammar import Diagnostic, make, selector_paths
 from orchestration.documents.order.model import Order, Task
 from orchestration.documents.order.rules import Rule, ValidationContext
@@ -16,30 +15,6 @@ _CODE = (".py", ".pyi")
 #: Plan-local tools that an item may have; the next extension is W13.
 MAX_PLAN_TOOLS = 2
 _BLOCKS = (ast.If, ast.Try, ast.With, ast.For, ast.ExceptHandler)
-
-
-def matches(path: str, globs: Sequence[str]) -> bool:
-    """Tell whether a path lies under one of the globs; ``**`` crosses directories, ``*`` not."""
-    return any(_matches(path, glob) for glob in globs)
-
-
-def _matches(path: str, glob: str) -> bool:
-    glob = glob.removeprefix("./")
-    if glob.endswith("/"):
-        glob += "**"
-    return _parts(path.removeprefix("./").split("/"), glob.split("/"))
-
-
-def _parts(path: list[str], glob: list[str]) -> bool:
-    at = {0}  # how many parts of the path the glob so far can stand for
-    for piece in glob:
-        if piece == "**":
-            at = set(range(min(at), len(path) + 1))
-        else:
-            at = {n + 1 for n in at if n < len(path) and fnmatchcase(path[n], piece)}
-        if not at:
-            return False
-    return len(path) in at
 
 
 def _creates(order: Order, path: str) -> bool:
