@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from orchestration.agents.base import TurnContext
 from orchestration.errors import HarnessError
-from orchestration.log.store import LOG_REF
+from orchestration.git import LOG_REF
 from orchestration.views.sources import load
 from users_work import (
     BESIDE,

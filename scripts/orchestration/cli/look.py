@@ -13,7 +13,7 @@ import typer
 from orchestration.cli.turn_text import details
 from orchestration.core import Event
 from orchestration.errors import HarnessError
-from orchestration.git import Repo
+from orchestration.git import Repo, short_ref
 from orchestration.views import load, read_events, render_status
 
 REPO = typer.Option(Path("."), "--repo", "-C", help="The repository.")
@@ -148,7 +148,7 @@ def _headline(event: Event) -> str:
         "verdict": lambda: f"{data['verdict']}: {data['reason']}",
         "commit": lambda: (
             f"{data['purpose']} commit {data['commit'][:12]} on "
-            f"{str(data['ref']).removeprefix('refs/heads/')} by {data['via']}"
+            f"{short_ref(str(data['ref']))} by {data['via']}"
             if data.get("commit")
             else "nothing to commit"
         ),

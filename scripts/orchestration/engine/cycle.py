@@ -16,6 +16,7 @@ from orchestration.core import (
 )
 from orchestration.documents.ledger import Item
 from orchestration.documents.order import parse_order
+from orchestration.git import short_ref
 from orchestration.harness import Harness
 from orchestration.landing import advance
 from orchestration.turns import (
@@ -288,7 +289,7 @@ class Cycle:
         harness, land = self.harness, self.facts["land"]
         went = advance(harness.repo, harness.target, land["commit"], land["base"])
         note = f" - {went.note}" if went.note else ""
-        harness.say(f"landed {land['commit'][:12]} on {went.ref.removeprefix('refs/heads/')}{note}")
+        harness.say(f"landed {land['commit'][:12]} on {short_ref(went.ref)}{note}")
         data = {**land, "via": went.via, "ref": went.ref, "note": went.note}
         harness.log.append("commit", data, role="worker", item=self.opened.item)
 

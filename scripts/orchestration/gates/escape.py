@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestration.git import Repo
+from orchestration.git import OURS, Repo
 
 CONTROL = (
     *("config", "config.worktree", "info/attributes", "info/exclude", "info/grafts", "hooks"),
@@ -31,7 +31,6 @@ CONTROL = (
     ),
 )
 STASH_LOG = "logs/refs/stash"
-OURS = ("refs/heads/orchestration/", "refs/orchestration/")
 BACKUP_CAP_BYTES = 256 << 20
 
 Mark = tuple[int, int, int, int, int]

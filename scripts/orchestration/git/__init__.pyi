@@ -1,5 +1,11 @@
 from . import remote as remote
 from .objects import TreeEntry as TreeEntry
+from .refs import ATTEMPTS as ATTEMPTS
+from .refs import KEPT as KEPT
+from .refs import LOG_REF as LOG_REF
+from .refs import OURS as OURS
+from .refs import RESULTS as RESULTS
+from .refs import short_ref as short_ref
 from .remote import Upstream as Upstream
 from .remote import upstream_of as upstream_of
 from .repository import DiffEntry as DiffEntry

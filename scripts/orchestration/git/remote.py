@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestration.errors import HarnessError
+from orchestration.git.refs import LOG_REF, RESULTS
 from orchestration.git.repository import Repo
-from orchestration.log import LOG_REF
 
 FETCH_LIMIT_S = 30.0
 PUSH_LIMIT_S = 120.0
-RESULTS = "refs/heads/orchestration/results/"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,3 @@
-from .branch import RESULTS as RESULTS
 from .branch import Tip as Tip
 from .branch import advance as advance
 from .branch import current_tip as current_tip

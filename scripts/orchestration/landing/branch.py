@@ -15,9 +15,7 @@ from orchestration.core import ExitReason, Pending, Stop
 from orchestration.documents.grammar import parse_stamp
 from orchestration.documents.ledger import Attempt, append_attempt, read_ledger, set_status, tick
 from orchestration.documents.memory import add_entries
-from orchestration.git import MergeRefused, RefMoved, Repo
-
-RESULTS = "refs/heads/orchestration/results/"
+from orchestration.git import RESULTS, MergeRefused, RefMoved, Repo, short_ref
 
 
 @dataclass(frozen=True)
@@ -55,9 +53,9 @@ def current_tip(repo: Repo, target: str, upstream: str | None = None) -> Tip:
         return Tip(results, target_sha, True)
     raise Stop(
         ExitReason.BLOCKED_ON_USER,
-        f"{target} moved on without the results that wait on {ref.removeprefix('refs/heads/')}",
+        f"{target} moved on without the results that wait on {short_ref(ref)}",
         where=repo.root,
-        fix=f"git merge {ref.removeprefix('refs/heads/')}",
+        fix=f"git merge {short_ref(ref)}",
     )
 
 
@@ -159,7 +157,7 @@ def _try_to_catch_up(repo: Repo, target: str, commit: str) -> Advance | None:
 
 
 def _advice(target: str, why: str) -> str:
-    return f"{why}; to take them: git switch {target} && git merge orchestration/results/{target}"
+    return f"{why}; to take them: git switch {target} && git merge {short_ref(RESULTS + target)}"
 
 
 def landing_message(subject: str, trailers: Mapping[str, str], *, body: str = "") -> str:

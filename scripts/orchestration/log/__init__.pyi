@@ -1,7 +1,6 @@
 from . import inbox as inbox
 from . import publish as publish
 from .publish import read_branch as read_branch
-from .store import LOG_REF as LOG_REF
 from .store import EventLog as EventLog
 from .store import import_events as import_events
 from .store import read_export as read_export

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 
 from orchestration.core import GENESIS, CorruptLog, Event
-from orchestration.git import RefMoved, Repo
-from orchestration.log.store import LOG_REF, EventLog, read_export
+from orchestration.git import LOG_REF, RefMoved, Repo, short_ref
+from orchestration.log.store import EventLog, read_export
 
 _TRAILER = re.compile(r"(?m)^Seq: (\d+)\nSha: ([0-9a-f]{64})$")
 
@@ -24,9 +24,9 @@ def published(repo: Repo) -> tuple[str | None, int, str]:
     match = _TRAILER.search(repo.text("log", "-1", "--format=%B", tip))
     if match is None:
         raise CorruptLog(
-            "the branch orchestration/log has a commit that is not the harness's",
+            f"the branch {short_ref(LOG_REF)} has a commit that is not the harness's",
             where=tip,
-            fix="look at it, then move it away: git branch -m orchestration/log log-aside",
+            fix=f"look at it, then move it away: git branch -m {short_ref(LOG_REF)} log-aside",
         )
     return tip, int(match[1]), match[2]
 
@@ -39,7 +39,7 @@ def check_fork(repo: Repo, log: EventLog) -> None:
     if len(log.events) < seq:
         raise CorruptLog(
             "the published log is longer than the local one",
-            where="orchestration/log",
+            where=short_ref(LOG_REF),
             expected=f"at least {seq} events here",
             got=len(log.events),
             fix="orchestrate log import --from-branch",
@@ -86,4 +86,4 @@ def read_branch(repo: Repo) -> list[Event]:
         return []
     names = sorted(repo.list_tree(tip, "log"), key=lambda name: name.rsplit("/", 1)[-1])
     text = "".join(repo.read_blob(tip, name).decode() for name in names)
-    return read_export(text, "orchestration/log")
+    return read_export(text, short_ref(LOG_REF))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from orchestration.core import (
     GENESIS,
@@ -28,15 +28,6 @@ from orchestration.core import (
     verify_chain,
 )
 from orchestration.errors import HarnessError
-
-LOG_REF = "refs/heads/orchestration/log"
-
-
-class Plumbing(Protocol):
-    """The four git calls that publishing needs; `gitio.Repo` has them."""
-
-    def resolve(self, ref: str) -> str | None: ...
-    def write_blob(self, data: bytes) -> str: ...
 
 
 class EventLog:

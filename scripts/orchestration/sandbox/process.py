@@ -24,8 +24,8 @@ from typing import IO, Literal
 
 from orchestration.errors import HarnessError
 from orchestration.sandbox import pids, reaping
+from orchestration.sandbox.reaping import MARKER
 
-MARKER = "ORCHESTRATION_CHILD"
 CHUNK = 1 << 16
 LINE_CAP = 1 << 20
 # Enough for a program to find its tools and speak the user's language; no secret, no GIT_*.

@@ -17,11 +17,11 @@ from pathlib import Path
 from orchestration.core import ExitReason, Stop
 from orchestration.errors import HarnessError
 from orchestration.gates import escape, watch_file
+from orchestration.git import KEPT
 from orchestration.harness import Harness
 from orchestration.sandbox import fence as isolation
 from orchestration.turns.workspace import Workspace
 
-KEPT_REFS = "refs/orchestration/"
 # What other programs of the person move at any time (a fetch by an editor).
 THEIRS = ("refs/remotes/",)
 
@@ -39,7 +39,7 @@ def begin(harness: Harness, store: Path, branch: str) -> escape.Watch | None:
     """
     if harness.deterministic or level_of(harness) == "bwrap":
         return None
-    watch = escape.take(harness.repo, store, (KEPT_REFS, f"refs/heads/{branch}", *THEIRS))
+    watch = escape.take(harness.repo, store, (KEPT, f"refs/heads/{branch}", *THEIRS))
     watch_file.keep(watch)
     return watch
 
@@ -69,7 +69,7 @@ def _put_back(harness: Harness, watch: escape.Watch, found: Sequence[escape.Esca
     for change in found:
         if change.place.startswith("refs/") and change.place in now:
             name = change.place.removeprefix("refs/")
-            kept = f"{KEPT_REFS}escaped/{turn}/{name}"
+            kept = f"{KEPT}escaped/{turn}/{name}"
             harness.repo.run("update-ref", kept, now[change.place])
     return escape.restore(watch, found)
 

@@ -16,14 +16,14 @@ from orchestration.documents.ledger import Item
 from orchestration.documents.order import Order
 from orchestration.errors import HarnessError
 from orchestration.gates import log_scan, secrets
-from orchestration.git import Repo
+from orchestration.git import OURS, Repo
 from orchestration.harness import Harness
 from orchestration.turns import outside
 from orchestration.turns.order import recipes_for
 from orchestration.turns.workspace import Workspace, create, slug
 
 REPORT_PARTS = ("green", "red", "cli", "analysis")
-OUR_REFS = ("refs/heads/orchestration/", "refs/orchestration/", "refs/remotes/", "refs/stash")
+UNWATCHED = (*OURS, "refs/remotes/", "refs/stash")
 MAX_TEXT = 4_000
 LITTER = ("__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache")
 
@@ -150,7 +150,7 @@ def _restore_refs(harness: Harness, before: dict[str, str]) -> list[str]:
     now = harness.repo.snapshot_refs()
     # HEAD is a checkout's own, and a new ref may be a person's: both stay as they are.
     wanted = {**now, **before, "HEAD": now["HEAD"]}
-    return harness.repo.restore_refs(wanted, ignore=(*OUR_REFS, *mine))
+    return harness.repo.restore_refs(wanted, ignore=(*UNWATCHED, *mine))
 
 
 def _exit_facts(

@@ -22,9 +22,7 @@ from pathlib import Path
 from orchestration.core import matches
 from orchestration.errors import HarnessError
 from orchestration.gates import is_guarded
-from orchestration.git import Repo, TreeEntry
-
-BRANCH_PREFIX = "orchestration/attempts"
+from orchestration.git import ATTEMPTS, Repo, TreeEntry
 
 
 @dataclass(frozen=True)
@@ -128,7 +126,7 @@ def attempts_dir(repo: Repo) -> Path:
 
 def branch_of(item: str, n: int) -> str:
     """The branch of attempt `n` of `item`."""
-    return f"{BRANCH_PREFIX}/{slug(item)}/{n}"
+    return f"{ATTEMPTS}/{slug(item)}/{n}"
 
 
 def create(repo: Repo, item: str, n: int, base: str) -> Workspace:

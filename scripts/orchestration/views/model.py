@@ -13,6 +13,7 @@ from typing import Any
 
 from orchestration.core import Event, ItemState, State
 from orchestration.documents.ledger import Item, Ledger
+from orchestration.git import RESULTS, short_ref
 
 GROUPS = (
     ("landed", "Landed"),
@@ -286,9 +287,9 @@ def _advice(state: State, ledger: Ledger, branch: str, results_waiting: str) -> 
     """Return what a person can type next, most urgent first."""
     lines = []
     if results_waiting:
+        results = short_ref(RESULTS + branch)
         lines.append(
-            f"landed commits wait on orchestration/results/{branch}: "
-            f"git switch {branch} && git merge orchestration/results/{branch}"
+            f"landed commits wait on {results}: git switch {branch} && git merge {results}"
         )
     if state.tamper:
         lines.append(f"look at what happened ({state.tamper}), then: orchestrate resume")

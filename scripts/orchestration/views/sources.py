@@ -11,8 +11,7 @@ from orchestration.config import HarnessConfig, load_config
 from orchestration.core import Event, State, reduce, verify_chain
 from orchestration.documents.ledger import Ledger, parse_ledger
 from orchestration.errors import HarnessError
-from orchestration.git import Repo
-from orchestration.landing import RESULTS
+from orchestration.git import RESULTS, Repo
 from orchestration.log import read_branch
 from orchestration.views.evidence import Evidence, describe, gather
 from orchestration.views.model import View, build_view
