@@ -19,7 +19,7 @@ from orchestration.core import Clock, ItemFacts, PolicyConfig, State
 from orchestration.documents.ledger import Item, Ledger, read_ledger
 from orchestration.errors import HarnessError
 from orchestration.git import Repo, Upstream
-from orchestration.landing import Tip, current_tip
+from orchestration.landing import Tip, current_tip, require_one_history
 from orchestration.log import EventLog
 from orchestration.sandbox import scrub_env
 
@@ -80,9 +80,9 @@ class Harness:
         return self.agent.name == "playbook"
 
     def tip(self) -> Tip:
-        """Where the next attempt starts: the branch, results that wait on it, or its upstream."""
-        ahead = self.repo.try_resolve(self.upstream.ref) if self.upstream else None
-        return current_tip(self.repo, self.target, ahead)
+        """Where the next attempt starts; raises Stop where the branch left its results behind."""
+        tip = current_tip(self.repo, self.target, self.upstream)
+        return require_one_history(self.repo, self.target, tip)
 
     def ledger_at(self, sha: str) -> tuple[str, Ledger]:
         """The ledger's text and content at a commit."""
@@ -155,7 +155,8 @@ def item_facts(item: Item, now: datetime) -> ItemFacts:
         reason=item.reason,
         priority=PRIORITIES.get(str(item.priority), 2),
         depends=tuple(item.depends),
-        criteria_open=tuple(c.id for c in item.criteria if c.state not in ("x", "D")),
+        criteria_open=tuple(c.id for c in item.criteria if c.open),
+        criteria_deferred=sum(not (c.open or c.met) for c in item.criteria),
         criteria_total=len(item.criteria),
         has_recipe=bool(item.recipes),
         needs_agent=item.needs == "agent",

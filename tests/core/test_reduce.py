@@ -62,7 +62,7 @@ def test_a_commit_takes_everything_that_was_pending_and_a_reopen_forgets_failure
         ("block", {"reason": "stalled", "notes": []}),
     ]  # fmt: skip
     state = reduce(log(*rows))
-    assert state.pending and state.pending.marks["A-1"]["status"] == "blocked"
+    assert state.pending and state.pending.marks["A-1"].status == "blocked"
     state = reduce(log(*rows, ("commit", {"purpose": "closing", "commit": "c"}), ("reopen", {})))
     assert not state.pending
     assert (state.items["A-1"].signatures, state.items["A-1"].rejected) == ([], 1)

@@ -23,7 +23,8 @@ LEDGER = """### [A-001] One thing
   - [D] C2 `cmp b b` — deferred by a person
   - [ ] C3 `cmp value.txt wanted.txt` — open
 - Recipe:
-  - run [C3]: cp wanted.txt value.txt
+  - run: cp wanted.txt value.txt
+    row: C3
 """
 VALUES = {"value.txt": "wrong\n", "wanted.txt": "right\n"}
 

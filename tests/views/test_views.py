@@ -242,10 +242,10 @@ def test_no_ledger_is_an_error_with_a_fix(tmp_path: Path) -> None:
 
 
 def test_marks_that_no_commit_has_written_yet_are_shown(loaded: Loaded) -> None:
-    from orchestration.core.state import State
+    from orchestration.core.state import Mark, State
 
     state = State()
-    state.pending.marks["THINK-001"] = {"status": "done", "reason": "verified: C1"}
+    state.pending.marks["THINK-001"] = Mark("done", "verified: C1")
     state.pending.ticks.append(["THINK-001", "C1"])
     item = parse_ledger(LEDGER).item("THINK-001")
     assert item is not None

@@ -188,8 +188,7 @@ def ledger_list(
         emit({"path": str(place), "items": [_item_dict(item) for item in items]})
         return
     for item in items:
-        left = sum(not c.met for c in item.criteria)
-        count = f"{len(item.criteria) - left}/{len(item.criteria)}"
+        count = f"{sum(c.met for c in item.criteria)}/{len(item.criteria)}"
         say(f"{item.status.value:11} {item.priority}  {count:>5}  {item.id}  {item.title}")
 
 

@@ -32,6 +32,7 @@ from orchestration.core.reduce import reduce as reduce
 from orchestration.core.retrospective import due as due
 from orchestration.core.retrospective import retrospective as retrospective
 from orchestration.core.state import ItemState as ItemState
+from orchestration.core.state import Mark as Mark
 from orchestration.core.state import OpenCycle as OpenCycle
 from orchestration.core.state import Pending as Pending
 from orchestration.core.state import State as State

@@ -9,7 +9,7 @@ older one. Two cycles without a newly verified criterion, or the same failure tw
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from orchestration.core.actions import action_state, allowed_actions
@@ -35,6 +35,7 @@ class ItemFacts:
     depends: tuple[str, ...] = ()
     criteria_open: tuple[str, ...] = ()
     criteria_total: int = 0
+    criteria_deferred: int = 0
     has_recipe: bool = False
     needs_agent: bool = False
     waiting_on: str = ""
@@ -99,19 +100,13 @@ def effective(state: State, item: ItemFacts, config: PolicyConfig) -> ItemFacts:
 
     A block that only says that an agent is needed is lifted when a real agent runs.
     """
-    mark = state.pending.marks.get(item.id)
-    status, reason = (mark["status"], mark["reason"]) if mark else (item.status, item.reason)
+    mark = state.pending.over(item.id, item.status, item.reason)
+    status, reason = mark.status, mark.reason
     if status == "blocked" and reason.startswith(NEEDS_AGENT) and not config.playbook:
         status, reason = "open", "an agent is here now"
-    ticked = {name for owner, name in map(tuple, state.pending.ticks) if owner == item.id}
-    return ItemFacts(
-        **{
-            **item.__dict__,
-            "status": status,
-            "reason": reason,
-            "criteria_open": tuple(c for c in item.criteria_open if c not in ticked),
-        }
-    )
+    ticked = state.pending.ticked(item.id)
+    still_open = tuple(c for c in item.criteria_open if c not in ticked)
+    return replace(item, status=status, reason=reason, criteria_open=still_open)
 
 
 def _settle(state: State, item: ItemFacts, config: PolicyConfig) -> tuple[Action, str] | None:
@@ -121,7 +116,7 @@ def _settle(state: State, item: ItemFacts, config: PolicyConfig) -> tuple[Action
     if item.status not in ("open", "in_progress"):
         return None
     if item.criteria_total and not item.criteria_open:
-        return "close", f"all {item.criteria_total} criteria are verified: nothing is left to do"
+        return "close", _all_settled(item)
     if config.playbook and (item.needs_agent or not item.has_recipe):
         why = "the ledger says so" if item.needs_agent else "it has no recipe to carry out"
         return "block", f"{NEEDS_AGENT}: {why}"
@@ -130,6 +125,15 @@ def _settle(state: State, item: ItemFacts, config: PolicyConfig) -> tuple[Action
         return "block", f"{known.rejected} attempts were turned down without finishing it"
     why_pivot = pivot_reason(known, state.cycle, config)
     return ("pivot", why_pivot) if why_pivot else None
+
+
+def _all_settled(item: ItemFacts) -> str:
+    late, total = item.criteria_deferred, item.criteria_total
+    words = f"all {total} criteria are verified"
+    if late:
+        verbs = ("is" if total - late == 1 else "are", "is" if late == 1 else "are")
+        words = f"{total - late} criteria {verbs[0]} verified, {late} {verbs[1]} deferred"
+    return f"{words}: nothing is left to do"
 
 
 def pivot_reason(known: ItemState, cycle: int, config: PolicyConfig) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from orchestration.core.events import Event
-from orchestration.core.state import ItemState, OpenCycle, Pending, Run, State
+from orchestration.core.state import ItemState, Mark, OpenCycle, Pending, Run, State
 
 Handler = Callable[[State, Event], None]
 
@@ -129,10 +129,8 @@ def _verdict(state: State, event: Event) -> None:
                 "verified": fresh,
             }
         if data.get("done"):
-            state.pending.marks[str(event.item)] = {
-                "status": "done",
-                "reason": data.get("done_reason", "every criterion verified"),
-            }
+            why = data.get("done_reason", "every criterion verified")
+            state.pending.marks[str(event.item)] = Mark("done", why)
     else:
         _failed(item, data)
     if verdict == "tamper":
@@ -205,8 +203,7 @@ def _poll(state: State, event: Event) -> None:
     if state.run is not None and event.item is not None:
         state.run.polled.append(event.item)
     if event.data["arrived"]:
-        mark = {"status": "open", "reason": event.data["reason"]}
-        state.pending.marks[str(event.item)] = mark
+        state.pending.marks[str(event.item)] = Mark("open", event.data["reason"])
 
 
 def _block(state: State, event: Event) -> None:
@@ -214,7 +211,7 @@ def _block(state: State, event: Event) -> None:
     state.item(name).blocked = data["reason"]
     if state.open is not None:
         state.open.facts["block"] = data
-    state.pending.marks[name] = {"status": "blocked", "reason": data["reason"]}
+    state.pending.marks[name] = Mark("blocked", data["reason"])
     state.pending.notes += data.get("notes", [])
     _remember(state, event, data.get("memory", {}))
     if state.run is not None:
@@ -223,7 +220,7 @@ def _block(state: State, event: Event) -> None:
 
 
 def _close(state: State, event: Event) -> None:
-    state.pending.marks[str(event.item)] = {"status": "done", "reason": event.data["reason"]}
+    state.pending.marks[str(event.item)] = Mark("done", event.data["reason"])
     _remember(state, event, event.data.get("memory", {}))
 
 
@@ -235,7 +232,7 @@ def _reopen(state: State, event: Event) -> None:
         state.orders = {h: t for h, t in state.orders.items() if h not in old.orders}
     mark = event.data.get("mark")
     if mark:
-        state.pending.marks[str(event.item)] = {"status": "open", "reason": mark}
+        state.pending.marks[str(event.item)] = Mark("open", mark)
 
 
 def _afresh(old: ItemState, orders: list[str]) -> ItemState:
@@ -272,7 +269,7 @@ def _approve(state: State, event: Event) -> None:
     item.approved += paths
     if item.blocked:
         mark = f"a person approved {', '.join(paths)}"
-        state.pending.marks[str(event.item)] = {"status": "open", "reason": mark}
+        state.pending.marks[str(event.item)] = Mark("open", mark)
     if item.blocked or item.halted or item.cooldown_until > state.cycle:
         state.items[str(event.item)] = _afresh(item, item.orders)
 

@@ -70,11 +70,19 @@ class Run:
         return state.cycle - self.first_cycle - (state.open is not None)
 
 
+@dataclass(frozen=True)
+class Mark:
+    """A status that the log gives an item, and why."""
+
+    status: str
+    reason: str
+
+
 @dataclass
 class Pending:
     """Changes to ledger, memory and notes that wait for the next commit of the harness."""
 
-    marks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    marks: dict[str, Mark] = field(default_factory=dict)
     attempts: list[dict[str, Any]] = field(default_factory=list)
     memory: list[dict[str, Any]] = field(default_factory=list)
     notes: list[dict[str, Any]] = field(default_factory=list)
@@ -82,6 +90,18 @@ class Pending:
 
     def __bool__(self) -> bool:
         return bool(self.marks or self.attempts or self.memory or self.notes or self.ticks)
+
+    def over(self, item_id: str, status: str, reason: str = "") -> Mark:
+        """Lay what the log knows over what the ledger says about an item."""
+        return self.marks.get(item_id, Mark(status, reason))
+
+    def marked(self, item_id: str) -> bool:
+        """Whether the log has a status for the item that no commit has written yet."""
+        return item_id in self.marks
+
+    def ticked(self, item_id: str) -> frozenset[str]:
+        """The item's criteria that are verified and not yet ticked in the ledger."""
+        return frozenset(name for owner, name in self.ticks if owner == item_id)
 
 
 @dataclass

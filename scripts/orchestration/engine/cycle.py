@@ -220,9 +220,7 @@ class Cycle:
 
     def _verdict_data(self, item: Item, found: Findings) -> dict[str, Any]:
         dispatch = self.facts["dispatch"]
-        left = [
-            c.id for c in item.criteria if c.state not in ("x", "D") and c.id not in found.ticks
-        ]
+        left = [c.id for c in item.criteria if c.open and c.id not in found.ticks]
         done = found.verdict == "land" and not left
         link = f"{dispatch['report']}/receipt.json" if found.verdict == "land" else ""
         notes = []

@@ -269,7 +269,7 @@ class Engine:
         state = self.harness.state
         for item in ledger.items:
             known = state.items.get(item.id)
-            if known is None or item.id in state.pending.marks:
+            if known is None or state.pending.marked(item.id):
                 continue
             if known.blocked and item.status.value in ("open", "in_progress"):
                 self.harness.log.append("reopen", {}, role="user", item=item.id)
@@ -369,10 +369,10 @@ class Engine:
         assert state.run is not None
         try:
             _, ledger = self.harness.ledger_at(self.harness.tip().sha)
-            now = {item.id: item.status.value for item in ledger.items}
         except HarnessError:
-            now = {}
-        now |= {item: mark["status"] for item, mark in state.pending.marks.items()}
+            ledger = Ledger()
+        over = state.pending.over
+        now = {item.id: over(item.id, item.status.value).status for item in ledger.items}
         return Summary(
             reason=reason.name,
             text=text,

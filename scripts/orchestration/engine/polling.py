@@ -13,8 +13,7 @@ POLL_LIMIT_S = 60.0
 
 def is_waiting(harness: Harness, item: Item) -> bool:
     """Whether an item waits, with what the log knows laid over the ledger."""
-    mark = harness.state.pending.marks.get(item.id)
-    status = mark["status"] if mark else item.status.value
+    status = harness.state.pending.over(item.id, item.status.value).status
     return status == "waiting" and item.waiting is not None
 
 

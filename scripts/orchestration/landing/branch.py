@@ -15,16 +15,20 @@ from orchestration.core import ExitReason, Pending, Stop
 from orchestration.documents.grammar import parse_stamp
 from orchestration.documents.ledger import Attempt, append_attempt, read_ledger, set_status, tick
 from orchestration.documents.memory import add_entries
-from orchestration.git import RESULTS, MergeRefused, RefMoved, Repo, short_ref
+from orchestration.git import RESULTS, MergeRefused, RefMoved, Repo, Upstream, short_ref
 
 
 @dataclass(frozen=True)
 class Tip:
-    """Where work continues: `sha`, and whether it waits on the results branch."""
+    """Where work continues: `sha`, and whether it waits on the results branch.
+
+    `forked`: the target moved on without the results that wait for it.
+    """
 
     sha: str
     target_sha: str
-    waiting: bool
+    waiting: bool = False
+    forked: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,21 +40,26 @@ class Advance:
     note: str = ""
 
 
-def current_tip(repo: Repo, target: str, upstream: str | None = None) -> Tip:
+def current_tip(repo: Repo, target: str, upstream: Upstream | None) -> Tip:
     """Find the tip; nothing is changed, a results branch that was merged counts as none.
 
-    `upstream` is the fetched upstream's commit: where it is ahead of the branch, work starts there.
-
-    Raises Stop when the target moved on without the results that wait for it.
+    Where the fetched `upstream` is ahead of the branch, work starts there.
     """
     target_sha = repo.resolve(f"refs/heads/{target}")
+    results = repo.try_resolve(RESULTS + target)
+    if results is not None and not repo.is_ancestor(results, target_sha):
+        return Tip(results, target_sha, True, not repo.is_ancestor(target_sha, results))
+    ahead = repo.try_resolve(upstream.ref) if upstream else None
+    if ahead is not None and repo.is_ancestor(target_sha, ahead):
+        return Tip(ahead, target_sha)
+    return Tip(target_sha, target_sha)
+
+
+def require_one_history(repo: Repo, target: str, tip: Tip) -> Tip:
+    """Return the tip; raises Stop when the target moved on without the results that wait."""
+    if not tip.forked:
+        return tip
     ref = RESULTS + target
-    results = repo.try_resolve(ref)
-    if results is None or repo.is_ancestor(results, target_sha):
-        ahead = upstream and upstream != target_sha and repo.is_ancestor(target_sha, upstream)
-        return Tip(upstream if upstream and ahead else target_sha, target_sha, False)
-    if repo.is_ancestor(target_sha, results):
-        return Tip(results, target_sha, True)
     raise Stop(
         ExitReason.BLOCKED_ON_USER,
         f"{target} moved on without the results that wait on {short_ref(ref)}",
@@ -97,7 +106,7 @@ def apply_to_ledger(text: str, pending: Pending, path: str) -> str:
             text = tick(text, item_id, criterion, "x")
     for item_id, mark in pending.marks.items():
         if item_id in known:
-            text = set_status(text, item_id, mark["status"], mark["reason"])
+            text = set_status(text, item_id, mark.status, mark.reason)
     for row in pending.attempts:
         if row["item"] in known:
             text = append_attempt(text, row["item"], _attempt(row))

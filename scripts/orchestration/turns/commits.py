@@ -67,7 +67,7 @@ def build_closing(harness: Harness, base: str, at: str, turn: int) -> Built | No
     if not changes:
         return None
     pending = harness.state.pending
-    what = [f"{item} {mark['status']}" for item, mark in pending.marks.items()]
+    what = [f"{item} {mark.status}" for item, mark in pending.marks.items()]
     what = what or [f"{len(pending.attempts)} attempts"]
     subject = "SUPERVISOR " + ("; ".join(what))[:100]
     message = landing_message(subject, {"Turn-Id": str(turn), "Role": "supervisor"})

@@ -273,7 +273,7 @@ def _run_criteria(case: Case) -> None:
     wanted = [
         c
         for c in case.item.criteria
-        if c.state not in ("x", "D")
+        if c.open
         and c.command is not None
         and (case.order.row in (None, "", c.id) or not _has_row(case))
     ]

@@ -90,7 +90,7 @@ def _retry_reason(harness: Harness, known: ItemState) -> str:
 
 def choose_row(item: Item) -> str | None:
     """The criterion that the next order is about: the first open one, recipes' rows first."""
-    still_open = [c.id for c in item.criteria if c.state not in ("x", "D")]
+    still_open = [c.id for c in item.criteria if c.open]
     rows = [recipe.row for recipe in item.recipes if recipe.row]
     for name in still_open:
         if name in rows:
@@ -143,7 +143,7 @@ def mode_of(item: Item) -> str:
 def _sections(
     harness: Harness, item: Item, base: str, row: str | None, recipes: list[Recipe]
 ) -> list[str]:
-    still_open = [c for c in item.criteria if c.state not in ("x", "D")]
+    still_open = [c for c in item.criteria if c.open]
     names = ", ".join(c.id for c in still_open if row is None or c.id == row)
     goal = f"## Goal\n{item.title}. Advances {names or 'the guard'}."
     tasks = [_recipe_task(harness, base, n, r) for n, r in enumerate(recipes, start=1)]

@@ -161,10 +161,9 @@ def build_view(
 def item_view(item: Item, state: State) -> ItemView:
     """Return how an item stands: the ledger, with marks that no commit has written yet on top."""
     known = state.items.get(item.id, ItemState())
-    mark = state.pending.marks.get(item.id)
-    status = mark["status"] if mark else str(item.status.value)
-    reason = mark["reason"] if mark else item.reason
-    ticked = {name for owner, name in map(tuple, state.pending.ticks) if owner == item.id}
+    mark = state.pending.over(item.id, item.status.value, item.reason)
+    status, reason = mark.status, mark.reason
+    ticked = state.pending.ticked(item.id)
     waiting = item.waiting if status == "waiting" else None
     commits = tuple(
         str(row.get("commit") or row.get("sha") or "")[:12]
@@ -182,7 +181,7 @@ def item_view(item: Item, state: State) -> ItemView:
         criteria=tuple(
             CriterionView(
                 c.id,
-                c.state == "x" or c.id in ticked,
+                c.met or c.id in ticked,
                 c.meaning,
                 c.command.text if c.command else "",
             )

@@ -11,7 +11,8 @@ from orchestration.config import HarnessConfig, load_config
 from orchestration.core import Event, State, reduce, verify_chain
 from orchestration.documents.ledger import Ledger, parse_ledger
 from orchestration.errors import HarnessError
-from orchestration.git import RESULTS, Repo
+from orchestration.git import Repo, upstream_of
+from orchestration.landing import Tip, current_tip
 from orchestration.log import read_branch
 from orchestration.views.evidence import Evidence, describe, gather
 from orchestration.views.model import View, build_view
@@ -44,23 +45,23 @@ def load(root: Path, *, now: datetime | None = None) -> Loaded:
     events = read_events(repo)
     state = reduce(events)
     branch = config.target or repo.branch() or "HEAD"
-    target = repo.try_resolve(f"refs/heads/{branch}") or repo.head()
-    results = repo.try_resolve(RESULTS + branch)
-    waits = results is not None and not repo.is_ancestor(results, target)
-    tip = results if results is not None and waits else target
+    if repo.try_resolve(f"refs/heads/{branch}") is None:  # HEAD is detached
+        tip = Tip(repo.head(), repo.head())
+    else:
+        tip = current_tip(repo, branch, upstream_of(repo, branch))
     budgets = config.budgets
     view = build_view(
         state=state,
         events=events,
-        ledger=_ledger(repo, config, tip),
+        ledger=_ledger(repo, config, tip.sha),
         repository=repo.root.name,
         branch=branch,
-        head=tip[:12],
+        head=tip.sha[:12],
         now=now or datetime.now(UTC),
         caps={"agent_s": budgets.agent_s, "money": budgets.money, "tokens": budgets.tokens},
-        results_waiting=tip[:12] if waits else "",
+        results_waiting=tip.sha[:12] if tip.waiting else "",
     )
-    return Loaded(repo, config, events, state, tip, view)
+    return Loaded(repo, config, events, state, tip.sha, view)
 
 
 def read_events(repo: Repo) -> list[Event]:

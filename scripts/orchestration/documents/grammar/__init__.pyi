@@ -28,6 +28,7 @@ from .graph import cycles as cycles
 from .keys import KeyLine as KeyLine
 from .keys import clean as clean
 from .keys import indent_of as indent_of
+from .keys import is_open as is_open
 from .keys import is_separator as is_separator
 from .keys import iter_keys as iter_keys
 from .keys import join_cells as join_cells

@@ -148,6 +148,11 @@ def state_of(char: str) -> str | None:
     return _STATE_CHARS.get(char)
 
 
+def is_open(state: str) -> bool:
+    """Tell whether a row in this state has something left to do: neither ticked nor deferred."""
+    return state not in ("x", "D")
+
+
 def parse_row(line: str, number: int = 0) -> Row | None:
     """Read ``- [x] A1: text`` (list form, any bullet); None when it is no checklist row."""
     at, bullets = strip_bullets(line)

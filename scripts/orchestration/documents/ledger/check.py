@@ -51,7 +51,7 @@ def _item(item: Item, known: dict[str, Item], path: str, now: datetime | None) -
         message = f"{item.id} has no exit criterion: nothing can show progress on it"
         found.append(make("W15", path, item.line, message, "add `- Exit:` rows with a command"))
     if item.status is Status.DONE:
-        left = [c.id for c in item.criteria if c.state not in "xD"]
+        left = [c.id for c in item.criteria if c.open]
         if left:
             message = f"{item.id} is done, but {', '.join(left)} is not ticked"
             found.append(make("E25", path, item.line, message, "reopen it or tick the row"))

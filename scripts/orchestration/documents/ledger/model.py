@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
-from orchestration.documents.grammar import Command, Diagnostic
+from orchestration.documents.grammar import Command, Diagnostic, is_open
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +47,11 @@ class Criterion:
     def met(self) -> bool:
         """Whether the ledger shows the criterion as met."""
         return self.state == "x"
+
+    @property
+    def open(self) -> bool:
+        """Whether something is left to do: a deferred row is neither met nor open."""
+        return is_open(self.state)
 
 
 @dataclass(frozen=True, slots=True)

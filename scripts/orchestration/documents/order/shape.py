@@ -48,7 +48,7 @@ def _open(order: Order, item: Item, context: ValidationContext) -> list[Diagnost
 
 
 def _advances(order: Order, text: str, item: Item, context: ValidationContext) -> list[Diagnostic]:
-    wanted = [c for c in item.criteria if not c.met]
+    wanted = [c for c in item.criteria if c.open]
     if not item.criteria or len(wanted) == 1:
         return []
     names = {c.id for c in wanted}

@@ -13,6 +13,7 @@ from orchestration.documents.grammar import (
     SourceText,
     clean,
     find_ids,
+    is_open,
     is_separator,
     make,
     parse_key,
@@ -202,7 +203,7 @@ def _warn(plan: Plan) -> None:
         if row.verify and row.verify.error:
             message = f"{row.id}: {row.verify.error}"
             plan.diagnostics.append(make("E12", plan.path, row.line, message, "use a script file"))
-    if plan.status == "done" and any(row.state not in "xD" for row in plan.rows):
+    if plan.status == "done" and any(is_open(row.state) for row in plan.rows):
         message = "plan is done, but rows are open"
         plan.diagnostics.append(make("E25", plan.path, 1, message, "reopen it or tick the rows"))
 
