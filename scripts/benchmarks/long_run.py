@@ -25,8 +25,8 @@ from typing import Any
 from orchestration.agents import Outcome, TurnContext
 from orchestration.core import parse_stamp
 from orchestration.engine import Engine
+from orchestration.git import LOG_REF
 from orchestration.harness import Harness, RandomIds
-from orchestration.log import LOG_REF
 from orchestration.setup import open_harness
 
 ROWS = 4

@@ -166,3 +166,14 @@ def test_doctor_refuses_a_log_with_a_changed_line(tmp_path: Path) -> None:
     (folder / "000000.jsonl").write_text("{}\n")
     check = by_name(examine(root))["event log"]
     assert check.state == "fail" and "recover" in check.fix
+
+
+def test_doctor_tells_what_of_a_guard_means_nothing(tmp_path: Path) -> None:
+    root = make(tmp_path, FLAT)
+    (root / "docs").mkdir()
+    ledger = "# Plan\n\n### [A-001] T\n- Status: open\n- Guard: tests/test_shop.py --lf\n"
+    (root / "docs/fix_plan.md").write_text(ledger)
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "ledger")
+    check = by_name(examine(root))["guard"]
+    assert check.state == "warn" and "docs/fix_plan.md:3: A-001: --lf" in check.found

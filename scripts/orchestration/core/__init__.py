@@ -31,6 +31,10 @@ from orchestration.core.reasons import Stop as Stop
 from orchestration.core.reduce import reduce as reduce
 from orchestration.core.retrospective import due as due
 from orchestration.core.retrospective import retrospective as retrospective
+from orchestration.core.selectors import Selector as Selector
+from orchestration.core.selectors import of_pytest_command as of_pytest_command
+from orchestration.core.selectors import parse_selector as parse_selector
+from orchestration.core.selectors import split_selector as split_selector
 from orchestration.core.state import ItemState as ItemState
 from orchestration.core.state import Mark as Mark
 from orchestration.core.state import OpenCycle as OpenCycle

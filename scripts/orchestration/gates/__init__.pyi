@@ -6,7 +6,6 @@ from . import secrets as secrets
 from . import watch_file as watch_file
 from .commandline import counts_text as counts_text
 from .commandline import interpreter as interpreter
-from .commandline import pytest_selector as pytest_selector
 from .commandline import summary as summary
 from .guard import GuardResult as GuardResult
 from .guard import GuardSpec as GuardSpec

@@ -7,8 +7,6 @@ from typing import Any
 
 from orchestration.gates.guard import GuardResult
 
-PYTEST_WORDS = ("pytest",)
-
 
 def interpreter(argv: Sequence[str], python: str) -> list[str]:
     """`python …` means the configured interpreter, whatever PATH says."""
@@ -16,17 +14,6 @@ def interpreter(argv: Sequence[str], python: str) -> list[str]:
     if words and words[0] in ("python", "python3"):
         words[0] = python
     return words
-
-
-def pytest_selector(argv: Sequence[str]) -> str:
-    """The node ids of a plain `pytest …` command, or "" when it is another or has options."""
-    words = list(argv)
-    if words[:2] in (["python", "-m"], ["python3", "-m"]):
-        words = words[2:]
-    if not words or words[0] not in PYTEST_WORDS:
-        return ""
-    rest = [word for word in words[1:] if word not in ("-q", "-v", "-x", "-vv")]
-    return " ".join(rest) if rest and not any(w.startswith("-") for w in rest) else ""
 
 
 def summary(result: GuardResult) -> dict[str, Any]:

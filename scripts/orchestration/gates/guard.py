@@ -48,6 +48,8 @@ def run_guard(spec: GuardSpec) -> GuardResult:
 
     What the run adds to the checkout is taken away again (but compiled files).
     """
+    if spec.node_ids is None and spec.asked.options:  # they would leave the canaries out
+        spec = replace(spec, node_ids=collect_ids(spec)[0])
     level = fences.choose(spec.isolation)
     targets = spec.targets()
     absent = [name for name in targets if not (spec.checkout / name).exists()]
@@ -76,7 +78,8 @@ def collect_ids(spec: GuardSpec) -> tuple[list[str], list[str]]:
         return [], ["nothing was selected"]
     with tempfile.TemporaryDirectory(prefix="collect-", ignore_cleanup_errors=True) as folder:
         setup = _prepare(spec, Path(folder), (), canaries=False)
-        child = _start(spec, setup, fences.choose(spec.isolation), ["--collect-only", *targets])
+        words = ["--collect-only", *spec.asked.options, *targets]
+        child = _start(spec, setup, fences.choose(spec.isolation), words)
         report = _read_report(setup)
     if not isinstance(report, dict):
         return [], [f"collection did not finish: {child.output_tail[-2000:]}"]
@@ -142,7 +145,7 @@ def _start(spec: GuardSpec, setup: _Setup, level: fences.Level, args: Sequence[s
         "nonce": setup.nonce,
         "report": str(setup.folder / "report"),
         "node_ids": list(spec.node_ids) if spec.node_ids is not None else None,
-        "selector": list(spec.selectors()),
+        "selector": list(spec.asked.prefixes()),
         "canaries": list(setup.canaries),
         "python_path": [shim, *map(str, setup.roots)],
         "args": [*options, *args],

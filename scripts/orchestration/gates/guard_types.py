@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from orchestration.core import Selector, parse_selector
+
 Verdict = Literal["pass", "fail", "error", "not-run", "tampered"]
 
 
@@ -16,7 +18,7 @@ class GuardSpec:
     """What to run and where.
 
     `node_ids` is the exact set (as `selectors.collect` gave it on the trusted commit); without it
-    `selector` (files, folders, `file::name`) decides and must match at least one test.
+    `selector` (see `core.selectors`) decides and must match at least one test.
     `import_roots` are folders of the checkout, `products` the packages in them (found when None).
     `plugins` are pytest plugins to load by module name; no other is loaded. `touched` are lines (by
     path) of which the run tells whether they ran (see `relevance`).
@@ -24,7 +26,7 @@ class GuardSpec:
 
     checkout: Path
     node_ids: Sequence[str] | None = None
-    selector: str | Sequence[str] | None = None
+    selector: str | Sequence[str] = ""
     python: str = sys.executable
     import_roots: Sequence[str] = (".",)
     products: Sequence[str] | None = None
@@ -40,15 +42,13 @@ class GuardSpec:
 
     def targets(self) -> tuple[str, ...]:
         """Files and folders to hand to pytest, each once."""
-        names = self.node_ids if self.node_ids is not None else self.selectors()
-        return tuple(dict.fromkeys(name.split("::", 1)[0] for name in names))
+        exact = self.node_ids is not None
+        return (Selector(tuple(self.node_ids or ())) if exact else self.asked).paths
 
-    def selectors(self) -> tuple[str, ...]:
-        """The selector as a tuple of node-id prefixes."""
-        if self.selector is None:
-            return ()
-        given = self.selector.split() if isinstance(self.selector, str) else self.selector
-        return tuple(part.removeprefix("./").rstrip("/") for part in given)
+    @property
+    def asked(self) -> Selector:
+        """The selector, read."""
+        return parse_selector(self.selector)
 
 
 @dataclass(frozen=True)

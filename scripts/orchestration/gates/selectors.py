@@ -40,7 +40,7 @@ def collect(
         raise HarnessError(
             "pytest cannot collect the selector",
             where=checkout,
-            expected=" ".join(spec.selectors()),
+            expected=str(spec.asked),
             got=problems[0][-1500:],
         )
     return ids

@@ -145,7 +145,7 @@ def _decide(
     if not nodes:
         if report["collect_problems"]:
             return "fail", f"collection failed: {_first(report)}"
-        return "not-run", f"no test matches {' '.join(spec.selectors()) or 'the given ids'}"
+        return "not-run", f"no test matches {spec.asked or 'the given ids'}"
     missing = [name for name, outcome in nodes.items() if outcome == "missing"]
     if missing:
         broken = {row["nodeid"].split("::")[0] for row in report["collect_problems"]}

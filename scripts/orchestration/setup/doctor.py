@@ -16,7 +16,8 @@ from typing import Any, Literal
 
 from orchestration.agents import get_agent
 from orchestration.config import HarnessConfig, load_config
-from orchestration.documents.ledger import check_ledger, parse_ledger
+from orchestration.core import parse_selector
+from orchestration.documents.ledger import Status, check_ledger, parse_ledger
 from orchestration.errors import HarnessError
 from orchestration.git import Repo
 from orchestration.sandbox import choose
@@ -84,7 +85,7 @@ def examine(root: Path, *, agent: str | None = None, supervisor: str | None = No
         _configuration(repo),
         *_branch(repo, config),
         _names(repo),
-        _ledger(repo, config),
+        *_ledger(repo, config),
         _log(repo),
         *_interpreter(repo, config),
         _agent(config, agent or config.agent),
@@ -141,17 +142,24 @@ def _names(repo: Repo) -> Check:
     return Check("ref names", "ok", "orchestration/… is free")
 
 
-def _ledger(repo: Repo, config: HarnessConfig) -> Check:
+def _ledger(repo: Repo, config: HarnessConfig) -> list[Check]:
     head = repo.try_resolve("HEAD")
     if head is None or not repo.exists_in(head, config.ledger):
         fix = "orchestrate init, then commit what it wrote"
-        return Check("ledger", "fail", f"{config.ledger} is not committed", fix)
+        return [Check("ledger", "fail", f"{config.ledger} is not committed", fix)]
     ledger = parse_ledger(repo.read_blob(head, config.ledger).decode("utf-8", "replace"))
     errors = [d for d in check_ledger(ledger) if d.severity == "error"]
     if errors:
         fix = f"orchestrate validate {config.ledger}"
-        return Check("ledger", "fail", f"{len(errors)} errors; {errors[0].render()}", fix)
-    return Check("ledger", "ok", f"{config.ledger} read; items: {len(ledger.items)}")
+        return [Check("ledger", "fail", f"{len(errors)} errors; {errors[0].render()}", fix)]
+    checks = [Check("ledger", "ok", f"{config.ledger} read; items: {len(ledger.items)}")]
+    for item in ledger.items:
+        ignored = parse_selector(item.guard or "").ignored
+        if ignored and item.status not in (Status.DONE, Status.DROPPED):
+            found = f"{config.ledger}:{item.line}: {item.id}: {' '.join(ignored)} in its Guard"
+            fix = "remove it; a guard is files, node ids, -k and -m (options: `plugins:`)"
+            checks.append(Check("guard", "warn", f"{found} means nothing", fix))
+    return checks
 
 
 def _log(repo: Repo) -> Check:

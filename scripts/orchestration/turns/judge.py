@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.agents import last_words
-from orchestration.core import ItemState
+from orchestration.core import ItemState, of_pytest_command, parse_selector
 from orchestration.documents.grammar import Command
 from orchestration.documents.ledger import Criterion
 from orchestration.documents.order import Order
@@ -26,7 +26,6 @@ from orchestration.gates import (
     counts_text,
     finding,
     interpreter,
-    pytest_selector,
     run_guard,
     run_twice,
     scope,
@@ -142,7 +141,7 @@ def _guard_ids(case: Case) -> list[str]:
     Nothing of the attempt has been screened yet, so nothing is collected for this.
     """
     selector = str(case.item.guard or "")
-    return list(case.ids.get(selector) or selector.split())
+    return list(case.ids.get(selector) or parse_selector(selector).nodes)
 
 
 def _forbidden(order: Order) -> tuple[str, ...]:
@@ -322,10 +321,10 @@ def _command(criterion: Criterion) -> Command:
 
 def _check(case: Case, checkout: Path, place: Path, name: str, command: Command) -> dict[str, Any]:
     """Run one check; pytest selectors go through the guard, everything else by argv."""
-    selector = pytest_selector(command.argv)
+    selector = of_pytest_command(command.argv)
     case.harness.say(f"check {name}: {command.text}")
     if selector:
-        result = run_selector(case, selector, on_base=False)
+        result = run_selector(case, str(selector), on_base=False)
         row = {"name": name, "command": command.text, "passed": result.passed,
                "how": f"guard {result.verdict} ({counts_text(result)})",
                "seconds": round(result.seconds, 3)}  # fmt: skip

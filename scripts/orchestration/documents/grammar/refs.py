@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from orchestration.documents.grammar.commands import split_words
+from orchestration.core import parse_selector, split_selector
 
 _ID = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:-[A-Za-z0-9_]+)+")
 _ROW = re.compile(r"[A-Z]{1,3}(?:\d{1,4}[a-z]?(?:\.\d{1,3})?|-[A-Z]{2,16})")
@@ -175,10 +175,7 @@ def selector_of(text: str) -> str | None:
     if clean.lower().strip("*_ .`") in ("none", "n/a", "-"):
         return "none"
     clean = clean.split("|")[0] if "| tee" in clean else clean
-    try:
-        words = split_words(clean.replace("`", " "))
-    except ValueError:
-        words = clean.replace("`", " ").split()
+    words = split_selector(clean.replace("`", " "))
     if "pytest" in words:
         words = words[words.index("pytest") + 1 :]
     kept: list[str] = []
@@ -201,15 +198,4 @@ def selector_of(text: str) -> str | None:
 
 def selector_paths(selector: str) -> list[str]:
     """Return the file or directory paths that a selector names."""
-    if selector == "none":
-        return []
-    try:
-        words = split_words(selector)
-    except ValueError:
-        words = selector.split()
-    named = [
-        word.partition("::")[0]
-        for index, word in enumerate(words)
-        if not word.startswith("-") and not (index and words[index - 1] in ("-k", "-m"))
-    ]
-    return list(dict.fromkeys(named))
+    return [] if selector == "none" else list(parse_selector(selector).paths)

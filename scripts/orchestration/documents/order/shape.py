@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
+from orchestration.core import parse_selector
 from orchestration.documents.grammar import Diagnostic, find_ids, find_stamps, make, selector_of
 from orchestration.documents.ledger import Item, Status, unmet_dependencies
 from orchestration.documents.order.model import MODES, Order
@@ -120,8 +121,8 @@ def _selector_in_checks(order: Order, text: str, context: ValidationContext) -> 
         found.append(make("E05", context.path, line, message, "make them equal"))
     if order.selector and order.selector != "none" and order.checks:
         runs = [selector_of(c.text) or "" for c in order.checks if not c.error]
-        wanted = set(order.selector.split())
-        if not any(wanted <= set(run.split()) for run in runs):
+        wanted = set(parse_selector(order.selector).argv)
+        if not any(wanted <= set(parse_selector(run).argv) for run in runs):
             message = f"selector `{order.selector}` is not among the checks"
             fix = f"put `pytest {order.selector}` first"
             found.append(make("E05", context.path, order.line("checks"), message, fix))
