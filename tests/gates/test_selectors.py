@@ -112,7 +112,8 @@ def test_pytest_finds_what_the_ledger_names(tmp_path: Path) -> None:
 
 
 def test_a_guard_with_a_keyword_runs_only_what_it_names(tmp_path: Path) -> None:
-    (tmp_path / "test_two.py").write_text("def test_one(): pass\n\ndef test_other(): assert False\n")
+    tests = "def test_one(): pass\n\ndef test_other(): assert False\n"
+    (tmp_path / "test_two.py").write_text(tests)
     spec = GuardSpec(tmp_path, selector="test_two.py -k one", isolation="scan", timeout_s=60)
     result = run_guard(spec)
     assert (result.verdict, list(result.nodes)) == ("pass", ["test_two.py::test_one"])
