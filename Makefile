@@ -7,14 +7,15 @@ BACKENDS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-TORCH_STAMP := $(VENV)/.torch
+# BACKENDS=torch or all: further backends, at the versions of constraints.txt.
+EXTRAS := $(foreach name,$(if $(filter all,$(BACKENDS)),torch jax,$(BACKENDS)),$(VENV)/.$(name))
 
 .PHONY: help install demo test lint clean
 
 help:  ## print this list
 	@echo "ptycho: physics-informed neural ptychography, and the harness that develops it"
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
-	@echo "  make test BACKENDS=torch   the same with the pinned PyTorch (cross-backend tests)"
+	@echo "  make test BACKENDS=torch   the same with PyTorch too (BACKENDS=all: and with JAX)"
 
 install: $(STAMP)  ## make .venv and install everything, pinned (first time: network)
 
@@ -22,14 +23,14 @@ $(STAMP): pyproject.toml constraints.txt scripts/tools/make_venv.sh
 	@sh scripts/tools/make_venv.sh $(VENV)
 	@touch $(STAMP)
 
-$(TORCH_STAMP): $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch==2.13.0
-	@touch $(TORCH_STAMP)
+$(VENV)/.torch $(VENV)/.jax: $(VENV)/.%: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $*
+	@touch $@
 
 demo: $(STAMP)  ## simulate, train, reconstruct, refine; then the harness lands a fix; ends with a page
 	@$(BIN)/python demo/run.py
 
-test: $(STAMP) $(if $(filter torch,$(BACKENDS)),$(TORCH_STAMP)) lint  ## lint, types, layers, the whole test suite
+test: $(STAMP) $(EXTRAS) lint  ## lint, types, layers, the whole test suite
 	@$(BIN)/python -m pytest
 
 lint: $(STAMP)  ## ruff, mypy, import-linter

@@ -170,8 +170,9 @@ def _text(value: Any) -> str:
 
 
 def _run(program: str, commands: Callable[[str, list[str]], list[Command]]) -> None:
-    from ptycho.cli import app
+    from ptycho.cli import main, need_library
 
+    need_library(program)
     try:
         translated = commands(program, sys.argv[1:])
     except PtychoError as error:
@@ -180,7 +181,7 @@ def _run(program: str, commands: Callable[[str, list[str]], list[Command]]) -> N
     for words in translated:
         print(f"{program}: ptycho {shlex.join(words)}", file=sys.stderr, flush=True)
         try:
-            app.main(words)
+            main(words, program)
         except SystemExit as done:
             if done.code:
                 raise

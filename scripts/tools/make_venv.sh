@@ -20,7 +20,7 @@ if ! "$venv/bin/python" -c "$suitable" 2>/dev/null; then
     echo "Making $venv with $("$found" --version) ..."
     "$found" -m venv --clear "$venv"
 fi
-echo "Installing ptycho and what it needs into $venv (about 300 MB the first time) ..."
+echo "Installing ptycho and what it needs into $venv (about 300 MB to fetch the first time) ..."
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
     -c constraints.txt --editable '.[cpu,dev]'
 echo "Installed."
