@@ -1,9 +1,9 @@
 """Frozen reference values of the forward pass, and how they are made and checked.
 
 A fixture holds its inputs (counts, offsets, probe), the values of every tap, and the versions
-that made it. The weights are a formula. `python tests/parity/frozen.py check` prints the largest
-relative differences of the backend in KERAS_BACKEND as JSON; `… write` makes the values again from
-the frozen inputs, which is right only when the model was changed on purpose.
+that made it. The weights are a formula. `python tests/studies/parity/frozen.py check` prints the
+largest relative differences of the backend in KERAS_BACKEND as JSON; `… write` makes the values
+again from the frozen inputs, which is right only when the model was changed on purpose.
 """
 
 from __future__ import annotations
