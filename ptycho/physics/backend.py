@@ -151,7 +151,7 @@ def serial_windows() -> bool:
     """Whether windows are best moved one after another: in XLA programs for a CPU.
 
     There a loop of block copies is three times faster than one gather (measured, docs/
-    performance.md); on a GPU, and outside XLA, a loop pays for each step.
+    evidence/performance.md); on a GPU, and outside XLA, a loop pays for each step.
     """
     if not _compiling_with_xla.get():
         return False

@@ -13,7 +13,7 @@ Steps may begin on a coarser grid: the inner N/f of the detector, the probe with
 frequencies, and every f-th pixel of the canvas are the same problem at a 1/f² of the cost. The
 slow modes of the phase are long waves, and long waves are what a coarse grid settles: 12 steps at
 half and 2 at full resolution cost as much as 5 full steps and find more of the phase
-(`docs/performance.md`).
+(`docs/evidence/performance.md`).
 
 Nothing couples the groups: the estimate of a group does not depend on its batch.
 """

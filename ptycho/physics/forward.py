@@ -1,7 +1,7 @@
 """From a network's answer to expected counts: the compiled half of a training step.
 
 On a CPU the convolutions stay outside (oneDNN runs them faster than XLA) and this part is
-compiled (XLA is 2-3 times faster on it); `docs/performance.md` has the figures.
+compiled (XLA is 2-3 times faster on it); `docs/evidence/performance.md` has the figures.
 """
 
 from __future__ import annotations

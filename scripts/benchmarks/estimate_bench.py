@@ -2,7 +2,7 @@
 
 `python scripts/benchmarks/estimate_bench.py [--frames 250]` prints SSIM of amplitude / phase for
 each pair of photographs, dose and plan of steps (K at full resolution, or half,full): the table
-of docs/performance.md.
+of docs/evidence/performance.md.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Prints one JSON object with the number of inputs and of failures (tracebacks, lost bytes, changed
 meaning, a refused or unstable canonical form). The inputs are Hypothesis's own: binary junk, lines
 of the grammar in any order, the fixtures with random damage, known keys with odd values.
-docs/reliability.md quotes the last count.
+docs/evidence/reliability.md quotes the last count.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Run every hostile worker twice: against an unprotected checkout, and through `orchestrate run`.
 
-    python scripts/benchmarks/hostile_workers.py --results runs/hostile --write docs/reliability.md
-    python scripts/benchmarks/hostile_workers.py --only "fork" --levels scan
+    hostile_workers.py --results runs/hostile --write docs/evidence/reliability.md
+    hostile_workers.py --only "fork" --levels scan
 
 With `--results` every finished attack is kept as a file, so that an interrupted or divided run
 (`--part 1/3`) goes on where it was; `--write` renders the table once all attacks are there.

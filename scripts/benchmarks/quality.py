@@ -1,4 +1,6 @@
-"""The table of image quality: run the arms that are missing, write it into docs/performance.md.
+"""The table of image quality: run the arms that are missing, write it into the page.
+
+The page is docs/evidence/performance.md.
 
     python scripts/benchmarks/quality.py --output runs/quality
     python scripts/benchmarks/quality.py --output runs/quality --arms control,refine --seeds 1
@@ -37,7 +39,7 @@ from ptycho.studies import (
 )
 from ptycho.validation import validated
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "evidence" / "performance.md"
 
 
 def main(words: list[str]) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs/evidence/reliability.md"
 sys.path.insert(0, str(ROOT / "scripts/benchmarks"))
 
 import hostile_workers as hostile  # noqa: E402
@@ -33,8 +34,8 @@ def test_an_attack_does_harm_unprotected_and_none_through_the_harness(
 
 
 def test_the_page_shows_what_a_run_wrote_for_every_attack() -> None:
-    page = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
-    found = json.loads((ROOT / "docs" / hostile.RESULTS).read_text(encoding="utf-8"))
+    page = PAGE.read_text(encoding="utf-8")
+    found = json.loads(PAGE.with_name(hostile.RESULTS).read_text(encoding="utf-8"))
     shown = page.partition(hostile.MARKS[0])[2].partition(hostile.MARKS[1])[0]
     assert shown.strip() == hostile.table(found)
     assert [row["name"] for row in found] == [attack.name for attack in ATTACKS]
@@ -42,7 +43,7 @@ def test_the_page_shows_what_a_run_wrote_for_every_attack() -> None:
 
 
 def test_the_verdicts_of_that_run_are_those_that_are_expected() -> None:
-    found = json.loads((ROOT / "docs" / hostile.RESULTS).read_text(encoding="utf-8"))
+    found = json.loads(PAGE.with_name(hostile.RESULTS).read_text(encoding="utf-8"))
     for row, attack in zip(found, ATTACKS, strict=True):
         assert row["fooled"] == hostile.SAID[attack.fooled], row["name"]
         assert row["wrong"] == []

@@ -1,7 +1,7 @@
 """Documents nobody would write: huge tables, deep nesting, hostile lines. Nothing is lost.
 
 The sizes are such that a reader with quadratic cost would run for minutes; the measured processor
-seconds of 10 MB are in docs/reliability.md (`scripts/benchmarks/documents_bench.py`).
+seconds of 10 MB are in docs/evidence/reliability.md (`scripts/benchmarks/documents_bench.py`).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ TOLERANCE = 1e-5
 _ROUNDING = "float32: the same sums in another order"
 _STEEP = (
     "the derivative 1 − y/I (or 1/√I) of a dim pixel magnifies the rounding of its rate; "
-    "measured up to 2e-4 at 1e9 photons (docs/parity.md)"
+    "measured up to 2e-4 at 1e9 photons (docs/evidence/parity.md)"
 )
 
 

@@ -1,8 +1,8 @@
 """Run guard tests so that only honest work passes; the verdict never comes from an exit code.
 
-The recipe (measured against the attacks listed in docs/reliability.md): a fresh checkout, our own
-ini and reporter, exact node ids, every phase passed, none skipped or xfailed, and two canary tests
-beside the guards that must fail and that tell where the product was imported from.
+The recipe (measured against the attacks listed in docs/evidence/reliability.md): a fresh checkout,
+our own ini and reporter, exact node ids, every phase passed, none skipped or xfailed, and two
+canary tests beside the guards that must fail and that tell where the product was imported from.
 """
 
 from __future__ import annotations
