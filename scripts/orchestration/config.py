@@ -33,15 +33,25 @@ class Budgets:
     """Limits; times in seconds, None = no limit of that kind."""
 
     cycles: int | None = None
+    """Cycles of one `run`; `--cycles` has precedence."""
     attempts_per_item: int = 6
+    """Attempts at one focus issue; then it is blocked."""
     turn_s: float = 1800.0
+    """A turn of an agent, all in all."""
     idle_s: float | None = 600.0
+    """A turn without a line of output."""
     grace_s: float = 5.0
+    """How long an agent may go on after its result, and after it was asked to end."""
     guard_s: float = 900.0
+    """One run of the guard tests."""
     check_s: float = 600.0
+    """One exit check that names no `within:`."""
     agent_s: float | None = None
+    """All turns of a run together."""
     money: float | None = None
+    """What all turns of a run may cost, in the currency that the agent reports."""
     tokens: int | None = None
+    """Tokens of all turns of a run."""
 
 
 @dataclass(frozen=True)
@@ -49,25 +59,45 @@ class HarnessConfig:
     """The whole of orchestration.yaml."""
 
     python: str = sys.executable
+    """The interpreter of guards and checks; a path is relative to the repository."""
     import_roots: tuple[str, ...] = (".",)
+    """Folders that product and tests are imported from; `init` finds them."""
     target: str | None = None
+    """The branch that work lands on; without it the one that is checked out."""
     agent: str = "playbook"
+    """Who does the work: see `orchestrate doctor`; `--agent` has precedence."""
     agent_command: tuple[str, ...] = ()
+    """The argument list of the agent `custom`, with the placeholders below."""
     supervisor_agent: str | None = None
+    """Who writes the orders; without it the built-in supervisor."""
     supervisor_command: tuple[str, ...] = ()
+    """The argument list of the supervisor `custom`, with the same placeholders."""
     ledger: str = "docs/fix_plan.md"
+    """The ledger of focus issues."""
     memory: str = "galph_memory.md"
+    """The supervisor's memory, a view that the harness writes."""
     order: str = "input.md"
+    """The order of the present turn."""
     findings: str = "docs/findings.md"
+    """The lessons that orders refer to."""
     commands_doc: str = "docs/TESTING_GUIDE.md"
+    """The page that `AUTHORITATIVE_CMDS_DOC` names during turns and checks."""
     protected: tuple[str, ...] = ()
+    """Globs of files that no attempt may change, beside those that always are."""
     isolation: str = "auto"
+    """The level that agents run behind; `auto` takes the best that works here."""
     keep_env: tuple[str, ...] = ()
+    """Environment variables that guards keep; all but a few are removed."""
     plugins: tuple[str, ...] = ()
+    """pytest plugins that the guards need; all others stay switched off."""
     max_processes: int = 4096
+    """Processes and threads that a turn or a guard may have at once."""
     dwell_limit: int = 2
+    """Cycles on one focus without progress before another is taken."""
     cooldown_cycles: int = 3
+    """Cycles that a focus rests after that."""
     budgets: Budgets = field(default_factory=Budgets)
+    """Limits, below."""
 
     def policy(self, *, deterministic: bool, cycles: int | None) -> PolicyConfig:
         """Return the limits that decide() applies in one run."""

@@ -22,7 +22,14 @@ from orchestration.sandbox import ChildResult, run_child
 from orchestration.sandbox import fence as isolation
 
 _HOLE = re.compile(r"\{([a-z_]+)\}")  # other braces (JSON, TOML) are the program's own
-PLACEHOLDERS = ("brief", "item", "order", "python", "report_dir", "workspace")
+PLACEHOLDERS = {
+    "brief": "the file with everything that the agent is told",
+    "item": "the focus issue's ID",
+    "order": "the file with the order, `input.md` of the workspace",
+    "python": "the interpreter of guards and checks",
+    "report_dir": "the folder for reports and logs of this turn",
+    "workspace": "the folder that the agent works in",
+}
 
 
 class CustomAgent:
