@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import typer.main  # noqa: F401 - before the script switches rich off for its own process
 from orchestration.agents.custom import PLACEHOLDERS
 from orchestration.config import Budgets, HarnessConfig
 
