@@ -4,13 +4,14 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 BACKENDS ?=
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # BACKENDS=torch or all: further backends, at the versions of constraints.txt.
 EXTRAS := $(foreach name,$(if $(filter all,$(BACKENDS)),torch jax,$(BACKENDS)),$(VENV)/.$(name))
 
-.PHONY: help install demo test lint clean
+.PHONY: help install demo check test proofs lint clean
 
 help:  ## print this list
 	@echo "ptycho: physics-informed neural ptychography, and the harness that develops it"
@@ -30,8 +31,17 @@ $(VENV)/.torch $(VENV)/.jax: $(VENV)/.%: $(STAMP)
 demo: $(STAMP)  ## simulate, train, reconstruct, refine; then the harness lands a fix; ends with a page
 	@$(BIN)/python demo/run.py
 
-test: $(STAMP) $(EXTRAS) lint  ## lint, types, layers, the whole test suite
-	@$(BIN)/python -m pytest
+# A file's tests stay together on one worker, so that what they share is made once (tests/conftest.py).
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+
+check: $(STAMP) lint  ## lint, types, layers, and the tests that train nothing: minutes
+	@$(PYTEST) -m "not slow and not training and not proof"
+
+test: $(STAMP) $(EXTRAS) lint  ## lint, types, layers, and all tests but the proofs (JOBS=2 at a time)
+	@$(PYTEST)
+
+proofs: $(STAMP)  ## kills, attacks, a person's dirt, 500 cycles, fuzz, quality: hours; writes tables
+	@$(BIN)/python scripts/benchmarks/proofs.py
 
 lint: $(STAMP)  ## ruff, mypy, import-linter
 	$(BIN)/python -m ruff check .
