@@ -9,7 +9,7 @@ from __future__ import annotations
 
 
 class PtychoError(Exception):
-    """A mistake that a person can mend.
+    """A mistake that a person can fix.
 
     Args:
         what: one sentence, what went wrong.

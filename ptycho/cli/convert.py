@@ -30,7 +30,7 @@ def convert(
         None, help="Diffraction file of a ptychodus product, or the .ptyd of a .ptyr."
     ),
     accept: list[str] = typer.Option(
-        [], help="duplicate-positions or integer-positions: read them nevertheless."
+        [], help="duplicate-positions or integer-positions: read them anyway."
     ),
     wavelength_m: float | None = typer.Option(None, help="Where the file has no geometry."),
     distance_m: float | None = typer.Option(None, help="Specimen to detector."),

@@ -137,7 +137,7 @@ def _nothing(folder: Path, outcomes: list[Outcome]) -> DataError:
         f"none of the {len(outcomes)} arms finished",
         where=", ".join(outcome.arm["name"] for outcome in outcomes),
         got="; and: ".join(reasons[:3]),
-        fix="mend this and run the command again",
+        fix="correct this and run the command again",
     )
 
 

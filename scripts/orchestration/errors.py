@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class HarnessError(Exception):
-    """A condition that a person can mend: what, where, expected, got, and the next command."""
+    """A condition that a person can fix: what, where, expected, got, and the next command."""
 
     exit_code = 2
 

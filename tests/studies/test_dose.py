@@ -33,7 +33,7 @@ def test_arms_are_unique_and_complete() -> None:
 
 
 def test_a_failed_arm_is_named_the_others_finish_and_resume_runs_it_alone(tmp_path: Path) -> None:
-    """A file where an arm's folder must be makes that arm fail; without it, --resume mends."""
+    """A file where an arm's folder must be makes that arm fail; without it, --resume runs it."""
     blocked = tmp_path / "mae-1e04-seed0"
     blocked.write_text("in the way")
     study = run_dose_study(TINY, tmp_path)

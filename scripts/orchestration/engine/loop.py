@@ -83,7 +83,7 @@ class Engine:
     def run(self) -> Summary:
         """Work until nothing is left to do, and say why; the log has every step.
 
-        Raises HarnessError when another run holds the lock, and for what a person must mend.
+        Raises HarnessError when another run holds the lock, and for what a person must fix.
         """
         with self._prepared():
             return self._loop()

@@ -1,4 +1,4 @@
-"""doctor: is everything there that a run needs? Each check says what was found and how to mend it.
+"""doctor: is everything there that a run needs? Each check says what was found and how to fix it.
 
 Nothing is changed and nothing is imported from the product: the configured interpreter is asked.
 """

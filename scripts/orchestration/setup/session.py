@@ -48,7 +48,7 @@ def open_harness(
     hook: Hook | None = None,
     extra_env: Mapping[str, str] | None = None,
 ) -> Harness:
-    """Open the repository around `path`; raises HarnessError for what a person must mend."""
+    """Open the repository around `path`; raises HarnessError for what a person must fix."""
     repo = Repo(path)
     config = load_config(repo.root)
     chosen = config.agent if agent is None else agent

@@ -91,7 +91,7 @@ def build_revert(harness: Harness, landing: Mapping[str, Any], base: str, when: 
         raise HarnessError(
             "later commits changed the same files; this landing cannot be taken back alone",
             got=", ".join(later[:5]),
-            fix=f"git revert {commit[:12]}, and mend it by hand",
+            fix=f"git revert {commit[:12]}, and fix it by hand",
         )
     changes: dict[str, bytes | TreeEntry | None] = {p: before.get(p) for p in facts["changed"]}
     text = read_text_at(repo, base, harness.config.ledger)

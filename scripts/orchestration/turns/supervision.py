@@ -207,7 +207,7 @@ def supervisor_brief(
     ]
     if errors:
         listed = "\n".join(f"- {line}" for line in errors)
-        parts.append(f"## Your last order was not valid; mend these (last chance)\n{listed}")
+        parts.append(f"## Your last order was not valid; fix these (last chance)\n{listed}")
     allowed = ", ".join(allowed_actions(known.actions))
     parts.append(
         "## Rules\n"

@@ -248,7 +248,7 @@ CODES: dict[str, Code] = {
     "W19": Code(
         "the rewritten document does not read exactly as the old one",
         "The old text was damaged in a way that the canonical form cannot express.",
-        "Compare it with the old text under `Kept as written`, or mend it by hand.",
+        "Compare it with the old text under `Kept as written`, or fix it by hand.",
     ),
     "W20": Code(
         "memory entry is out of order",

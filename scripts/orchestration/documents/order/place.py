@@ -57,7 +57,7 @@ def _collects(selector: str, line: int, context: ValidationContext) -> list[Diag
         nodes = context.collect(selector)
     except HarnessError as error:
         message = f"selector cannot be collected: {error.what}"
-        return [make("E03", context.path, line, message, "mend the test file")]
+        return [make("E03", context.path, line, message, "fix the test file")]
     if nodes:
         return []
     message = f"selector `{selector}` collects nothing"
@@ -97,7 +97,7 @@ def _symbol(task: Task, place: str, symbol: str, context: ValidationContext) -> 
     names = python_symbols("\n".join(lines))
     if names is None:
         message = f"{place} is no valid Python, `{symbol}` cannot be looked up"
-        return [make("E04", context.path, task.line, message, "mend the file first")]
+        return [make("E04", context.path, task.line, message, "fix the file first")]
     wanted = symbol.partition("[")[0].partition("(")[0].replace("::", ".")
     if wanted in names:
         return []
