@@ -33,8 +33,8 @@ def _predict(N: int, batch: int) -> np.ndarray:
     return np.asarray(to_object.predict_on_batch(list(_inputs(N, batch))))
 
 
-def _fresh_process(N: int, batch: int, folder: Path) -> np.ndarray:
-    target = folder / f"{N}-{batch}.npy"
+def _fresh_process(N: int, batch: int, target: Path) -> subprocess.Popen[bytes]:
+    """A process of its own that writes what `_predict` gives there into `target`."""
     code = (
         "import importlib.util, sys, numpy as np;"
         f"spec = importlib.util.spec_from_file_location('factory_test', {str(Path(__file__))!r});"
@@ -42,23 +42,28 @@ def _fresh_process(N: int, batch: int, folder: Path) -> np.ndarray:
         f"np.save({str(target)!r}, module._predict({N}, {batch}))"
     )
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}
-    subprocess.run(
-        [sys.executable, "-c", code], check=True, timeout=300, env=environment,
-        capture_output=True,
+    return subprocess.Popen(
+        [sys.executable, "-c", code], env=environment,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    return np.load(target)
 
 
 def test_multi_n_model_creation(tmp_path: Path) -> None:
     """N = 128, then 64, B·C below, at and above 64: every group as in a fresh process."""
-    for N in (128, 64):
-        fresh = _fresh_process(N, 20, tmp_path)
-        assert fresh.shape == (20, N, N, 1)
-        assert np.std(fresh) > 1e-3
-        for batch in (15, 16, 20):
-            here = _predict(N, batch)
-            assert here.shape == (batch, N, N, 1)
-            np.testing.assert_allclose(here, fresh[:batch], rtol=0, atol=2e-4)
+    fresh = {N: _fresh_process(N, 20, tmp_path / f"{N}.npy") for N in (128, 64)}
+    try:
+        here = {(N, batch): _predict(N, batch) for N in fresh for batch in (15, 16, 20)}
+        assert [process.wait(300) for process in fresh.values()] == [0, 0]
+    finally:
+        for process in fresh.values():
+            process.kill()
+            process.wait()
+    for (N, batch), objects in here.items():
+        alone = np.load(tmp_path / f"{N}.npy")
+        assert alone.shape == (20, N, N, 1)
+        assert np.std(alone) > 1e-3
+        assert objects.shape == (batch, N, N, 1)
+        np.testing.assert_allclose(objects, alone[:batch], rtol=0, atol=2e-4)
 
 
 def test_import_no_side_effects(tmp_path: Path) -> None:
