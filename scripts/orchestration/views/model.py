@@ -299,8 +299,8 @@ def _advice(state: State, ledger: Ledger, branch: str, results_waiting: str) -> 
         if view.group == "blocked" and view.reason.startswith("needs an agent"):
             lines.append(f"{view.id}: orchestrate run --agent NAME")
         elif view.group == "blocked":
-            next_command = f"orchestrate reopen {view.id} --reason WHAT"
-            lines.append(f"{view.id}: fix what its reason says, then: {next_command}")
+            mended = f"orchestrate reopen {view.id} --reason WHAT"
+            lines.append(f"{view.id}: mend what its reason says, then: {mended}")
         elif view.group == "waiting":
             lines.append(f"{view.id}: waits for {view.waits_for or 'an event'}; nothing to type")
     return lines
