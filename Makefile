@@ -31,7 +31,8 @@ $(VENV)/.torch $(VENV)/.jax: $(VENV)/.%: $(STAMP)
 demo: $(STAMP)  ## simulate, train, reconstruct, refine; then the harness lands a fix; ends with a page
 	@$(BIN)/python demo/run.py
 
-# A file's tests stay together on one worker, so that what they share is made once (tests/conftest.py).
+# A file's tests stay on one worker, so that what they share is made once; tests/conftest.py puts the
+# files with long tests first.
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
 check: $(STAMP) lint  ## lint, types, layers, and the tests that train nothing: minutes

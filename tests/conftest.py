@@ -47,6 +47,24 @@ def token() -> Iterator[str]:
         process.kill()
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On several workers: a group for each file, and the files with long tests first.
+
+    So what the tests of a file share is made once, and no worker is left with a long file at the
+    end. A test that says `xdist_group` itself never runs beside others of that group.
+    """
+    if not hasattr(config, "workerinput"):
+        return
+    long = {
+        item.path for item in items if {"slow", "training"} & {m.name for m in item.iter_markers()}
+    }
+    items.sort(key=lambda item: item.path not in long)
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(config.rootpath))))
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """End with what was skipped and how to get it."""
     skipped = terminalreporter.stats.get("skipped", [])

@@ -64,6 +64,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.training
 @pytest.mark.slow
 def test_a_plain_program_fits_predicts_saves_loads(tmp_path: Path) -> None:
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}

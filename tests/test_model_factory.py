@@ -48,6 +48,7 @@ def _fresh_process(N: int, batch: int, target: Path) -> subprocess.Popen[bytes]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_multi_n_model_creation(tmp_path: Path) -> None:
     """N = 128, then 64, B·C below, at and above 64: every group as in a fresh process."""
     fresh = {N: _fresh_process(N, 20, tmp_path / f"{N}.npy") for N in (128, 64)}

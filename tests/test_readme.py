@@ -48,6 +48,7 @@ def test_commands_and_their_flags_exist(words: list[str]) -> None:
     assert used <= flags | {"--help"}, used - flags
 
 
+@pytest.mark.training
 @pytest.mark.slow
 def test_the_python_example_runs_as_written(tmp_path: Path) -> None:
     """From an empty folder: it prints the metrics of a refined image that resembles the truth."""

@@ -24,6 +24,7 @@ def test_the_first_block_is_ten_lines_of_the_public_api() -> None:
     assert names <= set(re.findall(r"ptycho\.(\w+)", blocks()[0]))
 
 
+@pytest.mark.training
 @pytest.mark.slow
 def test_the_code_runs_as_it_stands(tmp_path: Path) -> None:
     (tmp_path / "tutorial.py").write_text("\n".join(blocks()))

@@ -18,6 +18,8 @@ from ptycho.config import TrainConfig
 from ptycho.data import save_scan
 from ptycho.simulation import SimulationConfig, simulate
 
+pytestmark = pytest.mark.training  # the run that all tests share
+
 SIMULATION = {"N": 32, "n_frames": 64, "photons": 1e5, "probe_diameter_px": 16.0}
 
 

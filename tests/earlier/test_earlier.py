@@ -100,6 +100,7 @@ def test_wrong_words_are_exit_codes(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.training
 @pytest.mark.slow
 def test_the_programs_work_one_after_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]

@@ -78,6 +78,7 @@ def test_an_asymmetric_object_comes_out_only_under_the_right_order_and_sign() ->
                 assert misfit(wrong.astype(np.float32)) > 3 * best, (order, signs)
 
 
+@pytest.mark.training
 def test_an_earlier_program_fits_and_predicts() -> None:
     _, probe, counts = _scene()
     autoencoder, to_object = create_model_with_gridsize(2, N, probe=probe, estimate_steps=2)

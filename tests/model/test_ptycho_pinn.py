@@ -42,6 +42,7 @@ def _data(count: int, gridsize: int = 2, photons: float = 1e4) -> tuple[np.ndarr
     return counts[:count], offsets[:count].astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "gridsize"), [("default", 1), ("default", 2), ("default", 3), ("cnn", 2)]
 )
@@ -109,6 +110,7 @@ def test_a_model_meets_another_dose_through_the_probe() -> None:
         np.testing.assert_allclose(other, own, atol=5e-3)
 
 
+@pytest.mark.training
 def test_probe_and_scale_are_weights_that_train() -> None:
     model = _model(probe_trainable=True, scale_trainable=True)
     names = [weight.name for weight in model.trainable_variables]
@@ -131,6 +133,7 @@ def test_seeds_decide_the_weights() -> None:
     assert any(not np.array_equal(a, b) for a, b in zip(first, other, strict=True))
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("network", ["default", "cnn"])
 def test_training_lowers_the_loss(network: str) -> None:
     model = _model(network=network)
@@ -144,6 +147,7 @@ def test_training_lowers_the_loss(network: str) -> None:
     assert float(model.test_on_batch((counts, offsets), counts)) < losses[0]
 
 
+@pytest.mark.training
 def test_keras_fit_and_predict_work_as_in_any_keras_program() -> None:
     model = _model(canvas_size=None)
     model.compile(keras.optimizers.Adam(1e-3))

@@ -32,6 +32,7 @@ def test_arms_are_unique_and_complete() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.training
 def test_a_failed_arm_is_named_the_others_finish_and_resume_runs_it_alone(tmp_path: Path) -> None:
     """A file where an arm's folder must be makes that arm fail; without it, --resume runs it."""
     blocked = tmp_path / "mae-1e04-seed0"

@@ -45,6 +45,7 @@ def test_an_arm_that_fails_is_named_and_the_others_finish() -> None:
     assert seen == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_same_numbers_over_tcp_with_one_worker_killed(
     cluster: tuple[str, list[subprocess.Popen[bytes]]], tmp_path: Path
 ) -> None:

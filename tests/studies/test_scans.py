@@ -51,6 +51,7 @@ def _objects(folder: Path) -> dict[str, np.ndarray]:
     return found
 
 
+@pytest.mark.slow
 def test_the_same_numbers_here_and_on_two_workers_with_one_killed(
     files: list[str], cluster: Cluster, tmp_path: Path
 ) -> None:

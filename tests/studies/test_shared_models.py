@@ -44,6 +44,7 @@ def _weights(folder: Path, name: str) -> list[np.ndarray]:
         return [file["weights"][key][()] for key in sorted(file["weights"])]
 
 
+@pytest.mark.training
 def test_an_arm_after_another_is_bit_equal_to_the_arm_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

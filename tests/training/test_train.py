@@ -40,6 +40,7 @@ def scan_file(scan: Scan, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.training
 def test_a_run_holds_all_that_was_promised(scan: Scan, tmp_path: Path) -> None:
     calls: list[tuple[int, int, dict[str, object]]] = []
     config = TrainConfig(**QUICK)  # type: ignore[arg-type]
@@ -66,6 +67,7 @@ def test_a_run_holds_all_that_was_promised(scan: Scan, tmp_path: Path) -> None:
     assert tf.random.uniform((3,)).shape == (3,)
 
 
+@pytest.mark.training
 def test_the_network_learns_and_its_image_keeps_its_contrast(scan: Scan, tmp_path: Path) -> None:
     config = TrainConfig(**(QUICK | {"epochs": 6, "batch_size": 4}))  # type: ignore[arg-type]
     result = train(scan, config, tmp_path / "run")
@@ -76,6 +78,7 @@ def test_the_network_learns_and_its_image_keeps_its_contrast(scan: Scan, tmp_pat
     assert 0.5 < result.collapse_ratio < 2
 
 
+@pytest.mark.training
 def test_early_stopping_gives_the_best_weights_back(scan: Scan, tmp_path: Path) -> None:
     """A learning rate that ruins the network: it stops early, with what it had at its best."""
     settings = {"epochs": 9, "learning_rate": 0.03, "patience": 2, "warmup_steps": 0}
@@ -89,6 +92,7 @@ def test_early_stopping_gives_the_best_weights_back(scan: Scan, tmp_path: Path) 
     assert again.state.best_value == pytest.approx(held_out[result.best_epoch], rel=1e-4)
 
 
+@pytest.mark.training
 def test_a_budget_that_is_gone_at_once_still_takes_a_step(scan: Scan, tmp_path: Path) -> None:
     config = TrainConfig(**(QUICK | {"time_budget_s": 1e-3}))  # type: ignore[arg-type]
     result = train(scan, config, tmp_path / "run")
@@ -198,6 +202,7 @@ def _command(scan_file: Path, run: Path, *more: str) -> list[str]:
             *settings, "--json", *more]  # fmt: skip
 
 
+@pytest.mark.training
 @pytest.mark.slow
 def test_a_kill_inside_an_epoch_changes_no_bit(scan_file: Path, tmp_path: Path) -> None:
     """kill -9 after the first checkpoint, --resume, and the weights are those of a whole run."""
@@ -234,6 +239,7 @@ def test_a_kill_inside_an_epoch_changes_no_bit(scan_file: Path, tmp_path: Path) 
             assert np.array_equal(a["weights"][name][()], b["weights"][name][()]), name
 
 
+@pytest.mark.training
 def test_a_checkpoint_of_other_settings_is_refused(scan: Scan, tmp_path: Path) -> None:
     train(scan, TrainConfig(**(QUICK | {"epochs": 1})), tmp_path)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="seed: 0 then, 1 now"):
