@@ -23,7 +23,15 @@ from ptycho.errors import (
     ValueRangeError,
     WrongTypeError,
 )
-from ptycho.frames import Selected, Thinned, fits_in_memory, gather
+from ptycho.frames import (
+    Report,
+    Selected,
+    Thinned,
+    ceiling_of,
+    fits_in_memory,
+    gather,
+    raw_frames,
+)
 
 CHUNK_BYTES = 16 << 20
 POLARITY_FRAMES = 5
@@ -74,7 +82,84 @@ class Truth:
 
 
 @dataclass(frozen=True, eq=False)
-class Scan:
+class Measured:
+    """What a file holds, before anything is asked of it: the fields of a `Scan`.
+
+    Only the types are checked: frames may be oblong, not match the positions, or hold NaN.
+
+    Readers return it; `ptycho.data.open_scan` crops, cleans and makes a `Scan` of it.
+    """
+
+    counts: Any
+    positions_px: np.ndarray
+    probe: np.ndarray | None = None
+    mask: np.ndarray | None = None
+    geometry: Geometry | None = None
+    truth: Truth | None = None
+    background: float = 0.0
+    name: str = "scan"
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    frame_mask: Any = None
+    flux: np.ndarray | None = None
+    numbers: np.ndarray | None = None
+    sanity: Report | None = None
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        put(self, "positions_px", _real(self.positions_px, "Scan.positions_px"))
+        if self.probe is not None:
+            probe = _numbers(self.probe, "Scan.probe").astype(np.complex64)
+            put(self, "probe", probe[None] if probe.ndim == 2 else probe)
+        if self.mask is not None:
+            put(self, "mask", np.asarray(self.mask))
+        if not hasattr(self.counts, "shape"):
+            put(self, "counts", np.asarray(self.counts))
+        if np.dtype(self.counts.dtype).kind not in "iuf":
+            raise WrongTypeError(
+                "counts are not real numbers",
+                where="Scan.counts",
+                expected="unsigned integers or floats, photons per pixel",
+                got=self.counts.dtype,
+            )
+
+    @property
+    def n_frames(self) -> int:
+        """M, the number of frames."""
+        return int(self.counts.shape[0])
+
+    @property
+    def N(self) -> int:
+        """Side of a frame in pixels."""
+        return int(self.counts.shape[-1])
+
+    def frames(self, indices: Any) -> np.ndarray:
+        """(len(indices), N, N) float32 counts, in any order and with repetitions."""
+        return gather(self.counts, indices).astype(np.float32, copy=False)
+
+    def raw(self, indices: Any) -> np.ndarray:
+        """(len(indices), N, N) float32 as stored: NaN, negative and masked values too."""
+        return raw_frames(self.counts, indices)
+
+    def ceiling(self) -> float:
+        """The count from which on a value is the maximum of the stored type; infinity: none is."""
+        return ceiling_of(self.counts)
+
+    def rows_of(self, indices: np.ndarray, **changed: Any) -> dict[str, Any]:
+        """Everything that has a row for each frame, `indices` of it; `changed` replaces fields."""
+        out: dict[str, Any] = {}
+        for name in ("counts", "positions_px", "frame_mask", "flux", "numbers"):
+            value = changed.get(name, getattr(self, name))
+            if name == "numbers" and value is None:
+                value = np.arange(len(self.positions_px))
+            if value is None or isinstance(value, np.ndarray):
+                out[name] = None if value is None else value[indices]
+            else:
+                out[name] = Selected(value, np.arange(len(value))[indices])
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class Scan(Measured):
     """Frames with their positions, and what is known about the light and the detector.
 
     Args:
@@ -89,60 +174,50 @@ class Scan:
         background: expected counts per pixel besides the specimen's.
         name: for titles and file names.
         metadata: JSON-able facts.
+        frame_mask: (M, N, N) bool array or view, True = valid, for what is wrong in single
+            frames only; or None.
+        flux: (M,) light of each frame relative to the mean, or None: even.
+        numbers: (M,) numbers that the frames have in their file, or None: 0, 1, ….
+        sanity: what was found when the frames were looked at (`ptycho.frames.clean_scan`).
 
     Raises:
         ShapeError: two arrays that do not fit, both shapes named (ProbeSizeError for a probe).
-        WrongTypeError: counts, positions or probe that are no numbers.
+        WrongTypeError: counts, positions or probe that are not numbers.
         ValueRangeError: counts, positions or a probe that are not finite, counts below zero.
         MaskPolarityError: a mask whose True pixels are the bad ones, or that leaves none.
     """
 
-    counts: Any
-    positions_px: np.ndarray
-    probe: np.ndarray | None = None
-    mask: np.ndarray | None = None
-    geometry: Geometry | None = None
-    truth: Truth | None = None
-    background: float = 0.0
-    name: str = "scan"
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-
     def __post_init__(self) -> None:
-        put = object.__setattr__
-        put(self, "positions_px", _real(self.positions_px, "Scan.positions_px"))
-        if self.probe is not None:
-            probe = _numbers(self.probe, "Scan.probe").astype(np.complex64)
-            put(self, "probe", probe[None] if probe.ndim == 2 else probe)
-        if self.mask is not None:
-            put(self, "mask", np.asarray(self.mask))
-        if not hasattr(self.counts, "shape"):
-            put(self, "counts", np.asarray(self.counts))
-        if np.dtype(self.counts.dtype).kind not in "iuf":
-            raise WrongTypeError(
-                "counts are no real numbers",
-                where="Scan.counts",
-                expected="unsigned integers or floats, photons per pixel",
-                got=self.counts.dtype,
-            )
-        _check_shapes(self)
+        super().__post_init__()
+        check_shapes(self)
         _check_values(self)
 
     @property
-    def n_frames(self) -> int:
-        """M, the number of frames."""
-        return int(self.counts.shape[0])
-
-    @property
-    def N(self) -> int:
-        """Side of a frame in pixels."""
-        return int(self.counts.shape[-1])
+    def frame_numbers(self) -> np.ndarray:
+        """(M,) numbers that the frames have in their file."""
+        return np.arange(self.n_frames) if self.numbers is None else self.numbers
 
     def frames(self, indices: Any) -> np.ndarray:
         """(len(indices), N, N) float32 counts, in any order and with repetitions."""
-        frames = gather(self.counts, indices).astype(np.float32, copy=False)
+        frames = super().frames(indices)
         if not isinstance(self.counts, np.ndarray):
             _check_frames(frames, np.asarray(indices).ravel())
         return frames
+
+    def valid(self, indices: Any) -> np.ndarray:
+        """(len(indices), N, N) bool: which counts of these frames are measurements."""
+        shape = (*np.shape(indices), self.N, self.N)
+        mask = np.ones((self.N, self.N), bool) if self.mask is None else self.mask
+        if self.frame_mask is None:
+            return np.broadcast_to(mask, shape)
+        return (gather(self.frame_mask, indices) != 0) & mask
+
+    def even_frames(self, indices: Any) -> np.ndarray:
+        """Like `frames`, divided by the flux of each frame, for what takes the light as even."""
+        frames = self.frames(indices)
+        if self.flux is None:
+            return frames
+        return frames / self.flux[np.asarray(indices)].astype(np.float32)[..., None, None]
 
     def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
         """(slice, (m, N, N) float32 counts) in order, at most 16 MiB at a time."""
@@ -163,11 +238,7 @@ class Scan:
         indices = np.asarray(indices)
         if indices.dtype == bool:
             indices = np.flatnonzero(indices)
-        if isinstance(self.counts, np.ndarray):
-            counts: Any = self.counts[indices]
-        else:
-            counts = Selected(self.counts, np.arange(self.n_frames)[indices])
-        return replace(self, counts=counts, positions_px=self.positions_px[indices])
+        return replace(self, **self.rows_of(indices))
 
     def thin(self, rng: np.random.Generator, fraction: float) -> tuple[Scan, Scan]:
         """Split every count binomially: Poisson counts become two independent Poisson parts.
@@ -221,11 +292,35 @@ def _real(values: Any, where: str) -> np.ndarray:
     return array.astype(np.float64)
 
 
-def _check_shapes(scan: Scan) -> None:
-    shape = tuple(scan.counts.shape)
-    if len(shape) != 3 or shape[1] != shape[2] or 0 in shape:
+def require_stacks(scan: Measured) -> None:
+    """Raise a ShapeError if frames are not a stack of images and positions not a list of pairs."""
+    frames, places = tuple(scan.counts.shape), scan.positions_px.shape
+    if len(frames) != 3 or 0 in frames:
         raise ShapeError(
-            "frames are no stack of squares", where="Scan.counts", expected="(M, N, N)", got=shape
+            "frames are not a stack of squares",
+            where="Scan.counts",
+            expected="(M, N, N)",
+            got=frames,
+        )
+    if len(places) != 2 or places[1] != 2:
+        raise ShapeError(
+            "positions are not a list of pairs",
+            where="Scan.positions_px",
+            expected=f"({frames[0]}, 2) for frames {frames}",
+            got=places,
+        )
+
+
+def check_shapes(scan: Measured) -> None:
+    """Raise a ShapeError if frames, positions, probe and masks do not fit one another."""
+    require_stacks(scan)
+    shape = tuple(scan.counts.shape)
+    if shape[1] != shape[2]:
+        raise ShapeError(
+            "frames are not a stack of squares",
+            where="Scan.counts",
+            expected="(M, N, N)",
+            got=shape,
         )
     size = shape[1]
     if scan.positions_px.shape != (shape[0], 2):
@@ -234,6 +329,20 @@ def _check_shapes(scan: Scan) -> None:
             where="Scan.positions_px",
             expected=f"({shape[0]}, 2) for frames {shape}",
             got=scan.positions_px.shape,
+        )
+    if scan.frame_mask is not None and tuple(scan.frame_mask.shape) != shape:
+        raise ShapeError(
+            "the masks of the frames do not fit them",
+            where="Scan.frame_mask",
+            expected=f"{shape} bool, True = valid",
+            got=tuple(scan.frame_mask.shape),
+        )
+    if scan.flux is not None and np.shape(scan.flux) != (shape[0],):
+        raise ShapeError(
+            "the flux is not one number for each frame",
+            where="Scan.flux",
+            expected=(shape[0],),
+            got=np.shape(scan.flux),
         )
     if scan.probe is not None and (scan.probe.ndim != 3 or scan.probe.shape[1:] != (size, size)):
         raise ProbeSizeError(

@@ -12,7 +12,7 @@ import numpy as np
 
 from ptycho.data import hdf5
 from ptycho.errors import ValueRangeError
-from ptycho.frames import FrameView
+from ptycho.frames import FrameView, type_maximum
 
 READ_BYTES = 8 << 20
 
@@ -63,6 +63,18 @@ class LazyFrames(FrameView):
         """What the masked pixels hold, too; unchecked, and 0 where it is no number."""
         every = np.atleast_1d(indices if self.keep is None else self.keep[indices])
         return np.nan_to_num(self._read(every), posinf=0.0)
+
+    def raw(self, indices: Any) -> np.ndarray:
+        """As they are stored, in photons: NaN, negative and masked values too."""
+        wanted = np.atleast_1d(indices if self.keep is None else self.keep[indices])
+        return self._read(wanted).reshape(*np.shape(indices), *self.frame_shape)
+
+    @property
+    def ceiling(self) -> float:
+        """Photons from which on a value is the maximum of the stored type."""
+        with hdf5.opened(self.path) as file:
+            largest = min(type_maximum(hdf5.need(file, name).dtype) for name, _ in self.parts)
+        return self.scale * (largest**2 if self.amplitude else largest)
 
     def _read(self, wanted: np.ndarray) -> np.ndarray:
         out = np.empty((len(wanted), *self.frame_shape), np.float32)

@@ -94,6 +94,15 @@ class Selected(FrameView):
         found = gather(self.source, self.numbers[indices]).astype(np.float32, copy=False)
         return found if self.factor == 1.0 else found * np.float32(self.factor)
 
+    def raw(self, indices: Any) -> np.ndarray:
+        """See `raw_frames`."""
+        return raw_frames(self.source, self.numbers[indices]) * np.float32(self.factor)
+
+    @property
+    def ceiling(self) -> float:
+        """See `ceiling_of`."""
+        return ceiling_of(self.source) * self.factor
+
 
 @dataclass(frozen=True)
 class Joined(FrameView):
@@ -157,3 +166,108 @@ class Thinned(FrameView):
         if self.factor != 1.0:
             counts *= np.float32(self.factor)
         return counts[inverse].reshape(*np.shape(indices), *self.shape[1:])
+
+
+@dataclass(frozen=True, eq=False)
+class Spots(FrameView):
+    """(M, N, N) bool, True = valid: single pixels of single frames that are no measurement.
+
+    Args:
+        shape: (M, N, N).
+        points: (K, 3) frame, row, col, in the order of the frames.
+        base: a mask for each frame that holds too, or None.
+    """
+
+    shape: tuple[int, int, int]  # type: ignore[misc]
+    points: np.ndarray
+    base: Any = None
+
+    @property
+    def dtype(self) -> np.dtype:
+        """bool."""
+        return np.dtype(bool)
+
+    def rows(self, indices: Any) -> np.ndarray:
+        """See `FrameView.rows`."""
+        wanted = np.asarray(indices).ravel()
+        if self.base is None:
+            out = np.ones((len(wanted), *self.shape[1:]), bool)
+        else:
+            out = np.array(gather(self.base, wanted), bool)
+        for row, frame in enumerate(wanted):
+            low, high = np.searchsorted(self.points[:, 0], [frame, frame + 1])
+            out[row][tuple(self.points[low:high, 1:].T)] = False
+        return out.reshape(*np.shape(indices), *self.shape[1:])
+
+
+@dataclass(frozen=True, eq=False)
+class Cleaned(FrameView):
+    """Frames with 0 in bad pixels, and single bad values replaced by their neighbours' median.
+
+    The median is for what has no mask for each frame (the network, the estimate); a refinement
+    leaves those values out (`Scan.valid`).
+
+    Args:
+        source: raw frames.
+        bad: (N, N) bool, pixels that are masked in every frame.
+        spots: single values.
+    """
+
+    source: Any
+    bad: np.ndarray
+    spots: Spots
+
+    @property
+    def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
+        """(M, N, N)."""
+        return self.spots.shape
+
+    def rows(self, indices: Any) -> np.ndarray:
+        """See `FrameView.rows`."""
+        wanted = np.asarray(indices).ravel()
+        out = raw_frames(self.source, wanted).copy()
+        self._repair(out, wanted)
+        return out.reshape(*np.shape(indices), *self.shape[1:])
+
+    def all(self, dtype: Any) -> np.ndarray:
+        """Every frame in memory, as numbers of this type."""
+        out = np.array(self.source, dtype)
+        self._repair(out, np.arange(len(out)))
+        return out
+
+    def _repair(self, frames: np.ndarray, numbers: np.ndarray) -> None:
+        frames[:, self.bad] = 0
+        points = self.spots.points
+        for row, frame in enumerate(numbers):
+            low, high = np.searchsorted(points[:, 0], [frame, frame + 1])
+            if low == high:
+                continue
+            image = frames[row]
+            valid = ~self.bad
+            valid[tuple(points[low:high, 1:].T)] = False
+            for _, r, c in points[low:high]:
+                box = (slice(max(0, r - 1), r + 2), slice(max(0, c - 1), c + 2))
+                around = image[box][valid[box]]
+                image[r, c] = np.median(around) if len(around) else 0
+
+
+def raw_frames(source: Any, indices: Any) -> np.ndarray:
+    """(len(indices), N, N) float32 as they are stored: NaN, negative and masked values too."""
+    if hasattr(source, "raw"):
+        return np.asarray(source.raw(indices), np.float32)
+    return gather(source, indices).astype(np.float32, copy=False)
+
+
+def ceiling_of(source: Any) -> float:
+    """The count from which on a value is the maximum of the stored type; infinity: none is."""
+    own = getattr(source, "ceiling", None)
+    return float(type_maximum(source.dtype) if own is None else own)
+
+
+def type_maximum(dtype: Any) -> float:
+    """The largest count that can be meant in this type plus 1; detectors mark gaps above it."""
+    dtype = np.dtype(dtype)
+    if dtype.kind not in "iu" or dtype.itemsize > 4:
+        return float("inf")
+    largest = float(np.iinfo(dtype).max)
+    return largest - 1 if dtype.kind == "u" and dtype.itemsize > 1 else largest

@@ -1,0 +1,125 @@
+"""What a look at frames and positions can find, in words, and the report that lists it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Clean = Literal["auto", "report", "off"]
+CLEAN = ("auto", "report", "off")
+
+CODES: dict[str, str] = {
+    "pixel-at-maximum": "pixels hold the largest number of their type (gaps, or overflow)",
+    "pixel-clipped": "pixels reach one largest count again and again (saturation)",
+    "pixel-constant": "pixels show the same count in every frame",
+    "pixel-hot": "pixels shine alone among dark neighbours",
+    "pixel-dead": "pixels are dark among lit neighbours",
+    "pixel-negative": "pixels are negative",
+    "pixel-not-finite": "pixels are NaN or infinite",
+    "pixel-flash": "pixels shine alone in a single frame (a cosmic ray)",
+    "frame-empty": "frames without light among lit ones",
+    "frame-saturated": "frames in which many pixels are at the maximum",
+    "frame-exposure": "frames with another exposure than those around them",
+    "frame-off-centre": "frames whose pattern lies elsewhere than in those around them",
+    "pattern-off-centre": "the mean pattern does not lie in the middle of the frame",
+    "flux-drift": "the light varies from frame to frame more than the specimen can explain",
+    "position-missing": "frames without a position",
+    "position-far": "positions far from all others",
+    "positions-repeated": "frames at the position of another, with another pattern",
+    "positions-too-wide": "the positions span more than memory can hold",
+    "positions-unit": "the positions look as if they were in another unit",
+    "positions-descending": "the frames run against the order of the positions",
+    "overlap-small": "neighbouring frames overlap little",
+    "probe-far": "the probe does not look like the light of the frames",
+    "probe-dose": "the probe carries another number of photons than the frames",
+    "far-field": "the detector does not stand in the far field",
+    "few-photons": "the frames hold few photons",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was seen.
+
+    Args:
+        code: a key of `CODES`.
+        evidence: the numbers that speak for it, JSON-able.
+        done: 'masked', 'left out', 'scaled', or 'nothing'.
+        items: pixels [row, col], or frame numbers, that it concerns.
+    """
+
+    code: str
+    evidence: dict[str, Any]
+    done: str = "nothing"
+    items: list[Any] = field(default_factory=list)
+
+    def record(self) -> dict[str, Any]:
+        """As JSON: at most 1000 items, their number beside them."""
+        return {
+            "code": self.code,
+            "meaning": CODES[self.code],
+            "evidence": self.evidence,
+            "done": self.done,
+            "count": len(self.items),
+            "items": self.items[:1000],
+        }
+
+    def sentence(self) -> str:
+        """One line for a person."""
+        facts = ", ".join(
+            f"{key.replace('_', ' ')} {_short(v)}" for key, v in self.evidence.items()
+        )
+        some = ", ".join(str(item) for item in self.items[:5])
+        listed = f" [{some}{', …' if len(self.items) > 5 else ''}]" if self.items else ""
+        count = f"{len(self.items)} " if self.items else ""
+        return f"{self.code}: {count}{CODES[self.code]}{listed}; {facts}; done: {self.done}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """All findings of one look.
+
+    Args:
+        clean: how they were treated.
+        findings: in the order of `CODES`.
+        frames: how many there were.
+    """
+
+    clean: str
+    findings: tuple[Finding, ...] = ()
+    frames: int = 0
+
+    def __iter__(self) -> Any:
+        return iter(self.findings)
+
+    @property
+    def codes(self) -> set[str]:
+        """The codes of what was found."""
+        return {finding.code for finding in self.findings}
+
+    @property
+    def left_out(self) -> list[int]:
+        """Numbers of the frames that were left out."""
+        return sorted({i for f in self.findings if f.done == "left out" for i in f.items})
+
+    @property
+    def masked(self) -> list[list[int]]:
+        """[row, col] of the pixels that were masked."""
+        return [p for f in self.findings if f.done == "masked" for p in f.items]
+
+    def sentences(self) -> list[str]:
+        """One line for each finding."""
+        return [finding.sentence() for finding in self.findings]
+
+    def record(self) -> dict[str, Any]:
+        """As JSON, for the file of a result."""
+        return {
+            "clean": self.clean,
+            "frames": self.frames,
+            "left_out": self.left_out,
+            "findings": [finding.record() for finding in self.findings],
+        }
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,263 @@
+"""Which frames cannot be believed: empty, saturated, of another exposure, elsewhere; flux drift.
+
+What a frame may hold follows from the frames around it. Its light is the specimen's transmission
+averaged by the probe, S_j = Σ_r |P(r − r_j)|² T(r), so that frames that overlap hold similar
+light. The roughest T is white noise; then the correlation of S_i and S_j is that of |P|² with
+itself at the distance of the positions, ρ(r_i − r_j), and anything that varies more than that
+between neighbours is not the specimen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from ptycho.frames.findings import Finding
+
+NEAR = 8
+NEVER = 1e-6  # chance, over all frames, that is evidence beyond doubt
+MOST_LEFT_OUT = 0.3
+MOST_EXPOSURES = 0.1
+LOCAL_SPREADS = 8.0
+CENTRE_PX = 2.5
+DRIFT_LEAST = 0.08  # spread between neighbours that is told
+DRIFT_SURE = 0.15  # and from which on it is scaled
+DRIFT_SHARE = 0.25
+DRIFT_OVERLAP = 0.4
+CLOSE = 0.5
+DRIFT_PAIRS = 40
+RINGS = (4, 12, 24)  # nearest neighbours
+
+
+@dataclass(frozen=True, eq=False)
+class Light:
+    """What the frames told.
+
+    Args:
+        drop: (M,) bool, frames to leave out.
+        flux: (M,) relative to their mean, or None where the light is even.
+        findings: why.
+    """
+
+    drop: np.ndarray
+    flux: np.ndarray | None
+    findings: list[Finding]
+
+
+def judge_frames(
+    photons: np.ndarray,
+    centre_px: np.ndarray,
+    spoiled: np.ndarray,
+    positions_px: np.ndarray,
+    kernel: np.ndarray | None,
+) -> Light:
+    """Look at every frame.
+
+    Args:
+        photons: (M,) sums over the valid pixels.
+        centre_px: (M, 2) centre of mass about the middle of the frame.
+        spoiled: (M,) share of a frame's valid pixels that are no measurement.
+        positions_px: (M, 2), finite.
+        kernel: (N, N) |P|², or None if nothing is known about the probe.
+    """
+    count = len(photons)
+    drop = np.zeros(count, bool)
+    findings: list[Finding] = []
+
+    def note(code: str, frames: np.ndarray, **evidence: float | str) -> None:
+        frames = frames & ~drop
+        if not frames.any():
+            return
+        done = "left out" if frames.mean() <= MOST_LEFT_OUT else "nothing"
+        if done == "left out":
+            drop[frames] = True
+        findings.append(Finding(code, evidence, done, np.flatnonzero(frames).tolist()))
+
+    bad = spoiled > 0.05
+    note("frame-saturated", bad, most_pixels=f"{spoiled.max(initial=0):.1%}")
+    if count < NEAR + 1:
+        return Light(drop, None, findings)
+    table = None if kernel is None else Overlaps(kernel)
+    empty, expected = _empty(photons, positions_px, ~drop, table)
+    if empty.any():
+        note(
+            "frame-empty", empty,
+            most_photons=float(photons[empty].max()), expected=float(expected[empty].min()),
+        )  # fmt: skip
+    good = np.flatnonzero(~drop)
+    if len(good) < NEAR + 1:
+        return Light(drop, None, findings)
+    places = positions_px[good]
+    flux = None
+    if table is not None:
+        flux, evidence = _drift(photons[good], places, table)
+        if evidence:
+            done = "nothing" if flux is None else "scaled"
+            findings.append(Finding("flux-drift", evidence, done))
+        if flux is not None:
+            whole = np.ones(count)
+            whole[good] = flux
+            flux = whole
+        else:
+            odd = np.zeros(count, bool)
+            odd[good] = _exposure(photons[good], places, table)
+            if 0 < odd.mean() <= MOST_EXPOSURES:
+                note(
+                    "frame-exposure", odd,
+                    photons=float(np.median(photons[odd])), median=float(np.median(photons[good])),
+                )  # fmt: skip
+    away = np.zeros(count, bool)
+    away[good], furthest = _off_centre(photons[good], centre_px[good], places, table)
+    if away.any() and away.mean() <= MOST_EXPOSURES:
+        note("frame-off-centre", away, furthest_px=furthest)
+    return Light(drop, flux, findings)
+
+
+def _nearest(places: np.ndarray, near: int = NEAR) -> tuple[np.ndarray, np.ndarray]:
+    """(M, K) numbers of the nearest other frames, and their distances."""
+    distance, index = cKDTree(places).query(places, k=near + 1)
+    own = index == np.arange(len(places))[:, None]
+    own[~own.any(axis=1), -1] = True
+    order = np.argsort(own, axis=1, kind="stable")[:, :near]
+    return np.take_along_axis(index, order, 1), np.take_along_axis(distance, order, 1)
+
+
+def _empty(
+    photons: np.ndarray, positions: np.ndarray, usable: np.ndarray, overlaps: Overlaps | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Frames with (almost) no light, where the frames around hold plenty.
+
+    Three quarters of the mean of the four darkest of the eight nearest are expected at least; a
+    thousandth of the median where whole regions are dark. Poisson: P(0 | λ) = exp(−λ).
+    """
+    near, distance = _nearest(positions)
+    around = np.sort(photons[near], axis=1)[:, : NEAR // 2].mean(axis=1)
+    expected = np.maximum(0.75 * around, 1e-3 * float(np.median(photons[usable])))
+    # Where frames hardly overlap, one of them may look into a hole of the specimen.
+    close = overlaps is not None and overlaps(distance[:, :4]).mean() > CLOSE
+    dark = photons <= (0.02 if close else 0.001) * expected
+    # P(Poisson(λ) ≤ 0.02 λ) < exp(−0.9 λ)
+    certain = np.log(len(photons)) - 0.9 * expected < np.log(NEVER)
+    zero = (photons == 0) & (np.log(len(photons)) - expected < np.log(1e-2))
+    return dark & (certain | zero), expected
+
+
+class Overlaps:
+    """Correlation of |P|² with itself, ρ(distance), averaged over directions; its `photons`."""
+
+    def __init__(self, kernel: np.ndarray) -> None:
+        size = kernel.shape[-1]
+        self.photons = float(kernel.sum())
+        wide = np.fft.fft2(kernel, s=(2 * size, 2 * size))
+        both = np.fft.fftshift(np.fft.ifft2(np.abs(wide) ** 2).real)
+        axis = np.arange(2 * size) - size
+        radius = np.hypot(axis[:, None], axis)
+        rings = np.rint(radius).astype(int).ravel()
+        sums = np.bincount(rings, both.ravel()) / np.bincount(rings)
+        self.rho = np.clip(sums / sums[0], 0.0, 1.0)
+
+    def __call__(self, distance: np.ndarray) -> np.ndarray:
+        """ρ at these distances in pixels."""
+        return np.interp(distance, np.arange(len(self.rho)), self.rho, right=0.0)
+
+
+def _drift(
+    photons: np.ndarray, places: np.ndarray, overlaps: Overlaps
+) -> tuple[np.ndarray | None, dict[str, float]]:
+    """Flux of each frame, where neighbours differ more than their overlap allows.
+
+    Medians of squared log ratios: of near pairs and of pairs drawn at random.
+    White transmission: near / far = 1 − ρ. Independent flux: 1, whatever the overlap.
+    """
+    near, distance = _nearest(places, min(RINGS[-1], len(places) - 1))
+    logs = np.log(np.maximum(photons, 0.5))
+    pairs = (logs[:, None] - logs[near]) ** 2
+    noise = 1 / np.maximum(photons, 1)
+    shot = (noise[:, None] + noise[near[:, :4]]).mean()
+    # Periodic specimens vary much over one step and little over another: the least counts.
+    rings = [pairs[:, low:high] for low, high in zip((0, *RINGS), RINGS, strict=False)]
+    least = min(float(np.median(ring)) for ring in rings if ring.size)
+    close = max(least - 0.455 * float(shot), 0.0)
+    rng = np.random.default_rng(0)
+    other = rng.integers(0, len(logs), (len(logs), 8))
+    distant = np.hypot(*(places[:, None] - places[other]).transpose(2, 0, 1))
+    far_pairs = ((logs[:, None] - logs[other]) ** 2)[distant > 2 * np.median(distance)]
+    if len(far_pairs) < DRIFT_PAIRS:
+        return None, {}
+    far = max(float(np.median(far_pairs)) - 0.455 * float(shot), 1e-30)
+    rho = float(np.median(overlaps(distance[:, :4])))
+    jitter = float(np.sqrt(close / 0.455 / 2))
+    ratio = close / far
+    plain = jitter < DRIFT_LEAST or jitter**2 < 4 * float(shot)
+    if rho < DRIFT_OVERLAP or plain or not 1 - 0.5 * rho < ratio < 1.6:
+        return None, {}
+    flux = _without_specimen(
+        logs, near[:, :NEAR], distance[:, :NEAR], overlaps, jitter**2, far / 0.455 / 2
+    )
+    evidence = {
+        "spread_between_neighbours": jitter,
+        "share_of_the_whole_spread": ratio,
+        "at_most_by_the_specimen": 1 - rho,
+        "least_flux": float(flux.min()),
+        "largest_flux": float(flux.max()),
+    }
+    sure = jitter > DRIFT_SURE and ratio > 1 - DRIFT_SHARE * rho
+    return (flux if sure else None), evidence
+
+
+def _without_specimen(
+    logs: np.ndarray,
+    near: np.ndarray,
+    distance: np.ndarray,
+    overlaps: Overlaps,
+    near_variance: float,
+    far_variance: float,
+) -> np.ndarray:
+    """Flux = what the neighbours cannot explain (kriging: specimen with ρ, flux without).
+
+    Half the squared differences: near = s²(1 − ρ) + f², far = s² + f²; so s² and f² are known.
+    """
+    rho = float(np.median(overlaps(distance[:, :4])))
+    specimen = max((far_variance - near_variance) / max(rho, 1e-3), 0.0)
+    flux_var = max(far_variance - specimen, 1e-12)
+    weight = overlaps(distance)
+    smooth = (weight * logs[near]).sum(1) / np.maximum(weight.sum(1), 1e-12)
+    trust = specimen / (specimen + flux_var)
+    mean = float(logs.mean())
+    guess = mean + trust * (smooth - mean)
+    flux = np.exp(logs - guess)
+    return np.asarray(flux / flux.mean())
+
+
+def _exposure(photons: np.ndarray, places: np.ndarray, overlaps: Overlaps) -> np.ndarray:
+    """Frames brighter or darker than all eight around, beyond what moved in or out of the light."""
+    near, distance = _nearest(places)
+    if overlaps(distance[:, :4]).mean() < CLOSE:
+        return np.zeros(len(photons), bool)
+    around = photons[near]
+    incident = max(1.1 * float(np.quantile(photons, 0.98)), overlaps.photons)
+    moved = np.sqrt(np.maximum(1 - overlaps(distance) ** 2, 0)).min(axis=1)
+    middle = np.median(around, axis=1)
+    residual = photons - middle
+    usual = 1.4826 * float(np.median(np.abs(residual))) + np.sqrt(middle)
+    far = np.abs(residual) > np.maximum(LOCAL_SPREADS * usual, 0.6 * moved * incident)
+    up = photons > 1.25 * around.max(axis=1) + 6 * np.sqrt(around.max(axis=1))
+    down = photons < 0.8 * around.min(axis=1) - 6 * np.sqrt(around.min(axis=1))
+    return np.asarray(far & (up | down))
+
+
+def _off_centre(
+    photons: np.ndarray, centre: np.ndarray, places: np.ndarray, overlaps: Overlaps | None
+) -> tuple[np.ndarray, float]:
+    """Frames whose centre of mass lies apart from those of all frames around."""
+    near, distance = _nearest(places)
+    if overlaps is None or overlaps(distance[:, :4]).mean() < CLOSE:
+        return np.zeros(len(photons), bool), 0.0
+    residual = centre - np.median(centre[near], axis=1)
+    apart = np.hypot(*residual.T)
+    usual = 1.4826 * float(np.median(apart)) + 8 / np.sqrt(np.maximum(photons, 1))
+    lit = photons > 0.3 * np.median(photons[near], axis=1)
+    away = lit & (apart > np.maximum(CENTRE_PX, LOCAL_SPREADS * usual))
+    return away, float(apart[away].max(initial=0))

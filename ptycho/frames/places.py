@@ -1,0 +1,110 @@
+"""Positions that cannot be meant, and what they say about overlap and geometry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from ptycho.errors import TooLargeError
+from ptycho.frames.findings import Finding
+from ptycho.frames.memory import free_bytes
+
+FAR_SPANS = 8.0
+OVERLAP_LOW = 0.6
+BYTES_A_PIXEL = 64  # object, velocity, best and program, complex64 and coverage: measured
+UNITS = {1e3: "mm for m, µm for mm or nm for µm", 1e6: "µm for m or nm for mm", 1e9: "nm for m"}
+
+
+def far_positions(positions_px: np.ndarray, N: int) -> np.ndarray:
+    """(M,) bool: single positions that lie far outside what all others span."""
+    finite = np.isfinite(positions_px).all(axis=1)
+    far = np.zeros(len(positions_px), bool)
+    if finite.sum() < 8:
+        return far
+    low, middle, high = np.quantile(positions_px[finite], [0.1, 0.5, 0.9], axis=0)
+    span = np.maximum(high - low, N)
+    away = (np.abs(positions_px - middle) > FAR_SPANS * span).any(axis=1)
+    far[finite] = away[finite]
+    return far if far.mean() <= 0.05 else np.zeros_like(far)
+
+
+def diameter_px(kernel: np.ndarray, energy: float = 0.9) -> float:
+    """Diameter of the disk with the area that holds this share of |P|² (N, N)."""
+    power = np.sort(kernel.ravel())[::-1]
+    pixels = int(np.searchsorted(np.cumsum(power), energy * power.sum())) + 1
+    return float(2 * np.sqrt(pixels / np.pi))
+
+
+def judge_places(
+    positions_px: np.ndarray, N: int, kernel: np.ndarray | None, geometry: Any
+) -> list[Finding]:
+    """Unit, order, overlap and far field; positions are finite."""
+    found: list[Finding] = []
+    if len(positions_px) < 4:
+        return found
+    step = float(np.median(cKDTree(positions_px).query(positions_px, k=2)[0][:, 1]))
+    span = np.ptp(positions_px, axis=0)
+    lit = float(N) if kernel is None else diameter_px(kernel)
+    for factor, words in UNITS.items():
+        if step > 3 * lit and 0.02 * lit < step / factor < lit:
+            found.append(_unit(step, lit, factor, words))
+        elif span.max() < 0.5 and 0.02 * lit < step * factor < lit:
+            found.append(_unit(step, lit, 1 / factor, words))
+    if step > lit * (1 - OVERLAP_LOW):
+        found.append(
+            Finding(
+                "overlap-small",
+                {"linear_overlap": max(0.0, 1 - step / lit), "step_px": step, "lit_px": lit},
+            )
+        )
+    if geometry is not None and kernel is not None:
+        found += _far_field(geometry, N, diameter_px(kernel))
+    return found
+
+
+def _unit(step: float, lit: float, factor: float, words: str) -> Finding:
+    evidence = {"step_px": step, "lit_px": lit, "a_factor_of": factor, "perhaps": words}
+    return Finding("positions-unit", evidence)
+
+
+def _far_field(geometry: Any, N: int, lit: float) -> list[Finding]:
+    """Fresnel number W²/(λz) of the lit width W, and the near-field distance W²/λ."""
+    width = lit * float(np.mean(geometry.object_pixel_m(N)))
+    near = width**2 / geometry.wavelength_m
+    number = near / geometry.distance_m
+    if number <= 1:
+        return []
+    evidence = {
+        "fresnel_number": number,
+        "near_field_distance_m": near,
+        "distance_m": geometry.distance_m,
+    }
+    return [Finding("far-field", evidence)]
+
+
+def repeated(positions_px: np.ndarray) -> list[np.ndarray]:
+    """Numbers of the frames that share a position, a list for each such position."""
+    _, inverse, counts = np.unique(positions_px, axis=0, return_inverse=True, return_counts=True)
+    return [np.flatnonzero(inverse.ravel() == one) for one in np.flatnonzero(counts > 1)]
+
+
+def canvas_bytes(positions_px: np.ndarray, N: int) -> float:
+    """Bytes that the object of these positions takes in a refinement."""
+    sides = np.ptp(positions_px, axis=0) + N + 2
+    return float(np.prod(sides)) * BYTES_A_PIXEL
+
+
+def require_canvas(positions_px: np.ndarray, N: int, where: object) -> None:
+    """Raise TooLargeError if the object of these positions does not fit into memory."""
+    needed, free = canvas_bytes(positions_px, N), free_bytes()
+    if needed > free:
+        height, width = np.ptp(positions_px, axis=0) + N
+        raise TooLargeError(
+            "the positions span more than memory can hold: another unit?",
+            where=f"{where}: positions_px",
+            expected=f"an object within {free / 2**30:.3g} GiB of free memory",
+            got=f"{height:.5g} × {width:.5g} px, {needed / 2**30:.3g} GiB",
+            fix="ptycho inspect SCAN shows the step; --positions-unit um (or mm, nm) corrects it",
+        )

@@ -1,0 +1,292 @@
+"""Counts and positions are looked at before any light is spent; nothing wrong stays silent.
+
+`clean_scan` reads the frames once (a few of them twice), in bounded memory, and returns the scan
+with bad pixels masked, bad frames left out and uneven light written down, each with its evidence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from scipy import ndimage
+
+from ptycho.errors import UsageError, ValueRangeError
+from ptycho.frames import places
+from ptycho.frames.census import MOST_SPOTS, Census, blocks, spread
+from ptycho.frames.findings import CLEAN, Finding, Report
+from ptycho.frames.light import Light, judge_frames
+from ptycho.frames.pixels import Pixels, judge_pixels
+from ptycho.frames.views import Cleaned, Spots
+
+if TYPE_CHECKING:
+    from ptycho.scan import Measured
+
+S = TypeVar("S", bound="Measured")
+
+FEW_PHOTONS = 1e3
+SAME_LIGHT = 0.5
+DOSE_RATIO = 1.3
+OFF_CENTRE_SHARE = 1 / 16
+
+
+def clean_scan(scan: S, clean: str = "auto") -> S:
+    """The scan as it can be worked on; what was found is its `sanity` (a `Report`).
+
+    Args:
+        scan: as it was read; one that was looked at before is returned as it is.
+        clean: 'auto' masks pixels and leaves out frames where the evidence is beyond doubt;
+            'report' looks and touches nothing; 'off' does not look.
+
+    Raises:
+        UsageError: another word. ValueRangeError: hardly a value is a count.
+    """
+    if clean not in CLEAN:
+        raise UsageError(
+            "unknown way to clean", where="clean", expected=", ".join(CLEAN), got=repr(clean)
+        )
+    if scan.sanity is not None:
+        return scan
+    if clean == "off":
+        return replace(scan, sanity=Report("off", frames=scan.n_frames))
+    found = _look(scan)
+    if clean == "report":
+        untouched = tuple(replace(finding, done="nothing") for finding in found.findings)
+        return replace(scan, sanity=Report(clean, untouched, scan.n_frames))
+    return _apply(scan, found)
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    findings: list[Finding]
+    bad: np.ndarray  # (N, N)
+    spots: np.ndarray  # (K, 3) frame, row, col
+    drop: np.ndarray  # (M,)
+    flux: np.ndarray | None
+    probe_scale: float
+
+
+def _look(scan: Measured) -> _Found:
+    findings: list[Finding] = []
+    count = scan.n_frames
+    drop = ~np.isfinite(scan.positions_px).all(axis=1)
+    if drop.any():
+        findings.append(_left_out("position-missing", drop))
+    far = places.far_positions(scan.positions_px, scan.N) & ~drop
+    if far.any():
+        worst = float(np.abs(scan.positions_px[far]).max())
+        findings.append(_left_out("position-far", far, furthest_px=worst))
+        drop |= far
+    if drop.all():
+        raise ValueRangeError(
+            "no frame has a position", where="positions_px", expected="finite (row, col) pixels",
+            got="NaN or infinity in all of them",
+        )  # fmt: skip
+    pixels, census, spots = _pixels(scan)
+    findings += pixels.findings
+    kernel = None if scan.probe is None else (np.abs(scan.probe) ** 2).sum(axis=0)
+    used = np.flatnonzero(~drop)
+    light = _frames(scan, census, used, kernel)
+    flux = None
+    if light.flux is not None:
+        flux = np.ones(count)
+        flux[used] = light.flux
+    findings += [_renumbered(finding, used) for finding in light.findings]
+    drop[used[light.drop]] = True
+    used = used[~light.drop]
+    findings += _repeats(scan, used, drop, pixels.bad)
+    used = np.flatnonzero(~drop)
+    findings += places.judge_places(scan.positions_px[used], scan.N, kernel, scan.geometry)
+    photons = np.concatenate(census.light)
+    scale, told = _probe(scan, census, pixels.bad, photons[used])
+    findings += told
+    if len(used) and np.median(photons[used]) < FEW_PHOTONS:
+        findings.append(Finding("few-photons", {"median_a_frame": float(np.median(photons[used]))}))
+    return _Found(findings, pixels.bad, spots, drop, flux, scale)
+
+
+def _left_out(code: str, frames: np.ndarray, **evidence: float) -> Finding:
+    return Finding(code, evidence, "left out", np.flatnonzero(frames).tolist())
+
+
+def _renumbered(finding: Finding, used: np.ndarray) -> Finding:
+    return replace(finding, items=[int(used[i]) for i in finding.items])
+
+
+def _pixels(scan: Measured) -> tuple[Pixels, Census, np.ndarray]:
+    """Judge pixels on a few frames, then on all; (pixels, census, single bad values)."""
+    N = scan.N
+    mask = np.ones((N, N), bool) if scan.mask is None else scan.mask
+    frame_bytes = 4 * N * N
+    few = spread(scan.n_frames, frame_bytes)
+    first = Census((N, N), scan.ceiling())
+    first.add(scan.raw(few), few, mask)
+    early = judge_pixels(first, mask, scan.probe)
+    trusted = mask & ~early.bad
+    census = Census((N, N), min(first.ceiling, early.clip), collect=True)
+    for numbers in blocks(scan.n_frames, frame_bytes):
+        census.add(scan.raw(numbers), numbers, trusted)
+    pixels = judge_pixels(census, mask, scan.probe)
+    if np.isfinite(early.clip):
+        pixels = replace(pixels, findings=[_as_clip(f, first.ceiling) for f in pixels.findings])
+    _require_counts(census, mask & ~pixels.bad, scan)
+    late = pixels.bad & trusted
+    if late.any():  # their counts are in the sums of the frames
+        for k, numbers in enumerate(blocks(scan.n_frames, frame_bytes)):
+            again = Census((N, N), census.ceiling)
+            again.add(scan.raw(numbers), numbers, mask & ~pixels.bad)
+            census.light[k], census.centre[k] = again.light[0], again.centre[0]
+    _without_flashes(census, pixels.flashes)
+    spots = [np.array(pixels.flashes, np.int64).reshape(-1, 3), *census.spots]
+    merged = np.unique(np.concatenate(spots), axis=0)
+    return pixels, census, merged[(mask & ~pixels.bad)[merged[:, 1], merged[:, 2]]]
+
+
+def _without_flashes(census: Census, flashes: list[tuple[int, int, int]]) -> None:
+    """Take single bright values out of the light of their frames and its centre."""
+    light, centre = np.concatenate(census.light), np.concatenate(census.centre)
+    for frame, row, col in flashes:
+        value = census.highest[row, col]
+        rest = max(light[frame] - value, 0.0)
+        place = np.array([row - census.shape[0] // 2, col - census.shape[1] // 2])
+        centre[frame] = (centre[frame] * light[frame] - value * place) / max(rest, 1e-30)
+        light[frame] = rest
+    census.light, census.centre = [light], [centre]
+
+
+def _as_clip(finding: Finding, ceiling: float) -> Finding:
+    """What stood at or above the count where the detector stops."""
+    if finding.code != "pixel-at-maximum" or finding.evidence["maximum"] >= ceiling:
+        return finding
+    evidence = {
+        "count": finding.evidence["maximum"],
+        "most_frames": finding.evidence["most_frames"],
+    }
+    return replace(finding, code="pixel-clipped", evidence=evidence)
+
+
+def _require_counts(census: Census, mask: np.ndarray, scan: Measured) -> None:
+    wrong = int((census.not_finite + census.negative)[mask].sum())
+    if not mask.any() or wrong > MOST_SPOTS:
+        raise ValueRangeError(
+            "most of the values are no counts: negative, not finite, or at the maximum of the type",
+            where=scan.name,
+            expected="photons ≥ 0",
+            got=f"{int((~mask).sum())} of {mask.size} pixels are bad",
+            fix="subtract the dark without going below 0, or give --mask FILE",
+        )
+
+
+def _frames(scan: Measured, census: Census, used: np.ndarray, kernel: np.ndarray | None) -> Light:
+    valid = scan.N**2 if scan.mask is None else max(1, int(scan.mask.sum()))
+    spoiled = np.concatenate(census.frame_high) + np.concatenate(census.frame_bad)
+    return judge_frames(
+        np.concatenate(census.light)[used],
+        np.concatenate(census.centre)[used],
+        spoiled[used] / valid,
+        scan.positions_px[used],
+        kernel,
+    )
+
+
+def _repeats(scan: Measured, used: np.ndarray, drop: np.ndarray, bad: np.ndarray) -> list[Finding]:
+    """Frames that claim one position and hold different patterns: one of them is wrong."""
+    wrong: list[int] = []
+    groups = [used[group] for group in places.repeated(scan.positions_px[used])]
+    if not 0 < sum(map(len, groups)) <= max(2, 0.1 * len(used)):
+        return []
+    valid = ~bad if scan.mask is None else scan.mask & ~bad
+    for group in groups:
+        frames = np.nan_to_num(scan.raw(group)[:, valid].astype(np.float64)).clip(0)
+        first, *rest = frames
+        for other in rest:
+            both = first.sum() + other.sum()
+            expected = (first + other) * (first.sum() / max(both, 1.0))
+            spread_ = (first - expected) ** 2 / np.maximum(
+                expected * (1 - first.sum() / max(both, 1.0)), 1e-9
+            )
+            lit = expected > 0.25
+            z = (spread_[lit].sum() - lit.sum()) / max(np.sqrt(2 * lit.sum()), 1.0)
+            if z > 30:
+                wrong += [int(i) for i in group]
+                break
+    if not wrong:
+        return []
+    drop[wrong] = True
+    return [Finding("positions-repeated", {"positions": len(groups)}, "left out", sorted(wrong))]
+
+
+def _probe(
+    scan: Measured, census: Census, bad: np.ndarray, photons: np.ndarray
+) -> tuple[float, list[Finding]]:
+    """Whether the probe looks like the light of the frames, and carries as much of it."""
+    total = np.where(bad, 0.0, census.total)
+    if scan.mask is not None:
+        total = np.where(scan.mask, total, 0.0)
+    if not total.any() or not len(photons):
+        return 1.0, []
+    N, found = scan.N, []
+    middle = _centroid(total)
+    if scan.probe is None:
+        if np.hypot(*middle) > OFF_CENTRE_SHARE * N:
+            evidence = {"row_px": middle[0], "col_px": middle[1]}
+            found.append(Finding("pattern-off-centre", evidence))
+        return 1.0, found
+    far = (np.abs(np.fft.fftshift(np.fft.fft2(scan.probe, norm="ortho"), axes=(-2, -1))) ** 2).sum(
+        0
+    )
+    far = np.where(bad if scan.mask is None else bad | ~scan.mask, 0.0, far)
+    if not far.any():
+        return 1.0, found
+    offset = np.subtract(middle, _centroid(far))
+    if np.hypot(*offset) > max(2.0, OFF_CENTRE_SHARE * N):
+        evidence = {"row_px": float(offset[0]), "col_px": float(offset[1])}
+        found.append(Finding("pattern-off-centre", evidence))
+    broad = [ndimage.gaussian_filter(image, max(1.0, N / 32)) for image in (total, far)]
+    alike = float(np.sqrt(broad[0] * broad[1]).sum() / np.sqrt(broad[0].sum() * broad[1].sum()))
+    if alike < SAME_LIGHT:
+        found.append(Finding("probe-far", {"likeness": alike, "at_least": SAME_LIGHT}))
+    measured = float(np.quantile(photons, 0.9)) - scan.background * float((~bad).sum())
+    ratio = measured / float(far.sum())
+    if scan.metadata.get("probe_scaled") and bad.any():  # the reader took the bad for light
+        return float(np.sqrt(float(photons.mean()) / float(far.sum()))), found
+    if not 0.05 < ratio < DOSE_RATIO:
+        evidence = {"photons_in_the_frames": measured, "photons_of_the_probe": float(far.sum())}
+        found.append(Finding("probe-dose", evidence, "scaled"))
+        return float(np.sqrt(ratio)), found
+    return 1.0, found
+
+
+def _centroid(image: np.ndarray) -> tuple[float, float]:
+    row, col = ndimage.center_of_mass(image)
+    return float(row - image.shape[0] // 2), float(col - image.shape[1] // 2)
+
+
+def _apply(scan: S, found: _Found) -> S:
+    changes: dict[str, Any] = {}
+    if found.bad.any():
+        changes["mask"] = ~found.bad if scan.mask is None else scan.mask & ~found.bad
+    if found.bad.any() or len(found.spots):
+        cleaned = Cleaned(scan.counts, found.bad, Spots(scan.counts.shape, found.spots))
+        in_memory = isinstance(scan.counts, np.ndarray)
+        changes["counts"] = cleaned.all(scan.counts.dtype) if in_memory else cleaned
+    if len(found.spots):
+        changes["frame_mask"] = Spots(scan.counts.shape, found.spots, scan.frame_mask)
+    if found.flux is not None:
+        changes["flux"] = found.flux if scan.flux is None else scan.flux * found.flux
+    if found.probe_scale != 1.0 and scan.probe is not None:
+        changes["probe"] = scan.probe * np.float32(found.probe_scale)
+    report = Report("auto", tuple(found.findings), scan.n_frames)
+    keep = np.flatnonzero(~found.drop)
+    scan = replace(scan, sanity=report, **_kept(scan, changes, keep))
+    if scan.flux is not None:
+        scan = replace(scan, flux=scan.flux / scan.flux.mean())
+    return scan
+
+
+def _kept(scan: Measured, changes: dict[str, Any], keep: np.ndarray) -> dict[str, Any]:
+    """The changes, for the frames `keep` only; in one step, since what is left out may be bad."""
+    if len(keep) == scan.n_frames:
+        return changes
+    return changes | scan.rows_of(keep, **changes)

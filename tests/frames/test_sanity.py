@@ -1,0 +1,230 @@
+"""Each fault is found by its own code, and nothing is found in clean frames of any dose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from ptycho.errors import TooLargeError, UsageError, ValueRangeError
+from ptycho.frames import Report, clean_scan, require_canvas
+from ptycho.scan import Measured, Scan
+from ptycho.simulation import SimulationConfig, simulate
+
+N, M = 32, 90
+
+
+@cache
+def clean_one(photons: float = 1e5) -> Scan:
+    return simulate(SimulationConfig(N=N, n_frames=M, photons=photons, amplitude="coins"))
+
+
+def measured(scan: Scan, **changes: object) -> Measured:
+    """What a reader would return of it: nothing is checked yet."""
+    names = ("counts", "positions_px", "probe", "mask", "geometry", "background")
+    return Measured(**{name: getattr(scan, name) for name in names} | changes)  # type: ignore[arg-type]
+
+
+def counts_with(change: Callable[[np.ndarray], None], dtype: type = np.float32) -> Measured:
+    scan = clean_one()
+    counts = scan.counts.astype(dtype)
+    change(counts)
+    return measured(scan, counts=counts)
+
+
+def put(where: tuple[object, ...], value: float) -> Callable[[np.ndarray], None]:
+    def change(counts: np.ndarray) -> None:
+        counts[where] = value
+
+    return change
+
+
+def scaled(frame: int, factor: float) -> Callable[[np.ndarray], None]:
+    def change(counts: np.ndarray) -> None:
+        counts[frame] *= np.float32(factor)
+
+    return change
+
+
+def rolled(counts: np.ndarray) -> None:
+    counts[17] = np.roll(counts[17], 7, axis=0)
+
+
+ALL = slice(None)
+PIXELS: dict[str, tuple[Measured, str, list[list[int]]]] = {
+    "hot and constant": (counts_with(put((ALL, 3, 4), 2e6)), "pixel-constant", [[3, 4]]),
+    "gap of a type's maximum": (
+        counts_with(put((ALL, 20, ALL), 65535), np.uint16), "pixel-at-maximum",
+        [[20, c] for c in range(N)],
+    ),
+    "negative mark": (counts_with(put((ALL, 5, 6), -1)), "pixel-negative", [[5, 6]]),
+    "NaN": (counts_with(put((ALL, 5, 6), np.nan)), "pixel-not-finite", [[5, 6]]),
+    "dead": (counts_with(put((ALL, 14, 15), 0)), "pixel-dead", [[14, 15]]),
+}  # fmt: skip
+FRAMES: dict[str, tuple[Measured, str, int]] = {
+    "dead first frame": (counts_with(put((0,), 0)), "frame-empty", 0),
+    "shutter nearly closed": (counts_with(scaled(40, 1e-3)), "frame-empty", 40),
+    "exposed three times as long": (counts_with(scaled(33, 3.0)), "frame-exposure", 33),
+    "shifted on the detector": (counts_with(rolled), "frame-off-centre", 17),
+    "overflow of a whole frame": (
+        counts_with(put((12,), 65535), np.uint16), "frame-saturated", 12,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PIXELS)
+def test_a_bad_pixel_is_masked_and_nothing_else(name: str) -> None:
+    raw, code, pixels = PIXELS[name]
+    found = clean_scan(raw)
+    assert found.sanity is not None
+    assert found.sanity.codes == {code}
+    assert found.mask is not None
+    assert np.argwhere(~found.mask).tolist() == pixels
+    assert found.n_frames == M
+    Scan(found.counts, found.positions_px, found.probe, found.mask)  # nothing bad is left in it
+    assert not np.asarray(found.counts)[:, ~found.mask].any()
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_a_bad_frame_is_left_out_and_keeps_its_number(name: str) -> None:
+    raw, code, frame = FRAMES[name]
+    found = clean_scan(raw)
+    assert found.sanity is not None
+    assert found.sanity.codes == {code}
+    assert found.sanity.left_out == [frame]
+    assert found.numbers is not None
+    assert found.numbers.tolist() == [i for i in range(M) if i != frame]
+    np.testing.assert_array_equal(found.positions_px, np.delete(raw.positions_px, frame, 0))
+
+
+def test_single_bad_values_are_left_out_of_their_frame_only() -> None:
+    """A NaN and a cosmic ray: the pixel stays in all other frames."""
+
+    def change(counts: np.ndarray) -> None:
+        counts[7, 16, 16] = np.nan
+        counts[9, 25, 3] = 1e6
+
+    found = clean_scan(counts_with(change))
+    assert found.sanity is not None
+    assert found.sanity.codes == {"pixel-flash"}
+    assert found.mask is None
+    assert np.isfinite(found.counts).all()
+    scan = Scan(found.counts, found.positions_px, found.probe, frame_mask=found.frame_mask)
+    valid = scan.valid(np.arange(M))
+    assert np.argwhere(~valid).tolist() == [[7, 16, 16], [9, 25, 3]]
+    part = scan.subset([9, 8, 7])
+    assert np.argwhere(~part.valid(np.arange(3))).tolist() == [[0, 25, 3], [2, 16, 16]]
+
+
+def test_saturation_below_the_maximum_of_the_type_is_found_by_its_pile_up() -> None:
+    scan = clean_one()
+    level = float(np.quantile(scan.counts, 0.995))
+    found = clean_scan(replace(scan, counts=np.minimum(scan.counts, np.float32(level))))
+    assert found.sanity is not None
+    assert found.sanity.codes == {"pixel-clipped"}
+    clipped = (scan.counts >= level).mean(axis=0) > 0.05
+    assert found.mask is not None
+    assert not found.mask[clipped].any()
+
+
+@pytest.mark.parametrize("photons", [1e2, 1e3, 1e4, 1e6, 1e8])
+@pytest.mark.parametrize("amplitude", ["coins", "siemens", "dead_leaves"])
+def test_clean_frames_of_any_dose_lose_nothing(photons: float, amplitude: str) -> None:
+    config = SimulationConfig(N=N, n_frames=60, photons=photons, amplitude=amplitude, seed=5)
+    report = clean_scan(simulate(config)).sanity
+    assert report is not None
+    assert [finding for finding in report if finding.done != "nothing"] == []
+
+
+def test_an_empty_frame_is_evidence_at_twenty_photons_and_none_at_one() -> None:
+    rng = np.random.default_rng(3)
+    rows, cols = np.divmod(np.arange(100), 10)
+    positions = 4.0 * np.column_stack([rows, cols])
+    for photons, codes in ((20.0, {"frame-empty"}), (1.0, set())):
+        counts = rng.poisson(photons / 64, (100, 8, 8)).astype(np.float32)
+        counts[55] = 0
+        report = clean_scan(Scan(counts, positions)).sanity
+        assert report is not None
+        assert {f.code for f in report if f.done != "nothing"} == codes
+
+
+def test_uneven_light_is_told_and_scaled() -> None:
+    scan = clean_one()
+    flux = np.random.default_rng(1).uniform(0.4, 1.6, M)
+    counts = np.rint(scan.counts * flux[:, None, None]).astype(np.float32)
+    found = clean_scan(replace(scan, counts=counts))
+    assert found.sanity is not None
+    assert "flux-drift" in found.sanity.codes
+    assert found.flux is not None
+    assert np.corrcoef(found.flux, flux)[0, 1] > 0.9  # the specimen's own variation remains
+    assert found.flux.mean() == pytest.approx(1)
+    even = found.even_frames(np.arange(M)).sum(axis=(1, 2))
+    assert even.std() / even.mean() < 0.15
+
+
+def test_positions_missing_far_and_claimed_twice() -> None:
+    scan = clean_one()
+    places = scan.positions_px.copy()
+    places[3] = np.nan
+    places[60] *= 1000
+    places[41] = places[40]
+    found = clean_scan(measured(scan, positions_px=places))
+    assert found.sanity is not None
+    left = {f.code: f.items for f in found.sanity if f.done == "left out"}
+    assert left == {
+        "position-missing": [3], "position-far": [60], "positions-repeated": [40, 41],
+    }  # fmt: skip
+    assert np.ptp(found.positions_px) < 200
+
+
+def test_a_repeated_exposure_is_not_a_wrong_position() -> None:
+    scan = clean_one()
+    counts = scan.counts.copy()
+    places = scan.positions_px.copy()
+    counts[41] = np.random.default_rng(0).poisson(counts[40])
+    places[41] = places[40]
+    report = clean_scan(replace(scan, counts=counts, positions_px=places)).sanity
+    assert report is not None
+    assert report.left_out == []
+
+
+def test_report_touches_nothing_and_off_does_not_look() -> None:
+    raw = PIXELS["dead"][0]
+    told = clean_scan(raw, "report")
+    assert told.sanity is not None
+    assert [(f.code, f.done) for f in told.sanity] == [("pixel-dead", "nothing")]
+    assert told.counts is raw.counts
+    assert told.mask is None
+    assert clean_scan(raw, "off").sanity == Report("off", frames=M)
+    with pytest.raises(UsageError, match="clean"):
+        clean_scan(raw, "maybe")
+
+
+def test_a_scan_is_looked_at_once() -> None:
+    found = clean_scan(PIXELS["dead"][0])
+    assert clean_scan(found) is found
+
+
+def test_frames_that_are_hardly_counts_are_an_error() -> None:
+    with pytest.raises(ValueRangeError, match="no counts"):
+        clean_scan(counts_with(put((ALL, ALL, ALL), np.nan)))
+
+
+def test_an_object_beyond_memory_is_refused_with_the_numbers() -> None:
+    with pytest.raises(TooLargeError, match=r"1e\+06|1000032") as caught:
+        require_canvas(np.array([[0.0, 0.0], [1e6, 1e6]]), 32, "a.cxi")
+    assert "GiB" in str(caught.value)
+
+
+def test_the_record_is_json_and_names_the_evidence() -> None:
+    import json
+
+    report = clean_scan(FRAMES["dead first frame"][0]).sanity
+    assert report is not None
+    record = json.loads(json.dumps(report.record()))
+    assert record["left_out"] == [0]
+    assert record["findings"][0]["evidence"]["most_photons"] == 0
+    assert "frame-empty" in report.sentences()[0]
