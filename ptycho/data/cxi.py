@@ -17,7 +17,7 @@ from ptycho.data import hdf5, physical
 from ptycho.data.hdf5_frames import LazyFrames
 from ptycho.data.measurement import AMPLITUDE, COUNTS, agreed
 from ptycho.errors import ShapeError, UnitError
-from ptycho.scan import Geometry, Scan, Truth
+from ptycho.scan import Geometry, Measured, Scan, Truth
 
 E, D, S = "entry_1", "entry_1/instrument_1/detector_1", "entry_1/instrument_1/source_1"
 TRANSLATION = (
@@ -35,7 +35,7 @@ def recognises(file: h5py.File) -> bool:
     return hdf5.find(file, D) is not None and hdf5.find(file, S) is not None
 
 
-def read(path: Path, file: h5py.File, measurement: str | None = None) -> Scan:
+def read(path: Path, file: h5py.File, measurement: str | None = None) -> Measured:
     """Read the first entry of a CXI file; frames stay in the file."""
     data = hdf5.frame_stack(file, f"{E}/data_1/data", f"{D}/data")
     n = int(data.shape[-1])
@@ -54,9 +54,9 @@ def read(path: Path, file: h5py.File, measurement: str | None = None) -> Scan:
         (int(data.shape[-2]), n),
         scale=_gain(file, geometry),
         amplitude=said == AMPLITUDE,
-        mask=mask,
+        mask=mask if mask is None or mask.ndim == 2 else None,
     )
-    scan = Scan(
+    scan = Measured(
         counts=counts,
         positions_px=positions,
         mask=mask,
@@ -163,7 +163,7 @@ def _truth(file: h5py.File) -> Truth | None:
     return Truth(hdf5.array(found, np.complex64), (float(row), float(col)))
 
 
-def _with_probe(scan: Scan, file: h5py.File) -> Scan:
+def _with_probe(scan: Measured, file: h5py.File) -> Measured:
     from dataclasses import replace
 
     found = hdf5.find(file, f"{S}/illumination")
@@ -173,8 +173,8 @@ def _with_probe(scan: Scan, file: h5py.File) -> Scan:
     meta = dict(scan.metadata)
     if hdf5.text(found.attrs.get("units")) != "sqrt(photons)":
         probe, meta["probe_was_shifted"] = physical.centred_probe(probe)
-        sample = scan.frames(np.unique(np.linspace(0, scan.n_frames - 1, 64).astype(int)))
-        probe = physical.scaled_probe(probe, float(sample.sum(axis=(1, 2), dtype=float).mean()))
+        probe = physical.scaled_probe(probe, physical.mean_photons(scan.counts, scan.mask))
+        meta["probe_scaled"] = True
     return replace(scan, probe=probe, metadata=meta)
 
 

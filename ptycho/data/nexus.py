@@ -17,7 +17,7 @@ from ptycho.data.cxi import positions_px
 from ptycho.data.hdf5_frames import LazyFrames
 from ptycho.data.measurement import AMPLITUDE
 from ptycho.errors import MissingKeyError
-from ptycho.scan import Geometry, Scan
+from ptycho.scan import Geometry, Measured
 
 ENTRIES = ("entry_1", "entry")
 
@@ -35,7 +35,7 @@ def _entry(file: h5py.File) -> str | None:
     return None
 
 
-def read(path: Path, file: h5py.File, measurement: str | None = None) -> Scan:
+def read(path: Path, file: h5py.File, measurement: str | None = None) -> Measured:
     """Read a NeXus ptychography entry; frames stay in the file."""
     entry = _entry(file)
     detector = f"{entry}/instrument_1/detector_1"
@@ -50,7 +50,7 @@ def read(path: Path, file: h5py.File, measurement: str | None = None) -> Scan:
     mask = None if mask_at is None else physical.cxi_good(hdf5.array(mask_at, np.uint32))
     translation = _translation(file, str(entry), detector)
     basis = np.array([[0, -row, 0], [-col, 0, 0]])
-    return Scan(
+    return Measured(
         counts=LazyFrames(
             path,
             ((data.name, int(np.prod(data.shape[:-2]))),),

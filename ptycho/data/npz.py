@@ -22,7 +22,7 @@ from ptycho.data.atomic import whole_file
 from ptycho.data.measurement import COUNTS, agreed
 from ptycho.data.names import scan_stem
 from ptycho.errors import ShapeError, UnknownFormatError
-from ptycho.scan import Geometry, Scan, Truth
+from ptycho.scan import Geometry, Measured, Scan, Truth
 
 FORMAT = "ptycho-scan"
 SCHEMA = 1
@@ -39,7 +39,7 @@ def read(
     measurement: str | None = None,
     accept: Collection[str] = (),
     frames: Path | None = None,
-) -> Scan:
+) -> Measured:
     """Read a scan from an NPZ file of any layout; see `ptycho.data.open_scan`."""
     arrays = npz_arrays.load_arrays(path)
     if "positions_px" in arrays and "counts" in arrays:
@@ -113,7 +113,7 @@ def _stored_type(scan: Scan) -> np.dtype:
     return np.dtype(np.uint32)
 
 
-def _ours(arrays: Mapping[str, np.ndarray], path: Path) -> Scan:
+def _ours(arrays: Mapping[str, np.ndarray], path: Path) -> Measured:
     geometry = truth = None
     if "geometry_m" in arrays:
         lengths = npz_arrays.numbers(arrays["geometry_m"], f"{path}:geometry_m").ravel()
@@ -133,7 +133,7 @@ def _ours(arrays: Mapping[str, np.ndarray], path: Path) -> Scan:
             )
         truth = Truth(image.astype(np.complex64), (float(origin[0]), float(origin[1])))
     background = npz_arrays.numbers(arrays.get("background", np.array(0.0)), f"{path}:background")
-    return Scan(
+    return Measured(
         counts=arrays["counts"],
         positions_px=arrays["positions_px"],
         probe=arrays.get("probe"),
@@ -146,7 +146,7 @@ def _ours(arrays: Mapping[str, np.ndarray], path: Path) -> Scan:
     )
 
 
-def _tike(arrays: Mapping[str, np.ndarray], path: Path) -> Scan:
+def _tike(arrays: Mapping[str, np.ndarray], path: Path) -> Measured:
     """tike's layout: a leading axis of one, corner-centred frames, a probe of any scale."""
     data = npz_arrays.numbers(arrays["data"], f"{path}:data")
     places = npz_arrays.numbers(arrays["scan"], f"{path}:scan")
@@ -165,11 +165,11 @@ def _tike(arrays: Mapping[str, np.ndarray], path: Path) -> Scan:
         if probe.ndim < 2:
             raise ShapeError("the probe is no image", where=f"{path}:probe", got=probe.shape)
         probe = probe.reshape(-1, *probe.shape[-2:])
-        probe = physical.scaled_probe(probe, float(counts.sum(axis=(1, 2), dtype=float).mean()))
-    return Scan(
+        probe = physical.scaled_probe(probe, physical.mean_photons(counts))
+    return Measured(
         counts=counts,
         positions_px=places,
         probe=probe,
         name=scan_stem(path),
-        metadata={"layout": "tike"},
+        metadata={"layout": "tike", "probe_scaled": probe is not None},
     )

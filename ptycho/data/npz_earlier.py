@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from ptycho.errors import (
     ShapeError,
     UnitError,
 )
-from ptycho.scan import Scan, Truth
+from ptycho.scan import Measured, Truth
 
 METRES_BELOW_PX = 1e-2
 
@@ -39,7 +40,7 @@ def read(
     path: Path,
     measurement: str | None,
     accept: Collection[str] = (),
-) -> Scan:
+) -> Measured:
     """The scan in these arrays; see `ptycho.data.open_scan` for the arguments and errors."""
     positions = _positions(arrays, path, accept)
     key = "diff3d" if "diff3d" in arrays else "diffraction"
@@ -51,14 +52,15 @@ def read(
     _check_labels(arrays, frames.shape, path)
     probe = _complex(arrays, "probeGuess", path)
     if probe is not None and said == AMPLITUDE:
-        photons = float(counts.sum(axis=(1, 2), dtype=np.float64).mean())
-        probe = physical.scaled_probe(probe, photons)
+        probe = physical.scaled_probe(probe, physical.mean_photons(counts))
     truth = _complex(arrays, "objectGuess", path)
     if truth is not None:
         truth = truth.reshape(truth.shape[-2:]) if truth.size else truth
-    metadata = {"layout": "earlier package", "measurement": said}
+    metadata: dict[str, Any] = {"layout": "earlier package", "measurement": said}
+    if probe is not None and said == AMPLITUDE:
+        metadata["probe_scaled"] = True
     earlier = npz_arrays.json_object(arrays.get(npz_arrays.METADATA), f"{path}:_metadata")
-    return Scan(
+    return Measured(
         counts=counts,
         positions_px=positions,
         probe=probe,

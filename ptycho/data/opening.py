@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,16 +11,19 @@ import h5py
 import numpy as np
 
 from ptycho.data import cxi, hdf5, nexus, npz, physical, ptychodus, ptyd, ptyr
+from ptycho.data.masks import read_mask
 from ptycho.data.measurement import agreed
 from ptycho.errors import (
     DamagedFileError,
     DuplicatePositionsError,
     MissingFileError,
     PositionsOutsideObjectError,
+    PtychoError,
     UnknownFormatError,
     UsageError,
 )
-from ptycho.scan import Scan
+from ptycho.frames import Ways, clean_scan, fit, select
+from ptycho.scan import Measured, Scan, check_shapes, require_stacks
 
 Measurement = Literal["counts", "amplitude", "intensity"]
 Format = Literal["npz", "cxi", "ptychodus"]
@@ -47,6 +50,7 @@ def open_scan(
     measurement: Measurement | None = None,
     frames: str | Path | None = None,
     accept: Collection[str] = (),
+    ways: Ways | None = None,
 ) -> Scan:
     """Read a scan; frames of HDF5 files stay in the file and are read when they are used.
 
@@ -58,6 +62,8 @@ def open_scan(
         frames: a ptychodus diffraction file, for a product that has no frames.
         accept: what is an error without the caller's word: 'duplicate-positions',
             'integer-positions'.
+        ways: which frames and pixels are used and how they lie, and whether bad ones are masked
+            and left out at once (`clean`); None: as they are, and the engines look themselves.
 
     Raises:
         DataError, ShapeError: no such file, an unknown format, or content that cannot be a
@@ -83,15 +89,48 @@ def open_scan(
             got=f"{type(error).__name__}: {error}",
             fix="h5ls -r or numpy.load show what the file holds; please report it",
         ) from error
-    require_on_truth(scan, path)
-    if "duplicate-positions" not in accept and not scan.metadata.get(hdf5.KEPT):
-        require_distinct(scan, path)
-    return scan
+    ways = ways or Ways()
+    try:
+        return _finished(scan, path, ways, accept)
+    except PtychoError as error:
+        raise _naming(error, path) from error
+
+
+def _finished(scan: Measured, path: Path, ways: Ways, accept: Collection[str]) -> Scan:
+    """From what a file holds to a scan: selected, looked at, cut."""
+    require_stacks(scan)
+    odd = scan.counts.shape[-1] % 2 == 1 and ways.crop is None and ways.bin == 1
+    mask = None if ways.mask is None else read_mask(ways.mask)
+    scan = select(scan, ways, mask)
+    check_shapes(scan)
+    metadata = dict(scan.metadata)
+    if ways.clean is not None:
+        scan = clean_scan(scan, ways.clean)
+    scan = fit(scan, ways)
+    if asked := ways.asked():
+        metadata["ways"] = asked
+    if odd:
+        metadata["note"] = "frames of odd side: the last row and column are left away"
+    values = {f.name: getattr(scan, f.name) for f in fields(Scan)} | {"metadata": metadata}
+    found = Scan(**values)
+    require_on_truth(found, path)
+    if "duplicate-positions" not in accept and not found.metadata.get(hdf5.KEPT):
+        require_distinct(found, path)
+    return found
+
+
+def _naming(error: PtychoError, path: Path) -> PtychoError:
+    """The same error with the file, and a way out that exists."""
+    if path.name in str(error.where):
+        return error
+    where = path if error.where is None else f"{path}: {error.where}"
+    fix = error.fix or f"ptycho inspect {path}"
+    return type(error)(error.what, where=where, expected=error.expected, got=error.got, fix=fix)
 
 
 def _read(
     path: Path, measurement: str | None, frames: Path | None, accept: Collection[str]
-) -> Scan:
+) -> Measured:
     if path.is_dir() or path.is_fifo() or path.is_socket():
         raise MissingFileError(
             "this is no scan file",
@@ -121,7 +160,7 @@ def _read(
     )
 
 
-def _open_hdf5(path: Path, frames: Path | None, measurement: str | None) -> Scan:
+def _open_hdf5(path: Path, frames: Path | None, measurement: str | None) -> Measured:
     with hdf5.opened(path) as file:
         if nexus.recognises(file):
             return nexus.read(path, file, measurement)

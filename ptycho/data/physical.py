@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ptycho.errors import UnitError
+from ptycho.frames import raw_frames
 from ptycho.scan import Geometry, Scan
 
 H_C_J_M = 6.62607015e-34 * 299_792_458.0
@@ -73,6 +75,23 @@ def centred_probe(probe: np.ndarray) -> tuple[np.ndarray, bool]:
     if shifted[rows, cols].sum() > power[rows, cols].sum():
         return np.fft.fftshift(probe, axes=(-2, -1)), True
     return probe, False
+
+
+def mean_photons(counts: Any, mask: np.ndarray | None = None) -> float:
+    """Mean light of the frames, for a probe of unknown scale: all in memory, 64 of others.
+
+    What is no count is left out, so that a bad pixel is no error here.
+    """
+    mask = getattr(counts, "mask", None) if mask is None else mask
+    mask = None if mask is None or np.ndim(mask) != 2 else mask
+    total = len(counts)
+    in_memory = isinstance(counts, np.ndarray)
+    few = np.arange(total) if in_memory else np.unique(np.linspace(0, total - 1, 64).astype(int))
+    light = 0.0
+    for first in range(0, len(few), 64):
+        frames = np.nan_to_num(raw_frames(counts, few[first : first + 64]), posinf=0.0).clip(0)
+        light += float((frames if mask is None else frames[:, mask]).sum(dtype=np.float64))
+    return light / max(len(few), 1)
 
 
 def scaled_probe(probe: np.ndarray, photons: float) -> np.ndarray:

@@ -26,7 +26,7 @@ from ptycho.errors import (
     PositionsOutsideObjectError,
     ShapeError,
 )
-from ptycho.scan import Geometry, Scan, Truth
+from ptycho.scan import Geometry, Measured, Scan, Truth
 
 INDEXES, X_M, Y_M = "probe_position_indexes", "probe_position_x_m", "probe_position_y_m"
 FRAMES = "raw_data/diffraction"
@@ -66,7 +66,7 @@ def recognises(file: h5py.File) -> bool:
 
 def read(
     path: Path, file: h5py.File, frames_path: Path | None = None, measurement: str | None = None
-) -> Scan:
+) -> Measured:
     """Read an HDF5 product with its frames.
 
     Args:
@@ -109,7 +109,9 @@ def read(
     return _scan(product, counts, np.arange(len(product.index)), mask)
 
 
-def read_npz(path: Path, arrays: Mapping[str, np.ndarray], frames_path: Path | None = None) -> Scan:
+def read_npz(
+    path: Path, arrays: Mapping[str, np.ndarray], frames_path: Path | None = None
+) -> Measured:
     """Read an NPZ product: the same names flat, `object_pixel_height_m` and so on as arrays."""
 
     def number(key: str) -> float:
@@ -157,7 +159,7 @@ def _pixel(path: Path, sizes: list[float]) -> np.ndarray:
     return np.array([physical.require_positive(s, "the object pixel", path) for s in sizes])
 
 
-def _scan(product: Product, counts: Any, rows: np.ndarray, mask: np.ndarray | None) -> Scan:
+def _scan(product: Product, counts: Any, rows: np.ndarray, mask: np.ndarray | None) -> Measured:
     """The scan of the product's rows `rows`, whose frames are `counts`."""
     positions = np.column_stack([product.y_m, product.x_m])[rows] / product.pixel_m
     truth = None
@@ -169,7 +171,7 @@ def _scan(product: Product, counts: Any, rows: np.ndarray, mask: np.ndarray | No
         positions = local + origin
         if product.ours.get("ptycho_object") == "truth":
             truth = Truth(image, (float(origin[0]), float(origin[1])))
-    return Scan(
+    return Measured(
         counts=counts,
         positions_px=positions,
         probe=_probe(product, counts),
@@ -178,7 +180,7 @@ def _scan(product: Product, counts: Any, rows: np.ndarray, mask: np.ndarray | No
         truth=truth,
         background=float(product.ours.get("ptycho_background", 0.0)),
         name=product.name,
-        metadata={"layout": "ptychodus product"}
+        metadata={"layout": "ptychodus product", "probe_scaled": not product.ours}
         | ({hdf5.KEPT: True} if f"ptycho_{hdf5.KEPT}" in product.ours else {}),
     )
 
@@ -296,9 +298,7 @@ def _probe(product: Product, counts: Any) -> np.ndarray | None:
     probe = probe.reshape(-1, *probe.shape[-3:])[0] if probe.ndim > 2 else probe[None]
     if hdf5.text(product.ours.get("ptycho_probe_units")) == "sqrt(photons)":
         return probe
-    sample = np.unique(np.linspace(0, counts.shape[0] - 1, 64).astype(int))
-    mean = float(np.asarray(counts[sample]).sum(axis=(1, 2), dtype=np.float64).mean())
-    return physical.scaled_probe(probe, mean)
+    return physical.scaled_probe(probe, physical.mean_photons(counts))
 
 
 def _geometry(product: Product, n: int) -> Geometry | None:

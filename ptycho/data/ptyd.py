@@ -15,7 +15,7 @@ from ptycho.data import hdf5, physical
 from ptycho.data.hdf5_frames import LazyFrames
 from ptycho.data.measurement import AMPLITUDE
 from ptycho.errors import MissingKeyError
-from ptycho.scan import Geometry, Scan
+from ptycho.scan import Geometry, Measured
 
 
 def recognises(file: h5py.File) -> bool:
@@ -23,7 +23,7 @@ def recognises(file: h5py.File) -> bool:
     return "chunks" in file and "meta" in file
 
 
-def read(path: Path, file: h5py.File, measurement: str | None = None) -> Scan:
+def read(path: Path, file: h5py.File, measurement: str | None = None) -> Measured:
     """Read all chunks in the order of their numbers; frames stay in the file."""
     group = hdf5.find(file, "chunks")
     names = list(group) if isinstance(group, h5py.Group) else []
@@ -51,7 +51,7 @@ def read(path: Path, file: h5py.File, measurement: str | None = None) -> Scan:
         raise MissingKeyError("the detector pixel is empty", where=f"{path}:meta/psize")
     geometry = Geometry(wavelength, distance, (float(pitch[0]), float(pitch[-1])))
     frames = LazyFrames(path, tuple(parts), shape, amplitude=measurement == AMPLITUDE, mask=good)
-    return Scan(
+    return Measured(
         counts=frames,
         positions_px=np.concatenate(positions) / np.array(geometry.object_pixel_m(shape[1])),
         mask=good,

@@ -18,7 +18,7 @@ import numpy as np
 from ptycho.data import hdf5, physical, ptyd
 from ptycho.errors import MissingKeyError, ProbeSizeError, ShapeError
 from ptycho.result import Reconstruction
-from ptycho.scan import Scan
+from ptycho.scan import Measured
 
 
 def recognises(file: h5py.File) -> bool:
@@ -66,7 +66,7 @@ def read_reconstruction(path: str | Path) -> Reconstruction:
 
 def read(
     path: Path, file: h5py.File, frames: Path | None = None, measurement: str | None = None
-) -> Scan:
+) -> Measured:
     """The scan of the `.ptyd` file `frames`, with the probe of this reconstruction.
 
     Raises:
@@ -91,12 +91,10 @@ def read(
             expected=(scan.N, scan.N),
             got=probe.shape,
         )
-    few = scan.frames(np.unique(np.linspace(0, scan.n_frames - 1, 64).astype(int)))
-    photons = float(few.sum(axis=(1, 2), dtype=np.float64).mean())
     return replace(
         scan,
-        probe=physical.scaled_probe(probe, photons),
-        metadata={"layout": "ptypy ptyr + ptyd"},
+        probe=physical.scaled_probe(probe, physical.mean_photons(scan.counts, scan.mask)),
+        metadata={"layout": "ptypy ptyr + ptyd", "probe_scaled": True},
     )
 
 
