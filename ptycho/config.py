@@ -16,11 +16,19 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from ptycho.errors import ConfigError
+from ptycho.frames import Clean
 from ptycho.validation import Settings
+
+CLEAN_FIELD: Any = Field(
+    default="auto",
+    description="bad pixels and frames; auto: mask, leave out and say so; report: say; off",
+)
 
 
 class GroupingConfig(Settings):
     """How frames are grouped; shared by training and reconstruction."""
+
+    clean: Clean = CLEAN_FIELD
 
     gridsize: int = Field(default=2, ge=1, le=8, description="g: groups of g² overlapping frames")
     neighbours: int | None = Field(

@@ -78,7 +78,7 @@ def _first_groups(
     predict, _ = _predictor(model, scan, groups, probe, untrained)
     members = groups.indices[: config.batch_size]
     offsets = groups.offsets_px[: config.batch_size]
-    counts = scan.frames(members.ravel()).reshape(*members.shape, scan.N, scan.N)
+    counts = scan.even_frames(members.ravel()).reshape(*members.shape, scan.N, scan.N)
     canvas, coverage = predict(counts, offsets.astype(np.float32))
     found = {
         "counts": counts,

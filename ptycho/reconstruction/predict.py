@@ -20,7 +20,7 @@ import numpy as np
 
 from ptycho.config import ReconstructConfig
 from ptycho.errors import DataError, ShapeError, UsageError
-from ptycho.frames import FileArray, Groups, make_groups
+from ptycho.frames import FileArray, Groups, clean_scan, make_groups, require_canvas
 from ptycho.reconstruction.phases import group_sync
 from ptycho.result import Reconstruction
 
@@ -62,6 +62,8 @@ def reconstruct(
     """
     begun = time.perf_counter()
     config = config or ReconstructConfig()
+    scan = clean_scan(scan, config.clean)
+    require_canvas(scan.positions_px, scan.N, scan.name)
     model, facts = _model(model_or_run, untrained)
     probe = _choose_probe(model, scan, config)
     groups = _groups(model, scan, config)
@@ -81,6 +83,7 @@ def reconstruct(
     meta = facts | {
         "scan": scan.name,
         "frames": scan.n_frames,
+        "sanity": None if scan.sanity is None else scan.sanity.record(),
         "groups": len(groups),
         "config": settings,
         "config_hash": facts.get("config_hash", _hash(settings)),
@@ -230,7 +233,7 @@ def _predict_all(
         # Whole batches have one shape, so that nothing is compiled twice.
         padded = np.resize(chosen, config.batch_size)
         members = groups.indices[padded]
-        counts = scan.frames(members.ravel()).reshape(*members.shape, scan.N, scan.N)
+        counts = scan.even_frames(members.ravel()).reshape(*members.shape, scan.N, scan.N)
         canvas, cover = predict(counts, groups.offsets_px[padded].astype(np.float32))
         canvases[chosen], coverage[chosen] = canvas[: len(chosen)], cover[: len(chosen)]
         if progress:

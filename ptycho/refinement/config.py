@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from ptycho.config import CLEAN_FIELD
+from ptycho.frames import Clean
 from ptycho.validation import Settings
 
 
@@ -72,3 +74,4 @@ class RefineConfig(Settings):
         default=None, gt=0, description="counts per pixel added to the model; None: the scan's own"
     )
     seed: int = Field(default=0, ge=0)
+    clean: Clean = CLEAN_FIELD

@@ -48,7 +48,9 @@ class Engine:
         self._energy = float(np.sum(np.abs(probe) ** 2))
         self._mask = tf.constant(frames.mask, tf.float32)
         self._background = tf.constant(background, tf.float32)
-        self._update = step.compile_update(positions=config.positions, xla=xla_enabled())
+        self._update = step.compile_update(
+            positions=config.positions, flux=frames.light is not None, xla=xla_enabled()
+        )
         self._score = step.compile_scores(xla=xla_enabled())
 
     def run_pass(self, order: np.ndarray, factor: float, *, move: bool) -> float:
@@ -59,13 +61,15 @@ class Engine:
             amplitude, dose = self.frames.training(indices)
             corner, fraction = self.canvas.corners(self.positions_px[indices])
             batch = step.Batch(*map(tf.constant, (amplitude, corner, fraction, dose)))
-            self.state, batch_error, moves = self._update(
+            self.state, batch_error, moves, *light = self._update(
                 self.state, batch, rates, self._mask, self._background
             )
             error += batch_error
-            measured += float(np.einsum("bij,b->", amplitude, dose))
+            measured += float(np.einsum("bij,b->", amplitude.clip(0), dose))
             if move:
                 self._move(indices, moves.numpy())
+            for factors in light:
+                self.frames.brighten(indices, factors)
         self._fix_gauge(move)
         return float(error) / max(measured, 1e-30)
 
@@ -114,14 +118,14 @@ class Engine:
         n = self.frames.scan.n_frames
         for first in range(0, n, self.batch):
             indices = np.arange(first, min(first + self.batch, n))
-            sums += self._sums(indices, self.frames.counts(indices), 1.0)
+            sums += self._sums(indices, self.frames.measured(indices), 1.0)
         pixels = n * self.frames.mask.sum()
         return Score(float(sums[0] / max(sums[1], 1e-30)), float(sums[2] / pixels))
 
     def _sums(self, indices: np.ndarray, counts: np.ndarray, share: float) -> np.ndarray:
         """`step.scores`, padded to the batch size by frames of no dose and no counts."""
         dose = np.zeros(self.batch, np.float32)
-        dose[: len(indices)] = share
+        dose[: len(indices)] = share * self.frames.flux(indices)
         padded = np.zeros((self.batch, *counts.shape[1:]), np.float32)
         padded[: len(indices)] = counts
         where = np.resize(indices, self.batch)
@@ -142,7 +146,9 @@ class Engine:
         counts = self.frames.counts(indices)
         corner, fraction = self.canvas.corners(self.positions_px[indices])
         model = step.intensity(self.state.object, self.state.probe, corner, fraction, 0.0)
-        modelled = float(tf.reduce_sum(model * self._mask))
+        modelled = float(
+            tf.reduce_sum(model * self._mask * self.frames.flux(indices)[:, None, None])
+        )
         scale = np.sqrt(counts.sum() / max(modelled, 1e-30))
         self.state = self.state._replace(probe=self.state.probe * tf.cast(scale, tf.complex64))
         self._energy *= float(scale) ** 2

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ptycho.errors import ModelError, ShapeError
+from ptycho.frames import clean_scan, require_canvas
 from ptycho.refinement import choice
 from ptycho.refinement import start as setup
 from ptycho.refinement.config import RefineConfig
@@ -52,6 +53,8 @@ def refine(
         DataError: something is to be chosen (`auto`), but no counts can be held out.
     """
     config = config or RefineConfig()
+    scan = clean_scan(scan, config.clean)
+    require_canvas(scan.positions_px, scan.N, scan.name)
     if not choice.wanted(config):
         return _refine(scan, start, config, progress)
 
@@ -191,7 +194,10 @@ def _result(engine: Engine, scan: Scan, config: RefineConfig) -> Reconstruction:
             "config": config.model_dump(),
             "batch_size": engine.batch,
             "n_frames": scan.n_frames,
+            "sanity": None if scan.sanity is None else scan.sanity.record(),
+            "frame_numbers": None if scan.numbers is None else scan.numbers.tolist(),
             "photons_per_frame": float(np.mean(scan.photons_per_frame())),
+            "flux": None if engine.frames.light is None else engine.frames.light.tolist(),
             "held_out_frames": len(engine.frames.held),
             "mode_shares": [float(np.sum(np.abs(m) ** 2) / energy) for m in probe],
         },

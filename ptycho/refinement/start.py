@@ -51,6 +51,7 @@ class Frames:
 
     def __init__(self, scan: Scan, config: RefineConfig, rng: np.random.Generator) -> None:
         self.scan = scan
+        self.light = None if scan.flux is None else np.array(scan.flux, np.float32)
         self.mask = np.ones((scan.N, scan.N), bool) if scan.mask is None else scan.mask
         self.share = config.held_out_share
         self.held, self.held_counts = self._hold_out(config, rng)
@@ -65,7 +66,8 @@ class Frames:
         counts = self.counts(held)
         if not wanted or not np.array_equal(counts, np.round(counts)):
             return held[:0], counts[:0]
-        return held, rng.binomial(counts.astype(np.int64), self.share).astype(np.float32)
+        held_counts = rng.binomial(counts.astype(np.int64), self.share).astype(np.float32)
+        return held, held_counts
 
     def counts(self, indices: np.ndarray) -> np.ndarray:
         """(B, N, N) float32 measured counts, zero under the mask whatever stands there."""
@@ -73,14 +75,38 @@ class Frames:
         return np.where(self.mask, counts, np.float32(0))
 
     def training(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """√(counts/dose) (B, N, N) and dose (B,) of the part that the refinement may see."""
+        """√(counts/dose) (B, N, N) and dose (B,) of the part that the refinement may see.
+
+        A count that is no measurement in its frame only is −1 (`Scan.valid`).
+        """
         counts = self.counts(indices)
-        dose = np.ones(len(indices), np.float32)
+        dose = self.flux(indices)
         for row, index in enumerate(indices):
             if (kept := self._kept.get(int(index))) is not None:
-                dose[row] = 1 - self.share
-                counts[row] = (counts[row] - self.held_counts[kept]) / dose[row]
-        return np.sqrt(counts), dose
+                dose[row] *= 1 - self.share
+                counts[row] = counts[row] - self.held_counts[kept]
+        amplitude = np.sqrt(counts / dose[:, None, None])
+        return self._measured(amplitude, indices), dose
+
+    def measured(self, indices: np.ndarray) -> np.ndarray:
+        """Like `counts`, and −1 where a frame has no measurement though others have."""
+        return self._measured(self.counts(indices), indices)
+
+    def _measured(self, values: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        if self.scan.frame_mask is None:
+            return values
+        return np.where(self.scan.valid(indices) | ~self.mask, values, np.float32(-1))
+
+    def flux(self, indices: np.ndarray) -> np.ndarray:
+        """(B,) float32 light of these frames relative to the mean."""
+        return np.ones(len(indices), np.float32) if self.light is None else self.light[indices]
+
+    def brighten(self, indices: np.ndarray, factors: Any) -> None:
+        """Where the light is uneven: half of the step to what explains these frames best."""
+        if self.light is None:
+            return
+        self.light[indices] *= np.sqrt(np.clip(np.asarray(factors), 0.5, 2.0))
+        self.light /= np.exp(np.log(self.light).mean())
 
 
 def batch_size(n_frames: int, wanted: int | None) -> int:

@@ -150,9 +150,20 @@ def intensity(
 
 
 def update(
-    state: State, batch: Batch, rates: Rates, mask: Any, background: Any, *, positions: bool
-) -> tuple[State, Any, Any]:
-    """One step. Returns the new state, Σ|√I−√y| of the batch, and position steps (B, 2) in px."""
+    state: State,
+    batch: Batch,
+    rates: Rates,
+    mask: Any,
+    background: Any,
+    *,
+    positions: bool,
+    flux: bool = False,
+) -> tuple[Any, ...]:
+    """One step. Returns the new state, Σ|√I−√y| of the batch, and position steps (B, 2) in px.
+
+    With `flux` also the factors (B,) of the light of each frame that explain its counts best:
+    least squares in the amplitudes, (Σ √y √I / Σ I)².
+    """
     momentum = tf.cast(rates.momentum, tf.complex64)
     canvas = state.object + momentum * state.object_velocity
     probe = state.probe + momentum * state.probe_velocity
@@ -160,7 +171,9 @@ def update(
     patches = blend(windows, batch.fraction)
     far = _fft(patches[:, None] * probe[None])
     model = tf.sqrt(tf.reduce_sum(_power(far), 1) + background)
-    error = mask * (1.0 - batch.amplitude / model) * batch.dose[:, None, None]
+    # A negative amplitude stands where this frame has no measurement.
+    valid = mask * tf.cast(batch.amplitude >= 0, tf.float32)
+    error = valid * (1.0 - batch.amplitude / model) * batch.dose[:, None, None]
     residual = tf.reduce_sum(tf.abs(error) * model)
     chi = _ifft(far * tf.cast(error, tf.complex64)[:, None])
 
@@ -176,7 +189,11 @@ def update(
     moves = tf.zeros_like(batch.fraction)
     if positions:
         moves = _position_steps(windows, probe, chi, batch, rates)
-    return new, residual, moves
+    if not flux:
+        return new, residual, moves
+    fits = tf.reduce_sum(valid * tf.maximum(batch.amplitude, 0.0) * model, (1, 2))
+    light = tf.square(fits / (tf.reduce_sum(valid * tf.square(model), (1, 2)) + 1e-30))
+    return new, residual, moves, light
 
 
 def _steps(
@@ -214,6 +231,8 @@ def scores(
 ) -> Any:
     """Σ|√I−√y|, Σ√y and the Poisson half-deviance Σ d of a batch, valid pixels only: (3,) float32.
 
+    A negative count is no measurement.
+
     The half-deviance is y·(u − log1p u) with u = (I−y)/y, and I where y = 0: exact in float32.
     """
     model = intensity(canvas, probe, corner, fraction, b) * dose[:, None, None]
@@ -221,16 +240,17 @@ def scores(
     safe = tf.where(lit, counts, 1.0)
     u = tf.maximum((model - safe) / safe, -1.0 + 1e-6)
     deviance = tf.where(lit, safe * (u - tf.math.log1p(u)), model)
-    measured = tf.sqrt(counts)
+    measured = tf.sqrt(tf.maximum(counts, 0.0))
+    mask = mask * tf.cast(counts >= 0, tf.float32)
     sums = [tf.abs(tf.sqrt(model) - measured), measured, deviance]
     return tf.stack([tf.reduce_sum(item * mask) for item in sums])
 
 
-def compile_update(*, positions: bool, xla: bool = True) -> Callable[..., Any]:
+def compile_update(*, positions: bool, flux: bool = False, xla: bool = True) -> Callable[..., Any]:
     """`update` as one compiled program."""
 
     def run(state: State, batch: Batch, rates: Rates, mask: Any, background: Any) -> Any:
-        return update(state, batch, rates, mask, background, positions=positions)
+        return update(state, batch, rates, mask, background, positions=positions, flux=flux)
 
     return tf.function(run, jit_compile=xla)
 

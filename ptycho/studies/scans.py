@@ -22,8 +22,8 @@ def reconstruct_scan(task: dict[str, Any], progress: Progress | None = None) -> 
 
     Args:
         task: `scan` and `target` (paths), `run` (a folder, or None with `untrained`, the steps),
-            `config` (of `ReconstructConfig`), `measurement`, `figures`, `product` and
-            `debug_dump` (a folder or None), as the options of the command say.
+            `config` (of `ReconstructConfig`), `measurement`, `frames_path`, `ways`, `figures`,
+            `product` and `debug_dump` (a folder or None), as the options of the command say.
         progress: as of `ptycho.reconstruction.predict.reconstruct`.
 
     Returns:
@@ -36,18 +36,23 @@ def reconstruct_scan(task: dict[str, Any], progress: Progress | None = None) -> 
 def _reconstruct(task: dict[str, Any], progress: Progress | None) -> dict[str, Any]:
     from ptycho.config import ReconstructConfig
     from ptycho.data import open_scan, require_geometry
+    from ptycho.frames import Ways
     from ptycho.reconstruction import reconstruct
     from ptycho.result import save_reconstruction
 
     run = None if task["run"] is None else _fresh(Path(task["run"]))
-    scan = open_scan(task["scan"], measurement=task["measurement"])
+    config = ReconstructConfig(**task["config"])
+    ways = Ways(**task.get("ways", {}) | {"clean": config.clean})
+    frames = task.get("frames_path")
+    scan = open_scan(task["scan"], measurement=task["measurement"], frames=frames, ways=ways)
     if task["product"]:
         require_geometry(scan)
-    target, config = Path(task["target"]), ReconstructConfig(**task["config"])
+    target = Path(task["target"])
     steps = task["untrained"]
     steps = tuple(steps) if isinstance(steps, list) else steps
     rec = reconstruct(run, scan, progress=progress, untrained=steps, config=config)
-    rec = rec.with_meta(scan_path=task["scan"], measurement=task["measurement"])
+    said = {key: task.get(key) for key in ("measurement", "frames_path", "ways")}
+    rec = rec.with_meta(scan_path=task["scan"], **said)
     save_reconstruction(rec, target)
     facts = _facts(rec, target) | {
         "figures": _pictures(rec, target, scan) if task["figures"] else []
@@ -106,4 +111,12 @@ def _facts(rec: Reconstruction, target: Path) -> dict[str, Any]:
         **{key: rec.meta[key] for key in wanted if key in rec.meta},
         "shape": list(rec.object.shape),
         "origin_px": list(rec.origin_px),
-    }
+    } | _found(rec.meta.get("sanity"))
+
+
+def _found(record: dict[str, Any] | None) -> dict[str, Any]:
+    """What was wrong with the frames, in short; the file of the result holds all of it."""
+    if not record or not record["findings"]:
+        return {}
+    told = {f["code"]: f"{f['count']} {f['done']}" for f in record["findings"]}
+    return {"found": told, "frames_left_out": record["left_out"]}

@@ -219,6 +219,8 @@ def _grouped(
     if fits_in_memory(len(chosen), scan.N):
         counts = counts[:]
     dose = np.full(len(chosen), ratio, np.float32)
+    if scan.flux is not None:
+        dose /= scan.flux[chosen].astype(np.float32)
     return [counts, groups.indices, groups.offsets_px, dose]
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ import numpy as np
 from ptycho.config import TrainConfig
 from ptycho.data import write_json
 from ptycho.errors import ModelError, UsageError
+from ptycho.frames import Clean, clean_scan
 from ptycho.model import CONFIG, MANIFEST, save_run
 from ptycho.training.checkpoint import CHECKPOINT, fingerprint, load_checkpoint, save_checkpoint
 from ptycho.training.data import (
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from ptycho.model import PtychoPINN
     from ptycho.scan import Scan
 
+SANITY = "sanity.json"
 Progress = Callable[[int, int, dict[str, Any]], None]
 Build = Callable[[TrainingData, TrainConfig], "PtychoPINN"]
 
@@ -98,11 +100,23 @@ def train(
     """
     scans = list(scans) if isinstance(scans, Sequence) else [scans]
     config = config or TrainConfig()
+    scans = _cleaned(scans, config.clean)
     folder = _run_folder(out_dir, resume)
     from ptycho.physics import backend
 
     with backend.deterministic(config.deterministic):
         return _run(scans, config, folder, progress, resume, build or new_model)
+
+
+def _cleaned(scans: list[Scan], clean: Clean) -> list[Scan]:
+    """Each scan looked at; those that had one mask keep one: what is bad in one is bad in all."""
+    masks = [None if scan.mask is None else scan.mask.tobytes() for scan in scans]
+    scans = [clean_scan(scan, clean) for scan in scans]
+    found = [scan.mask for scan in scans if scan.mask is not None]
+    if not found or len(set(masks)) > 1 or len({scan.N for scan in scans}) > 1:
+        return scans
+    both = np.logical_and.reduce(found)
+    return [replace(scan, mask=both) for scan in scans]
 
 
 def _run(
@@ -121,6 +135,8 @@ def _run(
         load_checkpoint(folder, model, state, identity)
     if not (folder / MANIFEST).exists():  # a finished run stays whole until the next is saved
         write_json(folder / CONFIG, config.model_dump(mode="json"))
+        looked = {s.name: s.sanity.record() for s in scans if s.sanity is not None}
+        write_json(folder / SANITY, looked)
     trainer = _Trainer(model, data, config, state, progress)
     trainer.prepare()
     while trainer.wants_another():
