@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ptycho.cli import console
+from ptycho.cli.scan_options import Opening, scan_options
 
 if TYPE_CHECKING:
     from ptycho.scan import Geometry
@@ -16,19 +17,13 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
-    app.command()(convert)
+    app.command()(scan_options(convert))
 
 
 def convert(
     source: Path = typer.Argument(..., help="A scan file."),
     target: Path = typer.Argument(..., help="The file to write: .npz, .cxi or .h5 (ptychodus)."),
     to: str | None = typer.Option(None, "--to", help="npz, cxi or ptychodus; default by name."),
-    measurement: str | None = typer.Option(
-        None, help="counts, amplitude or intensity, for a file that does not say."
-    ),
-    frames: Path | None = typer.Option(
-        None, help="Diffraction file of a ptychodus product, or the .ptyd of a .ptyr."
-    ),
     accept: list[str] = typer.Option(
         [], help="duplicate-positions or integer-positions: read them anyway."
     ),
@@ -36,17 +31,20 @@ def convert(
     distance_m: float | None = typer.Option(None, help="Specimen to detector."),
     detector_pixel_m: float | None = typer.Option(None, help="Pitch of square detector pixels."),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
+    *,
+    opening: Opening,
 ) -> None:
     """Convert a scan; positions, counts, probe, mask, geometry and truth are kept.
 
     Read: NPZ (also .npz.bz2), CXI, NeXus NXcxi_ptycho, ptychodus products (HDF5,
-    NPZ), ptypy .ptyd. The source is recognised by its content.
+    NPZ), ptypy .ptyd. The source is recognised by its content. Bad pixels and
+    frames stay as they are, unless --clean auto is given.
     """
     from ptycho.cli.outputs import check_file
-    from ptycho.data import open_scan, save_scan
+    from ptycho.data import save_scan
 
-    check_file(target, [path for path in (source, frames) if path], "TARGET")
-    scan = open_scan(source, measurement=measurement, frames=frames, accept=accept)  # type: ignore[arg-type]
+    check_file(target, [path for path in (source, opening.frames) if path], "TARGET")
+    scan = opening.open(source, clean="off", accept=accept)
     geometry = _geometry(wavelength_m, distance_m, detector_pixel_m)
     if geometry is not None:
         scan = replace(scan, geometry=geometry)

@@ -155,6 +155,7 @@ def _half_sets(
 def _scan_of(rec: Reconstruction, path: Path | None, measurement: str | None) -> Scan:
     from ptycho.data import open_scan
     from ptycho.errors import UsageError
+    from ptycho.frames import Ways
 
     stored = rec.meta.get("scan_path")
     found = path or (Path(stored) if stored else None)
@@ -167,7 +168,9 @@ def _scan_of(rec: Reconstruction, path: Path | None, measurement: str | None) ->
             fix="add --scan SCAN",
         )
     said: Any = measurement or rec.meta.get("measurement")
-    return open_scan(found, measurement=said)
+    clean = rec.meta.get("config", {}).get("clean", "auto")
+    ways = Ways(**(rec.meta.get("ways") or {}) | {"clean": clean})
+    return open_scan(found, measurement=said, frames=rec.meta.get("frames_path"), ways=ways)
 
 
 def _beside(reconstruction: Path, comparison: Comparison) -> Path:

@@ -7,36 +7,28 @@ from pathlib import Path
 import typer
 
 from ptycho.cli import console
+from ptycho.cli.scan_options import Opening, scan_options
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
-    app.command()(inspect)
+    app.command()(scan_options(inspect))
 
 
 def inspect(
     file: Path = typer.Argument(..., help="A scan file."),
-    measurement: str | None = typer.Option(
-        None, help="counts, amplitude or intensity, for a file that does not say."
-    ),
-    frames: Path | None = typer.Option(
-        None, help="Diffraction file of a ptychodus product, or the .ptyd of a .ptyr."
-    ),
     figure: Path | None = typer.Option(None, help="Write a picture of the scan to this PNG."),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
+    *,
+    opening: Opening,
 ) -> None:
     """Show shapes, units, photons, overlap, coverage, memory for training, and warnings."""
     from ptycho.cli.outputs import check_figure
-    from ptycho.data import ACCEPTABLE, open_scan
+    from ptycho.data import ACCEPTABLE
     from ptycho.evaluation import inspect_scan
 
     check_figure(figure, [file])
-    scan = open_scan(
-        file,
-        measurement=measurement,  # type: ignore[arg-type]
-        frames=frames,
-        accept=ACCEPTABLE,
-    )
+    scan = opening.open(file, accept=ACCEPTABLE)
     facts = {"path": str(file), **inspect_scan(scan)}
     if figure is not None:
         from ptycho.report import scan_figure
@@ -48,7 +40,7 @@ def inspect(
     rows = [
         (name.replace("_", " "), _words(value))
         for name, value in facts.items()
-        if name != "warnings"
+        if name not in ("warnings", "findings")
     ]
     kind = f"{facts['layout']}, {scan.n_frames} frames of {scan.N} × {scan.N} pixels"
     console.print_table(f"{scan.name}: {kind}", rows)

@@ -10,11 +10,12 @@ import typer
 
 from ptycho.cli import console, quiet
 from ptycho.cli.outputs import BESIDE, PRODUCT, check_output
+from ptycho.cli.scan_options import Opening, scan_options
 
 
 def register(app: typer.Typer) -> None:
     """Add `reconstruct` to the program."""
-    app.command("reconstruct")(reconstruct)
+    app.command("reconstruct")(scan_options(reconstruct))
 
 
 def reconstruct(
@@ -32,9 +33,6 @@ def reconstruct(
     settings: list[str] = typer.Option(
         [], "--set", metavar="KEY=VALUE", help="A setting; overrides the file. Repeatable."
     ),
-    measurement: str | None = typer.Option(
-        None, help="counts, amplitude or intensity, where the file does not say."
-    ),
     figures: bool = typer.Option(
         True, help="Write a figure, and amplitude and phase as PNG and TIFF, beside the file."
     ),
@@ -49,24 +47,26 @@ def reconstruct(
         None, help="Dask scheduler, tcp://host:port; its workers must see the same files."
     ),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
+    *,
+    opening: Opening,
 ) -> None:
     """Reconstruct scans with a trained network, or with the untrained control."""
     from ptycho.config import ReconstructConfig, resolve
 
-    config_ = resolve(ReconstructConfig, file=config, overrides=settings)
+    config_ = resolve(ReconstructConfig, file=config, overrides=[*settings, *opening.settings()])
     steps = None if untrained is None else _steps(untrained)
     run, scans = _split(inputs, steps)
     common = {
         "run": None if run is None else str(run.resolve()),
         "untrained": steps,
         "config": config_.model_dump(mode="json"),
-        "measurement": measurement,
+        **opening.record(),
         "figures": figures,
         "product": product,
     }
     many = len(scans) > 1 or scheduler is not None
     if many:
-        _check(run, scans, measurement, product)
+        _check(run, scans, opening, product)
     places = _targets(scans, output)
     beside = [*(BESIDE if figures else ()), *(() if product is False else (PRODUCT,))]
     for _, target in places:
@@ -107,17 +107,15 @@ def _places(
         }
 
 
-def _check(
-    run: Path | None, scans: list[Path], measurement: str | None, product: bool | None
-) -> None:
+def _check(run: Path | None, scans: list[Path], opening: Opening, product: bool | None) -> None:
     """Look at the run and open every scan before the first is worked on."""
-    from ptycho.data import open_scan, require_geometry
+    from ptycho.data import require_geometry
     from ptycho.model import read_record
 
     if run is not None:
         read_record(run)
     for path in scans:
-        scan = open_scan(path, measurement=measurement)  # type: ignore[arg-type]
+        scan = opening.open(path)
         if product:
             require_geometry(scan)
 

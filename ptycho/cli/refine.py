@@ -9,11 +9,12 @@ import typer
 
 from ptycho.cli import console, quiet
 from ptycho.cli.outputs import check_output
+from ptycho.cli.scan_options import Opening, scan_options
 
 
 def register(app: typer.Typer) -> None:
     """Add `refine` to the program."""
-    app.command("refine")(refine)
+    app.command("refine")(scan_options(refine))
 
 
 def refine(
@@ -34,12 +35,11 @@ def refine(
     settings: list[str] = typer.Option(
         [], "--set", metavar="KEY=VALUE", help="A setting; overrides the file. Repeatable."
     ),
-    measurement: str | None = typer.Option(
-        None, help="counts, amplitude or intensity, where the file does not say."
-    ),
     figure: bool = typer.Option(True, help="Write OUT.png beside the file."),
     list_settings: bool = console.settings_option("ptycho.refinement.config:RefineConfig"),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
+    *,
+    opening: Opening,
 ) -> None:
     """Recover object and probe by gradient refinement, from scratch or from a reconstruction.
 
@@ -49,27 +49,28 @@ def refine(
     --set damping=auto try settings on held-out counts first.
     """
     from ptycho.config import resolve
-    from ptycho.data import open_scan
     from ptycho.refinement import RefineConfig
     from ptycho.result import load_reconstruction, save_reconstruction
 
     flags = _flags(seconds=seconds, passes=passes, modes=modes, positions=positions or None)
-    config_ = resolve(RefineConfig, file=config, overrides=[*flags, *settings])
+    config_ = resolve(RefineConfig, file=config, overrides=[*flags, *settings, *opening.settings()])
     check_output(output, [scan], beside=[".png"] if figure else [])
     first = load_reconstruction(start) if start else None
-    loaded = open_scan(scan, measurement=measurement)  # type: ignore[arg-type]
+    loaded = opening.open(scan, config_.clean)
+    console.print_findings(loaded)
     quiet.load_tensorflow()
     from ptycho.refinement import refine as run
 
     with console.progress(f"refine {scan.name}") as bar:
         result = run(loaded, start=first, config=config_, progress=bar)
-    rec = result.reconstruction.with_meta(scan_path=str(scan.resolve()), measurement=measurement)
+    rec = result.reconstruction.with_meta(scan_path=str(scan.resolve()), **opening.record())
     save_reconstruction(rec, output)
     facts: dict[str, Any] = {"output": str(output), "scan": str(scan)}
     if figure:
         facts["figure"] = str(_figure(result, loaded, output))
     keys = ("stopped_by", "started_from", "held_out_deviance", "mode_shares")
     facts |= {key: rec.meta[key] for key in keys}
+    facts |= console.finding_facts(loaded)
     if "trials" in rec.meta:
         facts |= {key: rec.meta["config"][key] for key in ("modes", "damping")}
         facts["trials"] = rec.meta["trials"]

@@ -7,11 +7,12 @@ from pathlib import Path
 import typer
 
 from ptycho.cli import console, quiet
+from ptycho.cli.scan_options import Opening, scan_options
 
 
 def register(app: typer.Typer) -> None:
     """Add `train` to the program."""
-    app.command("train")(train)
+    app.command("train")(scan_options(train))
 
 
 def train(
@@ -21,12 +22,11 @@ def train(
     settings: list[str] = typer.Option(
         [], "--set", metavar="KEY=VALUE", help="A setting; overrides the file. Repeatable."
     ),
-    measurement: str | None = typer.Option(
-        None, help="counts, amplitude or intensity, where the file does not say."
-    ),
     resume: bool = typer.Option(False, "--resume", help="Go on from the checkpoint in the folder."),
     list_settings: bool = console.settings_option("ptycho.config:TrainConfig"),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
+    *,
+    opening: Opening,
 ) -> None:
     """Train a network on the counts of one or several scans; no truth is used.
 
@@ -37,13 +37,10 @@ def train(
     """
     from ptycho.config import TrainConfig, resolve
 
-    config_ = resolve(TrainConfig, file=config, overrides=settings)
-    from ptycho.data import open_scan
-
-    loaded = [
-        open_scan(path, measurement=measurement)  # type: ignore[arg-type]
-        for path in scans
-    ]
+    config_ = resolve(TrainConfig, file=config, overrides=[*settings, *opening.settings()])
+    loaded = [opening.open(path, config_.clean) for path in scans]
+    for scan in loaded:
+        console.print_findings(scan)
     quiet.load_tensorflow()
     from ptycho.training import train as fit
 

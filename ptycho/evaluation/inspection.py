@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 
 from ptycho.errors import ValueRangeError
 from ptycho.evaluation.metrics import scan_overlap
-from ptycho.frames import fits_in_memory
+from ptycho.frames import clean_scan, fits_in_memory
 from ptycho.scan import Scan
 
 FEW_PHOTONS = 1e3
@@ -20,7 +20,13 @@ LOW_OVERLAP = 0.6
 
 
 def inspect_scan(scan: Scan) -> dict[str, Any]:
-    """Facts about a scan with units in the keys; `warnings` is a list of sentences."""
+    """Facts about a scan with units in the keys.
+
+    `warnings` is a list of sentences; `findings` are those of `ptycho.frames.clean_scan` as
+    records. A scan that was not looked at yet is looked at here, and not changed.
+    """
+    scan = clean_scan(scan, "report")
+    found = scan.sanity.findings if scan.sanity is not None else ()
     photons = scan.photons_per_frame()
     extent = np.ptp(scan.positions_px, axis=0)
     diameter = None if scan.probe is None else probe_diameter_px(scan.probe)
@@ -55,7 +61,14 @@ def inspect_scan(scan: Scan) -> dict[str, Any]:
         "has_truth": scan.truth is not None,
         "training_memory_mib": round(training_bytes(scan) / 2**20),
     }
-    return {**facts, "warnings": _warnings(scan, photons, overlap)}
+    told = [finding.sentence() for finding in found]
+    return {
+        **facts,
+        "clean": None if scan.sanity is None else scan.sanity.clean,
+        "frames_left_out": [] if scan.sanity is None else scan.sanity.left_out,
+        "findings": [finding.record() for finding in found],
+        "warnings": told + _warnings(scan, photons, overlap),
+    }
 
 
 def coverage_map(scan: Scan) -> tuple[np.ndarray, tuple[int, int]]:
@@ -146,16 +159,12 @@ def training_bytes(scan: Scan) -> int:
 
 def _warnings(scan: Scan, photons: np.ndarray, overlap: float | None) -> list[str]:
     found = []
-    if (photons == 0).any():
-        found.append(f"{int((photons == 0).sum())} frames are empty")
     if np.median(photons) < FEW_PHOTONS:
         found.append(f"a median of {np.median(photons):.3g} photons a frame is little: counts?")
     if np.prod(np.ptp(scan.positions_px, axis=0) + scan.N) > MAX_COVERAGE_PX:
         found.append("the positions span more than can be an object: are they in pixels?")
     if "note" in scan.metadata:
         found.append(str(scan.metadata["note"]))
-    if photons.max() > 20 * max(float(np.median(photons)), 1.0):
-        found.append(f"frame {int(photons.argmax())} has {photons.max():.3g} photons: hot pixels?")
     if scan.geometry is None:
         found.append("no geometry: lengths are in pixels; CXI and ptychodus cannot be written")
     if scan.truth is not None:

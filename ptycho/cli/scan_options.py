@@ -1,0 +1,183 @@
+"""The options that every command which opens a scan has, at one place."""
+
+from __future__ import annotations
+
+import functools
+import inspect as signatures
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ptycho.frames import Ways
+    from ptycho.scan import Scan
+
+SLICE = re.compile(r"^-?\d*:-?\d*(:-?\d+)?$")
+PANEL = "How the frames are taken in"
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How scans are to be opened.
+
+    Args:
+        measurement: what the numbers are, or None.
+        frames: a file with the frames, or None.
+        ways: which frames and pixels, and how they lie.
+        clean: what `--clean` said, or None.
+        orientation: what `--orientation` said, or None.
+    """
+
+    measurement: str | None
+    frames: Path | None
+    ways: Ways
+    clean: str | None
+    orientation: str | None
+
+    def open(self, path: Path, clean: str = "auto", **more: Any) -> Scan:
+        """The scan at `path`, looked at as `clean` (or `--clean`) says."""
+        from ptycho.data import open_scan
+
+        ways = self.ways.model_copy(update={"clean": self.clean or clean})
+        return open_scan(
+            path,
+            measurement=self.measurement,  # type: ignore[arg-type]
+            frames=self.frames,
+            ways=ways,
+            **more,
+        )
+
+    def settings(self) -> list[str]:
+        """`--clean` as a setting, so that it wins over a file."""
+        return [] if self.clean is None else [f"clean={self.clean}"]
+
+    def record(self) -> dict[str, Any]:
+        """What `open` was told, for the record of a result."""
+        return {
+            "measurement": self.measurement,
+            "frames_path": None if self.frames is None else str(self.frames.resolve()),
+            "ways": self.ways.asked(),
+        }
+
+
+def _options() -> dict[str, tuple[Any, Any]]:
+    def option(help_: str, *names: str, default: Any = None, **more: Any) -> Any:
+        return typer.Option(default, *names, help=help_, rich_help_panel=PANEL, **more)
+
+    return {
+        "measurement": (
+            str | None, option("counts, amplitude or intensity, where the file does not say."),
+        ),
+        "frames": (
+            str | None,
+            option(
+                "START:STOP:STEP takes these frames; a FILE is the diffraction file of a "
+                "ptychodus product, or the .ptyd of a .ptyr.", metavar="SLICE|FILE",
+            ),
+        ),
+        "clean": (
+            str | None,
+            option("auto (default): mask bad pixels and leave out bad frames; report; off.",
+                   metavar="auto|report|off"),
+        ),
+        "leave_out": (str | None, option("Frames not to use: 3,17,40:50.", metavar="NUMBERS")),
+        "mask": (
+            Path | None, option("A mask: NPY, NPZ, HDF5 (FILE:/DATASET), PNG; nonzero = valid."),
+        ),
+        "crop": (int | None, option("Keep a window of so many pixels.", metavar="PIXELS")),
+        "bin": (int, option("Sum so many × so many pixels.", default=1, metavar="PIXELS")),
+        "center": (
+            str | None,
+            option("Pixel of the direct beam, which becomes the centre; auto: where the light is.",
+                   metavar="ROW,COL|auto"),
+        ),
+        "transpose": (bool, option("Exchange rows and columns of the frames.", "--transpose",
+                                   default=False)),
+        "flip": (str | None, option("Reverse the frames' axes.", metavar="rows|cols|both")),
+        "orientation": (
+            str | None,
+            option("auto: try all eight ways the frames may lie, judged by held-out counts.",
+                   metavar="auto"),
+        ),
+        "match": (
+            str | None,
+            option("Another number of positions than frames: first, or nearest (spread evenly).",
+                   metavar="first|nearest"),
+        ),
+        "positions_unit": (
+            str | None,
+            option("Unit of positions where the file does not say: m, mm, um, nm.", metavar="UNIT"),
+        ),
+    }  # fmt: skip
+
+
+def scan_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of this module; it gets them as `opening` (an `Opening`)."""
+    own = signatures.signature(command, eval_str=True)
+    options = _options()
+    kept = [p for p in own.parameters.values() if p.name != "opening"]
+    added = [
+        signatures.Parameter(
+            name, signatures.Parameter.KEYWORD_ONLY, default=default, annotation=kind
+        )
+        for name, (kind, default) in options.items()
+    ]
+
+    @functools.wraps(command)
+    def wrapped(**given: Any) -> None:
+        chosen = {name: given.pop(name) for name in options}
+        command(**given, opening=_opening(**chosen))
+
+    wrapped.__signature__ = signatures.Signature([*kept, *added])  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {p.name: p.annotation for p in (*kept, *added)}
+    del wrapped.__wrapped__  # type: ignore[attr-defined]
+    return wrapped
+
+
+def _opening(
+    *,
+    measurement: str | None,
+    frames: str | None,
+    clean: str | None,
+    center: str | None,
+    orientation: str | None,
+    **ways: Any,
+) -> Opening:
+    from ptycho.errors import UsageError
+    from ptycho.frames import CLEAN, Ways
+
+    if clean is not None and clean not in CLEAN:
+        raise UsageError(
+            "unknown way to clean", where="--clean", expected=", ".join(CLEAN), got=clean
+        )
+    if orientation not in (None, "auto"):
+        raise UsageError(
+            "unknown orientation", where="--orientation",
+            expected="auto; or say it with --transpose and --flip", got=orientation,
+        )  # fmt: skip
+    numbers = frames is not None and SLICE.match(frames) is not None
+    return Opening(
+        measurement,
+        None if frames is None or numbers else Path(frames),
+        Ways(frames=frames if numbers else None, center=_pair(center), **ways),
+        clean,
+        orientation,
+    )
+
+
+def _pair(text: str | None) -> Any:
+    from ptycho.errors import UsageError
+
+    if text in (None, "auto"):
+        return text
+    try:
+        row, col = (float(part) for part in str(text).split(","))
+    except ValueError:
+        raise UsageError(
+            "this is not a pixel", where="--center", expected="ROW,COL or auto", got=text
+        ) from None
+    return row, col
