@@ -246,8 +246,6 @@ def test_no_decision_ever_spends_a_turn_on_what_cannot_move(
         assert all(by_id[d].status in ("done", "dropped") for d in chosen.depends)
         assert states.get(chosen.id, ItemState()).cooldown_until <= cycle
         assert not (playbook and (chosen.needs_agent or not chosen.has_recipe))
-        rivals = [row for row in decision.evidence["items"] if row["runnable"]]
-        assert all(
-            tuple(row["rank"]) >= tuple(next(r["rank"] for r in rivals if r["id"] == chosen.id))
-            for row in rivals
-        )
+        rivals = [row for row in decision.evidence.items if row.runnable]
+        best = next(row.rank for row in rivals if row.id == chosen.id)
+        assert all(row.rank >= best for row in rivals)

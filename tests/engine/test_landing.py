@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from orchestration.agents.base import TurnContext
+from orchestration.core import payloads
 from orchestration.core.events import CorruptLog
 from orchestration.engine.loop import Engine
 from orchestration.errors import HarnessError
@@ -261,14 +262,14 @@ def test_steering_pause_and_resume_reach_the_run_exactly_once(place: Make, stub:
 
     def part(turn: TurnContext, n: int) -> None:
         if n == 1:
-            inbox.post(state, "steer", {"text": "use the short name"})
+            inbox.post(state, payloads.Steered(text="use the short name"))
         (turn.workspace / f"part{n}.txt").write_text("x")
 
     agent = stub(part)
-    inbox.post(state, "pause", {"reason": "lunch"})
+    inbox.post(state, payloads.Paused(reason="lunch"))
     first = here.run(agent)
     assert (first.reason, first.text, agent.turns) == ("BLOCKED_ON_USER", "lunch", [])
-    inbox.post(state, "resume", {})
+    inbox.post(state, payloads.Resumed())
     assert here.run(agent).reason == "DONE"
     assert ["use the short name" in turn.brief for turn in agent.turns] == [False, True]
     assert inbox.waiting(state) == []

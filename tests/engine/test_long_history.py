@@ -44,9 +44,9 @@ def test_the_evidence_of_a_decision_does_not_grow_with_the_ledger() -> None:
     state = State(cycle=5, items=resting)
     decision = decide(state, items, PolicyConfig(playbook=False))
     assert (decision.action, decision.item) == ("work", "LAST-1")
-    names = [row["id"] for row in decision.evidence["items"]]
+    names = [row.id for row in decision.evidence.items]
     assert "LAST-1" in names and len(names) <= 3 * SHOWN + 30
     assert {name for name in names if name.startswith("REST")} == set(resting)
-    more = decision.evidence["not_shown"]
+    more = decision.evidence.not_shown
     assert (more["finished"], more["runnable"]) == (300, 301 - SHOWN)
     assert len(names) + sum(more.values()) == len(items)

@@ -15,9 +15,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from orchestration.core import payloads
 from orchestration.documents.ledger import parse_ledger
 from orchestration.views.evidence import MAX_IMAGE_BYTES, describe, flatten, gather, short
-from orchestration.views.model import guard_words, item_view
+from orchestration.views.model import guard_words, item_view, side_words
 from orchestration.views.page import render_page
 from orchestration.views.sources import Loaded, evidence_of, load
 from orchestration.views.terminal import render_status
@@ -298,11 +299,11 @@ def test_json_that_is_too_deep_or_none_is_shown_as_text(text: bytes) -> None:
 
 
 def test_guard_words() -> None:
-    red = {"verdict": "fail", "counts": {"failed": 1, "passed": 0}}
-    green = {"verdict": "pass", "counts": {"passed": 1}}
+    red = payloads.GuardSide("fail", counts={"failed": 1, "passed": 0})
+    green = payloads.GuardSide("pass", counts={"passed": 1})
     words = guard_words({"base": red, "attempt": green})
     assert words == "base fail (1 failed), attempt pass (1 passed)"
-    assert guard_words({}) == "" and guard_words(None) == "" and guard_words("x") == "x"
+    assert guard_words({}) == "" and side_words(payloads.GuardSide("not-run")) == "not-run"
 
 
 @pytest.mark.browser

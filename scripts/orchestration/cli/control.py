@@ -10,6 +10,7 @@ from pathlib import Path
 
 import typer
 
+from orchestration.core import payloads
 from orchestration.documents.ledger import parse_ledger
 from orchestration.engine import Engine
 from orchestration.errors import HarnessError
@@ -41,7 +42,7 @@ def steer(
     """Give an instruction; it is delivered once, with the next dispatched order."""
     if not text.strip():
         raise HarnessError("an instruction has words", got=repr(text))
-    _post(path, "steer", {"text": text.strip()}, None, json_output)
+    _post(path, payloads.Steered(text=text.strip()), None, json_output)
 
 
 def approve(
@@ -52,7 +53,7 @@ def approve(
 ) -> None:
     """Allow an item to touch protected paths; blocked without them, it is open again."""
     _known(path, item)
-    _post(path, "approve", {"paths": paths}, item, json_output)
+    _post(path, payloads.Approved(paths=tuple(paths)), item, json_output)
 
 
 def pause(
@@ -61,12 +62,12 @@ def pause(
     json_output: bool = JSON,
 ) -> None:
     """Stop a run at its next boundary, and let none start until `resume`."""
-    _post(path, "pause", {"reason": reason}, None, json_output)
+    _post(path, payloads.Paused(reason=reason), None, json_output)
 
 
 def resume(path: Path = REPO, json_output: bool = JSON) -> None:
     """Lift a pause, or the stop after TAMPER once a person has looked."""
-    _post(path, "resume", {}, None, json_output)
+    _post(path, payloads.Resumed(), None, json_output)
 
 
 def reopen(
@@ -77,7 +78,7 @@ def reopen(
 ) -> None:
     """Set a blocked or done item back to open; its dwell and failures start afresh."""
     _known(path, item)
-    _post(path, "reopen", {"mark": reason}, item, json_output)
+    _post(path, payloads.Reopened(mark=reason), item, json_output)
 
 
 def revert(
@@ -132,11 +133,9 @@ def _known(path: Path, item: str) -> None:
         )
 
 
-def _post(
-    path: Path, kind: str, data: dict[str, object], item: str | None, json_output: bool
-) -> None:
-    name = inbox.post(Repo(path).state_dir, kind, data, item)
+def _post(path: Path, said: payloads.Said, item: str | None, json_output: bool) -> None:
+    name = inbox.post(Repo(path).state_dir, said, item)
     if json_output:
-        print(json.dumps({"id": name, "kind": kind, "item": item}))
+        print(json.dumps({"id": name, "kind": said.KIND, "item": item}))
     else:
-        print(f"{kind}: noted, taken at the next boundary of a run")
+        print(f"{said.KIND}: noted, taken at the next boundary of a run")

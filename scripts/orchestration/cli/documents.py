@@ -21,6 +21,7 @@ from orchestration.cli.records import (
     print_diagnostics,
     say,
 )
+from orchestration.core import payloads
 from orchestration.documents import cached, find_root, kinds, ledger
 from orchestration.documents.grammar import CODES, explain, has_errors, make, read_text, write_text
 from orchestration.documents.historic import (
@@ -122,8 +123,9 @@ def _context(root: Path, path: str, *, collect: bool) -> ValidationContext:
     items = log.state.items
 
     def extended(item_id: str) -> int:
-        texts = [e.data.get("text") for e in log.events if e.kind == "order" and e.item == item_id]
-        return sum(isinstance(t, str) and extends_plan_tools(parse_order(t)) for t in texts)
+        said = [event.payload for event in log.events if event.item == item_id]
+        texts = [one.text for one in said if isinstance(one, payloads.Ordered)]
+        return sum(extends_plan_tools(parse_order(text)) for text in texts)
 
     return checkout.context(
         path,
@@ -195,7 +197,7 @@ def history_import(
     known = {json.dumps(e.data, sort_keys=True) for e in log.events if e.kind == "import"}
     fresh = [e for e in events if json.dumps(_claim(e), sort_keys=True) not in known]
     for event in fresh:
-        log.append("import", _claim(event), role="user", item=event.item or None)
+        log.append(payloads.Imported(_claim(event)), role="user", item=event.item or None)
     if json_output:
         emit({"file": str(file), "imported": len(fresh), "known": len(events) - len(fresh)})
     else:

@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from orchestration.cli.turn_text import details
-from orchestration.core import Event
+from orchestration.core import Event, Standing, payloads
 from orchestration.errors import HarnessError
 from orchestration.git import Repo, short_ref
 from orchestration.views import load, read_events, render_status
@@ -48,26 +48,27 @@ def why(path: Path = REPO, json_output: bool = JSON) -> None:
     if json_output:
         _print_json({"last": _plain(last), "decision": _plain(decision) if decision else None})
         return
-    told = last if "evidence" in last.data else decision
+    said = [event.payload for event in (last, decision) if event is not None]
+    weighed = [getattr(one, "evidence", None) for one in said]
+    told = next((one for one in weighed if one is not None), payloads.Weighed())
     for event in [last] if decision in (None, last) else [last, decision]:
         print(_folded(_headline(event)))
-    for row in told.data["evidence"]["items"] if told is not None else ():
-        note = "runnable" if row["runnable"] else row["why_not"]
-        print(_folded(f"  {row['id']}: {note} ({_numbers(row)})"))
-    more = told.data["evidence"].get("not_shown", {}) if told is not None else {}
-    rest = ", ".join(f"{count} {name}" for name, count in more.items() if count)
+    for row in told.items:
+        note = "runnable" if row.runnable else row.why_not
+        print(_folded(f"  {row.id}: {note} ({_numbers(row)})"))
+    rest = ", ".join(f"{count} {name}" for name, count in told.not_shown.items() if count)
     if rest:
         print(f"  not shown: {rest}")
 
 
-def _numbers(row: dict[str, Any]) -> str:
+def _numbers(row: Standing) -> str:
     """What the policy weighed about an item; older logs lack some of it."""
-    words = [f"dwell {row['dwell']}", f"attempts {row['attempts']}"]
-    if row["open_criteria"]:
-        words.append(f"open {', '.join(row['open_criteria'])}")
-    if row["runnable"] and "action_state" in row:
-        words.append(f"state {row['action_state']}")
-        if "planning" not in row["allowed_actions"]:
+    words = [f"dwell {row.dwell}", f"attempts {row.attempts}"]
+    if row.open_criteria:
+        words.append(f"open {', '.join(row.open_criteria)}")
+    if row.runnable and row.action_state:
+        words.append(f"state {row.action_state}")
+        if "planning" not in row.allowed_actions:
             words.append("no more planning")
     return ", ".join(words)
 
@@ -132,38 +133,48 @@ def _plain(event: Event) -> dict[str, Any]:
 
 
 def _headline(event: Event) -> str:
-    data, item = event.data, f" {event.item}" if event.item else ""
-    words: dict[str, Any] = {
-        "run_start": lambda: f"run with {data['agent']} on {data['target']}",
-        "run_end": lambda: f"{data['reason']} ({data['code']}): {data['text']}",
-        "decision": lambda: data["reason"],
-        "order": lambda: (
-            f"mode {data['mode']}"
-            + (f", row {data['row']}" if data["row"] else "")
-            + f", hash {data['hash'][:12]}"
-        ),
-        "agent_start": lambda: data["agent"],
-        "dispatch": lambda: f"attempt {data['attempt']} on {data['base'][:12]}",
-        "agent_exit": lambda: f"{data['outcome']} in {data['seconds']} s",
-        "verdict": lambda: f"{data['verdict']}: {data['reason']}",
-        "commit": lambda: (
-            f"{data['purpose']} commit {data['commit'][:12]} on "
-            f"{short_ref(str(data['ref']))} by {data['via']}"
-            if data.get("commit")
-            else "nothing to commit"
-        ),
-        "land": lambda: f"{data['commit'][:12]} {data['subject']}",
-        "poll": lambda: data["how"],
-        "turn_end": lambda: data["outcome"],
-        "supervise": lambda: (
-            f"{data['agent']} wrote "
-            + ("a valid order" if data["valid"] else "no valid order: " + "; ".join(data["errors"]))
-        ),
-        "choice": lambda: f"in place of {data['from']}: {data['reason']}",
-    }
-    text = words.get(event.kind, lambda: data.get("reason") or data.get("text") or "")()
-    first = str(text).strip().split("\n")[0]
+    item = f" {event.item}" if event.item else ""
+    first = _words(event.payload).strip().split("\n")[0]
     return f"{event.at} turn {event.turn} {event.kind}{item}" + (f": {first}" if first else "")
+
+
+def _words(said: payloads.Payload) -> str:
+    """What an event says in one line."""
+    match said:
+        case payloads.RunStarted():
+            return f"run with {said.agent} on {said.target}"
+        case payloads.RunEnded():
+            return f"{said.reason} ({said.code}): {said.text}"
+        case payloads.Ordered():
+            row = f", row {said.row}" if said.row else ""
+            return f"mode {said.mode}{row}, hash {said.hash[:12]}"
+        case payloads.AgentStarted():
+            return said.agent
+        case payloads.Dispatched():
+            return f"attempt {said.attempt} on {said.base[:12]}"
+        case payloads.AgentEnded():
+            return f"{said.outcome} in {said.seconds} s"
+        case payloads.Judged():
+            return f"{said.verdict}: {said.reason}"
+        case payloads.Committed(commit=None):
+            return "nothing to commit"
+        case payloads.Committed(commit=str(sha)):
+            return f"{said.purpose} commit {sha[:12]} on {short_ref(said.ref)} by {said.via}"
+        case payloads.Announced():
+            return f"{said.commit[:12]} {said.subject}"
+        case payloads.Polled():
+            return said.how
+        case payloads.TurnEnded():
+            return said.outcome
+        case payloads.Supervised(valid=True):
+            return f"{said.agent} wrote a valid order"
+        case payloads.Supervised():
+            return f"{said.agent} wrote no valid order: {'; '.join(said.errors)}"
+        case payloads.Chosen():
+            return f"in place of {said.former}: {said.reason}"
+        case payloads.Imported(claim=claim):
+            return str(claim.get("reason") or claim.get("text") or "")
+    return str(getattr(said, "reason", "") or getattr(said, "text", ""))
 
 
 def _print_json(content: dict[str, Any]) -> None:

@@ -117,13 +117,14 @@ def render(summary: Summary) -> str:
 def _preview(engine: Engine, json_output: bool) -> None:
     decision = engine.preview()
     if json_output:
-        facts = {**vars(decision), "exit": decision.exit.name if decision.exit else None}
+        ends = decision.exit.name if decision.exit else None
+        facts = {**vars(decision), "evidence": decision.evidence.to_json(), "exit": ends}
         print(json.dumps(facts, ensure_ascii=False))
         return
     reason = f" -> {decision.exit.name}" if decision.exit else ""
     print(f"{decision.action} {decision.item or ''}{reason}: {decision.reason}")
-    for row in decision.evidence["items"]:
-        print(f"  {row['id']}: {'runnable' if row['runnable'] else row['why_not']}")
+    for row in decision.evidence.items:
+        print(f"  {row.id}: {'runnable' if row.runnable else row.why_not}")
 
 
 def write_report(harness: Harness) -> str | None:

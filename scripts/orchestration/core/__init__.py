@@ -1,5 +1,6 @@
 """The pure core: events, state = reduce(events), decide(state, items, config); no I/O at all."""
 
+from orchestration.core import payloads as payloads
 from orchestration.core.actions import ACTION_TYPES as ACTION_TYPES
 from orchestration.core.actions import allowed_actions as allowed_actions
 from orchestration.core.canonical import canonical_state as canonical_state
@@ -18,6 +19,9 @@ from orchestration.core.events import follow as follow
 from orchestration.core.events import parse_event as parse_event
 from orchestration.core.events import verify_chain as verify_chain
 from orchestration.core.globs import matches as matches
+from orchestration.core.payloads import Payload as Payload
+from orchestration.core.payloads import Standing as Standing
+from orchestration.core.payloads import Weighed as Weighed
 from orchestration.core.policy import NEEDS_AGENT as NEEDS_AGENT
 from orchestration.core.policy import Decision as Decision
 from orchestration.core.policy import ItemFacts as ItemFacts
@@ -36,7 +40,9 @@ from orchestration.core.selectors import of_pytest_command as of_pytest_command
 from orchestration.core.selectors import parse_selector as parse_selector
 from orchestration.core.selectors import split_selector as split_selector
 from orchestration.core.state import ItemState as ItemState
+from orchestration.core.state import Landing as Landing
 from orchestration.core.state import Mark as Mark
 from orchestration.core.state import OpenCycle as OpenCycle
 from orchestration.core.state import Pending as Pending
+from orchestration.core.state import PendingAttempt as PendingAttempt
 from orchestration.core.state import State as State

@@ -10,21 +10,17 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from orchestration.core.payloads import PAYLOADS, Payload
+from orchestration.core.records import WrongShape
 from orchestration.errors import HarnessError
 
 GENESIS = "0" * 64
 """The `prev_sha` of the first event."""
 
-KINDS = frozenset(
-    {
-        "run_start", "run_end", "decision", "order", "dispatch", "agent_start", "agent_exit",
-        "verdict", "land", "commit", "turn_end", "pivot", "poll", "block", "close",
-        "reopen", "steer", "pause", "resume", "approve", "revert", "retro", "warning", "import",
-        "supervise", "choice",
-    }
-)  # fmt: skip
+KINDS = frozenset(PAYLOADS)
 ROLES = frozenset({"harness", "supervisor", "worker", "reviewer", "user"})
 RECOVER = "orchestrate log recover   (keeps the valid part, sets the rest aside)"
 
@@ -37,7 +33,10 @@ class CorruptLog(HarnessError):
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened. `seq` counts from 1; `turn` names the file that holds it."""
+    """One thing that happened. `seq` counts from 1; `turn` names the file that holds it.
+
+    `data` is the JSON as it was written, which the chain holds; `payload` is what it means.
+    """
 
     seq: int
     at: str
@@ -62,6 +61,19 @@ class Event:
                 "prev_sha": self.prev_sha,
             }
         )
+
+    @cached_property
+    def payload(self) -> Payload:
+        """The data as the dataclass of its kind; CorruptLog where it has another shape."""
+        try:
+            return PAYLOADS[self.kind].from_json(self.data)
+        except WrongShape as problem:
+            raise CorruptLog(
+                "the event log has an event that does not say what its kind says",
+                where=f"event {self.seq} ({self.kind}, turn {self.turn})",
+                got=str(problem),
+                fix="update orchestrate, or " + RECOVER,
+            ) from None
 
     @property
     def sha(self) -> str:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 from orchestration.core.actions import action_state, allowed_actions
+from orchestration.core.payloads import Standing, Weighed
 from orchestration.core.reasons import ExitReason
 from orchestration.core.state import ItemState, State
 
@@ -64,7 +65,7 @@ class Decision:
     action: Action
     item: str | None
     reason: str
-    evidence: dict[str, Any] = field(default_factory=dict)
+    evidence: Weighed = field(default_factory=Weighed)
     exit: ExitReason | None = None
 
 
@@ -82,7 +83,7 @@ def decide(state: State, items: Sequence[ItemFacts], config: PolicyConfig) -> De
         if settled is not None:
             action, reason = settled
             return Decision(action, item.id, reason, evidence)
-    runnable = [row for row in rows if row["runnable"]]
+    runnable = [row for row in rows if row.runnable]
     if not runnable:
         reason_code, reason = _why_ended(rows, bool(state.run and state.run.stalled))
         return Decision("stop", None, reason, evidence, reason_code)
@@ -91,8 +92,8 @@ def decide(state: State, items: Sequence[ItemFacts], config: PolicyConfig) -> De
         only_red = bool(state.run and state.run.rejected and not state.run.landed)
         code = ExitReason.CHECKS_RED if only_red else ExitReason.BUDGET
         return Decision("stop", None, spent, evidence, code)
-    best = min(runnable, key=lambda row: tuple(row["rank"]))
-    return Decision("work", best["id"], _preference(best, runnable), evidence)
+    best = min(runnable, key=lambda row: row.rank)
+    return Decision("work", best.id, _preference(best, runnable), evidence)
 
 
 def effective(state: State, item: ItemFacts, config: PolicyConfig) -> ItemFacts:
@@ -152,35 +153,35 @@ def pivot_reason(known: ItemState, cycle: int, config: PolicyConfig) -> str:
 
 def standing(
     state: State, items: Sequence[ItemFacts], config: PolicyConfig, item_id: str
-) -> dict[str, Any] | None:
+) -> Standing | None:
     """Return the evidence about one item, whether or not a decision shows it; None if unknown."""
     facts = {item.id: effective(state, item, config) for item in items}
     return _row(state, facts, facts[item_id], config) if item_id in facts else None
 
 
-def _evidence(state: State, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _evidence(state: State, rows: list[Standing]) -> Weighed:
     """Return the rows that a decision is about, and how many others there are.
 
     Every decision is logged, so a ledger of hundreds of items must not be copied into each: of the
     items that may run the SHOWN preferred ones are kept, of the others that are not finished the
     first SHOWN, and all that cool down.
     """
-    able = sorted((row for row in rows if row["runnable"]), key=lambda row: tuple(row["rank"]))
-    unable = [row for row in rows if not row["runnable"] and row["status"] not in FINISHED]
-    kept = {row["id"] for row in (*able[:SHOWN], *unable[:SHOWN])}
-    shown = [row for row in rows if row["id"] in kept or row["why_not"].startswith("cooling")]
+    able = sorted((row for row in rows if row.runnable), key=lambda row: row.rank)
+    unable = [row for row in rows if not row.runnable and row.status not in FINISHED]
+    kept = {row.id for row in (*able[:SHOWN], *unable[:SHOWN])}
+    shown = tuple(row for row in rows if row.id in kept or row.why_not.startswith("cooling"))
     more = {
-        "finished": sum(row["status"] in FINISHED for row in rows),
+        "finished": sum(row.status in FINISHED for row in rows),
         "runnable": len(able) - len(able[:SHOWN]),
         "others": len(rows),
     }
     more["others"] -= len(shown) + more["finished"] + more["runnable"]
-    return {"cycle": state.cycle, "items": shown, "not_shown": more}
+    return Weighed(state.cycle, shown, more)
 
 
 def _row(
     state: State, facts: dict[str, ItemFacts], item: ItemFacts, config: PolicyConfig
-) -> dict[str, Any]:
+) -> Standing:
     """Return the evidence about one item: whether it may run, why not, and its rank."""
     known = state.items.get(item.id, ItemState())
     unmet = [d for d in item.depends if d not in facts or facts[d].status not in FINISHED]
@@ -202,28 +203,28 @@ def _row(
         why = f"cooling down until cycle {known.cooldown_until}: {known.pivot_reason}"
     unblocks = sum(item.id in other.depends for other in facts.values())
     age = list(facts).index(item.id)
-    return {
-        "id": item.id,
-        "status": item.status,
-        "runnable": not why,
-        "why_not": why,
-        "dwell": known.dwell,
-        "attempts": known.attempts,
-        "open_criteria": list(item.criteria_open),
-        "action_state": action_state(known.actions),
-        "allowed_actions": list(allowed_actions(known.actions)),
-        "rank": [item.priority, -unblocks, known.dwell, age],
-    }
+    return Standing(
+        id=item.id,
+        status=item.status,
+        runnable=not why,
+        why_not=why,
+        dwell=known.dwell,
+        attempts=known.attempts,
+        open_criteria=item.criteria_open,
+        action_state=action_state(known.actions),
+        allowed_actions=allowed_actions(known.actions),
+        rank=(item.priority, -unblocks, known.dwell, age),
+    )
 
 
-def _why_ended(rows: list[dict[str, Any]], stalled: bool) -> tuple[ExitReason, str]:
+def _why_ended(rows: list[Standing], stalled: bool) -> tuple[ExitReason, str]:
     """Return the reason when nothing is runnable."""
-    if all(row["status"] in FINISHED for row in rows):
+    if all(row.status in FINISHED for row in rows):
         return ExitReason.DONE, f"all {len(rows)} items are done"
-    cooling = [row["id"] for row in rows if row["why_not"].startswith("cooling down")]
-    waiting = [row["id"] for row in rows if row["status"] == "waiting"]
-    blocked = [row["id"] for row in rows if row["status"] == "blocked"]
-    behind = [row["id"] for row in rows if row["why_not"].startswith("depends on")]
+    cooling = [row.id for row in rows if row.why_not.startswith("cooling down")]
+    waiting = [row.id for row in rows if row.status == "waiting"]
+    blocked = [row.id for row in rows if row.status == "blocked"]
+    behind = [row.id for row in rows if row.why_not.startswith("depends on")]
     parts = [
         f"{name}: {', '.join(ids)}"
         for name, ids in (
@@ -256,15 +257,13 @@ def budget_spent(state: State, config: PolicyConfig, *, cycles: bool = True) -> 
     return ""
 
 
-def _preference(best: dict[str, Any], runnable: list[dict[str, Any]]) -> str:
+def _preference(best: Standing, runnable: list[Standing]) -> str:
     """Say why this item and not another."""
     if len(runnable) == 1:
         return "the only runnable item"
     names = ("priority", "items it unblocks", "dwell", "age")
-    second = min(
-        (row for row in runnable if row["id"] != best["id"]), key=lambda row: tuple(row["rank"])
-    )
-    for name, mine, theirs in zip(names, best["rank"], second["rank"], strict=True):
+    second = min((row for row in runnable if row.id != best.id), key=lambda row: row.rank)
+    for name, mine, theirs in zip(names, best.rank, second.rank, strict=True):
         if mine != theirs:
-            return f"preferred to {second['id']} by {name} ({abs(mine)} against {abs(theirs)})"
-    return f"preferred to {second['id']} by its place in the ledger"
+            return f"preferred to {second.id} by {name} ({abs(mine)} against {abs(theirs)})"
+    return f"preferred to {second.id} by its place in the ledger"

@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from orchestration.core import payloads as said
 from orchestration.core.events import Event
-from orchestration.core.state import ItemState, Mark, OpenCycle, Pending, Run, State
+from orchestration.core.state import (
+    ItemState,
+    Landing,
+    Mark,
+    OpenCycle,
+    Pending,
+    PendingAttempt,
+    Run,
+    State,
+)
 
-Handler = Callable[[State, Event], None]
+Handler = Callable[[State, Event, Any], None]
+"""Takes the state, an event, and the event's payload."""
 
 
 def reduce(events: Iterable[Event], state: State | None = None) -> State:
@@ -19,220 +30,202 @@ def reduce(events: Iterable[Event], state: State | None = None) -> State:
         state.seq, state.at, state.turn = event.seq, event.at, event.turn
         handler = HANDLERS.get(event.kind)
         if handler is not None:
-            handler(state, event)
+            handler(state, event, event.payload)
     return state
 
 
-def _run_start(state: State, event: Event) -> None:
-    data = event.data
-    state.run = Run(
-        id=data["run"],
-        agent=data["agent"],
-        started_at=event.at,
-        first_cycle=state.cycle - (state.open is not None),
-        cycles=data.get("cycles"),
-    )
+def _run_start(state: State, event: Event, start: said.RunStarted) -> None:
+    first = state.cycle - (state.open is not None)
+    state.run = Run(start.run, start.agent, event.at, first, start.cycles)
 
 
-def _run_end(state: State, event: Event) -> None:
+def _run_end(state: State, event: Event, end: said.RunEnded) -> None:
     if state.run is not None:
-        state.run.ended = event.data["reason"]
-        state.run.end_text = event.data.get("text", "")
+        state.run.ended, state.run.end_text = end.reason, end.text
 
 
-def _decision(state: State, event: Event) -> None:
-    if event.data["action"] != "work" or event.item is None:
-        return
-    state.cycle = event.data["cycle"]
-    state.open = OpenCycle(state.cycle, event.item, "decided", {"decision": event.data})
+def _decision(state: State, event: Event, decision: said.Decided) -> None:
+    if decision.action == "work" and event.item is not None:
+        state.cycle = decision.cycle
+        state.open = OpenCycle(state.cycle, event.item, "decided", {"decision": event.data})
 
 
 def _advance(phase: str) -> Handler:
-    def handler(state: State, event: Event) -> None:
-        if state.open is not None:
-            state.open.phase = phase
-            state.open.facts[event.kind] = event.data
+    def handler(state: State, event: Event, payload: said.Payload) -> None:
+        _note(state, event, phase)
 
     return handler
 
 
-def _order(state: State, event: Event) -> None:
-    _advance("ordered")(state, event)
+def _note(state: State, event: Event, phase: str = "") -> None:
+    """Keep what the event says with the open cycle, which comes to `phase` by it."""
+    if state.open is not None:
+        state.open.phase = phase or state.open.phase
+        state.open.facts[event.kind] = event.data
+
+
+def _order(state: State, event: Event, order: said.Ordered) -> None:
+    _note(state, event, "ordered")
     item = _item(state, event)
-    item.orders.append(event.data["hash"])
-    item.actions.append(event.data.get("action_type", "implementation"))
-    state.orders[event.data["hash"]] = event.turn
+    item.orders.append(order.hash)
+    item.actions.append(order.action_type)
+    state.orders[order.hash] = event.turn
 
 
-def _dispatch(state: State, event: Event) -> None:
-    _advance("dispatched")(state, event)
-    _item(state, event).attempts = event.data["attempt"]
-    delivered = {steer["id"] for steer in event.data.get("steers", [])}
-    state.steers = [steer for steer in state.steers if steer["id"] not in delivered]
+def _dispatch(state: State, event: Event, dispatch: said.Dispatched) -> None:
+    _note(state, event, "dispatched")
+    _item(state, event).attempts = dispatch.attempt
+    delivered = {steer.id for steer in dispatch.steers}
+    state.steers = [steer for steer in state.steers if steer.id not in delivered]
 
 
-def _supervise(state: State, event: Event) -> None:
+def _supervise(state: State, event: Event, asked: said.Supervised) -> None:
     """An agent was asked for an order: what it cost, and what it wrote."""
-    _spend(state, event)
+    _spend(state, event, asked)
     if state.open is not None:
         before = state.open.facts.get("supervise", [])
         state.open.facts["supervise"] = [*before, event.data]
-    if event.data.get("tamper"):
-        state.tamper = f"the supervisor changed what is not its own: {event.data['tamper']}"
+    if asked.tamper:
+        state.tamper = f"the supervisor changed what is not its own: {asked.tamper}"
 
 
-def _choice(state: State, event: Event) -> None:
+def _choice(state: State, event: Event, choice: said.Chosen) -> None:
     """The supervisor took another runnable item than the policy's first."""
+    _note(state, event)
     if state.open is not None:
         state.open.item = str(event.item)
-        state.open.facts["choice"] = event.data
 
 
-def _agent_exit(state: State, event: Event) -> None:
-    _advance("exited")(state, event)
-    _spend(state, event)
+def _agent_exit(state: State, event: Event, ended: said.AgentEnded) -> None:
+    _note(state, event, "exited")
+    _spend(state, event, ended)
 
 
-def _spend(state: State, event: Event) -> None:
+def _spend(state: State, event: Event, agent: said.AgentEnded | said.Supervised) -> None:
     """Add an agent's time, money and tokens; what it did not report stays unknown."""
-    data, item = event.data, _item(state, event)
-    seconds = float(data.get("seconds") or 0.0)
-    item.seconds += seconds
+    seconds = agent.seconds or 0.0
+    _item(state, event).seconds += seconds
     state.agent_seconds += seconds
     if state.run is not None:
         state.run.seconds += seconds
-    if data.get("cost") is not None:
-        state.money = (state.money or 0.0) + float(data["cost"])
-    if data.get("tokens") is not None:
-        state.tokens = (state.tokens or 0) + int(data["tokens"])
+    if agent.cost is not None:
+        state.money = (state.money or 0.0) + agent.cost
+    if agent.tokens is not None:
+        state.tokens = (state.tokens or 0) + agent.tokens
 
 
-def _verdict(state: State, event: Event) -> None:
-    _advance("verified")(state, event)
-    data, item = event.data, _item(state, event)
-    verdict, verified = data["verdict"], list(data.get("verified", []))
-    item.last_verdict, item.last_reason = verdict, data.get("reason", "")
-    if verdict == "stale":
+def _verdict(state: State, event: Event, judged: said.Judged) -> None:
+    _note(state, event, "verified")
+    item, name = _item(state, event), str(event.item)
+    item.last_verdict, item.last_reason = judged.verdict, judged.reason
+    if judged.verdict == "stale":
         return
-    fresh = [name for name in verified if name not in item.verified]
-    if verdict == "land":
+    if judged.verdict == "land":
+        fresh = [name for name in judged.verified if name not in item.verified]
         item.verified += fresh
         item.dwell = 0 if fresh else item.dwell + 1
+        state.pending.ticks += [[name, row] for row in judged.ticks]
         if fresh:
             item.signatures, item.pivots = [], 0
-        state.pending.ticks += [[str(event.item), name] for name in data.get("ticks", [])]
-        if fresh:
             state.last_progress = {
                 "at": event.at,
                 "turn": event.turn,
                 "item": event.item,
                 "verified": fresh,
             }
-        if data.get("done"):
-            why = data.get("done_reason", "every criterion verified")
-            state.pending.marks[str(event.item)] = Mark("done", why)
+        if judged.done:
+            state.pending.marks[name] = Mark("done", judged.done_reason)
     else:
-        _failed(item, data)
-    if verdict == "tamper":
-        state.tamper = data.get("reason", "tamper")
-    state.pending.attempts.append(
-        {"item": event.item, "turn": event.turn, "at": event.at, **data.get("attempt", {})}
-    )
-    state.pending.notes += data.get("notes", [])
-    _remember(state, event, data.get("memory", {}))
+        _failed(item, judged)
+    if judged.verdict == "tamper":
+        state.tamper = judged.reason
+    line = judged.attempt or said.AttemptLine()
+    state.pending.attempts.append(PendingAttempt(name, event.turn, event.at, **vars(line)))
+    state.pending.notes += judged.notes
+    _remember(state, event, judged.memory)
 
 
-def _failed(item: ItemState, data: dict[str, Any]) -> None:
+def _failed(item: ItemState, judged: said.Judged) -> None:
     item.dwell += 1
     item.rejected += 1
-    if data.get("signature"):
-        item.signatures.append(data["signature"])
-    item.halted = data.get("halt", "")
-    if data.get("patch"):
-        item.failed_patches.append(data["patch"])
+    item.halted = judged.halt
+    item.signatures += [judged.signature] if judged.signature else []
+    item.failed_patches += [judged.patch] if judged.patch else []
 
 
-def _remember(state: State, event: Event, entry: dict[str, Any]) -> None:
-    if entry:
+def _remember(state: State, event: Event, entry: said.MemoryEntry | None) -> None:
+    if entry is not None:
         dwell = state.items[event.item].dwell if event.item in state.items else 0
-        state.pending.memory.append(
-            {"at": event.at, "turn": event.turn, "item": event.item, "dwell": dwell, **entry}
-        )
+        row = {"at": event.at, "turn": event.turn, "item": event.item, "dwell": dwell}
+        state.pending.memory.append(row | entry.to_json())
 
 
-def _land(state: State, event: Event) -> None:
-    if event.data.get("purpose") == "closing":
+def _land(state: State, event: Event, land: said.Announced) -> None:
+    if land.purpose == "closing":
         state.closing = event.data
     else:
-        _advance("landing")(state, event)
+        _note(state, event, "landing")
 
 
-def _commit(state: State, event: Event) -> None:
-    data = event.data
+def _commit(state: State, event: Event, commit: said.Committed) -> None:
     state.closing = None
-    if data.get("flushed", True):
+    if commit.flushed:
         state.pending = Pending()
-    if data.get("purpose") == "landing":
-        _advance("landed")(state, event)
+    if commit.purpose == "landing":
+        _note(state, event, "landed")
         _item(state, event).landed += 1
-        record = {"turn": event.turn, "item": event.item, "at": event.at, **data}
-        state.landings.append(record)
+        state.landings.append(Landing.of(event.turn, str(event.item), event.at, commit))
         if state.run is not None:
             state.run.landed.append(str(event.item))
 
 
-def _turn_end(state: State, event: Event) -> None:
-    outcome = event.data.get("outcome")
-    if state.run is not None and outcome in ("reject", "tamper", "blocked"):
+def _turn_end(state: State, event: Event, end: said.TurnEnded) -> None:
+    if state.run is not None and end.outcome in ("reject", "tamper", "blocked"):
         state.run.rejected.append(str(event.item))
     state.open = None
 
 
-def _pivot(state: State, event: Event) -> None:
+def _pivot(state: State, event: Event, pivot: said.Pivoted) -> None:
+    _note(state, event)
     item = _item(state, event)
     item.pivots += 1
-    item.pivot_reason = event.data["reason"]
-    item.cooldown_until = event.data["until"]
-    if state.open is not None:
-        state.open.facts["pivot"] = event.data
+    item.pivot_reason, item.cooldown_until = pivot.reason, pivot.until
     item.signatures, item.halted = [], ""
-    _remember(state, event, event.data.get("memory", {}))
+    _remember(state, event, pivot.memory)
 
 
-def _poll(state: State, event: Event) -> None:
+def _poll(state: State, event: Event, poll: said.Polled) -> None:
     if state.run is not None and event.item is not None:
         state.run.polled.append(event.item)
-    if event.data["arrived"]:
-        state.pending.marks[str(event.item)] = Mark("open", event.data["reason"])
+    if poll.arrived:
+        state.pending.marks[str(event.item)] = Mark("open", poll.reason)
 
 
-def _block(state: State, event: Event) -> None:
-    data, name = event.data, str(event.item)
-    state.item(name).blocked = data["reason"]
-    if state.open is not None:
-        state.open.facts["block"] = data
-    state.pending.marks[name] = Mark("blocked", data["reason"])
-    state.pending.notes += data.get("notes", [])
-    _remember(state, event, data.get("memory", {}))
+def _block(state: State, event: Event, block: said.Blocked) -> None:
+    _note(state, event)
+    name = str(event.item)
+    state.item(name).blocked = block.reason
+    state.pending.marks[name] = Mark("blocked", block.reason)
+    state.pending.notes += block.notes
+    _remember(state, event, block.memory)
     if state.run is not None:
         state.run.blocked.append(name)
-        state.run.stalled = state.run.stalled or bool(data.get("stalled"))
+        state.run.stalled = state.run.stalled or block.stalled
 
 
-def _close(state: State, event: Event) -> None:
-    state.pending.marks[str(event.item)] = Mark("done", event.data["reason"])
-    _remember(state, event, event.data.get("memory", {}))
+def _close(state: State, event: Event, close: said.Closed) -> None:
+    state.pending.marks[str(event.item)] = Mark("done", close.reason)
+    _remember(state, event, close.memory)
 
 
-def _reopen(state: State, event: Event) -> None:
-    _consume(state, event)
-    old = _item(state, event)
-    state.items[str(event.item)] = _afresh(old, old.orders if event.data.get("keep_orders") else [])
-    if not event.data.get("keep_orders"):
+def _reopen(state: State, event: Event, again: said.Reopened) -> None:
+    _consume(state, again)
+    old, name = _item(state, event), str(event.item)
+    state.items[name] = _afresh(old, old.orders if again.keep_orders else [])
+    if not again.keep_orders:
         state.orders = {h: t for h, t in state.orders.items() if h not in old.orders}
-    mark = event.data.get("mark")
-    if mark:
-        state.pending.marks[str(event.item)] = Mark("open", mark)
+    if again.mark:
+        state.pending.marks[name] = Mark("open", again.mark)
 
 
 def _afresh(old: ItemState, orders: list[str]) -> ItemState:
@@ -247,42 +240,40 @@ def _afresh(old: ItemState, orders: list[str]) -> ItemState:
     )
 
 
-def _steer(state: State, event: Event) -> None:
-    _consume(state, event)
-    state.steers.append({"id": event.data["id"], "text": event.data["text"]})
+def _steer(state: State, event: Event, steer: said.Steered) -> None:
+    _consume(state, steer)
+    state.steers.append(said.Steer(steer.id, steer.text))
 
 
-def _pause(state: State, event: Event) -> None:
-    _consume(state, event)
-    state.paused = event.data.get("reason") or "paused by a person"
+def _pause(state: State, event: Event, pause: said.Paused) -> None:
+    _consume(state, pause)
+    state.paused = pause.reason or "paused by a person"
 
 
-def _resume(state: State, event: Event) -> None:
-    _consume(state, event)
+def _resume(state: State, event: Event, resume: said.Resumed) -> None:
+    _consume(state, resume)
     state.paused, state.tamper = "", ""
 
 
-def _approve(state: State, event: Event) -> None:
+def _approve(state: State, event: Event, approval: said.Approved) -> None:
     """Paths that an item may now touch; one that was left or blocked without them starts afresh."""
-    _consume(state, event)
-    item, paths = _item(state, event), event.data["paths"]
-    item.approved += paths
+    _consume(state, approval)
+    item, name = _item(state, event), str(event.item)
+    item.approved += approval.paths
     if item.blocked:
-        mark = f"a person approved {', '.join(paths)}"
-        state.pending.marks[str(event.item)] = Mark("open", mark)
+        mark = f"a person approved {', '.join(approval.paths)}"
+        state.pending.marks[name] = Mark("open", mark)
     if item.blocked or item.halted or item.cooldown_until > state.cycle:
-        state.items[str(event.item)] = _afresh(item, item.orders)
+        state.items[name] = _afresh(item, item.orders)
 
 
-def _consume(state: State, event: Event) -> None:
-    if event.data.get("id"):
-        state.consumed.append(event.data["id"])
+def _consume(state: State, message: said.Said) -> None:
+    state.consumed += [message.id] if message.id else []
 
 
-def _retro(state: State, event: Event) -> None:
-    state.retro = event.data["text"]
-    if state.open is not None:
-        state.open.facts["retro"] = event.data
+def _retro(state: State, event: Event, retro: said.Reviewed) -> None:
+    _note(state, event)
+    state.retro = retro.text
 
 
 def _item(state: State, event: Event) -> ItemState:

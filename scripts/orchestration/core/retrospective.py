@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestration.core.events import Event
+from orchestration.core.payloads import Judged
 from orchestration.core.state import ItemState, State
 
 EVERY = 3
@@ -23,9 +24,10 @@ def retrospective(events: Sequence[Event], item_id: str) -> str:
     orders = {e.turn for e in events if e.kind == "order" and e.item == item_id}
     lines = [f"## Retrospective of {item_id} (computed)"]
     for event in verdicts:
-        data = event.data
-        moved = ", ".join(data["verified"]) or "nothing"
-        lines.append(f"- turn {event.turn}: {data['verdict']}; verified {moved}; {data['reason']}")
+        judged = event.payload
+        assert isinstance(judged, Judged)
+        moved = ", ".join(judged.verified) or "nothing"
+        lines.append(f"- turn {event.turn}: {judged.verdict}; verified {moved}; {judged.reason}")
     executed = len({e.turn for e in events if e.kind == "agent_exit" and e.item == item_id})
     lines.append(f"- orders written: {len(orders)}; executed: {executed}")
     return "\n".join(line[:300] for line in lines)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self, TypeVar
 
+from orchestration.core.payloads import Committed, Note, Payload, Steer, Supervised
+
+P = TypeVar("P", bound=Payload)
 PHASES = ("decided", "ordered", "dispatched", "agent", "exited", "verified", "landing", "landed")
 """How far the open cycle has come; the engine resumes at the step after this."""
 
@@ -44,6 +47,20 @@ class OpenCycle:
     item: str
     phase: str
     facts: dict[str, Any] = field(default_factory=dict)
+    """The data of the cycle's events so far, by kind, as the log has it; `fact` gives it a type."""
+
+    def fact(self, kind: type[P]) -> P | None:
+        """What the cycle's event of a kind says, None before there is one."""
+        data = self.facts.get(kind.KIND)
+        return None if data is None else kind.from_json(data)
+
+    def need(self, kind: type[P]) -> P:
+        """What the cycle's event of a kind says, where the phase means that there is one."""
+        return kind.from_json(self.facts[kind.KIND])
+
+    def asked(self) -> list[Supervised]:
+        """What came of asking an agent for the order, each time."""
+        return [Supervised.from_json(data) for data in self.facts.get(Supervised.KIND, [])]
 
 
 @dataclass
@@ -78,14 +95,60 @@ class Mark:
     reason: str
 
 
+@dataclass(frozen=True)
+class PendingAttempt:
+    """A line for an item's history in the ledger."""
+
+    item: str
+    turn: int
+    at: str
+    outcome: str
+    criteria: str
+    signature: str
+    link: str
+
+
+@dataclass(frozen=True)
+class Landing:
+    """A landed attempt: its commit, and how that came to its branch."""
+
+    turn: int
+    item: str
+    at: str
+    commit: str
+    base: str
+    subject: str
+    receipt: str
+    via: str
+    ref: str
+    note: str
+    purpose: str = "landing"
+
+    @classmethod
+    def of(cls, turn: int, item: str, at: str, commit: Committed) -> Self:
+        """The landing that a `commit` event tells of."""
+        return cls(
+            turn=turn,
+            item=item,
+            at=at,
+            commit=commit.commit or "",
+            base=commit.base,
+            subject=commit.subject,
+            receipt=commit.receipt,
+            via=commit.via,
+            ref=commit.ref,
+            note=commit.note or "",
+        )
+
+
 @dataclass
 class Pending:
     """Changes to ledger, memory and notes that wait for the next commit of the harness."""
 
     marks: dict[str, Mark] = field(default_factory=dict)
-    attempts: list[dict[str, Any]] = field(default_factory=list)
+    attempts: list[PendingAttempt] = field(default_factory=list)
     memory: list[dict[str, Any]] = field(default_factory=list)
-    notes: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     ticks: list[list[str]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
@@ -119,10 +182,10 @@ class State:
     items: dict[str, ItemState] = field(default_factory=dict)
     orders: dict[str, int] = field(default_factory=dict)
     pending: Pending = field(default_factory=Pending)
-    steers: list[dict[str, Any]] = field(default_factory=list)
+    steers: list[Steer] = field(default_factory=list)
     consumed: list[str] = field(default_factory=list)
     paused: str = ""
-    landings: list[dict[str, Any]] = field(default_factory=list)
+    landings: list[Landing] = field(default_factory=list)
     last_progress: dict[str, Any] = field(default_factory=dict)
     money: float | None = None
     tokens: int | None = None

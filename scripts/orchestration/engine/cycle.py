@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
 from orchestration.core import (
     ExitReason,
@@ -12,6 +12,7 @@ from orchestration.core import (
     Stop,
     budget_spent,
     due,
+    payloads,
     retrospective,
 )
 from orchestration.documents.ledger import Item
@@ -24,7 +25,7 @@ from orchestration.turns import (
     Draft,
     Findings,
     RepeatedOrder,
-    block_data,
+    blocked,
     blocked_note,
     branch_of,
     check_order,
@@ -34,7 +35,7 @@ from orchestration.turns import (
     judge_attempt,
     new_stamp,
     ordered_by_agent,
-    pivot_data,
+    pivoted,
     prepare,
     put_away,
     report_path,
@@ -55,11 +56,6 @@ class Cycle:
         self.harness, self.opened = harness, opened
         self.nodes: dict[str, list[str]] = {}
         """What selectors collected on the base."""
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """The data of the cycle's events so far, by kind."""
-        return self.opened.facts
 
     def run_to_end(self) -> None:
         """Make every step that is left; the log's phase says which is next."""
@@ -86,13 +82,14 @@ class Cycle:
         harness = self.harness
         base = harness.tip().sha
         item = self._item(base)
-        settled = self.facts.get("pivot") or self.facts.get("block")
+        opened = self.opened
+        settled = opened.fact(payloads.Pivoted) or opened.fact(payloads.Blocked)
         if item is None or settled:
             self._end("gone" if item is None else "settled", "supervisor")
             return
-        if due(harness.state, item.id) and not self.facts.get("retro"):
+        if due(harness.state, item.id) and not opened.fact(payloads.Reviewed):
             text = retrospective(harness.log.events, item.id)
-            harness.log.append("retro", {"text": text}, item=item.id)
+            harness.log.append(payloads.Reviewed(text), item=item.id)
         draft = self._draft(item, base)
         if draft is None:
             outcome = "tamper" if harness.state.tamper else "settled"
@@ -103,15 +100,15 @@ class Cycle:
         nodes = self._guard_nodes(item, draft, base)
         why = self._why_not(item, draft, base, nodes)
         if why:
-            data = block_data(harness, item, why)
-            harness.log.append("block", data, role="supervisor", item=item.id)
+            harness.log.append(blocked(harness, item, why), role="supervisor", item=item.id)
             self._end("settled", "supervisor")
             return
         about = f" ({draft.mode})" if draft.mode != "none" else ""
         about += f", row {draft.row}" if draft.row else ""
         harness.say(f"order {harness.state.turn:04d} for {item.id}{about}")
-        data = {**draft.event(), "nodes": nodes, "nodes_base": base}
-        harness.log.append("order", data, role="supervisor", item=item.id)
+        found = None if nodes is None else tuple(nodes)
+        ordered = replace(draft.event(), nodes=found, nodes_base=base)
+        harness.log.append(ordered, role="supervisor", item=item.id)
 
     def _draft(self, item: Item, base: str) -> Draft | None:
         """The order of the supervisor agent or of the built-in one; None where there is none."""
@@ -124,8 +121,8 @@ class Cycle:
             return write_order(harness, item, base, harness.state.turn)
         except RepeatedOrder as problem:
             harness.say(f"no order for {item.id}: {problem.what}")
-            data = pivot_data(harness, item, f"{problem.what} ({problem.got})")
-            harness.log.append("pivot", data, role="supervisor", item=item.id)
+            left = pivoted(harness, item, f"{problem.what} ({problem.got})")
+            harness.log.append(left, role="supervisor", item=item.id)
             return None
 
     def _guard_nodes(self, item: Item, draft: Draft, base: str) -> list[str] | None:
@@ -161,152 +158,150 @@ class Cycle:
             raise Stop(ExitReason.BUDGET, f"{spent}; the order waits for the next run")
         known = harness.state.items.get(item_id, ItemState())
         stamp = new_stamp(harness)
-        data = {
-            "item": item_id,
-            "attempt": known.attempts + 1,
-            "base": harness.tip().sha,
-            "stamp": stamp,
-            "report": report_path(item_id, stamp),
-            "steers": list(harness.state.steers),
-        }
-        harness.log.append(
-            "dispatch", data, role="worker", item=item_id, turn=harness.state.turn + 1
+        dispatched = payloads.Dispatched(
+            attempt=known.attempts + 1,
+            item=item_id,
+            base=harness.tip().sha,
+            stamp=stamp,
+            report=report_path(item_id, stamp),
+            steers=tuple(harness.state.steers),
         )
+        harness.log.append(dispatched, role="worker", item=item_id, turn=harness.state.turn + 1)
 
     def _agent(self) -> None:
-        harness, dispatch = self.harness, self.facts["dispatch"]
-        item = self._item(dispatch["base"])
+        harness, dispatch = self.harness, self.opened.need(payloads.Dispatched)
+        item = self._item(dispatch.base)
         assert item is not None
-        turn = harness.state.turn
-        workspace = prepare(harness, item, dispatch["attempt"], dispatch["base"], turn)
-        again = self.opened.phase == "agent"
-        if not again:
-            harness.log.append(
-                "agent_start", {"agent": harness.agent.name}, role="worker", item=item.id
-            )
-        harness.say(f"{harness.agent.name} works on {item.id} (attempt {dispatch['attempt']})")
-        text = self.facts["order"]["text"]
+        turn, name = harness.state.turn, harness.agent.name
+        workspace = prepare(harness, item, dispatch.attempt, dispatch.base, turn)
+        if self.opened.phase != "agent":
+            harness.log.append(payloads.AgentStarted(name), role="worker", item=item.id)
+        harness.say(f"{name} works on {item.id} (attempt {dispatch.attempt})")
+        text = self.opened.need(payloads.Ordered).text
         order = parse_order(text, harness.config.order)
-        brief = write_brief(harness, item, text, dispatch["steers"])
-        data = run_agent(harness, item, order, brief, workspace, turn, text)
-        data["agent"] = harness.agent.name
-        first = str(data["text"]).strip().splitlines()
-        harness.say(f"{harness.agent.name}: {data['outcome']}; {first[0] if first else ''}")
-        harness.log.append("agent_exit", data, role="worker", item=item.id)
+        brief = write_brief(harness, item, text, dispatch.steers)
+        ended = run_agent(harness, item, order, brief, workspace, turn, text)
+        first = ended.text.strip().splitlines()
+        harness.say(f"{name}: {ended.outcome}; {first[0] if first else ''}")
+        harness.log.append(ended, role="worker", item=item.id)
 
     def _verify(self) -> None:
         harness = self.harness
-        dispatch, ended = self.facts["dispatch"], self.facts["agent_exit"]
-        item = self._item(dispatch["base"])
+        dispatch = self.opened.need(payloads.Dispatched)
+        ended = self.opened.need(payloads.AgentEnded)
+        item = self._item(dispatch.base)
         assert item is not None
-        order_data = self.facts["order"]
+        ordered = self.opened.need(payloads.Ordered)
         case = Case(
             harness=harness,
             item=item,
-            order=parse_order(order_data["text"], harness.config.order),
-            mode=order_data["mode"],
-            base=dispatch["base"],
-            commit=ended["snapshot"],
+            order=parse_order(ordered.text, harness.config.order),
+            mode=ordered.mode,
+            base=dispatch.base,
+            commit=ended.snapshot,
             exit=ended,
             report=turn_dir(harness, harness.state.turn) / "report",
-            report_path=dispatch["report"],
-            branch=branch_of(item.id, dispatch["attempt"]),
+            report_path=dispatch.report,
+            branch=branch_of(item.id, dispatch.attempt),
         )
-        if order_data.get("nodes") and order_data["nodes_base"] == case.base and item.guard:
-            case.ids[item.guard] = list(order_data["nodes"])
+        if ordered.nodes and ordered.nodes_base == case.base and item.guard:
+            case.ids[item.guard] = list(ordered.nodes)
         found = judge_attempt(case)
         harness.say(f"verdict for {item.id}: {found.verdict} - {found.reason}")
-        harness.log.append("verdict", self._verdict_data(item, found), role="worker", item=item.id)
+        harness.log.append(self._judged(item, found), role="worker", item=item.id)
 
-    def _verdict_data(self, item: Item, found: Findings) -> dict[str, Any]:
-        dispatch = self.facts["dispatch"]
+    def _judged(self, item: Item, found: Findings) -> payloads.Judged:
+        dispatch = self.opened.need(payloads.Dispatched)
+        mode = self.opened.need(payloads.Ordered).mode
+        landed = found.verdict == "land"
         left = [c.id for c in item.criteria if c.open and c.id not in found.ticks]
-        done = found.verdict == "land" and not left
-        link = f"{dispatch['report']}/receipt.json" if found.verdict == "land" else ""
-        notes = []
+        done = landed and not left
+        link = f"{dispatch.report}/receipt.json" if landed else ""
+        notes: tuple[payloads.Note, ...] = ()
         if found.verdict in ("reject", "blocked", "tamper"):
             note = blocked_note(
                 item,
-                dispatch["stamp"],
+                dispatch.stamp,
                 found.reason,
                 command=found.command,
                 needs="an attempt whose checks pass",
-                directory=dispatch["report"],
+                directory=dispatch.report,
             )
-            notes, link = [note], note["path"]
-        next_step = "done" if done else f"next: {left[0] if left else 'the same row'}"
-        return {
-            "verdict": found.verdict, "reason": found.reason, "signature": found.signature,
-            "halt": found.halt, "patch": found.patch, "guard": found.guard,
-            "checks": found.checks, "verified": found.verified, "ticks": found.ticks,
-            "classes": found.classes, "done": done, "notes": notes,
-            "done_reason": f"verified: {', '.join(found.verified)}",
-            "attempt": {
-                "outcome": "landed" if found.verdict == "land" else found.verdict,
-                "criteria": ", ".join(found.verified), "signature": found.signature[:120],
-                "link": link,
-            },
-            "memory": {
-                "title": "landed" if found.verdict == "land" else found.verdict,
-                "decision": found.reason, "mode": self.facts["order"]["mode"],
-                "artifacts": dispatch["report"] if found.verdict == "land" else None,
-                "next": next_step, "state": "ready_for_implementation",
-            },
-        }  # fmt: skip
+            notes, link = (note,), note.path
+        word = "landed" if landed else found.verdict
+        verified = ", ".join(found.verified)
+        memory = payloads.MemoryEntry(
+            title=word,
+            decision=found.reason,
+            state="ready_for_implementation",
+            mode=mode,
+            next="done" if done else f"next: {left[0] if left else 'the same row'}",
+            artifacts=dispatch.report if landed else None,
+        )
+        return payloads.Judged(
+            verdict=found.verdict,
+            reason=found.reason,
+            signature=found.signature,
+            halt=found.halt,
+            patch=found.patch,
+            guard=found.guard,
+            checks=tuple(found.checks),
+            verified=tuple(found.verified),
+            ticks=tuple(found.ticks),
+            classes={kind: tuple(paths) for kind, paths in found.classes.items()},
+            done=done,
+            notes=notes,
+            done_reason=f"verified: {verified}",
+            attempt=payloads.AttemptLine(word, verified, found.signature[:120], link),
+            memory=memory,
+        )
 
     # -- landing -----------------------------------------------------------------------------
 
     def _land_or_keep(self) -> None:
-        harness, verdict = self.harness, self.facts["verdict"]
-        if verdict["verdict"] != "land":
+        harness = self.harness
+        if self.opened.need(payloads.Judged).verdict != "land":
             self._finish()
             return
-        dispatch = self.facts["dispatch"]
-        item = self._item(dispatch["base"])
+        dispatch = self.opened.need(payloads.Dispatched)
+        item = self._item(dispatch.base)
         assert item is not None
         turn = harness.state.turn
-        built = commits.build_landing(
-            harness,
-            self.facts,
-            self._verdict_time(),
-            turn,
-            turn_dir(harness, turn) / "report",
-            item.title,
+        events = reversed(harness.log.turn_events(turn))
+        at = next(event.at for event in events if event.kind == payloads.Judged.KIND)
+        report = turn_dir(harness, turn) / "report"
+        built = commits.build_landing(harness, self.opened, at, turn, report, item.title)
+        land = payloads.Announced(
+            "landing", built.commit, dispatch.base, built.subject, built.receipt
         )
-        data = {
-            "purpose": "landing", "commit": built.commit, "base": dispatch["base"],
-            "subject": built.subject, "receipt": built.receipt,
-        }  # fmt: skip
-        harness.log.append("land", data, role="worker", item=item.id)
-
-    def _verdict_time(self) -> str:
-        events = self.harness.log.turn_events(self.harness.state.turn)
-        return next(event.at for event in reversed(events) if event.kind == "verdict")
+        harness.log.append(land, role="worker", item=item.id)
 
     def _finish_landing(self) -> None:
-        harness, land = self.harness, self.facts["land"]
-        went = advance(harness.repo, harness.target, land["commit"], land["base"])
+        harness, land = self.harness, self.opened.need(payloads.Announced)
+        went = advance(harness.repo, harness.target, land.commit, land.base)
         note = f" - {went.note}" if went.note else ""
-        harness.say(f"landed {land['commit'][:12]} on {short_ref(went.ref)}{note}")
-        data = {**land, "via": went.via, "ref": went.ref, "note": went.note}
-        harness.log.append("commit", data, role="worker", item=self.opened.item)
+        harness.say(f"landed {land.commit[:12]} on {short_ref(went.ref)}{note}")
+        commit = payloads.Committed(
+            purpose=land.purpose,
+            commit=land.commit,
+            base=land.base,
+            subject=land.subject,
+            receipt=land.receipt,
+            via=went.via,
+            ref=went.ref,
+            note=went.note,
+        )
+        harness.log.append(commit, role="worker", item=self.opened.item)
 
     # -- the end -----------------------------------------------------------------------------
 
     def _finish(self) -> None:
         """Put the worktree away (the branch and the snapshot stay) and end the turn."""
-        dispatch, ended = self.facts["dispatch"], self.facts["agent_exit"]
-        verdict = self.facts["verdict"]["verdict"]
-        workspace = create(
-            self.harness.repo, self.opened.item, dispatch["attempt"], dispatch["base"]
-        )
-        put_away(self.harness, workspace, ended["snapshot"])
-        self._end(verdict, "worker")
+        dispatch = self.opened.need(payloads.Dispatched)
+        workspace = create(self.harness.repo, self.opened.item, dispatch.attempt, dispatch.base)
+        put_away(self.harness, workspace, self.opened.need(payloads.AgentEnded).snapshot)
+        self._end(self.opened.need(payloads.Judged).verdict, "worker")
 
     def _end(self, outcome: str, role: str) -> None:
-        self.harness.log.append(
-            "turn_end",
-            {"cycle": self.opened.cycle, "outcome": outcome},
-            role=role,
-            item=self.opened.item,
-        )
+        end = payloads.TurnEnded(self.opened.cycle, outcome)
+        self.harness.log.append(end, role=role, item=self.opened.item)

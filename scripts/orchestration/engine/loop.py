@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from orchestration.core import Decision, ExitReason, Stop, decide
+from orchestration.core import Decision, ExitReason, Stop, Weighed, decide, payloads
 from orchestration.documents.ledger import Ledger
 from orchestration.engine.cycle import Cycle
 from orchestration.engine.polling import next_poll_s, poll_waiting
@@ -26,12 +26,12 @@ from orchestration.landing import advance, drop_merged
 from orchestration.log import inbox, publish
 from orchestration.sandbox import end_orphans
 from orchestration.turns import (
-    block_data,
-    close_data,
+    blocked,
+    closed,
     commits,
     leftovers,
     outside,
-    pivot_data,
+    pivoted,
     remove_checkout,
 )
 
@@ -75,7 +75,7 @@ class Engine:
                 fix=f"git push --set-upstream origin {harness.target}",
             )
         self.harness, self.run_id, self.report = harness, run_id, report
-        self._stop_evidence: dict[str, Any] | None = None
+        self._stop_evidence: Weighed | None = None
         self.wait_left_s, self.push = wait_s, push
 
     # -- the loop --------------------------------------------------------------------------
@@ -147,8 +147,13 @@ class Engine:
                 raise HarnessError("there is no open order", fix=fix)
             Cycle(self.harness, opened).run_to_end()
             publish.publish(self.harness.repo, self.harness.log)
-            verdict = opened.facts["verdict"]
-        return {"item": opened.item, **{k: verdict[k] for k in ("verdict", "reason", "verified")}}
+            judged = opened.need(payloads.Judged)
+        return {
+            "item": opened.item,
+            "verdict": judged.verdict,
+            "reason": judged.reason,
+            "verified": list(judged.verified),
+        }
 
     def _loop(self) -> Summary:
         try:
@@ -167,11 +172,11 @@ class Engine:
         if run is not None and run.ended is None and run.agent == harness.agent.name:
             harness.say(f"continuing the run of {run.started_at}, which did not end")
             return
-        data = {
-            "run": self.run_id(), "agent": harness.agent.name, "cycles": harness.policy.cycles,
-            "target": harness.target,
-        }  # fmt: skip
-        harness.log.append("run_start", data)
+        harness.log.append(
+            payloads.RunStarted(
+                self.run_id(), harness.agent.name, harness.policy.cycles, harness.target
+            )
+        )
 
     def _fetch(self) -> None:
         """Look at the upstream once a run; one that does not answer is a warning."""
@@ -181,7 +186,7 @@ class Engine:
         problem = remote.fetch(harness.repo, harness.upstream)
         if problem:
             text = f"the upstream {harness.upstream.remote} could not be fetched: {problem}"
-            harness.log.append("warning", {"text": text})
+            harness.log.append(payloads.Warned(text))
             harness.say(text)
             return
         tip = harness.tip()
@@ -193,7 +198,7 @@ class Engine:
         harness = self.harness
         inbox.take(harness.repo.state_dir, harness.log)
         if harness.state.closing is not None:
-            self._finish_closing(harness.state.closing)
+            self._finish_closing(payloads.Announced.from_json(harness.state.closing))
         drop_merged(harness.repo, harness.target)
         if harness.state.open is not None:
             Cycle(harness, harness.state.open).run_to_end()
@@ -211,7 +216,7 @@ class Engine:
         state = inbox.foresee(harness.repo.state_dir, harness.log)
         if state.open is not None:
             reason = f"continues the cycle that was interrupted ({state.open.phase})"
-            return Decision("work", state.open.item, reason, {"cycle": state.cycle, "items": []})
+            return Decision("work", state.open.item, reason, Weighed(state.cycle))
         _, ledger = harness.ledger_at(harness.tip().sha)
         return decide(state, harness.facts(ledger), harness.policy)
 
@@ -224,20 +229,16 @@ class Engine:
             return self._stop(decision, ledger)
         assert item is not None
         harness.say(f"{decision.action} {item.id}: {decision.reason}")
-        evidence = {"evidence": decision.evidence}
+        why, evidence = decision.reason, decision.evidence
         if decision.action == "work":
-            cycle = harness.state.cycle + 1
-            data = {"cycle": cycle, "action": "work", "reason": decision.reason,
-                    "evidence": decision.evidence}  # fmt: skip
-            log.append("decision", data, item=item.id, turn=harness.state.turn + 1)
+            begun = payloads.Decided("work", harness.state.cycle + 1, why, evidence)
+            log.append(begun, item=item.id, turn=harness.state.turn + 1)
         elif decision.action == "close":
-            log.append("close", close_data(decision.reason, item) | evidence, item=item.id)
+            log.append(replace(closed(why, item), evidence=evidence), item=item.id)
         elif decision.action == "block":
-            data = block_data(harness, item, decision.reason) | evidence
-            log.append("block", data, item=item.id)
+            log.append(replace(blocked(harness, item, why), evidence=evidence), item=item.id)
         elif decision.action == "pivot":
-            data = pivot_data(harness, item, decision.reason) | evidence
-            log.append("pivot", data, item=item.id)
+            log.append(replace(pivoted(harness, item, why), evidence=evidence), item=item.id)
         return None
 
     def _stop(self, decision: Decision, ledger: Ledger) -> tuple[ExitReason, str] | None:
@@ -254,12 +255,11 @@ class Engine:
                 poll_waiting(harness, ledger, again=True)
                 return None
         if decision.exit is ExitReason.STALLED:
-            for row in decision.evidence["items"]:
-                item = ledger.item(row["id"])
-                if row["why_not"].startswith("cooling down") and item is not None:
-                    reason = "stalled: " + row["why_not"].partition(": ")[2]
-                    data = block_data(harness, item, reason, stalled=True)
-                    harness.log.append("block", data, item=item.id)
+            for row in decision.evidence.items:
+                item = ledger.item(row.id)
+                if row.why_not.startswith("cooling down") and item is not None:
+                    reason = "stalled: " + row.why_not.partition(": ")[2]
+                    harness.log.append(blocked(harness, item, reason, stalled=True), item=item.id)
         self._close()
         self._stop_evidence = decision.evidence
         return decision.exit, decision.reason
@@ -272,7 +272,7 @@ class Engine:
             if known is None or state.pending.marked(item.id):
                 continue
             if known.blocked and item.status.value in ("open", "in_progress"):
-                self.harness.log.append("reopen", {}, role="user", item=item.id)
+                self.harness.log.append(payloads.Reopened(), role="user", item=item.id)
 
     # -- the closing commit ------------------------------------------------------------------
 
@@ -284,22 +284,21 @@ class Engine:
         base = harness.tip().sha
         built = commits.build_closing(harness, base, harness.state.at, harness.state.turn)
         if built is None:
-            harness.log.append("commit", {"purpose": "none", "commit": None})
+            harness.log.append(payloads.Committed("none"))
             return
-        data = {"purpose": "closing", "commit": built.commit, "base": base,
-                "subject": built.subject}  # fmt: skip
-        harness.log.append("land", data)
-        self._finish_closing(data)
+        land = payloads.Announced("closing", built.commit, base, built.subject)
+        harness.log.append(land)
+        self._finish_closing(land)
 
-    def _finish_closing(self, data: dict[str, Any]) -> None:
+    def _finish_closing(self, land: payloads.Announced) -> None:
         harness = self.harness
-        went = advance(harness.repo, harness.target, data["commit"], data["base"])
-        harness.log.append(
-            "commit",
-            {"purpose": "closing", "commit": data["commit"], "via": went.via, "ref": went.ref,
-             "subject": data["subject"]},
-        )  # fmt: skip
-        harness.say(f"closing commit {data['commit'][:12]} on {went.ref}" + _dash(went.note))
+        went = advance(harness.repo, harness.target, land.commit, land.base)
+        commit = payloads.Committed(
+            "closing", land.commit, subject=land.subject, via=went.via, ref=went.ref
+        )
+        harness.log.append(commit)
+        note = f" - {went.note}" if went.note else ""
+        harness.say(f"closing commit {land.commit[:12]} on {went.ref}{note}")
 
     # -- taking back ---------------------------------------------------------------------------
 
@@ -310,19 +309,19 @@ class Engine:
         """
         harness, log = self.harness, self.harness.log
         with self._prepared(run=False):
-            found = next((x for x in harness.state.landings if x["turn"] == turn), None)
+            found = next((x for x in harness.state.landings if x.turn == turn), None)
             if found is None:
-                known = ", ".join(str(x["turn"]) for x in harness.state.landings)
+                known = ", ".join(str(x.turn) for x in harness.state.landings)
                 raise HarnessError("that turn landed nothing", got=turn, expected=known or "none")
             base = harness.tip().sha
             built = commits.build_revert(harness, found, base, harness.clock.now())
             went = advance(harness.repo, harness.target, built.commit, base)
-            data = {"turn": turn, "commit": built.commit, "via": went.via, "ref": went.ref}
-            log.append("revert", data, role="user", item=found["item"])
-            mark = {"mark": f"turn {turn} was taken back", "keep_orders": False}
-            log.append("reopen", mark, role="user", item=found["item"])
+            taken_back = payloads.Reverted(turn, built.commit, went.via, went.ref)
+            log.append(taken_back, role="user", item=found.item)
+            again = payloads.Reopened(mark=f"turn {turn} was taken back", keep_orders=False)
+            log.append(again, role="user", item=found.item)
             publish.publish(harness.repo, log)
-        return {"item": found["item"], **data}
+        return {"item": found.item, **taken_back.to_json()}
 
     def settle(self, *, restore: bool) -> tuple[list[str], Path | None]:
         """Say whose the changes since a killed turn are: `outside.settle_after_kill`."""
@@ -335,10 +334,7 @@ class Engine:
         harness = self.harness
         if self.push and reason is not ExitReason.TAMPER:
             reason, text = self._push(reason, text)
-        data: dict[str, Any] = {"reason": reason.name, "text": text, "code": reason.code}
-        if self._stop_evidence is not None:
-            data["evidence"] = self._stop_evidence
-        harness.log.append("run_end", data)
+        harness.log.append(payloads.RunEnded(reason.name, text, reason.code, self._stop_evidence))
         publish.publish(harness.repo, harness.log)
         if self.push and harness.upstream and reason is not ExitReason.TAMPER:
             problem = remote.push(harness.repo, harness.upstream, harness.target, log=True)
@@ -359,7 +355,7 @@ class Engine:
         problem = remote.push(harness.repo, harness.upstream, harness.target, log=False)
         if not problem:
             return reason, text
-        harness.log.append("warning", {"text": f"not pushed: {problem}"})
+        harness.log.append(payloads.Warned(f"not pushed: {problem}"))
         text = f"{text}; not pushed to {harness.upstream.remote}: {problem}"
         return (ExitReason.RETRY_LATER if reason is ExitReason.DONE else reason), text
 
@@ -383,7 +379,3 @@ class Engine:
             waiting=[item for item, status in now.items() if status == "waiting"],
             blocked=[item for item, status in now.items() if status == "blocked"],
         )
-
-
-def _dash(note: str) -> str:
-    return f" - {note}" if note else ""

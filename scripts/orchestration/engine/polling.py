@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestration.core import payloads
 from orchestration.documents.ledger import Item, Ledger
 from orchestration.errors import HarnessError
 from orchestration.gates import interpreter
@@ -28,8 +29,7 @@ def poll_waiting(harness: Harness, ledger: Ledger, *, again: bool = False) -> No
         harness.say(f"waiting {item.id}: {how}")
         assert item.waiting is not None
         reason = f"what it waited for on {item.waiting.on or 'others'} has arrived"
-        data = {"arrived": arrived, "how": how, "reason": reason if arrived else ""}
-        harness.log.append("poll", data, item=item.id)
+        harness.log.append(payloads.Polled(arrived, how, reason if arrived else ""), item=item.id)
 
 
 def _ask(harness: Harness, item: Item) -> tuple[bool, str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from orchestration.core import payloads
 from orchestration.gates.guard import GuardResult
 
 
@@ -16,19 +16,19 @@ def interpreter(argv: Sequence[str], python: str) -> list[str]:
     return words
 
 
-def summary(result: GuardResult) -> dict[str, Any]:
-    """What a receipt keeps of a guard run."""
-    return {
-        "verdict": result.verdict,
-        "reason": result.reason,
-        "nodes": dict(sorted(result.nodes.items())),
-        "counts": dict(result.counts),
-        "isolation": result.isolation,
-        "process_limit": result.process_limit,
-        "flaky": list(result.flaky),
-        "coverage": dict(result.coverage),
-        "seconds": round(result.seconds, 3),
-    }
+def summary(result: GuardResult) -> payloads.GuardSide:
+    """What log and receipt keep of a guard run."""
+    return payloads.GuardSide(
+        verdict=result.verdict,
+        reason=result.reason,
+        nodes=dict(sorted(result.nodes.items())),
+        counts=dict(result.counts),
+        isolation=result.isolation,
+        process_limit=result.process_limit,
+        flaky=result.flaky,
+        coverage=dict(result.coverage),
+        seconds=round(result.seconds, 3),
+    )
 
 
 def counts_text(result: GuardResult) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from orchestration.core import ExitReason, Pending, Stop
 from orchestration.documents.grammar import parse_stamp
@@ -94,7 +93,7 @@ def documents_after(
     if pending.memory:
         changes[memory] = add_entries(read.get(memory) or "", pending.memory).encode()
     for note in pending.notes:
-        changes[note["path"]] = note["text"].encode()
+        changes[note.path] = note.text.encode()
     return changes
 
 
@@ -108,20 +107,17 @@ def apply_to_ledger(text: str, pending: Pending, path: str) -> str:
         if item_id in known:
             text = set_status(text, item_id, mark.status, mark.reason)
     for row in pending.attempts:
-        if row["item"] in known:
-            text = append_attempt(text, row["item"], _attempt(row))
+        if row.item in known:
+            line = Attempt(
+                turn=row.turn,
+                outcome=row.outcome,
+                criteria=row.criteria,
+                signature=row.signature,
+                link=row.link,
+                at=parse_stamp(row.at),
+            )
+            text = append_attempt(text, row.item, line)
     return text
-
-
-def _attempt(row: Mapping[str, Any]) -> Attempt:
-    return Attempt(
-        turn=row["turn"],
-        outcome=row.get("outcome", ""),
-        criteria=row.get("criteria", ""),
-        signature=row.get("signature", ""),
-        link=row.get("link", ""),
-        at=parse_stamp(row["at"]),
-    )
 
 
 def advance(repo: Repo, target: str, commit: str, old_tip: str) -> Advance:

@@ -10,16 +10,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from orchestration.core import (
     GENESIS,
-    KINDS,
     RECOVER,
-    ROLES,
     Clock,
     CorruptLog,
     Event,
+    Payload,
     State,
     follow,
     parse_event,
@@ -54,25 +52,22 @@ class EventLog:
 
     def append(
         self,
-        kind: str,
-        data: dict[str, Any] | None = None,
+        payload: Payload,
         *,
         role: str = "harness",
         item: str | None = None,
         turn: int | None = None,
     ) -> Event:
         """Write one event durably, fold it into `state`, and return it."""
-        if kind not in KINDS or role not in ROLES:
-            raise HarnessError("the harness tried to log an unknown event", got=f"{kind}/{role}")
         last = self.events[-1] if self.events else None
         event = Event(
             seq=1 if last is None else last.seq + 1,
             at=stamp(self.clock.now()),
             turn=self.state.turn if turn is None else turn,
             role=role,
-            kind=kind,
+            kind=payload.KIND,
             item=item,
-            data=data or {},
+            data=payload.to_json(),
             prev_sha=GENESIS if last is None else last.sha,
         )
         where = f"{self._file(event.turn).name}:new"

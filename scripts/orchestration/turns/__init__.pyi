@@ -10,10 +10,10 @@ from .order import write_brief as write_brief
 from .order import write_order as write_order
 from .order_check import check_order as check_order
 from .putaway import put_away as put_away
-from .settle import block_data as block_data
+from .settle import blocked as blocked
 from .settle import blocked_note as blocked_note
-from .settle import close_data as close_data
-from .settle import pivot_data as pivot_data
+from .settle import closed as closed
+from .settle import pivoted as pivoted
 from .supervision import ordered_by_agent as ordered_by_agent
 from .work import new_stamp as new_stamp
 from .work import prepare as prepare

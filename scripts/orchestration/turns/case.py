@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from orchestration.core import payloads
 from orchestration.documents.ledger import Item
 from orchestration.documents.order import Order
 from orchestration.gates import GuardResult
@@ -22,8 +22,8 @@ class Findings:
     command: str = ""
     halt: str = ""
     patch: str = ""
-    guard: dict[str, Any] = field(default_factory=dict)
-    checks: list[dict[str, Any]] = field(default_factory=list)
+    guard: dict[str, payloads.GuardSide] = field(default_factory=dict)
+    checks: list[payloads.CheckRow] = field(default_factory=list)
     verified: list[str] = field(default_factory=list)
     ticks: list[str] = field(default_factory=list)
     classes: dict[str, list[str]] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class Case:
     mode: str
     base: str
     commit: str
-    exit: dict[str, Any]
+    exit: payloads.AgentEnded
     report: Path
     report_path: str
     found: Findings = field(default_factory=Findings)

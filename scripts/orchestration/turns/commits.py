@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from orchestration.core import parse_stamp
+from orchestration.core import Landing, OpenCycle, parse_stamp, payloads
 from orchestration.documents.ledger import set_status, tick
 from orchestration.errors import HarnessError
 from orchestration.gates import artifacts
@@ -29,31 +28,31 @@ class Built:
 
 
 def build_landing(
-    harness: Harness, facts: Mapping[str, Any], at: str, turn: int, report: Path, title: str
+    harness: Harness, opened: OpenCycle, at: str, turn: int, report: Path, title: str
 ) -> Built:
     """Commit the verified snapshot with evidence, receipt, ledger and memory in it.
 
     The commit's date is that of the verdict, so that building it again gives the same hash.
     """
-    dispatch, order, verdict = facts["dispatch"], facts["order"], facts["verdict"]
-    base, place = dispatch["base"], dispatch["report"]
+    dispatch, order = opened.need(payloads.Dispatched), opened.need(payloads.Ordered)
+    judged, ended = opened.need(payloads.Judged), opened.need(payloads.AgentEnded)
+    base, place = dispatch.base, dispatch.report
     changes = _documents(harness, base)
-    changes[harness.config.order] = order["text"].encode()
+    changes[harness.config.order] = order.text.encode()
     entries = _evidence(harness, report, place, changes, turn)
-    receipt = render_receipt(_receipt(harness, facts, at, turn, entries))
+    receipt = render_receipt(_receipt(harness, opened, at, turn, entries))
     receipt_path = f"{place}/receipt.json"
     changes[receipt_path] = receipt
-    tree = harness.repo.write_tree(facts["agent_exit"]["tree"], changes)
-    item = dispatch["item"]
-    name = f"{item}.{order['row']}" if order.get("row") else item
-    subject = f"RALPH {name}: {title} (tests: {_tests(verdict)})"
+    tree = harness.repo.write_tree(ended.tree, changes)
+    name = f"{dispatch.item}.{order.row}" if order.row else dispatch.item
+    subject = f"RALPH {name}: {title} (tests: {_tests(judged)})"
     message = landing_message(
         subject,
         {
             "Turn-Id": str(turn),
             "Role": "worker",
-            "Order": order["hash"],
-            "Guard": _guard_line(verdict),
+            "Order": order.hash,
+            "Guard": _guard_line(judged),
             "Receipt": f"{receipt_path} {digest(receipt)}",
         },
     )
@@ -78,13 +77,13 @@ def build_closing(harness: Harness, base: str, at: str, turn: int) -> Built | No
     return Built(commit, subject, "", len(changes))
 
 
-def build_revert(harness: Harness, landing: Mapping[str, Any], base: str, when: datetime) -> Built:
+def build_revert(harness: Harness, landing: Landing, base: str, when: datetime) -> Built:
     """Commit `base` without the product changes of a landing; its evidence and history stay.
 
     Raises HarnessError when a later commit changed one of those files.
     """
-    repo, commit = harness.repo, landing["commit"]
-    facts = json.loads(repo.read_blob(commit, landing["receipt"]))
+    repo, commit = harness.repo, landing.commit
+    facts = json.loads(repo.read_blob(commit, landing.receipt))
     before, mine, now = (repo.list_tree(sha) for sha in (facts["base"], commit, base))
     later = [path for path in facts["changed"] if now.get(path) != mine.get(path)]
     if later:
@@ -97,13 +96,13 @@ def build_revert(harness: Harness, landing: Mapping[str, Any], base: str, when: 
     text = read_text_at(repo, base, harness.config.ledger)
     if text is not None:
         for name in facts["criteria_ticked"]:
-            text = tick(text, landing["item"], name, " ")
-        why = f"turn {landing['turn']} was taken back"
-        text = set_status(text, landing["item"], "open", why)
+            text = tick(text, landing.item, name, " ")
+        why = f"turn {landing.turn} was taken back"
+        text = set_status(text, landing.item, "open", why)
         changes[harness.config.ledger] = text.encode()
-    subject = f"REVERT turn {landing['turn']}: {landing['item']}"
+    subject = f"REVERT turn {landing.turn}: {landing.item}"
     message = landing_message(
-        subject, {"Turn-Id": str(landing["turn"]), "Role": "user", "Reverts": commit}
+        subject, {"Turn-Id": str(landing.turn), "Role": "user", "Reverts": commit}
     )
     tree = repo.write_tree(base, changes)
     made = repo.commit_tree(tree, [base], message, date=f"{int(when.timestamp())} +0000")
@@ -141,34 +140,35 @@ def _evidence(
 
 
 def _receipt(
-    harness: Harness, facts: Mapping[str, Any], at: str, turn: int, entries: list[dict[str, Any]]
+    harness: Harness, opened: OpenCycle, at: str, turn: int, entries: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    dispatch, order = facts["dispatch"], facts["order"]
-    ended, verdict = facts["agent_exit"], facts["verdict"]
-    after = harness.repo.list_tree(ended["tree"])
-    changed = {path: after[path].sha if path in after else None for path in ended["changed"]}
+    dispatch, order = opened.need(payloads.Dispatched), opened.need(payloads.Ordered)
+    judged, ended = opened.need(payloads.Judged), opened.need(payloads.AgentEnded)
+    verdict = judged.to_json()
+    after = harness.repo.list_tree(ended.tree)
+    changed = {path: after[path].sha if path in after else None for path in ended.changed}
     return {
-        "item": dispatch["item"],
-        "row": order.get("row"),
-        "attempt": dispatch["attempt"],
+        "item": dispatch.item,
+        "row": order.row,
+        "attempt": dispatch.attempt,
         "turn": turn,
         "at": at,
         "role": "worker",
         "agent": {
             "name": harness.agent.name,
-            "claims": ended["outcome"],
-            "text": ended["text"],
-            "session": ended["session"],
-            "tokens": ended["tokens"],
-            "cost": ended["cost"],
-            "denials": ended["denials"],
-            "seconds": ended["seconds"],
-            "isolation": ended["isolation"],
-            "process_limit": ended.get("process_limit"),
+            "claims": ended.outcome,
+            "text": ended.text,
+            "session": ended.session,
+            "tokens": ended.tokens,
+            "cost": ended.cost,
+            "denials": list(ended.denials),
+            "seconds": ended.seconds,
+            "isolation": ended.isolation,
+            "process_limit": ended.process_limit,
         },
-        "base": dispatch["base"],
-        "tree": ended["tree"],
-        "order": order["hash"],
+        "base": dispatch.base,
+        "tree": ended.tree,
+        "order": order.hash,
         "changed": changed,
         "classes": verdict["classes"],
         "guard": verdict["guard"],
@@ -179,20 +179,21 @@ def _receipt(
     }
 
 
-def _tests(verdict: Mapping[str, Any]) -> str:
-    counts = (verdict["guard"].get("attempt") or {}).get("counts") or {}
+def _tests(judged: payloads.Judged) -> str:
+    side = judged.guard.get("attempt")
+    counts = side.counts if side else {}
     parts = [f"{number} {name}" for name, number in counts.items() if number]
     if parts:
         return ", ".join(parts)
-    passed = sum(1 for row in verdict["checks"] if row["passed"])
-    return f"{passed} checks passed" if verdict["checks"] else "none"
+    passed = sum(row.passed for row in judged.checks)
+    return f"{passed} checks passed" if judged.checks else "none"
 
 
-def _guard_line(verdict: Mapping[str, Any]) -> str:
-    guard = verdict["guard"]
+def _guard_line(judged: payloads.Judged) -> str:
+    guard = judged.guard
     if "attempt" not in guard:
         return "none"
-    nodes = list(guard["attempt"]["nodes"])
-    base = f", {guard['base']['verdict']} on the base" if "base" in guard else ""
+    nodes = list(guard["attempt"].nodes)
+    base = f", {guard['base'].verdict} on the base" if "base" in guard else ""
     shown = " ".join(nodes[:3]) + (f" and {len(nodes) - 3} more" if len(nodes) > 3 else "")
-    return f"{shown} ({guard['attempt']['verdict']}{base})"
+    return f"{shown} ({guard['attempt'].verdict}{base})"

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 from orchestration.agents import last_words
-from orchestration.core import ItemState, of_pytest_command, parse_selector
+from orchestration.core import ItemState, of_pytest_command, parse_selector, payloads
 from orchestration.documents.grammar import Command
 from orchestration.documents.ledger import Criterion
 from orchestration.documents.order import Order
@@ -71,7 +70,7 @@ def _run_attempt(case: Case) -> None:
             _run_criteria(case)
     finally:
         escaped = outside.settle(harness, watch)
-    leaks = [*case.exit.get("leaks", []), *map(str, black_out(case.report))]
+    leaks = [*case.exit.leaks, *map(str, black_out(case.report))]
     found.reason = secrets.redact(found.reason)
     if escaped:
         found.verdict, found.signature = "tamper", "escape"
@@ -83,25 +82,25 @@ def _run_attempt(case: Case) -> None:
 
 
 def _look_at_outcome(case: Case) -> None:
-    facts, found = case.exit, case.found
-    said = last_words(str(facts["text"]), 300)
-    if facts.get("escaped"):
-        reason = "changes outside the worktree: " + outside.told(facts["escaped"])
+    ended, found = case.exit, case.found
+    said = last_words(ended.text, 300)
+    if ended.escaped:
+        reason = "changes outside the worktree: " + outside.told(ended.escaped)
         found.turn_down("tamper", reason, "escape")
-    elif facts.get("refs_moved"):
-        found.turn_down("tamper", "refs were moved: " + "; ".join(facts["refs_moved"]), "refs")
-    elif facts["outcome"] == "blocked" or facts["outcome"] == "refused":
-        found.turn_down("blocked", f"the agent is {facts['outcome']}: {said}", f"blocked: {said}")
-    elif facts["outcome"] in ("crash", "timeout"):
+    elif ended.refs_moved:
+        found.turn_down("tamper", "refs were moved: " + "; ".join(ended.refs_moved), "refs")
+    elif ended.outcome in ("blocked", "refused"):
+        found.turn_down("blocked", f"the agent is {ended.outcome}: {said}", f"blocked: {said}")
+    elif ended.outcome in ("crash", "timeout"):
         found.turn_down(
             "reject",
-            f"the agent ended with {facts['outcome']}: {said}",
-            f"{facts['outcome']}: exit {facts['exit_code']} signal {facts['signal']}",
+            f"the agent ended with {ended.outcome}: {said}",
+            f"{ended.outcome}: exit {ended.exit_code} signal {ended.signal}",
         )
 
 
 def _look_at_diff(case: Case) -> None:
-    harness, found, changed = case.harness, case.found, case.exit["changed"]
+    harness, found, changed = case.harness, case.found, case.exit.changed
     found.classes = {kind: list(paths) for kind, paths in scope.classify(changed).items() if paths}
     if not changed:
         return
@@ -156,7 +155,7 @@ def _run_guards(case: Case) -> None:
         return
     harness, found = case.harness, case.found
     red = None
-    if case.exit["changed"] and case.mode == "TDD":
+    if case.exit.changed and case.mode == "TDD":
         harness.say(f"guard on the base (must be red): {selector}")
         red = run_selector(case, str(selector), on_base=True)
         found.guard["base"] = summary(red)
@@ -222,9 +221,7 @@ def run_selector(case: Case, selector: str, *, on_base: bool) -> GuardResult:
         plugins=harness.config.plugins,
         isolation=harness.config.isolation,
         max_processes=harness.config.max_processes,
-        touched={}
-        if on_base
-        else touched_lines(repo, case.base, case.commit, case.exit["changed"]),
+        touched={} if on_base else touched_lines(repo, case.base, case.commit, case.exit.changed),
     )
     try:
         with harness.busy(f"guard {selector}"):
@@ -294,16 +291,16 @@ def _run_criteria(case: Case) -> None:
         shutil.copytree(case.report, place, dirs_exist_ok=True)
         for criterion in wanted:
             row = _check(case, checkout, place, criterion.id, _command(criterion))
-            if row["passed"]:
+            if row.passed:
                 case.found.verified.append(criterion.id)
                 case.found.ticks.append(criterion.id)
         for number, command in enumerate(extra, start=1):
             row = _check(case, checkout, place, f"check{number}", command)
-            if not row["passed"]:
+            if not row.passed:
                 case.found.turn_down(
                     "reject",
-                    f"a check of the order failed: {command.text} ({row['how']})",
-                    f"check: {command.text}: {row['how']}",
+                    f"a check of the order failed: {command.text} ({row.how})",
+                    f"check: {command.text}: {row.how}",
                     command.text,
                 )
     finally:
@@ -319,29 +316,30 @@ def _command(criterion: Criterion) -> Command:
     return criterion.command
 
 
-def _check(case: Case, checkout: Path, place: Path, name: str, command: Command) -> dict[str, Any]:
+def _check(
+    case: Case, checkout: Path, place: Path, name: str, command: Command
+) -> payloads.CheckRow:
     """Run one check; pytest selectors go through the guard, everything else by argv."""
     selector = of_pytest_command(command.argv)
     case.harness.say(f"check {name}: {command.text}")
     if selector:
         result = run_selector(case, str(selector), on_base=False)
-        row = {"name": name, "command": command.text, "passed": result.passed,
-               "how": f"guard {result.verdict} ({counts_text(result)})",
-               "seconds": round(result.seconds, 3)}  # fmt: skip
+        how = f"guard {result.verdict} ({counts_text(result)})"
+        seconds = round(result.seconds, 3)
+        row = payloads.CheckRow(name, command.text, result.passed, how, seconds)
     else:
         row = _run_command(case, checkout, place, name, command)
     case.found.checks.append(row)
-    case.harness.say(f"check {name}: {'passed' if row['passed'] else 'failed'} ({row['how']})")
+    case.harness.say(f"check {name}: {'passed' if row.passed else 'failed'} ({row.how})")
     return row
 
 
 def _run_command(
     case: Case, checkout: Path, place: Path, name: str, command: Command
-) -> dict[str, Any]:
+) -> payloads.CheckRow:
     env = case.harness.environment(checkout, place, case.item.id)
     ready = command.expanded(env)
     limit = ready.within_s or case.harness.config.budgets.check_s
-    row: dict[str, Any] = {"name": name, "command": command.text, "passed": False, "seconds": 0.0}
     argv = interpreter(ready.argv, case.harness.config.python)
     log = case.report / "cli" / f"check_{name}.log"
     try:
@@ -362,11 +360,11 @@ def _run_command(
                 max_processes=case.harness.config.max_processes,
             )
     except HarnessError as problem:
-        return {**row, "how": problem.what}
+        return payloads.CheckRow(name, command.text, False, problem.what)
     how = f"exit {child.exit_code}" if child.exit_code is not None else f"signal {child.signal}"
     if child.timed_out:
         how = f"no end within {limit:g} s"
-    return {**row, "passed": child.ok, "how": how, "seconds": round(child.seconds, 3)}
+    return payloads.CheckRow(name, command.text, child.ok, how, round(child.seconds, 3))
 
 
 def _decide(case: Case) -> None:
@@ -377,14 +375,14 @@ def _decide(case: Case) -> None:
     if fresh:
         found.verdict, found.reason = "land", "newly verified: " + ", ".join(fresh)
         return
-    failed = [row for row in found.checks if not row["passed"]]
+    failed = [row for row in found.checks if not row.passed]
     if failed:
         first = failed[0]
         found.turn_down(
             "reject",
-            f"criterion {first['name']} is not met: {first['command']} ({first['how']})",
-            f"criterion {first['name']}: {first['how']}",
-            first["command"],
+            f"criterion {first.name} is not met: {first.command} ({first.how})",
+            f"criterion {first.name}: {first.how}",
+            first.command,
         )
     else:
         only = ", ".join(sorted(found.classes)) or "nothing"

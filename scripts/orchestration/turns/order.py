@@ -7,11 +7,10 @@ back to it once, then the built-in one writes a minimal order.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from orchestration.core import ItemState
+from orchestration.core import ItemState, payloads
 from orchestration.documents.ledger import Item, Recipe
 from orchestration.documents.order import Order, content_hash, parse_order
 from orchestration.errors import HarnessError
@@ -39,18 +38,18 @@ class Draft:
     diagnostics: tuple[str, ...] = field(default=())
     action_type: str = "implementation"
 
-    def event(self) -> dict[str, Any]:
-        """The data of the `order` event."""
-        return {
-            "text": self.text,
-            "hash": self.hash,
-            "row": self.row,
-            "mode": self.mode,
-            "source": self.source,
-            "action_type": self.action_type,
-            "retry_reason": self.retry_reason,
-            "diagnostics": list(self.diagnostics),
-        }
+    def event(self) -> payloads.Ordered:
+        """What the log keeps of it."""
+        return payloads.Ordered(
+            hash=self.hash,
+            text=self.text,
+            row=self.row,
+            mode=self.mode,
+            source=self.source,
+            action_type=self.action_type,
+            retry_reason=self.retry_reason,
+            diagnostics=self.diagnostics,
+        )
 
 
 def write_order(harness: Harness, item: Item, base: str, turn: int) -> Draft:
@@ -188,7 +187,7 @@ def _recipe_task(harness: Harness, base: str, number: int, recipe: Recipe) -> st
 
 
 def write_brief(
-    harness: Harness, item: Item, draft_text: str, steers: Sequence[Mapping[str, str]] = ()
+    harness: Harness, item: Item, draft_text: str, steers: Sequence[payloads.Steer] = ()
 ) -> str:
     """The text for the worker: order, what failed before, steering; at most 12 KB."""
     known = harness.state.items.get(item.id, ItemState())
@@ -198,7 +197,7 @@ def write_brief(
     if harness.state.retro:
         parts.append(harness.state.retro)
     if steers:
-        said = "\n".join(f"- {steer['text']}" for steer in steers)
+        said = "\n".join(f"- {steer.text}" for steer in steers)
         parts.append(f"## From a person (obey first)\n{said}")
     parts.append(
         "## Rules\n"

@@ -2,50 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from orchestration.core import NEEDS_AGENT, compact_stamp
+from orchestration.core import NEEDS_AGENT, compact_stamp, payloads
 from orchestration.documents.ledger import Item
 from orchestration.harness import Harness
 from orchestration.turns.workspace import slug
 
 
-def close_data(reason: str, item: Item) -> dict[str, Any]:
-    """The data of a `close` event."""
-    memory = {"title": "closed", "decision": reason, "state": "done", "action": "planning"}
-    return {"reason": reason, "memory": memory, "title": item.title}
+def closed(reason: str, item: Item) -> payloads.Closed:
+    """An item that is finished."""
+    memory = payloads.MemoryEntry("closed", reason, "done", "planning")
+    return payloads.Closed(reason, memory, item.title)
 
 
-def pivot_data(harness: Harness, item: Item, reason: str) -> dict[str, Any]:
-    """The data of a `pivot` event: why the item is left, and until which cycle."""
+def pivoted(harness: Harness, item: Item, reason: str) -> payloads.Pivoted:
+    """An item that is left: why, and until which cycle."""
     until = harness.state.cycle + harness.config.cooldown_cycles
-    memory = {
-        "title": "pivot", "decision": f"left: {reason}", "state": "pivot", "action": "planning",
-        "next": "another item",
-    }  # fmt: skip
-    return {"reason": reason, "until": until, "memory": memory}
+    words, rest = f"left: {reason}", "another item"
+    memory = payloads.MemoryEntry("pivot", words, "pivot", "planning", next=rest)
+    return payloads.Pivoted(reason, until, memory)
 
 
-def block_data(
+def blocked(
     harness: Harness, item: Item, reason: str, *, stalled: bool = False
-) -> dict[str, Any]:
-    """The data of a `block` event, with the note that says what would unblock the item."""
+) -> payloads.Blocked:
+    """An item that needs a person, with the note that says what would unblock it."""
     stamp = compact_stamp(harness.clock.now())
     needs = _return_condition(reason, stalled)
     note = blocked_note(item, stamp, reason, command="", needs=needs)
-    memory = {
-        "title": "blocked", "decision": f"blocked: {reason}", "state": "blocked",
-        "action": "planning", "next": needs,
-    }  # fmt: skip
-    return {
-        "reason": reason, "class": _blocker_class(reason), "return": needs, "stalled": stalled,
-        "stamp": stamp, "notes": [note], "memory": memory,
-    }  # fmt: skip
+    words = f"blocked: {reason}"
+    memory = payloads.MemoryEntry("blocked", words, "blocked", "planning", next=needs)
+    return payloads.Blocked(reason, _blocker_class(reason), needs, stalled, stamp, (note,), memory)
 
 
 def blocked_note(
     item: Item, stamp: str, reason: str, *, command: str, needs: str, directory: str = ""
-) -> dict[str, str]:
+) -> payloads.Note:
     """A `red/blocked_<utc>_<slug>.md` note: command, minimal signature, return condition."""
     place = directory or f"plans/active/{slug(item.id)}/reports/{stamp}"
     short = slug(reason.split(":")[0].lower())[:40].strip("-.")
@@ -54,7 +45,7 @@ def blocked_note(
         f"- When: {stamp}\n- Signature: {reason}\n- Command: {command or 'none'}\n"
         f"- Return condition: {needs}\n"
     )
-    return {"path": f"{place}/red/blocked_{stamp}_{short}.md", "text": text}
+    return payloads.Note(f"{place}/red/blocked_{stamp}_{short}.md", text)
 
 
 def _return_condition(reason: str, stalled: bool) -> str:

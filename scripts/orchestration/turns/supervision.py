@@ -8,10 +8,9 @@ asking is one `supervise` event, so a killed run neither asks nor pays twice.
 from __future__ import annotations
 
 import stat
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from orchestration.agents import last_words
 from orchestration.core import (
@@ -20,6 +19,7 @@ from orchestration.core import (
     OpenCycle,
     allowed_actions,
     budget_spent,
+    payloads,
     standing,
 )
 from orchestration.documents.ledger import Item
@@ -51,38 +51,33 @@ def ordered_by_agent(
     """
     while _may_ask(harness, opened):
         _ask(harness, opened, item, base, nodes)
-    last = _asked(opened)[-1] if _asked(opened) else None
-    if last is None or not last["valid"]:
+    last = opened.asked()[-1] if opened.asked() else None
+    if last is None or not last.valid:
         harness.say("the built-in supervisor writes the order")
         return None
-    order = parse_order(last["text"], harness.config.order)
+    order = parse_order(last.text, harness.config.order)
     if order.item_id != opened.item:
-        data = {"from": opened.item, "to": order.item_id, "reason": _header(order, WHY_KEYS)}
-        harness.log.append("choice", data, role="supervisor", item=order.item_id)
-        harness.say(f"{order.item_id} in place of {data['from']}: {data['reason']}")
-    chosen = harness.ledger_at(base)[1].item(order.item_id)
-    assert chosen is not None
+        chosen = payloads.Chosen(opened.item, order.item_id, _header(order, WHY_KEYS))
+        harness.log.append(chosen, role="supervisor", item=order.item_id)
+        harness.say(f"{chosen.to} in place of {chosen.former}: {chosen.reason}")
+    focus = harness.ledger_at(base)[1].item(order.item_id)
+    assert focus is not None
     return Draft(
-        text=last["text"],
+        text=last.text,
         order=order,
         hash=content_hash(order),
         row=order.row,
-        mode=order.mode or mode_of(chosen),
-        source=str(last["agent"]),
+        mode=order.mode or mode_of(focus),
+        source=last.agent,
         retry_reason=order.retry_reason or "",
-        diagnostics=tuple(last["warnings"]),
+        diagnostics=last.warnings,
         action_type=_action_type(order),
     )
 
 
-def _asked(opened: OpenCycle) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = opened.facts.get("supervise", [])
-    return found
-
-
 def _may_ask(harness: Harness, opened: OpenCycle) -> bool:
-    tries = _asked(opened)
-    if len(tries) >= TRIES or (tries and (tries[-1]["valid"] or tries[-1]["tamper"])):
+    tries = opened.asked()
+    if len(tries) >= TRIES or (tries and (tries[-1].valid or tries[-1].tamper)):
         return False
     return not budget_spent(harness.state, harness.policy, cycles=False)
 
@@ -93,9 +88,10 @@ def _ask(
     """Ask the agent once and log what came of it."""
     agent, turn = harness.supervisor, harness.state.turn
     assert agent is not None
-    number = len(_asked(opened)) + 1
+    tries = opened.asked()
+    number = len(tries) + 1
     draft = compose_order(harness, item, base, turn, choose_row(item), retry="").text
-    errors = _asked(opened)[-1]["errors"] if number > 1 else []
+    errors = tries[-1].errors if tries else ()
     brief = supervisor_brief(harness, opened, item, draft, errors)
     place = replace(item, id=PLACE, recipes=[])
     workspace = prepare(harness, place, turn * 10 + number, base, turn)
@@ -106,22 +102,30 @@ def _ask(
     )
     harness.say(f"{agent.name} writes the order for {item.id} (asked {number} of {TRIES})")
     order = parse_order(draft, harness.config.order)
-    facts = run_agent(side, item, order, brief, workspace, turn, draft)
+    ended = run_agent(side, item, order, brief, workspace, turn, draft)
     text = _written(harness, workspace.path, turn_dir(harness, turn) / "report")
-    put_away(harness, workspace, facts["snapshot"])
-    if not facts["changed"]:
-        harness.repo.delete_ref(f"refs/heads/{workspace.branch}", facts["snapshot"])
-    problems, warnings = _problems(harness, opened, facts, text, base, nodes)
+    put_away(harness, workspace, ended.snapshot)
+    if not ended.changed:
+        harness.repo.delete_ref(f"refs/heads/{workspace.branch}", ended.snapshot)
+    problems, warnings = _problems(harness, opened, ended, text, base, nodes)
     for line in problems:
         harness.say(f"  {line}")
-    data = {
-        "agent": agent.name, "asked": number, "valid": not problems, "text": text,
-        "errors": problems, "warnings": warnings, "outcome": facts["outcome"],
-        "cost": facts["cost"], "tokens": facts["tokens"], "seconds": facts["seconds"],
-        "changed": facts["changed"], "isolation": facts["isolation"],
-        "tamper": "; ".join([*facts.get("escaped", []), *facts["refs_moved"]])[:500],
-    }  # fmt: skip
-    harness.log.append("supervise", data, role="supervisor", item=item.id)
+    asked = payloads.Supervised(
+        agent=agent.name,
+        asked=number,
+        valid=not problems,
+        text=text,
+        errors=tuple(problems),
+        warnings=tuple(warnings),
+        outcome=ended.outcome,
+        cost=ended.cost,
+        tokens=ended.tokens,
+        seconds=ended.seconds,
+        changed=ended.changed,
+        isolation=ended.isolation,
+        tamper="; ".join([*ended.escaped, *ended.refs_moved])[:500],
+    )
+    harness.log.append(asked, role="supervisor", item=item.id)
 
 
 def _written(harness: Harness, worktree: Path, report: Path) -> str:
@@ -138,15 +142,15 @@ def _written(harness: Harness, worktree: Path, report: Path) -> str:
 def _problems(
     harness: Harness,
     opened: OpenCycle,
-    facts: Mapping[str, Any],
+    ended: payloads.AgentEnded,
     text: str,
     base: str,
     nodes: dict[str, list[str]],
 ) -> tuple[list[str], list[str]]:
     """What is wrong with an agent's order, and what is only odd."""
-    if facts["outcome"] in ("crash", "timeout", "refused", "blocked"):
-        said = last_words(str(facts["text"]), 200)
-        return [f"the agent ended with {facts['outcome']}: {said}"], []
+    if ended.outcome in ("crash", "timeout", "refused", "blocked"):
+        said = last_words(ended.text, 200)
+        return [f"the agent ended with {ended.outcome}: {said}"], []
     if not text.strip():
         return [f"no order was written to {harness.config.order}"], []
     try:
@@ -166,8 +170,8 @@ def _choice_problems(harness: Harness, opened: OpenCycle, order: Order, base: st
     if order.item_id != opened.item:
         if row is None:
             problems.append(f"{order.item_id} is not among the items that may be chosen")
-        elif not row["runnable"]:
-            problems.append(f"{order.item_id} cannot be chosen: {row['why_not']}")
+        elif not row.runnable:
+            problems.append(f"{order.item_id} cannot be chosen: {row.why_not}")
         elif not _header(order, WHY_KEYS):
             problems.append(
                 f"{order.item_id} is not the item that was asked for ({opened.item}); "
@@ -194,14 +198,14 @@ def _action_type(order: Order) -> str:
 
 
 def supervisor_brief(
-    harness: Harness, opened: OpenCycle, item: Item, draft: str, errors: list[str]
+    harness: Harness, opened: OpenCycle, item: Item, draft: str, errors: Sequence[str]
 ) -> str:
     """The text for the supervisor agent: focus, choice, history, draft, errors; at most 12 KB."""
     known = harness.state.items.get(item.id, ItemState())
-    decision = opened.facts["decision"]
+    decision = opened.need(payloads.Decided)
     parts = [
         f"# Write the order for {item.id} — {item.title}\n"
-        f"It is chosen because: {decision['reason']}.\n"
+        f"It is chosen because: {decision.reason}.\n"
         f"Edit {harness.config.order} in this directory (it holds a valid draft; leaving it as it "
         "is accepts it), or write $TURN_DIR/input.md. Change nothing else."
     ]
@@ -216,10 +220,10 @@ def supervisor_brief(
         "- The selector must collect at least one test, or a task creates it (`new: path`).\n"
         "- An order that was given before needs `retry-reason:`."
     )
-    rows = [row for row in decision["evidence"]["items"] if row["runnable"]][:20]
+    rows = [row for row in decision.evidence.items if row.runnable][:20]
     listed = "\n".join(
-        f"- {row['id']}: open {', '.join(row['open_criteria']) or 'guard'}; dwell {row['dwell']}, "
-        f"attempts {row['attempts']}"
+        f"- {row.id}: open {', '.join(row.open_criteria) or 'guard'}; dwell {row.dwell}, "
+        f"attempts {row.attempts}"
         for row in rows
     )
     parts.append(f"## Runnable items, preferred first\n{listed}")
@@ -228,7 +232,7 @@ def supervisor_brief(
     if harness.state.retro:
         parts.append(harness.state.retro)
     if harness.state.steers:
-        said = "\n".join(f"- {steer['text']}" for steer in harness.state.steers)
+        said = "\n".join(f"- {steer.text}" for steer in harness.state.steers)
         parts.append(f"## From a person (obey first)\n{said}")
     parts.append(f"## The draft\n{draft}")
     return limit_brief("\n\n".join(parts))

@@ -8,10 +8,9 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from orchestration.agents import Outcome, TurnContext
-from orchestration.core import compact_stamp, matches
+from orchestration.core import compact_stamp, matches, payloads
 from orchestration.documents.ledger import Item
 from orchestration.documents.order import Order
 from orchestration.errors import HarnessError
@@ -40,9 +39,8 @@ def report_path(item_id: str, stamp: str) -> str:
 
 def new_stamp(harness: Harness) -> str:
     """A report directory name for now that no earlier turn of this repository has."""
-    taken = {event.data["stamp"] for event in harness.log.events if event.kind == "dispatch"} | {
-        event.data["stamp"] for event in harness.log.events if event.data.get("stamp")
-    }
+    told = (event.payload for event in harness.log.events if event.kind in ("dispatch", "block"))
+    taken = {p.stamp for p in told if isinstance(p, payloads.Dispatched | payloads.Blocked)}
     now = compact_stamp(harness.clock.now())
     if now not in taken:
         return now
@@ -94,8 +92,8 @@ def run_agent(
     workspace: Workspace,
     turn: int,
     order_text: str,
-) -> dict[str, Any]:
-    """Run the agent and return the data of the `agent_exit` event: its claims and the snapshot."""
+) -> payloads.AgentEnded:
+    """Run the agent and return its claims and the snapshot of what it left."""
     folder = turn_dir(harness, turn)
     report = folder / "report"
     order_file = workspace.path / harness.config.order
@@ -126,8 +124,8 @@ def run_agent(
     escaped = outside.settle(harness, watch) if fenced else outside.leave(watch)
     escaped += outside.mend(workspace, folder / "watch" / "escaped")
     moved = [] if fenced else _restore_refs(harness, before)
-    facts = _exit_facts(harness, workspace, report, outcome, seconds, moved)
-    return {**facts, "escaped": escaped}
+    ended = _exit_facts(harness, workspace, report, outcome, seconds, moved)
+    return replace(ended, escaped=tuple(escaped))
 
 
 def _run(harness: Harness, context: TurnContext) -> Outcome:
@@ -160,7 +158,7 @@ def _exit_facts(
     outcome: Outcome,
     seconds: float,
     moved: list[str],
-) -> dict[str, Any]:
+) -> payloads.AgentEnded:
     collected = collect_artifacts(harness, workspace, report, outcome.artifacts)
     leaks = _black_out(harness, report)
     own = [harness.config.order, harness.config.ledger, harness.config.memory]
@@ -169,24 +167,25 @@ def _exit_facts(
         exclude=[*own, *collected, *litter(harness, workspace)],
     )
     tokens = None if outcome.tokens is None else sum(outcome.tokens.values())
-    return {
-        "outcome": outcome.kind,
-        "text": secrets.redact(outcome.text[-MAX_TEXT:]),
-        "session": outcome.session,
-        "tokens": tokens,
-        "cost": outcome.cost,
-        "denials": [secrets.redact(str(words)) for words in outcome.denials[:50]],
-        "exit_code": outcome.exit_code,
-        "signal": outcome.signal,
-        "isolation": outcome.isolation,
-        "process_limit": outcome.process_limit,
-        "seconds": round(seconds, 3),
-        "snapshot": snapshot.commit,
-        "tree": snapshot.tree,
-        "changed": list(snapshot.changed),
-        "refs_moved": moved,
-        "leaks": leaks,
-    }
+    return payloads.AgentEnded(
+        outcome=outcome.kind,
+        text=secrets.redact(outcome.text[-MAX_TEXT:]),
+        session=outcome.session,
+        tokens=tokens,
+        cost=outcome.cost,
+        denials=tuple(secrets.redact(str(words)) for words in outcome.denials[:50]),
+        exit_code=outcome.exit_code,
+        signal=outcome.signal,
+        isolation=outcome.isolation,
+        process_limit=outcome.process_limit,
+        seconds=round(seconds, 3),
+        snapshot=snapshot.commit,
+        tree=snapshot.tree,
+        changed=snapshot.changed,
+        refs_moved=tuple(moved),
+        leaks=tuple(leaks),
+        agent=harness.agent.name,
+    )
 
 
 def _black_out(harness: Harness, report: Path) -> list[str]:

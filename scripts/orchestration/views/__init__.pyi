@@ -1,4 +1,5 @@
-from .model import guard_words as guard_words
+from .model import SIDES as SIDES
+from .model import side_words as side_words
 from .page import render_page as render_page
 from .sources import evidence_of as evidence_of
 from .sources import load as load

@@ -6,12 +6,12 @@ changes anything, and every view (terminal, JSON, HTML) is a rendering of the sa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from orchestration.core import Event, ItemState, State
+from orchestration.core import Event, ItemState, State, payloads
 from orchestration.documents.ledger import Item, Ledger
 from orchestration.git import RESULTS, short_ref
 
@@ -24,6 +24,8 @@ GROUPS = (
     ("dropped", "Dropped"),
 )
 """Key and heading of each group of items, in the order in which they are shown."""
+SIDES = ("base", "attempt")
+"""Where a guard runs, in that order."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ def build_view(
         spend=_spend(state, caps or {}),
         advice=tuple(_advice(state, ledger, branch, results_waiting)),
         decision=_last_decision(events),
-        warnings=tuple(str(e.data.get("text", e.data)) for e in events if e.kind == "warning")[-5:],
+        warnings=tuple(_warnings(events))[-5:],
     )
 
 
@@ -165,11 +167,7 @@ def item_view(item: Item, state: State) -> ItemView:
     status, reason = mark.status, mark.reason
     ticked = state.pending.ticked(item.id)
     waiting = item.waiting if status == "waiting" else None
-    commits = tuple(
-        str(row.get("commit") or row.get("sha") or "")[:12]
-        for row in state.landings
-        if row.get("item") == item.id
-    )
+    commits = tuple(row.commit[:12] for row in state.landings if row.item == item.id)
     return ItemView(
         id=item.id,
         title=item.title,
@@ -204,63 +202,81 @@ def _group(status: str, is_open: bool) -> str:
     return names.get(status, "open")
 
 
+def _warnings(events: Sequence[Event]) -> Iterator[str]:
+    for event in events:
+        if isinstance(event.payload, payloads.Warned):
+            yield event.payload.text
+
+
 def turn_views(events: Sequence[Event]) -> list[TurnView]:
     """One row for each dispatched attempt, oldest first; a decision's turn may precede it."""
     rows: list[TurnView] = []
-    facts: dict[str, dict[str, Any]] = {}
-    where: dict[str, Any] = {}
+    facts = _Facts()
     for event in events:
-        if event.kind == "decision" and event.data.get("action") == "work":
-            facts, where = {}, {}
-        if event.kind == "dispatch":
-            where = {"turn": event.turn, "at": event.at, "item": str(event.item)}
-        if event.kind == "commit" and event.data.get("purpose") != "landing":
-            continue
-        facts[event.kind] = event.data
-        if event.kind == "turn_end" and event.role == "worker" and where:
-            rows.append(_turn(where, facts))
-            where = {}
-    if where:
-        rows.append(_turn(where, facts))
+        said = event.payload
+        if isinstance(said, payloads.Decided):
+            facts = _Facts(decision=said) if said.action == "work" else facts
+        elif isinstance(said, payloads.Ordered):
+            facts.order = said
+        elif isinstance(said, payloads.Dispatched):
+            facts.dispatched = event
+        elif isinstance(said, payloads.AgentEnded):
+            facts.ended = said
+        elif isinstance(said, payloads.Judged):
+            facts.judged = said
+        elif isinstance(said, payloads.Committed) and said.purpose == "landing":
+            facts.commit = said
+        elif isinstance(said, payloads.TurnEnded) and event.role == "worker" and facts.dispatched:
+            rows.append(facts.turn(facts.dispatched))
+            facts.dispatched = None
+    if facts.dispatched:
+        rows.append(facts.turn(facts.dispatched))
     return rows
 
 
-def _turn(where: dict[str, Any], facts: dict[str, dict[str, Any]]) -> TurnView:
-    exited, verdict = facts.get("agent_exit", {}), facts.get("verdict", {})
-    commit = facts.get("commit", {})
-    return TurnView(
-        **where,
-        why=str(facts.get("decision", {}).get("reason", "")),
-        order=str(facts.get("order", {}).get("text", "")),
-        claimed=str(exited.get("outcome", "")),
-        verdict=str(verdict.get("verdict", "")) or "running",
-        reason=str(verdict.get("reason", "")),
-        seconds=exited.get("seconds"),
-        isolation=str(exited.get("isolation") or ""),
-        changed=tuple(exited.get("changed", ())),
-        verified=tuple(verdict.get("verified", ())),
-        guard=guard_words(verdict.get("guard")),
-        commit=str(commit.get("commit") or commit.get("sha") or "")[:12],
-        subject=str(commit.get("subject", "")),
-        receipt=str(commit.get("receipt", "")),
-    )
+@dataclass
+class _Facts:
+    """What the events of a cycle have said so far."""
+
+    decision: payloads.Decided = field(default_factory=lambda: payloads.Decided("work"))
+    order: payloads.Ordered = field(default_factory=lambda: payloads.Ordered(""))
+    dispatched: Event | None = None
+    ended: payloads.AgentEnded = field(default_factory=payloads.AgentEnded)
+    judged: payloads.Judged = field(default_factory=lambda: payloads.Judged(""))
+    commit: payloads.Committed = field(default_factory=payloads.Committed)
+
+    def turn(self, dispatched: Event) -> TurnView:
+        """The row of the turn that began with `dispatched`."""
+        ended, judged, commit = self.ended, self.judged, self.commit
+        return TurnView(
+            turn=dispatched.turn,
+            at=dispatched.at,
+            item=str(dispatched.item),
+            why=self.decision.reason,
+            order=self.order.text,
+            claimed=ended.outcome,
+            verdict=judged.verdict or "running",
+            reason=judged.reason,
+            seconds=ended.seconds,
+            isolation=ended.isolation or "",
+            changed=ended.changed,
+            verified=judged.verified,
+            guard=guard_words(judged.guard),
+            commit=(commit.commit or "")[:12],
+            subject=commit.subject,
+            receipt=commit.receipt,
+        )
 
 
-def guard_words(guard: Any) -> str:
-    """Return a guard's result in a few words, whatever of it is known."""
-    if isinstance(guard, str):
-        return guard
-    if not isinstance(guard, dict):
-        return ""
-    base, attempt = guard.get("base"), guard.get("attempt")
-    if isinstance(base, dict) or isinstance(attempt, dict):
-        parts = [(name, side) for name, side in (("base", base), ("attempt", attempt)) if side]
-        return ", ".join(f"{name} {guard_words(side)}" for name, side in parts)
-    counts = guard.get("counts")
-    words = str(guard.get("verdict", ""))
-    if isinstance(counts, dict):
-        words += " (" + ", ".join(f"{n} {name}" for name, n in counts.items() if n) + ")"
-    return words.replace(" ()", "")
+def guard_words(guard: Mapping[str, payloads.GuardSide]) -> str:
+    """Return a guard's result in a few words, on each side where it ran."""
+    return ", ".join(f"{name} {side_words(guard[name])}" for name in SIDES if name in guard)
+
+
+def side_words(side: payloads.GuardSide) -> str:
+    """Return a guard run in a few words: `pass (3 passed)`."""
+    counts = ", ".join(f"{number} {name}" for name, number in side.counts.items() if number)
+    return f"{side.verdict} ({counts})" if counts else side.verdict
 
 
 def _spend(state: State, caps: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from orchestration.config import HarnessConfig, load_config
-from orchestration.core import Event, State, reduce, verify_chain
+from orchestration.core import Event, State, payloads, reduce, verify_chain
 from orchestration.documents.ledger import Ledger, parse_ledger
 from orchestration.errors import HarnessError
 from orchestration.git import Repo, upstream_of
@@ -96,11 +96,10 @@ def evidence_of(loaded: Loaded) -> list[Evidence]:
     """Return what the landings left in their report folders, and the notes of blocked items."""
     files: list[tuple[str, str]] = []
     for landing in loaded.state.landings:
-        receipt = str(landing.get("receipt") or "")
-        if not receipt:
+        if not landing.receipt:
             continue
-        folder = str(PurePosixPath(receipt).parent)
-        files += [(str(landing["item"]), p) for p in loaded.repo.list_tree(loaded.tip, folder)]
+        folder = str(PurePosixPath(landing.receipt).parent)
+        files += [(landing.item, p) for p in loaded.repo.list_tree(loaded.tip, folder)]
     found = gather(files, lambda path: loaded.repo.read_blob(loaded.tip, path))
     return [*found, *_notes(loaded.events)]
 
@@ -108,7 +107,7 @@ def evidence_of(loaded: Loaded) -> list[Evidence]:
 def _notes(events: list[Event]) -> list[Evidence]:
     notes: dict[str, Evidence] = {}
     for event in events:
-        for note in event.data.get("notes", []):
-            path = str(note["path"])
-            notes[path] = describe(path, str(event.item), str(note["text"]).encode())
+        said = event.payload
+        for note in said.notes if isinstance(said, payloads.Judged | payloads.Blocked) else ():
+            notes[note.path] = describe(note.path, str(event.item), note.text.encode())
     return list(notes.values())

@@ -1,0 +1,516 @@
+"""Payloads: what an event of each kind says, one dataclass a kind.
+
+`EVENT.payload` is one of these; `EventLog.append` takes one. Each kind has a version: version 1 is
+the form of all logs up to commit f264b61 and carries no mark; from version 2 on the JSON has a key
+`v`, and `upgrade` turns an older form into the present one. A newer form than this program knows is
+refused (it would be read wrongly in silence).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+from orchestration.core.records import Record, WrongShape, entry
+
+
+@dataclass(frozen=True)
+class Payload(Record):
+    """Base of all payloads."""
+
+    KIND: ClassVar[str]
+    VERSION: ClassVar[int] = 1
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], where: str = "") -> Self:
+        """Read the data of an event of this kind, of any version up to the present one."""
+        version = data.get("v", 1)
+        if not isinstance(version, int) or version > cls.VERSION:
+            raise WrongShape(
+                f"{where or cls.KIND}: version {version} is newer than {cls.VERSION}, the newest "
+                "that this program reads; update orchestrate"
+            )
+        return super().from_json(
+            cls.upgrade(data, version) if version < cls.VERSION else data, where
+        )
+
+    @classmethod
+    def upgrade(cls, data: Mapping[str, Any], version: int) -> Mapping[str, Any]:
+        """Turn the JSON of an older version into the present form."""
+        return data
+
+    def to_json(self) -> dict[str, Any]:
+        """The event's data, with its version from 2 on."""
+        mark = {"v": self.VERSION} if self.VERSION > 1 else {}
+        return {**super().to_json(), **mark}
+
+
+# -- what several kinds hold ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Standing(Record):
+    """What the policy weighed about one item; the last three older logs lack."""
+
+    id: str
+    status: str
+    runnable: bool
+    why_not: str
+    dwell: int
+    attempts: int
+    open_criteria: tuple[str, ...] = ()
+    action_state: str = entry("", omit=True)
+    allowed_actions: tuple[str, ...] = entry((), omit=True)
+    rank: tuple[int, ...] = entry((), omit=True)
+
+
+@dataclass(frozen=True)
+class Weighed(Record):
+    """What a decision rests on: some items, and how many are not shown."""
+
+    cycle: int = 0
+    items: tuple[Standing, ...] = ()
+    not_shown: dict[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form, without the counts where there are none."""
+        written = super().to_json()
+        return written if self.not_shown else {k: v for k, v in written.items() if k != "not_shown"}
+
+
+@dataclass(frozen=True)
+class Note(Record):
+    """A file that the next commit of the harness writes."""
+
+    path: str
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class MemoryEntry(Record):
+    """An entry of the supervisor's memory, as far as the event knows it."""
+
+    title: str
+    decision: str
+    state: str
+    action: str = entry("", omit=True)
+    mode: str = entry("", omit=True)
+    next: str = entry("", omit=True)
+    artifacts: str | None = entry("", omit=True)
+    """None: the turn left none; "": the event does not say."""
+
+
+@dataclass(frozen=True)
+class Steer(Record):
+    """What a person said, delivered with an order."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True)
+class GuardSide(Record):
+    """What a receipt keeps of a guard run on one side."""
+
+    verdict: str
+    reason: str = ""
+    nodes: dict[str, str] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    isolation: str = ""
+    process_limit: str = ""
+    flaky: tuple[str, ...] = ()
+    coverage: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class CheckRow(Record):
+    """One command of a criterion or of the order, and how it went."""
+
+    name: str
+    command: str
+    passed: bool
+    how: str
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class AttemptLine(Record):
+    """What the ledger's history says of an attempt."""
+
+    outcome: str = ""
+    criteria: str = ""
+    signature: str = ""
+    link: str = ""
+
+
+# -- runs ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RunStarted(Payload):
+    """A run begins; `cycles` is its limit."""
+
+    KIND = "run_start"
+
+    run: str
+    agent: str
+    cycles: int | None = None
+    target: str = ""
+
+
+@dataclass(frozen=True)
+class RunEnded(Payload):
+    """A run has ended: the name of the exit reason, and its code."""
+
+    KIND = "run_end"
+
+    reason: str
+    text: str = ""
+    code: int = 0
+    evidence: Weighed | None = entry(None, omit=True)
+
+
+@dataclass(frozen=True)
+class Warned(Payload):
+    """Something odd that stops nothing."""
+
+    KIND = "warning"
+
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Imported(Payload):
+    """A claim of an old memory or ledger, as it stood there."""
+
+    KIND = "import"
+
+    claim: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], where: str = "") -> Self:
+        """A claim has the keys of what was imported."""
+        return cls(dict(data))
+
+    def to_json(self) -> dict[str, Any]:
+        """The claim's own keys."""
+        return dict(self.claim)
+
+
+# -- the supervisor's turn -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Decided(Payload):
+    """An item is to be worked on: a cycle begins."""
+
+    KIND = "decision"
+
+    action: str
+    cycle: int = 0
+    reason: str = ""
+    evidence: Weighed = field(default_factory=Weighed)
+
+
+@dataclass(frozen=True)
+class Supervised(Payload):
+    """An agent was asked for an order: what it wrote, what is wrong with it, what it cost."""
+
+    KIND = "supervise"
+
+    agent: str
+    asked: int
+    valid: bool
+    text: str
+    errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    outcome: str = ""
+    cost: float | None = None
+    tokens: int | None = None
+    seconds: float | None = None
+    changed: tuple[str, ...] = ()
+    isolation: str | None = None
+    tamper: str = ""
+
+
+@dataclass(frozen=True)
+class Chosen(Payload):
+    """The supervisor took another runnable item than the policy's first."""
+
+    KIND = "choice"
+
+    former: str = entry(key="from")
+    to: str = entry()
+    reason: str = entry("")
+
+
+@dataclass(frozen=True)
+class Reviewed(Payload):
+    """A computed retrospective."""
+
+    KIND = "retro"
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Ordered(Payload):
+    """An order; `nodes` is what its guard collected on `nodes_base` (None: not asked)."""
+
+    KIND = "order"
+
+    hash: str
+    text: str = ""
+    row: str | None = None
+    mode: str = "none"
+    source: str = "built-in"
+    action_type: str = "implementation"
+    retry_reason: str = ""
+    diagnostics: tuple[str, ...] = ()
+    nodes: tuple[str, ...] | None = None
+    nodes_base: str = ""
+
+
+# -- the worker's turn ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Dispatched(Payload):
+    """An attempt begins on a base."""
+
+    KIND = "dispatch"
+
+    attempt: int
+    item: str = ""
+    base: str = ""
+    stamp: str = ""
+    report: str = ""
+    steers: tuple[Steer, ...] = ()
+
+
+@dataclass(frozen=True)
+class AgentStarted(Payload):
+    """The agent is about to be started."""
+
+    KIND = "agent_start"
+
+    agent: str
+
+
+@dataclass(frozen=True)
+class AgentEnded(Payload):
+    """What an agent claims, what it cost, and the snapshot of what it left."""
+
+    KIND = "agent_exit"
+
+    outcome: str = ""
+    text: str = ""
+    session: str | None = None
+    tokens: int | None = None
+    cost: float | None = None
+    denials: tuple[str, ...] = ()
+    exit_code: int | None = None
+    signal: int | None = None
+    isolation: str | None = None
+    process_limit: str | None = None
+    seconds: float | None = None
+    snapshot: str = ""
+    tree: str = ""
+    changed: tuple[str, ...] = ()
+    refs_moved: tuple[str, ...] = ()
+    leaks: tuple[str, ...] = ()
+    escaped: tuple[str, ...] = ()
+    agent: str = ""
+
+
+@dataclass(frozen=True)
+class Judged(Payload):
+    """What the harness measured about an attempt, and what follows."""
+
+    KIND = "verdict"
+
+    verdict: str
+    reason: str = ""
+    signature: str = ""
+    halt: str = ""
+    patch: str = ""
+    guard: dict[str, GuardSide] = field(default_factory=dict)
+    checks: tuple[CheckRow, ...] = ()
+    verified: tuple[str, ...] = ()
+    ticks: tuple[str, ...] = ()
+    classes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    done: bool = False
+    notes: tuple[Note, ...] = ()
+    done_reason: str = "every criterion verified"
+    attempt: AttemptLine | None = None
+    memory: MemoryEntry | None = None
+
+
+@dataclass(frozen=True)
+class Announced(Payload):
+    """A commit is built and is about to be put on its branch; `purpose` is landing or closing."""
+
+    KIND = "land"
+
+    purpose: str
+    commit: str
+    base: str
+    subject: str = ""
+    receipt: str = entry("", omit=True)
+
+
+@dataclass(frozen=True)
+class Committed(Payload):
+    """A commit is on its branch, or waits (`via` results); purpose none: nothing to commit."""
+
+    KIND = "commit"
+
+    purpose: str = ""
+    commit: str | None = None
+    base: str = entry("", omit=True)
+    subject: str = entry("", omit=True)
+    receipt: str = entry("", omit=True)
+    via: str = entry("", omit=True)
+    ref: str = entry("", omit=True)
+    note: str | None = entry(None, omit=True)
+    flushed: bool = entry(True, omit=True)
+
+
+@dataclass(frozen=True)
+class TurnEnded(Payload):
+    """A turn is over."""
+
+    KIND = "turn_end"
+
+    cycle: int = 0
+    outcome: str = ""
+
+
+# -- items that are settled without a turn -------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Pivoted(Payload):
+    """An item is left until a cycle."""
+
+    KIND = "pivot"
+
+    reason: str
+    until: int
+    memory: MemoryEntry | None = None
+    evidence: Weighed | None = entry(None, omit=True)
+
+
+@dataclass(frozen=True)
+class Polled(Payload):
+    """The check of a waiting item was asked."""
+
+    KIND = "poll"
+
+    arrived: bool
+    how: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Blocked(Payload):
+    """An item needs a person; `returns` says what would unblock it."""
+
+    KIND = "block"
+
+    reason: str
+    blocker: str = entry("unknown", key="class")
+    returns: str = entry("", key="return")
+    stalled: bool = False
+    stamp: str = ""
+    notes: tuple[Note, ...] = ()
+    memory: MemoryEntry | None = None
+    evidence: Weighed | None = entry(None, omit=True)
+
+
+@dataclass(frozen=True)
+class Closed(Payload):
+    """Every criterion of an item is verified."""
+
+    KIND = "close"
+
+    reason: str
+    memory: MemoryEntry | None = None
+    title: str = ""
+    evidence: Weighed | None = entry(None, omit=True)
+
+
+# -- what a person says --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Said(Payload):
+    """Base of what comes out of the inbox; `id` is the message's, so that it is taken once."""
+
+    id: str = entry("", omit=True)
+
+
+@dataclass(frozen=True)
+class Reopened(Said):
+    """An item is open again; `mark` is why, for the ledger."""
+
+    KIND = "reopen"
+
+    mark: str = entry("", omit=True)
+    keep_orders: bool | None = entry(None, omit=True)
+
+
+@dataclass(frozen=True)
+class Steered(Said):
+    """An instruction for the next worker."""
+
+    KIND = "steer"
+
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Paused(Said):
+    """No run goes on until `resume`."""
+
+    KIND = "pause"
+
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Resumed(Said):
+    """A pause or a stop after tamper is lifted."""
+
+    KIND = "resume"
+
+
+@dataclass(frozen=True)
+class Approved(Said):
+    """Protected paths that an item may touch."""
+
+    KIND = "approve"
+
+    paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reverted(Payload):
+    """A landing was taken back with a new commit."""
+
+    KIND = "revert"
+
+    turn: int
+    commit: str
+    via: str = ""
+    ref: str = ""
+
+
+_ALL = (
+    RunStarted, RunEnded, Warned, Imported, Decided, Supervised, Chosen, Reviewed, Ordered,
+    Dispatched, AgentStarted, AgentEnded, Judged, Announced, Committed, TurnEnded, Pivoted, Polled,
+    Blocked, Closed, Reopened, Steered, Paused, Resumed, Approved, Reverted,
+)  # fmt: skip
+PAYLOADS: dict[str, type[Payload]] = {one.KIND: one for one in _ALL}
