@@ -80,7 +80,7 @@ def opened(folder: Path) -> tuple[str, ...]:
 LEVELS_OF_THEIRS = """
 import sys
 from pathlib import Path
-from orchestration import isolation, pids, process
+from orchestration.sandbox import fence as isolation, pids, process
 for level in isolation.available():
     argv = isolation.wrap([sys.executable, "-c", "pass"], level, cwd=Path.cwd())
     if process.run_child(argv, Path.cwd(), process.scrub_env(), total_s=30).ok:

@@ -61,7 +61,9 @@ def test_a_group_is_gone_when_its_child_is(tmp_path: Path) -> None:
     assert not list(Path("/sys/fs/cgroup").glob(f"**/orchestrate-{name}"))
 
 
-KILLED = "import os; from orchestration import pids; print(pids.ceiling(9).folder, flush=True); "
+KILLED = (
+    "import os; from orchestration.sandbox import pids; print(pids.ceiling(9).folder, flush=True); "
+)
 KILLED += "os.kill(os.getpid(), 9)"
 
 
@@ -83,11 +85,11 @@ def test_groups_that_killed_runs_left_are_removed_at_the_next_start(
     request.addfinalizer(lambda: [f.rmdir() for f in (busy, living) if f.exists()])
     request.addfinalizer(lambda: (sleeper.kill(), sleeper.wait()))
     (busy / "cgroup.procs").write_text(str(sleeper.pid))
-    start("from orchestration import pids; pids.kind()")
+    start("from orchestration.sandbox import pids; pids.kind()")
     assert busy.is_dir() and living.is_dir()
     sleeper.kill()
     sleeper.wait()
-    start("from orchestration import pids; pids.kind()")
+    start("from orchestration.sandbox import pids; pids.kind()")
     assert not busy.exists() and living.is_dir()
 
 

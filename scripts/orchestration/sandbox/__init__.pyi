@@ -1,5 +1,6 @@
 from . import fence as fence
 from . import pids as pids
+from .fence import FILE_FENCES as FILE_FENCES
 from .fence import LEVELS as LEVELS
 from .fence import choose as choose
 from .orphans import end_orphans as end_orphans

@@ -1,6 +1,9 @@
-"""How well a child is fenced in: bubblewrap, a PID namespace, or only the process scan.
+"""How well a child is fenced in: bubblewrap, the kernel's own parts, or only the process scan.
 
 - ``bwrap``: the file system is read-only except for named folders, and nothing outlives the child.
+- ``kernel``: the same from namespaces and Landlock, with nothing installed (`kernel.py`).
+- ``landlock``: files are protected but for their metadata (chmod), where namespaces are refused;
+  processes are found as by ``scan``. It has no /tmp of its own, so it is never taken by itself.
 - ``pidns``: nothing outlives the child; files are not protected (detected afterwards instead).
 - ``scan``: `reaping` finds what is left by group, marker and adoption; files as above.
 
@@ -10,9 +13,11 @@ The level that held is returned with every run and goes into the receipt: never 
 from __future__ import annotations
 
 import glob
+import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -20,8 +25,11 @@ from typing import Literal
 
 from orchestration.errors import HarnessError
 
-Level = Literal["bwrap", "pidns", "scan"]
-LEVELS: tuple[Level, ...] = ("bwrap", "pidns", "scan")
+Level = Literal["bwrap", "kernel", "landlock", "pidns", "scan"]
+LEVELS: tuple[Level, ...] = ("bwrap", "kernel", "landlock", "pidns", "scan")
+#: Levels at which a child cannot write outside what is named.
+FILE_FENCES: tuple[Level, ...] = ("bwrap", "kernel", "landlock")
+KERNEL = Path(__file__).with_name("kernel.py")
 # The first process of a PID namespace ignores signals it does not handle, so a shell takes that
 # place and passes the exit code on. The program and its arguments are never read as shell text.
 _INIT = ("/bin/sh", "-c", '"$@"; exit $?', "init")
@@ -60,6 +68,25 @@ def _bwrap_works() -> bool:
     return _works(["bwrap", *_BWRAP, "--", "true"])
 
 
+def _kernel_prefix(
+    level: str, writable: Sequence[Path] = (), shown: Sequence[str] = ()
+) -> tuple[str, ...]:
+    spec = {
+        "level": level, "writable": [os.fspath(path) for path in writable], "readable": None,
+        "shown": list(shown), "network": True, "devices": _accelerators(),
+    }  # fmt: skip
+    return (sys.executable, "-I", "-S", str(KERNEL), json.dumps(spec))
+
+
+def _accelerators() -> list[str]:
+    return sorted(part for kind in ACCELERATORS for part in glob.glob(kind))
+
+
+@cache
+def _kernel_works(level: str) -> bool:
+    return _works([*_kernel_prefix(level), "true"])
+
+
 _BWRAP = (
     "--die-with-parent",
     "--unshare-pid",
@@ -81,6 +108,7 @@ def available() -> list[Level]:
     found: list[Level] = []
     if _bwrap_works():
         found.append("bwrap")
+    found += [level for level in ("kernel", "landlock") if _kernel_works(level)]  # type: ignore[misc]
     if _unshare_prefix():
         found.append("pidns")
     return [*found, "scan"]
@@ -93,7 +121,8 @@ def choose(wanted: str = "auto", *, trusted: bool = False) -> Level:
     """
     levels = available()
     if wanted == "auto":
-        return next(level for level in levels if level != "bwrap" or not trusted)
+        left_out = FILE_FENCES if trusted else ("landlock",)
+        return next(level for level in levels if level not in left_out)
     for level in levels:
         if level == wanted:
             return level
@@ -115,7 +144,8 @@ def wrap(
 ) -> list[str]:
     """`argv` started behind the fence of `level`; `writable` folders must exist already.
 
-    Bubblewrap gives the child an empty /tmp; what `argv` or `readable` name in it stays visible.
+    Bubblewrap and the kernel's fence give the child an empty /tmp; what `argv` or `readable` name
+    in it stays visible.
     """
     if level == "scan":
         return list(argv)
@@ -123,10 +153,12 @@ def wrap(
         prefix = _unshare_prefix()
         assert prefix is not None
         return [*prefix, "--", *_INIT, *argv]
+    if level in ("kernel", "landlock"):
+        return [*_kernel_prefix(level, writable, _shown(argv, readable)), *argv]
     binds = []
-    for device in sorted(part for kind in ACCELERATORS for part in glob.glob(kind)):
+    for device in _accelerators():
         binds += ["--dev-bind-try", device, device]
-    for place in _seen_in_tmp(argv, readable):
+    for place in _shown(argv, readable):
         binds += ["--ro-bind-try", place, place]
     for path in writable:
         binds += ["--bind", str(path), str(path)]
@@ -142,7 +174,7 @@ def repository_of(worktree: Path) -> list[str]:
     return [os.path.dirname(os.path.dirname(git_dir))]
 
 
-def _seen_in_tmp(argv: Sequence[str], readable: Sequence[str]) -> list[str]:
+def _shown(argv: Sequence[str], readable: Sequence[str]) -> list[str]:
     """Paths below /tmp that the child needs: the program's installation and what is named."""
     program = shutil.which(argv[0]) or argv[0]
     named = [os.path.dirname(os.path.dirname(os.path.abspath(program))), *argv, *readable]

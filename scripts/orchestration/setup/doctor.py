@@ -20,7 +20,7 @@ from orchestration.core import parse_selector
 from orchestration.documents.ledger import Status, check_ledger, parse_ledger
 from orchestration.errors import HarnessError
 from orchestration.git import Repo
-from orchestration.sandbox import choose
+from orchestration.sandbox import FILE_FENCES, choose
 from orchestration.setup.session import make_supervisor
 from orchestration.views import read_events
 
@@ -235,8 +235,8 @@ def _supervisor(config: HarnessConfig, name: str | None) -> list[Check]:
 
 def _isolation() -> Check:
     level = choose("auto")
-    if level == "bwrap":
-        return Check("isolation", "ok", "bwrap: files and processes of a turn are fenced in")
+    if level in FILE_FENCES:
+        return Check("isolation", "ok", f"{level}: files and processes of a turn are fenced in")
     words = {"pidns": "pidns: processes are fenced in, files are checked afterwards"}
     found = words.get(level, f"{level}: processes and files are checked afterwards")
     return Check("isolation", "warn", found, "install bubblewrap for the strongest level")

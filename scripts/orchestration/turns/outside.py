@@ -37,7 +37,7 @@ def begin(harness: Harness, store: Path, branch: str) -> escape.Watch | None:
     `branch` is the attempt's own, which may move. The playbook runs only what a person wrote and is
     not suspected.
     """
-    if harness.deterministic or level_of(harness) == "bwrap":
+    if harness.deterministic or level_of(harness) in isolation.FILE_FENCES:
         return None
     watch = escape.take(harness.repo, store, (KEPT, f"refs/heads/{branch}", *THEIRS))
     watch_file.keep(watch)

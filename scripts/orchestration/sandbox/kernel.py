@@ -1,0 +1,308 @@
+"""The fence made of the kernel's own parts; a program of its own, standard library only.
+
+    python -I -S kernel.py SPEC PROGRAM [ARGUMENT ...]
+
+`SPEC` is JSON: `{"level": "kernel" | "landlock", "writable": [...], "readable": [...] | null,
+"shown": [...], "network": true | false, "devices": [...]}`; `shown` are paths below the private
+folders that stay visible. The program is started behind:
+
+- `kernel`: new user, mount, PID and IPC namespaces (and a network of its own with only `lo`, when
+  `network` is false). Everything is read-only but `writable`; `/tmp`, `/run`, `/dev` and `/dev/shm`
+  are private and new; no capability is left, the bounding set is empty, `no_new_privs` is set, and
+  no further user namespace can be made. The user keeps the own uid. Landlock comes on top: reads
+  outside `readable` are refused (`null`: no bound on reads), signals stay inside.
+- `landlock`: Landlock alone, where namespaces are refused (containers). Changes of metadata, such
+  as chmod, are not covered by it.
+
+A step that fails ends the start with exit code 126 and one line on standard error: there is no
+start with less than was asked for. Sources: mount_setattr(2), landlock(7), user_namespaces(7),
+capabilities(7).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import json
+import os
+import signal
+import stat
+import struct
+import sys
+from typing import Any
+
+CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER = 0x00020000, 0x08000000, 0x10000000
+CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_BIND, MS_REC = 1, 2, 4, 4096, 16384
+MS_PRIVATE = 1 << 18
+AT_FDCWD, AT_RECURSIVE, MOUNT_ATTR_RDONLY = -100, 0x8000, 1
+PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 1, 24, 38, 47
+SYS_MOUNT_SETATTR, SYS_LANDLOCK_CREATE, SYS_LANDLOCK_ADD, SYS_LANDLOCK_RESTRICT = 442, 444, 445, 446
+#: Landlock's rights: what reading is, and how many bits each version of the ABI knows.
+EXECUTE, READ_FILE, READ_DIR = 1 << 0, 1 << 2, 1 << 3
+FILE_RIGHTS = (1 << 0) | (1 << 1) | (1 << 2) | (1 << 14) | (1 << 15)
+ABI_BITS = {1: 13, 2: 14, 3: 15, 4: 15}
+LEAST_ABI = 3  # before it, a file outside could be truncated
+PRIVATE = ("/tmp", "/run", "/dev")
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+#: Files of a new /proc through which the uid 0 could steer the machine even without capabilities.
+STEERING = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi")
+
+libc = ctypes.CDLL(None, use_errno=True)
+libc.syscall.restype = ctypes.c_long
+
+
+class Refused(Exception):
+    """A part of the fence that the kernel did not give."""
+
+
+def check(result: int, what: str) -> int:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise Refused(f"{what}: {os.strerror(code)} ({errno.errorcode.get(code, code)})")
+    return result
+
+
+def call(number: int, *words: Any, what: str) -> int:
+    return check(libc.syscall(ctypes.c_long(number), *words), what)
+
+
+def mount(source: str, target: str, kind: str | None, flags: int, options: str = "") -> None:
+    done = libc.mount(
+        os.fsencode(source),
+        os.fsencode(target),
+        None if kind is None else kind.encode(),
+        ctypes.c_ulong(flags),
+        options.encode() or None,
+    )
+    check(done, f"mount {target}")
+
+
+def set_read_only(path: str, wanted: bool, recursive: bool = True) -> None:
+    """`mount_setattr`: read-only on or off for the mount at `path` (and all below)."""
+    flag = MOUNT_ATTR_RDONLY
+    attributes = struct.pack("=QQQQ", flag if wanted else 0, 0 if wanted else flag, 0, 0)
+    call(
+        SYS_MOUNT_SETATTR, ctypes.c_int(AT_FDCWD), ctypes.c_char_p(os.fsencode(path)),
+        ctypes.c_uint(AT_RECURSIVE if recursive else 0), ctypes.c_char_p(attributes),
+        ctypes.c_size_t(len(attributes)), what=f"read-only {path}",
+    )  # fmt: skip
+
+
+def landlock_abi() -> int:
+    """Version of Landlock's ABI in this kernel; 0: none."""
+    return max(0, libc.syscall(ctypes.c_long(SYS_LANDLOCK_CREATE), None, ctypes.c_size_t(0), 1))
+
+
+def landlock(writable: list[str], readable: list[str] | None) -> None:
+    """Refuse what is not below `writable` or, for reading, `readable` (None: all may be read)."""
+    abi = landlock_abi()
+    rights = (1 << ABI_BITS.get(abi, 16)) - 1
+    handled = struct.pack("=QQQ", rights, 0, 3 if abi >= 6 else 0)
+    size = 24 if abi >= 6 else 16 if abi >= 4 else 8
+    rules = call(
+        SYS_LANDLOCK_CREATE, ctypes.c_char_p(handled), ctypes.c_size_t(size), 0, what="landlock"
+    )
+    reading = EXECUTE | READ_FILE | READ_DIR
+    wanted = [(path, rights) for path in writable]
+    wanted += [(path, reading) for path in (["/"] if readable is None else readable)]
+    for path, right in wanted:
+        try:
+            place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        except OSError:
+            continue  # what is not there needs no rule
+        if not stat.S_ISDIR(os.fstat(place).st_mode):
+            right &= FILE_RIGHTS
+        rule = struct.pack("=Qi", right & rights, place)
+        call(
+            SYS_LANDLOCK_ADD, ctypes.c_int(rules), 1, ctypes.c_char_p(rule), 0,
+            what=f"landlock {path}",
+        )  # fmt: skip
+        os.close(place)
+    check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+    call(SYS_LANDLOCK_RESTRICT, ctypes.c_int(rules), 0, what="landlock")
+    os.close(rules)
+
+
+def write(path: str, text: str) -> None:
+    try:
+        with open(path, "w") as file:
+            file.write(text)
+    except OSError as problem:
+        raise Refused(f"{path}: {problem.strerror}") from None
+
+
+def new_namespaces(network: bool) -> None:
+    """User (own uid to itself), mount, PID and IPC namespaces, and a network if it is closed."""
+    uid, gid = os.getuid(), os.getgid()
+    flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC
+    check(libc.unshare(flags | (0 if network else CLONE_NEWNET)), "unshare")
+    write("/proc/self/setgroups", "deny")
+    write("/proc/self/uid_map", f"{uid} {uid} 1")
+    write("/proc/self/gid_map", f"{gid} {gid} 1")
+    if not network:
+        loopback_up()
+
+
+def loopback_up() -> None:
+    """Bring `lo` up: honest tests talk to themselves."""
+    import fcntl
+    import socket
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
+        fcntl.ioctl(door, 0x8914, struct.pack("16sH14x", b"lo", 1))  # SIOCSIFFLAGS, IFF_UP
+
+
+def below(path: str, folders: tuple[str, ...] | list[str]) -> bool:
+    return any(path == folder or path.startswith(folder.rstrip("/") + "/") for folder in folders)
+
+
+def arrange(writable: list[str], readable: list[str], devices: list[str]) -> None:
+    """The file system as the program sees it; what is private hides what lay there before."""
+    mount("none", "/", None, MS_REC | MS_PRIVATE)
+    resolver = os.path.realpath("/etc/resolv.conf")
+    shown = [*readable, resolver, *devices, *(f"/dev/{name}" for name in DEVICES)]
+    shown = [p for p in dict.fromkeys(shown) if below(p, PRIVATE) and not below(p, writable)]
+    # Opened before the private folders cover them, and laid back in from there.
+    held = {p: os.open(p, os.O_PATH) for p in [*writable, *shown] if os.path.exists(p)}
+    set_read_only("/", True)
+    for folder in PRIVATE:
+        flags = MS_NOSUID | (0 if folder == "/dev" else MS_NODEV)
+        mount("tmpfs", folder, "tmpfs", flags, "mode=755" if folder != "/tmp" else "mode=1777")
+    for folder in ("/dev/shm", "/dev/pts"):
+        os.mkdir(folder)
+    mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
+    mount("devpts", "/dev/pts", "devpts", MS_NOSUID, "newinstance,ptmxmode=0666,mode=620")
+    os.symlink("pts/ptmx", "/dev/ptmx")
+    os.symlink("/proc/self/fd", "/dev/fd")
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        os.symlink(f"/proc/self/fd/{number}", f"/dev/{name}")
+    # Outer folders first: a bind of a folder would hide what was laid below it before.
+    for path in sorted(held, key=len):
+        lay_in(path, held[path], path in writable)
+
+
+def lay_in(path: str, handle: int, writable: bool) -> None:
+    if not os.path.exists(path):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            os.mkdir(path)
+        else:
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    mount(f"/proc/self/fd/{handle}", path, None, MS_BIND | MS_REC)
+    if writable:
+        set_read_only(path, False)
+    os.close(handle)
+
+
+def new_proc() -> None:
+    """The process table of the new namespace, without the files that steer the machine."""
+    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV)
+    write("/proc/sys/user/max_user_namespaces", "0")
+    for name in STEERING:
+        path = f"/proc/{name}"
+        if os.path.exists(path):
+            mount(path, path, None, MS_BIND | MS_REC)
+            set_read_only(path, True)
+    for name in ("kcore", "keys"):
+        if os.path.exists(f"/proc/{name}"):
+            mount("/dev/null", f"/proc/{name}", None, MS_BIND)
+
+
+def drop_capabilities() -> None:
+    for capability in range(64):
+        if libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0:
+            break
+    libc.prctl(PR_CAP_AMBIENT, 4, 0, 0, 0)
+    header = struct.pack("=Ii", 0x20080522, 0)
+    check(libc.capset(ctypes.c_char_p(header), ctypes.c_char_p(bytes(24))), "capset")
+    check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
+
+
+def as_first_process(run: Any) -> int:
+    """Process 1 of the namespace: starts the program, reaps, passes signals and the end on."""
+    child = os.fork()
+    if child == 0:
+        run()
+
+    def pass_on(number: int, frame: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, number)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, pass_on)
+    while True:
+        try:
+            pid, status = os.wait()
+        except InterruptedError:
+            continue
+        if pid == child:
+            return status
+
+
+def leave(status: int) -> None:
+    """End as the program ended, by the same signal too."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        signal.signal(number, signal.SIG_DFL) if number not in (9, 19) else None
+        os.kill(os.getpid(), number)
+        signal.pause()
+    os._exit(os.WEXITSTATUS(status))
+
+
+def execute(argv: list[str]) -> None:
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)  # Python ignores them; the program should not inherit
+    try:
+        os.execvp(argv[0], argv)
+    except OSError as problem:
+        print(f"fence: cannot start {argv[0]}: {problem.strerror}", file=sys.stderr, flush=True)
+        os._exit(127)
+
+
+def start(spec: dict[str, Any], argv: list[str]) -> None:
+    writable = [os.path.realpath(path) for path in spec["writable"]]
+    named = spec["readable"]
+    readable = None if named is None else [*map(os.path.realpath, named), *named]
+    allowed = None if readable is None else [*readable, "/proc"]
+    if landlock_abi() < LEAST_ABI and (spec["level"] == "landlock" or readable is not None):
+        raise Refused(f"landlock: ABI {landlock_abi()}, needed {LEAST_ABI}")
+    if spec["level"] == "landlock":
+        landlock([*writable, "/dev"], allowed)
+        execute(argv)
+    here = os.getcwd()
+    new_namespaces(spec["network"])
+    arrange(writable, [*spec["shown"], *(readable or ()), here], spec["devices"])
+    os.chdir(here)
+    first = os.fork()
+    if first:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # the group gets it; the program answers it
+        leave(os.waitpid(first, 0)[1])
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    new_proc()
+
+    def run() -> None:
+        try:
+            drop_capabilities()
+            if landlock_abi() >= LEAST_ABI:
+                landlock([*writable, *PRIVATE], allowed)
+        except Refused as problem:
+            print(f"fence: {problem}", file=sys.stderr, flush=True)
+            os._exit(126)
+        execute(argv)
+
+    leave(as_first_process(run))
+
+
+def main() -> None:
+    try:
+        start(json.loads(sys.argv[1]), sys.argv[2:])
+    except (Refused, OSError) as problem:
+        print(f"fence: {problem}", file=sys.stderr, flush=True)
+        os._exit(126)
+
+
+if __name__ == "__main__":
+    main()
