@@ -19,10 +19,11 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from orchestration.documents import kinds, ledger, order
 from orchestration.documents.findings import reader as findings
+from orchestration.documents.fix import canonical, missing_lines
 from orchestration.documents.grammar import DocumentError
-from orchestration.documents.historic import canonical, lost_lines, memory_stats
 from orchestration.documents.memory import reader as memory
 from orchestration.documents.order import ValidationContext
+from orchestration.documents.past import memory_stats
 from orchestration.documents.plan import reader as plan
 from orchestration.documents.plan import summary
 
@@ -84,7 +85,7 @@ def check(text: str) -> None:
     kind = kinds.KINDS[zlib.crc32(text.encode("utf-8", "surrogatepass")) % len(kinds.KINDS)]
     new = canonical(kind, text, "x.md")
     assert canonical(kind, new, "x.md") == new
-    assert kind in ("ledger", "plan") or not lost_lines(text, new)
+    assert kind in ("ledger", "plan") or not missing_lines(text, new)
     read = order.parse_order(text)
     again = order.parse_order(order.render_order(read))
     order.content_hash(again)

@@ -85,8 +85,8 @@ TRIGGERS: dict[str, tuple[str, str, int]] = {
     "E22": ("ledger", ITEM.format("open") * 2, 3),
     "E23": ("ledger", ITEM.format("open") + "- Depends: GONE-1\n", 1),
     "E24": ("ledger", ITEM.format("open") + "- Depends: A-1\n", 1),
-    "E25": ("ledger", ITEM.format("done") + "- Exit:\n  - [ ] C1 `a` — b\n", 1),
-    "E26": ("ledger", ITEM.format("open") + "- Exit:\n" + "  - [ ] C1 `a` — b\n" * 2, 1),
+    "E25": ("ledger", ITEM.format("done") + "- Exit:\n  - [ ] C1 `pytest a` — b\n", 1),
+    "E26": ("ledger", ITEM.format("open") + "- Exit:\n" + "  - [ ] C1 `pytest a` — b\n" * 2, 1),
     "E27": ("ledger", ITEM.format("open") + "- Status: blocked — a person said stop\n", 3),
     "E30": ("findings", "| A-1 | d | k | s | gone.py:3 | Active |\n", 1),
     "E31": ("findings", "| A-1 | d | k | s | e | Active |\n\n## A-1\n- Supersedes: B-2\n", 1),
@@ -112,11 +112,15 @@ TRIGGERS: dict[str, tuple[str, str, int]] = {
     "W18": ("findings", "| A-1 | d | k | s | e | Active |\n", 1),
     "W20": ("memory", ENTRY.format(1, "planning", 0, "a") + ENTRY.format(3, "planning", 1, "b")
             + ENTRY.format(2, "planning", 2, "c") + ENTRY.format(4, "planning", 3, "d"), 5),
-    "W21": ("memory", ENTRY.format(1, "planning", 1, "a") + ENTRY.format(2, "planning", 1, "b"), 3),
+    "W21": ("memory", ENTRY.format(1, "planning", "1 ralph_last_commit=ab", "a")
+            + ENTRY.format(2, "planning", "1 ralph_last_commit=ab", "b"), 3),
     "W22": ("memory", ENTRY.format(1, "planning", 0, "a") + ENTRY.format(2, "planning", 1, "a"), 3),
     "W23": ("memory", "# 2026-01-01T10:00:00Z: e\n**Attempted:**\n`alpha beta gamma` did not work\n"
             "- dwell: 0\n# 2026-01-02T10:00:00Z: f\n**Fix design:**\n`alpha beta gamma`\n", 5),
     "W24": ("memory", ENTRY.format(1, "flying", 0, "a"), 1),
+    "E28": ("order", changed("## Findings", "## Checks\n```\ntrue\n```\n## Findings"), 17),
+    "W26": ("ledger", ITEM.format("planned"), 2),
+    "W27": ("memory", "# 2026-01-01T10:00:00Z: a\n- dwell: 0\n#### 2026-01-02T10:00:00Z: b\n", 3),
     "W25": ("memory", "# 2026-01-01T10:00:00Z: words only\n", 1),
 }  # fmt: skip
 #: W19 speaks of a rewriting, not of a document (test_a_damaged_document_… below).
@@ -165,7 +169,7 @@ def test_a_damaged_document_that_cannot_be_rewritten_exactly_says_so(tmp_path: P
 
 def test_exit_codes_of_validate(tmp_path: Path) -> None:
     place = tmp_path / "fix_plan.md"
-    sound = ITEM.format("open") + "- Exit:\n  - [ ] C1 `a` — b\n"
+    sound = ITEM.format("open") + "- Exit:\n  - [ ] C1 `pytest a` — b\n"
     for text, words, expected in (
         (sound, [], 0), (sound, ["--strict"], 0), (ITEM.format("open"), [], 0),
         (ITEM.format("open"), ["--strict"], 3), (ITEM.format("flying"), ["--strict"], 1),

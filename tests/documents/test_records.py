@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from orchestration.documents import ledger
 from orchestration.documents.findings import reader as findings
+from orchestration.documents.fix import canonical
 from orchestration.documents.grammar.commands import parse_command
 from orchestration.documents.grammar.diagnostics import DocumentError
 from orchestration.documents.grammar.keys import join_cells, split_cells
-from orchestration.documents.historic.fix import canonical
 from orchestration.documents.plan import reader as plan
 from orchestration.documents.plan import summary
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 from orchestration.documents import ledger, order
 from orchestration.documents.grammar.refs import Ref, parse_refs, selector_of, split_focus
+from orchestration.documents.historic import canonical_mode
 from orchestration.documents.historic.claims import (
     ClaimedCheck,
     claimed_checks,
     claimed_rows,
     claimed_sync,
 )
-from orchestration.documents.historic.events import ledger_events, memory_events
-from orchestration.documents.historic.order_aliases import canonical_mode
 from orchestration.documents.ledger.check import unmet_dependencies
 from orchestration.documents.ledger.model import Item, Status
 from orchestration.documents.memory import reader as memory
+from orchestration.documents.past.events import ledger_events, memory_events
 
 
 def item(*lines: str, title: str = "### [FIX-A-001] t") -> Item:

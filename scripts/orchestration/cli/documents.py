@@ -23,18 +23,18 @@ from orchestration.cli.records import (
 )
 from orchestration.core import payloads
 from orchestration.documents import cached, find_root, kinds, ledger
+from orchestration.documents.fix import rewrite
 from orchestration.documents.grammar import CODES, explain, has_errors, make, read_text, write_text
-from orchestration.documents.historic import (
+from orchestration.documents.memory import parse_memory
+from orchestration.documents.order import ValidationContext, extends_plan_tools, parse_order
+from orchestration.documents.past import (
     HistoryEvent,
     MemoryStats,
     ledger_events,
     ledger_stats,
     memory_events,
     memory_stats,
-    rewrite,
 )
-from orchestration.documents.memory import parse_memory
-from orchestration.documents.order import ValidationContext, extends_plan_tools, parse_order
 from orchestration.errors import HarnessError
 
 WARNINGS = 3
@@ -68,22 +68,18 @@ def validate(
     if wanted not in kinds.KINDS:
         raise HarnessError("unknown kind", expected=", ".join(kinds.KINDS), got=wanted)
     text = read_text(place)
-    fixed, exact = False, True
+    fixed, left = False, ""
     if fix:
-        new, exact = rewrite(wanted, text, str(place))
-        fixed = new != text
+        result = rewrite(wanted, text, str(place))
+        fixed = result.text != text
+        left = "; ".join([result.reason, *result.lines[:5]]) if result.reason else ""
         if fixed:
-            write_text(place, new)
-            text = new
+            write_text(place, result.text)
+            text = result.text
     context = _context(root, str(place), collect=wanted == "order" and not no_collect)
     found = kinds.check_document(wanted, text, context)
-    if not exact:
-        message = (
-            "rewritten; the old text is kept under `Kept as written`, compare them"
-            if fixed
-            else "left as it was: the canonical form cannot say the same"
-        )
-        found.insert(0, make("W19", str(place), 0, message))
+    if left:
+        found.insert(0, make("W19", str(place), 0, f"left as it was: {left}"))
     warnings = sum(d.severity == "warning" for d in found)
     code = ERRORS if has_errors(found) else WARNINGS if strict and warnings else 0
     if json_output:

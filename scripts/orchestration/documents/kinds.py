@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import PurePath
 
 from orchestration.documents import findings, memory, plan
 from orchestration.documents.grammar import Diagnostic, DocumentError, binary_line, make, not_text
-from orchestration.documents.historic import memory_stats
 from orchestration.documents.ledger import check_ledger, parse_ledger
 from orchestration.documents.order import ValidationContext, validate_order
+from orchestration.documents.past import memory_stats
 from orchestration.documents.plan import summary
 
 KINDS = ("order", "ledger", "findings", "memory", "plan", "summary")
@@ -19,12 +20,18 @@ _NAMES = {
 
 
 def kind_of(path: str) -> str:
-    """Return the kind of a document by its file name; everything else is an order."""
-    name = PurePath(path).name.lower()
+    """Return the kind of a document by its name; everything else is an order.
+
+    A Markdown file below ``plans/active`` is a plan, whatever its name.
+    """
+    place = PurePath(path)
+    name = place.name.lower()
     for ending, kind in _NAMES.items():
         if name.endswith(ending):
             return kind
-    return "order"
+    parts = [part.lower() for part in place.parts[:-1]]
+    planned = any(pair == ("plans", "active") for pair in pairwise(parts))
+    return "plan" if planned and name.endswith(".md") else "order"
 
 
 def check_document(kind: str, text: str, context: ValidationContext) -> list[Diagnostic]:
@@ -36,7 +43,7 @@ def check_document(kind: str, text: str, context: ValidationContext) -> list[Dia
         if kind == "order":
             return validate_order(text, context)
         if kind == "ledger":
-            return check_ledger(parse_ledger(text, path), context.now)
+            return check_ledger(parse_ledger(text, path), context.now, program=context.program)
         if kind == "findings":
             return findings.check_findings(findings.parse_findings(text, path), context.exists)
         if kind == "plan":

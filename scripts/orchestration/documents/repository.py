@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -92,6 +94,11 @@ class Checkout:
         except OSError:
             return 0
 
+    def program(self, name: str) -> bool:
+        """Tell whether a command can be found: on the path, or beside an interpreter here."""
+        folders = [Path(sys.executable).parent, self.root / ".venv/bin", self.root / "venv/bin"]
+        return shutil.which(name) is not None or any((f / name).exists() for f in folders)
+
     def context(
         self,
         path: str,
@@ -116,7 +123,7 @@ class Checkout:
             path=path, exists=self.exists, read_lines=self.read_lines, collect=collect,
             resolve=resolve, ledger=self.ledger(), finding_ids=self.finding_ids(),
             known_orders=known_orders, now=datetime.now(UTC), branch=branch,
-            protected=protected, approved=approved, plan_local=plan_local,
+            protected=protected, approved=approved, plan_local=plan_local, program=self.program,
         )  # fmt: skip
 
 

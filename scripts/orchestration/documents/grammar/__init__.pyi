@@ -1,3 +1,5 @@
+from .acceptance import no_evidence as no_evidence
+from .acceptance import pytest_words as pytest_words
 from .blocks import Blocks as Blocks
 from .blocks import Heading as Heading
 from .blocks import heading_of as heading_of
@@ -9,6 +11,7 @@ from .codes import CODES as CODES
 from .codes import explain as explain
 from .commands import Command as Command
 from .commands import is_command as is_command
+from .commands import is_sentence as is_sentence
 from .commands import parse_command as parse_command
 from .commands import parse_duration as parse_duration
 from .commands import read_command as read_command
@@ -16,6 +19,7 @@ from .commands import read_script as read_script
 from .commands import render_command as render_command
 from .commands import render_duration as render_duration
 from .commands import spans_of as spans_of
+from .commands import split_tee as split_tee
 from .commands import split_words as split_words
 from .commands import take_within as take_within
 from .diagnostics import Diagnostic as Diagnostic
@@ -24,6 +28,9 @@ from .diagnostics import has_errors as has_errors
 from .diagnostics import make as make
 from .diagnostics import not_text as not_text
 from .diagnostics import printable as printable
+from .entries import Entry as Entry
+from .entries import below as below
+from .entries import entries as entries
 from .graph import cycles as cycles
 from .keys import KeyLine as KeyLine
 from .keys import clean as clean
@@ -35,14 +42,18 @@ from .keys import join_cells as join_cells
 from .keys import parse_key as parse_key
 from .keys import parse_row as parse_row
 from .keys import split_cells as split_cells
+from .keys import split_keys as split_keys
 from .keys import state_of as state_of
 from .keys import strip_bullets as strip_bullets
 from .keys import take_row_id as take_row_id
+from .keys import title_key as title_key
 from .refs import Ref as Ref
 from .refs import expand_braces as expand_braces
 from .refs import find_ids as find_ids
 from .refs import find_stamps as find_stamps
+from .refs import is_file_name as is_file_name
 from .refs import is_id as is_id
+from .refs import is_row_range as is_row_range
 from .refs import looks_like_path as looks_like_path
 from .refs import parse_refs as parse_refs
 from .refs import parse_stamp as parse_stamp
@@ -50,6 +61,7 @@ from .refs import render_stamp as render_stamp
 from .refs import selector_of as selector_of
 from .refs import selector_paths as selector_paths
 from .refs import split_focus as split_focus
+from .refs import take_none as take_none
 from .text import MAX_BYTES as MAX_BYTES
 from .text import SourceText as SourceText
 from .text import apply_edits as apply_edits
@@ -58,3 +70,4 @@ from .text import read_text as read_text
 from .text import replace_span as replace_span
 from .text import successive as successive
 from .text import write_text as write_text
+from .upgraded import Upgraded as Upgraded

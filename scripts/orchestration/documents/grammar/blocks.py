@@ -1,9 +1,10 @@
 """Block structure of a document: headings, fenced blocks, comments.
 
-Fences and comments are opaque: a ``#`` inside them is no heading and ``- [ ]`` no row. They are
-found by markdown-it-py's own fence rule and a comment rule, run only over the lines that matter
-(fence markers, ``<!--``, ``-->``): other lines cannot open or close either, so the result is the
-same, the cost is linear, and a document without fences does not even import the parser.
+Fences, comments and the lines of a heredoc are opaque: a ``#`` inside them is no heading and
+``- [ ]`` no row. Fences and comments are found by markdown-it-py's own fence rule and a comment
+rule, run only over the lines that matter (fence markers, ``<!--``, ``-->``): other lines cannot
+open or close either, so the result is the same, the cost is linear, and a document without fences
+does not even import the parser.
 The whole CommonMark block parser is not run: it takes 0.6 s of processor time for 200 kB of bullets
 or headings (10 MB may take 20 s), and its ``maxNesting`` of 20 drops what lies deeper. Headings are
 therefore matched line by line; ``tests/documents/test_blocks.py`` holds headings and fences equal
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _MARKER = re.compile(r"[ \t]{0,64}(?:[-*+]|\d{1,9}[.)])[ \t]{1,8}(?=```|~~~)")
 _CANDIDATE = re.compile(r"[ \t]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]{1,8})?(?:```|~~~|<!--)")
 _OPENING = re.compile(r"`{3,}|~{3,}")
+_HEREDOC = re.compile(r"<<-?[ \t]*(['\"]?)([A-Za-z_][A-Za-z0-9_]{0,40})\1")
 _HEADING = re.compile(r" {0,3}(#{1,6})(?=[ \t]|$)")
 
 
@@ -139,6 +141,7 @@ def scan(source: SourceText) -> Blocks:
     """Find the headings, fences and comments of ``source`` in linear time."""
     blocks = Blocks(source, opaque=bytearray(len(source.lines)))
     _find_opaque(blocks)
+    _find_heredocs(blocks)
     for index, line in enumerate(source.lines):
         if "#" in line[:4] and not blocks.opaque[index]:
             found = heading_of(line)
@@ -178,6 +181,28 @@ def _find_opaque(blocks: Blocks) -> None:
         if not closed:
             blocks.open_from = start
         blocks.opaque[start:end] = b"\1" * (end - start)
+
+
+def _find_heredocs(blocks: Blocks) -> None:
+    """Make the lines of ``<<'END'`` … ``END`` opaque: they are a program's."""
+    lines = blocks.source.lines
+    opened = [(n, m.group(2)) for n, line in enumerate(lines) if "<<" in line
+              for m in [_HEREDOC.search(line[:4000])] if m and not blocks.opaque[n]]  # fmt: skip
+    if not opened:
+        return
+    names = {name for _, name in opened}
+    ends: dict[str, list[int]] = {}
+    for number, line in enumerate(lines):
+        if (word := line.strip()) in names:
+            ends.setdefault(word, []).append(number)
+    last = -1
+    for number, name in opened:
+        places = ends.get(name, [])
+        at = bisect_left(places, number + 1)
+        if number <= last or at == len(places):
+            continue
+        last = places[at]
+        blocks.opaque[number + 1 : last + 1] = b"\1" * (last - number)
 
 
 def _is_closing(line: str, markup: str) -> bool:

@@ -145,6 +145,11 @@ CODES: dict[str, Code] = {
         "Only one of the two lines can hold, and nobody can tell which one was meant.",
         "Keep one of them.",
     ),
+    "E28": Code(
+        "a check that cannot fail, or cannot pass",
+        "A check that says nothing of the work would close a criterion that nobody met.",
+        "Name a command that fails today and passes when the work is done.",
+    ),
     "E30": Code(
         "evidence of a finding is missing",
         "A finding whose evidence is gone cannot be trusted or re-checked.",
@@ -279,6 +284,16 @@ CODES: dict[str, Code] = {
         "memory entry without the fields of its kind",
         "It was written by another role or lost its summary line.",
         "Nothing to do: it is kept.",
+    ),
+    "W26": Code(
+        "a status in words of its own",
+        "It is read as one of the six statuses, and a wait for an item as a dependency.",
+        "Write the status and the dependency that the message names.",
+    ),
+    "W27": Code(
+        "some lines of a list were not read",
+        "The message counts them: what is not read takes no part in anything.",
+        "Write them as the message says.",
     ),
 }
 

@@ -267,14 +267,39 @@ def render_command(command: Command) -> str:
 
 
 _SETTING = re.compile(r"[A-Z_][A-Z0-9_]*=")
-_PROGRAMS = ("pytest", "python", "python3", "ptycho", "orchestrate", "make", "git", "bash", "sh",
-             "export", "ruff", "mypy", "uv", "cp", "mkdir", "ls", "test", "rg", "cat", "cd",
-             "timeout", "env")  # fmt: skip
+_PROGRAMS = frozenset(
+    (
+        *("pytest", "python", "python3", "ptycho", "orchestrate", "make", "git", "bash", "sh"),
+        *("export", "ruff", "mypy", "uv", "tox", "nox", "cp", "mv", "mkdir", "ls", "test", "rg"),
+        *("grep", "cat", "cd", "timeout", "env", "diff", "cmp", "find", "wc", "tar", "echo", "rm"),
+        *("touch", "sha256sum", "sed", "awk", "pip", "npm", "cargo", "go", "docker", "curl"),
+    )
+)
+#: Words that a sentence has and an argument list has not.
+_PROSE = frozenset(("and", "the", "then", "so", "that", "which", "should", "must", "when"))
+_WEAK = frozenset(
+    ("to", "with", "for", "from", "into", "is", "are", "or", "an", "in", "of", "on", "it", "keep",
+     "via", "before", "after", "its", "each", "every", "all", "has", "have", "not", "no", "be")
+)  # fmt: skip
 
 
 def spans_of(text: str) -> list[str]:
     """Return the code spans of a line of prose."""
     return [match.group(1) for match in re.finditer(r"`([^`\n]{1,4000})`", text)]
+
+
+def is_sentence(text: str) -> bool:
+    """Tell whether words that begin with a program's name go on as prose.
+
+    ``mkdir -p notes to keep the files together.`` does; words in quotes are arguments.
+    """
+    bare = re.sub(r"'[^']*'|\"[^\"]*\"|<<.*", " ", text[:4000])
+    words = bare.split()[1:]
+    if len(words) > 1 and re.fullmatch(r"[A-Za-z-]{2,}[.!?]", words[-1]):
+        return True
+    lower = [word.strip(",;:()").lower() for word in words]
+    strong = sum(word in _PROSE for word in lower)
+    return strong > 0 or sum(word in _WEAK for word in lower) > 1
 
 
 def is_command(text: str) -> bool:
@@ -283,4 +308,6 @@ def is_command(text: str) -> bool:
     words = list(dropwhile(_SETTING.match, given))
     if not words:
         return bool(given)
-    return words[0] in _PROGRAMS and (len(words) > 1 or words[0] == "pytest")
+    if words[0] not in _PROGRAMS or is_sentence(" ".join(words)):
+        return False
+    return len(words) > 1 or words[0] in ("pytest", "make")

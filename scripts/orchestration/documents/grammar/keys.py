@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 from orchestration.documents.grammar.blocks import Blocks
@@ -99,6 +99,25 @@ def parse_key(line: str, number: int = 0) -> KeyLine | None:
     return KeyLine(key, name, qualifier.strip(), value, start, indent_of(line), bullets > 0, number)
 
 
+_NEXT_KEY = re.compile(
+    r"(?<![ \t])(?:[ \t]{2,}|[ \t]+·[ \t]+|[ \t]*\|[ \t]+)"
+    r"\**([A-Z][A-Za-z]*(?:[ -][A-Za-z]+){0,2})\**:(?=[ \t]|$)"
+)
+
+
+def split_keys(line: str, known: Container[str]) -> list[str]:
+    """Cut ``Focus: X        Mode: TDD`` or ``… | Mode: TDD`` into one part a ``known`` key."""
+    if ":" not in line:
+        return [line]
+    parts: list[str] = []
+    start = 0
+    for match in _NEXT_KEY.finditer(line):
+        if match.group(1).lower() in known and ":" in line[start : match.start()]:
+            parts.append(line[start : match.start()])
+            start = match.start(1)
+    return [*parts, line[start:]]
+
+
 def iter_keys(blocks: Blocks, start: int, end: int, known: frozenset[str]) -> Iterator[KeyLine]:
     """Yield the outermost key lines of ``start:end`` with the line at which each one's block ends.
 
@@ -130,6 +149,13 @@ def iter_keys(blocks: Blocks, start: int, end: int, known: frozenset[str]) -> It
             key.key, key.raw_key, key.qualifier, key.value, key.value_column,
             key.indent, key.bullet, key.line, stops[position],
         )  # fmt: skip
+
+
+def title_key(title: str) -> str:
+    """Return the lookup key of a section title: no marks, qualifier, colon or tail."""
+    bare = title.strip().strip("*_`").rstrip(":").strip("*_` \t")
+    bare = bare.split(" — ")[0].split(" – ")[0].split("(")[0]
+    return " ".join(bare.lower().rstrip(": ").split())
 
 
 def clean(text: str) -> str:

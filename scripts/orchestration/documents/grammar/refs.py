@@ -113,12 +113,20 @@ def is_row(text: str) -> bool:
     return _ROW.fullmatch(text) is not None
 
 
+_ROW_RANGE = re.compile(r"[A-Z]{1,3}\d{1,4}[a-z]?(?:-[A-Z]{0,3}\d{1,4}[a-z]?)+")
+
+
+def is_row_range(text: str) -> bool:
+    """Tell whether ``text`` is a range of rows such as ``H3-H4``, which looks like an id."""
+    return _ROW_RANGE.fullmatch(text) is not None
+
+
 def split_focus(text: str) -> tuple[str, str | None]:
     """Cut ``ID.ROW — title`` into (ID, ROW or None); text without an id gives ("", None)."""
     for raw in text.replace("[", " ").replace("]", " ").split()[:6]:
         word = raw.strip("`*_:,;()")
         head, _, row = word.partition(".")
-        if is_id(head) and (head == "seed" or head == "INIT" or "-" in head):
+        if is_id(head) and not is_row_range(head):
             return head, row if row and is_row(row) else None
     return "", None
 
@@ -165,6 +173,34 @@ def render_stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+_NO_TEST = re.compile(
+    r"(?i)[*_`(\[]*(?:none|n/?a|not applicable|no (?:tests?|selectors?|mapped tests?|pytest))"
+    r"(?![\w/:.-])[*_`)\]]*[ \t.]*(?:[—–:;,.-]+[ \t]*)?(.*)$"
+)
+
+
+def take_none(text: str) -> str | None:
+    """Return the reason of a selector that says there is no test, None for any other text.
+
+    ``none``, ``N/A (docs only)`` and ``none — evidence-only`` say so.
+    """
+    bare = text.strip()
+    if bare in ("-", "—", "–"):
+        return ""
+    found = _NO_TEST.fullmatch(bare.strip("`").strip())
+    if found is None:
+        return None
+    reason = found.group(1).strip()
+    whole = reason.startswith("(") and reason.endswith(")") and reason.count("(") == 1
+    return (
+        reason[1:-1].strip()
+        if whole
+        else reason.rstrip("`* ")
+        if "`" not in reason[:-1]
+        else reason
+    )
+
+
 def selector_of(text: str) -> str | None:
     """Return the selector in a text: arguments of a ``pytest`` command, node ids, or ``none``.
 
@@ -172,7 +208,7 @@ def selector_of(text: str) -> str | None:
     and node ids stay. None when there is none.
     """
     clean = text.strip().strip("`").strip()
-    if clean.lower().strip("*_ .`") in ("none", "n/a", "-"):
+    if take_none(clean) is not None:
         return "none"
     clean = clean.split("|")[0] if "| tee" in clean else clean
     words = split_selector(clean.replace("`", " "))

@@ -1,121 +1,208 @@
-"""Reader of the single-focus ledger of January 2026: status, focus, TODOs and attempt sections."""
+"""The door for the single-focus ledger: a report of one focus becomes items.
+
+``## Status``, ``## Current Focus``, ``## TODOs``, ``## Completed Items`` and attempts as headings
+become items with criteria and attempts. Rows move as they are written; what belongs to no item
+keeps its section. Every line knows the line that it came from.
+"""
 
 from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
 
 from orchestration.documents.grammar import (
     Blocks,
     Heading,
+    SourceText,
+    Upgraded,
     clean,
     find_ids,
+    is_row_range,
     parse_key,
     parse_row,
     parse_stamp,
+    scan,
     split_focus,
     successive,
 )
 from orchestration.documents.historic.claims import claimed_rows
-from orchestration.documents.ledger import (
-    Attempt,
-    Criterion,
-    Item,
-    Ledger,
-    Status,
-    parse_status,
-    take_command,
-)
+
+_ROWS = ("todo", "completed items")
 
 
-def read_report(blocks: Blocks, headings: list[Heading], ledger: Ledger) -> None:
-    """Fill ``ledger`` from ``## Status``, ``## Current Focus``, ``## TODOs``, attempts."""
-    lines = blocks.source.lines
-    names = {h.title.lower().strip(" :"): h for h in headings if h.level == 2}
+@dataclass(slots=True)
+class _Item:
+    """What the report says about one item, as (text, old line) pairs."""
+
+    title: str = ""
+    line: int = -1
+    head: list[tuple[str, int]] = field(default_factory=list)
+    rows: list[tuple[str, int]] = field(default_factory=list)
+    attempts: list[tuple[str, int]] = field(default_factory=list)
+
+
+def upgrade_report(text: str, path: str) -> Upgraded:
+    """Return the ledger as items; one that is no report of one focus comes back as it is."""
+    old = SourceText(text, path)
+    upgraded = Upgraded(old)
+    blocks = scan(old).closed(path)
+    names = {h.title.lower().strip(" :"): h for h in blocks.headings if h.level == 2}
     focus = next((h for name, h in names.items() if name.startswith("current focus")), None)
     if focus is None:
-        return
-    ends = _ends(headings, len(lines))
-    item = _focus_item(blocks, focus, ends)
-    if item is None:
-        return
-    ledger.form = "report"
-    ledger.active_focus = item.id
-    for number in blocks.visible(focus.line + 1, ends[focus.line]):
-        key = parse_key(lines[number])
-        if key and key.key in ("plan", "working plan") and not item.plan:
-            item.plan = clean(key.value) or None
-    items = {item.id: item}
+        return upgraded
+    ends = {
+        h.line: following.line if following else len(blocks.source.lines)
+        for h, following in successive(blocks.headings)
+    }
+    report = _Report(blocks, ends)
+    if not report.focus(focus):
+        return upgraded
     status = names.get("status")
     if status:
-        _read_status(blocks, ends[status.line], status, item)
-    for heading in headings:
-        if heading.level == 2 and heading.title.lower().startswith(("todo", "completed items")):
-            _read_rows(blocks, heading.line + 1, ends[heading.line], items, item)
-    for heading in headings:
+        report.status(status)
+    report.attempt_rows()
+    for heading in blocks.headings:
+        if heading.level == 2 and heading.title.lower().startswith(_ROWS):
+            report.rows(heading)
+    for heading in blocks.headings:
         if heading.level == 3 and parse_stamp(heading.title):
-            _read_attempt(blocks, heading, ends[heading.line], items, item)
-    ledger.items.extend(items.values())
+            report.attempt(heading)
+    report.put(upgraded)
+    upgraded.form = "report"
+    return upgraded
 
 
-def _ends(headings: list[Heading], total: int) -> dict[int, int]:
-    """Return, by the line of each heading, the line of the next one."""
-    return {h.line: following.line if following else total for h, following in successive(headings)}
+class _Report:
+    def __init__(self, blocks: Blocks, ends: dict[int, int]) -> None:
+        self.blocks, self.ends = blocks, ends
+        self.lines = blocks.source.lines
+        self.items: dict[str, _Item] = {}
+        self.main = ""
+        self.taken: set[int] = set()
+        #: Rows that the headings of attempts give to an item: ``seed S1``.
+        self.owners: dict[str, str] = {}
 
+    def visible(self, heading: Heading) -> list[int]:
+        return self.blocks.visible(heading.line + 1, self.ends[heading.line])
 
-def _focus_item(blocks: Blocks, focus: Heading, ends: dict[int, int]) -> Item | None:
-    source = blocks.source
-    for number in blocks.visible(focus.line + 1, ends[focus.line]):
-        text = source.lines[number].strip()
-        item_id = split_focus(text)[0]
-        if item_id:
-            title = clean(text).split(item_id, 1)[-1].strip("*` —–-:")
-            return Item(item_id, title, line=number + 1, span=(0, len(source.text)))
-    return None
+    def focus(self, heading: Heading) -> bool:
+        """Take the item that the report is about from its current focus."""
+        for number in self.visible(heading):
+            line = self.lines[number].strip()
+            item_id = split_focus(line)[0]
+            if item_id:
+                self.main = item_id
+                title = clean(line).split(item_id, 1)[-1].strip("*` —–-:")
+                item = self.items.setdefault(item_id, _Item(title, number))
+                for other in self.visible(heading):
+                    key = parse_key(self.lines[other])
+                    if key and key.key in ("plan", "working plan") and clean(key.value):
+                        item.head.append((f"- Plan: {clean(key.value)}", -1))
+                        break
+                return True
+        return False
 
+    def status(self, heading: Heading) -> None:
+        for number in self.visible(heading):
+            if self.lines[number].strip():
+                line = self.lines[number].strip()
+                self.items[self.main].head.insert(0, (f"- Status: {line}", number))
+                self.taken |= {heading.line, number}
+                return
 
-def _read_status(blocks: Blocks, end: int, heading: Heading, item: Item) -> None:
-    source = blocks.source
-    for number in blocks.visible(heading.line + 1, end):
-        line = source.lines[number]
-        if line.strip():
-            value = parse_status(line)
-            item.status, item.reason, item.status_text = value.status, value.reason, line.strip()
-            start = source.starts[number] + len(line) - len(line.lstrip())
-            item.status_span = (start, source.end(number))
+    def attempt_rows(self) -> None:
+        for heading in self.blocks.headings:
+            if heading.level == 3 and parse_stamp(heading.title):
+                words = heading.title.partition("(")[0]
+                item_id = split_focus(words.partition("—")[2])[0]
+                for row in claimed_rows(words) if item_id else ():
+                    self.owners.setdefault(row, item_id)
+
+    def rows(self, heading: Heading) -> None:
+        """Give every row to its item; a row that is told twice stays once, the later one."""
+        found = [(n, parse_row(self.lines[n], n)) for n in self.visible(heading)]
+        for number, row in found:
+            if row is None:
+                continue
+            item_id, row_id = split_focus(row.row_id) if row.row_id else ("", None)
+            name = row_id or row.row_id
+            owner = item_id or self.owners.get(name, "")
+            if (
+                not owner
+                and name.startswith("S")
+                and self.main != "seed"
+                and "seed" in {*self.owners.values()}
+            ):
+                owner = "seed"
+            item = self.items.setdefault(owner or self.main, _Item("", number))
+            item.rows.append((f"  {self.lines[number].strip()}", number))
+            self.taken.add(number)
+
+    def attempt(self, heading: Heading) -> None:
+        ids = [i for i in find_ids(heading.title.replace(".", " ")) if not is_row_range(i)]
+        named = split_focus(heading.title.partition("—")[2])[0]
+        owner = next((i for i in (named, *ids) if i in self.items), self.main)
+        end = self.ends[heading.line]
+        body = [(self.lines[n], n) for n in range(heading.line, end)]
+        while body and not body[-1][0].strip():
+            body.pop()
+        self.items[owner].attempts += [*body, ("", -1)]
+        self.taken |= set(range(heading.line, end))
+
+    def put(self, upgraded: Upgraded) -> None:
+        """Write the report without what the items hold, then the items."""
+        first_two = next((h.line for h in self.blocks.headings if h.level >= 2), len(self.lines))
+        for number in range(first_two):
+            upgraded.add(self.lines[number], number)
+        for heading, following in successive(self.blocks.headings):
+            if heading.line < first_two or heading.line in self.taken:
+                continue
+            end = following.line if following else len(self.lines)
+            left = [n for n in range(heading.line, end) if n not in self.taken]
+            if any(self.lines[n].strip() for n in left[1:]) or not self.emptied(heading):
+                for number in left:
+                    upgraded.add(self.lines[number], number)
+        for item_id, item in self.items.items():
+            if upgraded.lines and upgraded.lines[-1].strip():
+                upgraded.add("")
+            upgraded.add(f"## [{item_id}] {item.title}".rstrip(), item.line)
+            for text, number in item.head:
+                upgraded.add(text, number)
+            if not any(text.startswith("- Status:") for text, _ in item.head):
+                states = [row.state for text, _ in item.rows if (row := parse_row(text))]
+                done = states and all(state in "xD" for state in states)
+                upgraded.add("- Status: done" if done else "- Status: open")
+            self.put_rows(upgraded, item)
+            if item.attempts:
+                upgraded.add("- Attempts History:")
+                upgraded.add("")
+                for text, number in item.attempts:
+                    upgraded.add(text, number)
+        while upgraded.lines and not upgraded.lines[-1].strip():
+            upgraded.lines.pop()
+            upgraded.origins.pop()
+
+    def put_rows(self, upgraded: Upgraded, item: _Item) -> None:
+        if not item.rows:
             return
+        names = [parse_row(text) for text, _ in item.rows]
+        last = Counter(row.row_id for row in names if row and row.row_id)
+        upgraded.add("- Exit:")
+        told: list[tuple[str, int]] = []
+        for (text, number), row in zip(item.rows, names, strict=True):
+            if row and row.row_id and last[row.row_id] > 1:
+                last[row.row_id] -= 1
+                told.append((text, number))
+            else:
+                upgraded.add(text, number)
+        if told:
+            upgraded.add("- Told before:")
+            for text, number in told:
+                upgraded.add(text, number)
 
-
-def _read_rows(blocks: Blocks, start: int, end: int, items: dict[str, Item], focus: Item) -> None:
-    source = blocks.source
-    for number in blocks.visible(start, end):
-        row = parse_row(source.lines[number], number)
-        if row is None:
-            continue
-        item_id, row_id = split_focus(row.row_id) if row.row_id else ("", None)
-        owner = _owner(items, item_id, focus, number)
-        command, meaning = take_command(row.text, number + 1)
-        name = row_id or row.row_id or f"C{len(owner.criteria) + 1}"
-        offset = source.starts[number] + row.column
-        owner.criteria.append(Criterion(name, row.state, command, meaning, number + 1, offset))
-
-
-def _owner(items: dict[str, Item], item_id: str, focus: Item, number: int) -> Item:
-    if not item_id:
-        return focus
-    return items.setdefault(item_id, Item(item_id, "", Status.OPEN, line=number + 1))
-
-
-def _read_attempt(
-    blocks: Blocks, heading: Heading, end: int, items: dict[str, Item], focus: Item
-) -> None:
-    ids = find_ids(heading.title.replace(".", " "))
-    owner = items.get(ids[0], focus) if ids else focus
-    head, _, label = heading.title.rpartition("(")
-    rows = ", ".join(claimed_rows(head))
-    body = "\n".join(blocks.source.lines[heading.line + 1 : end]).strip()
-    attempt = Attempt(
-        at=parse_stamp(heading.title),
-        label=label.rstrip(") ") if head else heading.title,
-        criteria=rows,
-        text=body,
-        line=heading.line + 1,
-    )
-    owner.attempts.append(attempt)
+    def emptied(self, heading: Heading) -> bool:
+        """Whether a section had lines and the items took them all."""
+        end = self.ends[heading.line]
+        return heading.title.lower().startswith((*_ROWS, "attempts history")) or any(
+            n in self.taken for n in range(heading.line + 1, end)
+        )

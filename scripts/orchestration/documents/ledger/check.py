@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
-from orchestration.documents.grammar import Diagnostic, cycles, make
+from orchestration.documents.grammar import Diagnostic, cycles, make, no_evidence
 from orchestration.documents.ledger.model import Item, Ledger, Status
 from orchestration.documents.ledger.values import named_in
 
@@ -12,8 +13,16 @@ from orchestration.documents.ledger.values import named_in
 WIP_CAP = 2
 
 
-def check_ledger(ledger: Ledger, now: datetime | None = None) -> list[Diagnostic]:
-    """Return the reader's diagnostics and those of the dependency graph, in line order."""
+def check_ledger(
+    ledger: Ledger,
+    now: datetime | None = None,
+    *,
+    program: Callable[[str], bool] | None = None,
+) -> list[Diagnostic]:
+    """Return the reader's diagnostics and those of graph and checks, in line order.
+
+    ``program`` tells whether a command can be found; None leaves the question out.
+    """
     found = list(ledger.diagnostics)
     known = {item.id: item for item in ledger.items}
     for item in ledger.items:
@@ -32,6 +41,8 @@ def check_ledger(ledger: Ledger, now: datetime | None = None) -> list[Diagnostic
                 fix = "one id for each comma; other words in parentheses"
                 found.append(make("E23", ledger.path, item.line, message, fix))
         found += _item(item, known, ledger.path, now)
+        if item.status not in (Status.DONE, Status.DROPPED):
+            found += _checks(item, ledger.path, program)
     for cycle in find_cycles(ledger):
         shown = [*cycle[:20], "…"] if len(cycle) > 20 else cycle
         message = "dependency cycle: " + " → ".join([*shown, cycle[0]])
@@ -67,6 +78,26 @@ def _item(item: Item, known: dict[str, Item], path: str, now: datetime | None) -
     if twice:
         message = f"{item.id} has two criteria named {', '.join(twice)}"
         found.append(make("E26", path, item.line, message, "give every row its own id"))
+    return found
+
+
+def _checks(
+    item: Item,
+    path: str,
+    program: Callable[[str], bool] | None,
+) -> list[Diagnostic]:
+    """E28: open criteria whose command says nothing of the work."""
+    found = []
+    fix = "name a command that fails today and passes when the work is done"
+    for criterion in item.criteria:
+        if criterion.command is None or criterion.state in "xD":
+            continue
+        why = no_evidence(criterion.command, program=program)
+        if why:
+            message = (
+                f"{item.id} {criterion.id}: `{criterion.command.text[:80]}` is no check: {why}"
+            )
+            found.append(make("E28", path, criterion.line, message, fix))
     return found
 
 

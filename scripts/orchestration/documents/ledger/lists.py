@@ -10,6 +10,9 @@ from orchestration.documents.grammar import (
     Command,
     KeyLine,
     clean,
+    is_command,
+    is_file_name,
+    is_sentence,
     is_separator,
     make,
     parse_duration,
@@ -19,35 +22,44 @@ from orchestration.documents.grammar import (
     read_command,
     split_cells,
     split_words,
-    strip_bullets,
     take_within,
 )
-from orchestration.documents.historic import claimed_rows
+from orchestration.documents.historic import (
+    outermost,
+    plain_criterion,
+    take_sign,
+    told_attempt,
+)
 from orchestration.documents.ledger.model import Attempt, Criterion, Ledger, Recipe
 
 _CODE = re.compile(r"(?<!`)(`++)(.+?)(?<!`)\1(?!`)")
-_LABEL = re.compile(r"\(([^()]*(?:\([^()]*\)[^()]*)*)\)")
 _DASHES = "—–-: \t"
+_NOTHING = re.compile(r"(?i)none|n/?a|tbd|(?:all )?(?:complete|completed|done|met|pending|open)")
 
 
-def read_criteria(blocks: Blocks, key: KeyLine, ledger: Ledger) -> list[Criterion]:
-    """Read the ``- [ ] C1 `command` — meaning`` rows under (or on) an ``Exit:`` key."""
+def read_criteria(blocks: Blocks, key: KeyLine, item_id: str, ledger: Ledger) -> list[Criterion]:
+    """Read the ``- [ ] C1 `command` — meaning`` rows under (or on) an ``Exit:`` key.
+
+    The outermost bullets without a box are criteria too (``historic.criteria``).
+    """
     source = blocks.source
     found: list[Criterion] = []
-    for number in [key.line, *blocks.visible(key.line + 1, key.end)]:
-        line = source.lines[number]
+    below = [(n, source.lines[n]) for n in blocks.visible(key.line + 1, key.end)]
+    plain = {number for number, _ in outermost(below)}
+    _, whole = take_sign(key.value)
+    met = take_sign(key.value)[0] if key.value else " "
+    for number, line in [(key.line, source.lines[key.line]), *below]:
         shift = key.value_column if number == key.line else 0
         row = parse_row(line[shift:], number)
-        if row is None:
-            if number == key.line and key.value:
-                continue
-            text = _numbered(line) if number != key.line else None
-            if text:
-                found.append(_criterion(f"C{len(found) + 1}", " ", text, number, -1))
-            continue
-        offset = source.starts[number] + shift + row.column
-        name = row.row_id or f"C{len(found) + 1}"
-        found.append(_criterion(name, row.state, row.text, number, offset))
+        if row is not None:
+            offset = source.starts[number] + shift + row.column
+            name = row.row_id.removeprefix(f"{item_id}.") or f"C{len(found) + 1}"
+            found.append(_criterion(name, row.state, row.text, number, offset))
+        elif number in plain and (told := plain_criterion(line)):
+            state = "x" if "x" in (met, told[0]) else " "
+            found.append(_criterion(f"C{len(found) + 1}", state, told[1], number, -1))
+    if not found and whole.strip("*_ ") and not _NOTHING.fullmatch(whole.strip("*_ .")):
+        found.append(_criterion("C1", met, whole, key.line, -1))
     for criterion in found:
         if criterion.command and criterion.command.error:
             message = f"criterion {criterion.id}: {criterion.command.error}"
@@ -56,26 +68,38 @@ def read_criteria(blocks: Blocks, key: KeyLine, ledger: Ledger) -> list[Criterio
     return found
 
 
-def _numbered(line: str) -> str | None:
-    at, bullets = strip_bullets(line)
-    text = line[at:].strip()
-    return text if bullets and text and line.lstrip()[:1].isdigit() else None
-
-
 def _criterion(name: str, state: str, text: str, number: int, offset: int) -> Criterion:
     command, meaning = take_command(text, number + 1)
     return Criterion(name, state, command, meaning, number + 1, offset)
 
 
 def take_command(text: str, line: int) -> tuple[Command | None, str]:
-    """Cut the first code span off ``text`` as a command; return (command, remaining meaning)."""
+    """Cut the command of a criterion off its text; return (command, remaining meaning).
+
+    It is the code span that the text begins with, or one that begins with a program people name;
+    a span that is a path, or a word of the sentence, stays in the sentence.
+    """
     rest, within = take_within(text)
-    match = _CODE.search(rest[:8000])
-    if match is None:
-        return None, rest.strip()
-    command = read_command(match.group(2), within_s=within, line=line)
-    meaning = rest[: match.start()].strip(_DASHES) + " " + rest[match.end() :].strip(_DASHES)
-    return command, meaning.strip()
+    for match in _CODE.finditer(rest[:8000]):
+        span = match.group(2).strip()
+        first = not rest[: match.start()].strip(_DASHES)
+        after = rest[match.end() :].lstrip()
+        alone = first and (not after or after[0] in "—–-:(,;.") and not _is_place(span)
+        if is_command(span) or (alone and not is_sentence(span)):
+            command = read_command(match.group(2), within_s=within, line=line)
+            meaning = rest[: match.start()].strip(_DASHES) + " "
+            return command, (meaning + rest[match.end() :].strip(_DASHES)).strip()
+    return None, text.strip()
+
+
+def _is_place(span: str) -> bool:
+    """Whether a code span is a folder or a document rather than a program."""
+    words = span.split()
+    if len(words) != 1:
+        return False
+    name = words[0]
+    code = name.endswith((".py", ".sh"))
+    return name.endswith("/") or "<" in name or "::" in name or (is_file_name(name) and not code)
 
 
 def read_recipes(blocks: Blocks, key: KeyLine, ledger: Ledger) -> list[Recipe]:
@@ -137,9 +161,10 @@ def split_globs(text: str) -> list[str]:
 
 
 def read_attempts(blocks: Blocks, start: int, end: int) -> list[Attempt]:
-    """Read attempts of lines ``start:end``: generated table rows and historic bullets."""
+    """Read attempts of lines ``start:end``: generated table rows, told bullets and headings."""
     found: list[Attempt] = []
     columns: list[str] = []
+    parts: list[list[str]] = []
     for number in blocks.visible(start, end):
         line = blocks.source.lines[number]
         text = line.strip()
@@ -151,13 +176,26 @@ def read_attempts(blocks: Blocks, start: int, end: int) -> list[Attempt]:
                 columns = [cell.lower() for cell in cells]
             else:
                 found.append(_table_attempt(columns, cells, number))
+                parts.append([])
             continue
-        attempt = parse_attempt(text, number)
+        attempt = parse_attempt(text, number) if text else None
         if attempt:
             found.append(attempt)
-        elif found and text and columns == []:
-            found[-1] = replace(found[-1], text=f"{found[-1].text}\n{text}".strip())
-    return found
+            parts.append([attempt.text])
+        elif found and text and not columns:
+            parts[-1].append(text)
+    return [
+        replace(attempt, text="\n".join(lines).strip()) if len(lines) > 1 else attempt
+        for attempt, lines in zip(found, parts, strict=True)
+    ]
+
+
+def unread_bullets(blocks: Blocks, start: int, end: int) -> tuple[int, int, int]:
+    """Return (read, all, first unread line) of the outermost bullets of a list of attempts."""
+    below = [(n, blocks.source.lines[n]) for n in blocks.visible(start, end)]
+    bullets = outermost(below)
+    unread = [number for number, line in bullets if told_attempt(line) is None]
+    return len(bullets) - len(unread), len(bullets), unread[0] + 1 if unread else 0
 
 
 def _table_attempt(columns: list[str], cells: list[str], number: int) -> Attempt:
@@ -176,35 +214,17 @@ def _table_attempt(columns: list[str], cells: list[str], number: int) -> Attempt
 
 
 def parse_attempt(text: str, number: int) -> Attempt | None:
-    """Read ``*<stamp> (label):* narrative``, ``Attempt #3 — …``; None when it is neither."""
-    at, _ = strip_bullets(text)
-    body = text[at:].lstrip("*_ \t")
-    match = re.match(r"Attempt #(\d{1,6})", body)
-    if match:
-        rest = body[match.end() :]
-        moment = parse_stamp(rest.strip(" (*—–-[:"))
-        return Attempt(
-            turn=int(match.group(1)), at=moment, text=rest.strip("* :—–-"), line=number + 1
-        )
-    moment = parse_stamp(body)
-    if moment is None or not body[:4].isdigit():
+    """Read one told attempt, a bullet or a heading; None when the line is none."""
+    told = told_attempt(text.lstrip("#") if text.startswith("#") else text)
+    if told is None:
         return None
-    head, _, rest = body.partition(":*") if ":*" in body[:400] else _stamp_split(body)
-    until = None
-    for dash in (" – ", " - ", " — ", "–"):
-        if dash in head:
-            until = parse_stamp(head.partition(dash)[2])
-            break
-    label = _LABEL.search(head[:400])
     return Attempt(
-        at=moment, until=until, label=label.group(1) if label else "",
-        criteria=", ".join(claimed_rows(head.partition("(")[0])),
-        text=rest.strip("* \t"), line=number + 1,
-    )  # fmt: skip
-
-
-def _stamp_split(body: str) -> tuple[str, str, str]:
-    """Cut after the stamp and its label; the colon of ``08:30`` is no cut."""
-    label = _LABEL.search(body[:400])
-    at = label.end() if label else len(body.split(" ", 1)[0])
-    return body[:at], ":", body[at:].lstrip(":* ")
+        turn=told.number,
+        at=told.at,
+        until=told.until,
+        label=told.label,
+        criteria=told.rows,
+        outcome=told.outcome,
+        text=told.text,
+        line=number + 1,
+    )

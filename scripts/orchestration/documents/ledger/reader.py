@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import re
+from bisect import bisect_left
+from dataclasses import replace
 
 from orchestration.documents.grammar import (
     Blocks,
@@ -11,39 +13,45 @@ from orchestration.documents.grammar import (
     Heading,
     KeyLine,
     SourceText,
+    Upgraded,
     clean,
     find_ids,
     heading_of,
     is_id,
     iter_keys,
+    looks_like_path,
     make,
+    parse_stamp,
     scan,
+    spans_of,
     split_focus,
     successive,
     unclosed,
 )
-from orchestration.documents.historic import read_report
-from orchestration.documents.ledger.lists import read_attempts, read_criteria, read_recipes
-from orchestration.documents.ledger.model import Item, Ledger, Status
+from orchestration.documents.historic import KEYS, claimed_rows, upgrade_report
+from orchestration.documents.ledger.lists import (
+    read_attempts,
+    read_criteria,
+    read_recipes,
+    unread_bullets,
+)
+from orchestration.documents.ledger.model import Attempt, Item, Ledger, Status
 from orchestration.documents.ledger.values import parse_depends, parse_priority, parse_status
 
 _BRACKET = re.compile(r"[*_~✅ ]*\[([A-Za-z][\w.-]{0,120})\][*_~]*[ \t]*[:—–-]?[ \t]*")
 #: A heading behind a stray bullet: ``-### [ID]``.
 STRAY = re.compile(r"-(?=#{2,4}[ \t]*\[)")
 _WAIT_FIELD = re.compile(r"(?i)[-*+] \**(on|check|poll|until)\b")
-DEPENDS = frozenset(("depends", "depends on", "dependencies"))
 #: Keys that may stand once: a second line would be lost, or would win in silence.
 ONCE = frozenset(
     ("status", "waiting", "priority", "type", "plan", "owner", "guard", "needs", "class", "return")
 )
-ITEM_KEYS = frozenset(
-    (
-        "status", "priority", "type", "depends", "depends on", "dependencies", "plan",
-        "working plan", "owner", "owner/date", "exit", "exit criteria", "attempts",
-        "attempts history", "guard", "recipe", "recipes", "needs", "class", "return",
-        "return condition", "waiting",
-    )
-)  # fmt: skip
+_TODAY = (
+    *("status", "priority", "type", "depends", "plan", "owner", "exit", "attempts", "guard"),
+    *("recipe", "needs", "class", "return", "waiting", "told before"),
+)
+#: Keys that an item has, as they are called today and as they were.
+ITEM_KEYS = frozenset((*_TODAY, *KEYS))
 
 
 def parse_ledger(text: str, path: str = "docs/fix_plan.md") -> Ledger:
@@ -51,19 +59,47 @@ def parse_ledger(text: str, path: str = "docs/fix_plan.md") -> Ledger:
 
     Raises :class:`DocumentError` only for a document that is too large.
     """
-    source = SourceText(text, path)
+    ledger = _read(SourceText(text, path), path)
+    if not ledger.items:
+        upgraded = upgrade_report(text, path)
+        if upgraded.form != "canonical":
+            ledger = _read(SourceText(upgraded.text, path, limit=False), path)
+            ledger.form = upgraded.form
+            relocate(ledger, upgraded)
+            fix = "`orchestrate validate --fix` rewrites it"
+            message = "historic form 2 (single focus)"
+            ledger.diagnostics.append(make("W06", path, 1, message, fix))
+    return ledger
+
+
+def _read(source: SourceText, path: str) -> Ledger:
     blocks = scan(source)
     ledger = Ledger(path=path)
     headings = _repair(blocks, ledger)
     for start, end, level, item_id, title in _item_ranges(blocks, headings):
         ledger.items.append(_read_item(blocks, start, end, level, item_id, title, ledger))
     ledger.active_focus = _active_focus(blocks, headings)
-    if not ledger.items:
-        read_report(blocks, headings, ledger)
     _duplicates(ledger)
-    _historic(blocks, ledger)
     ledger.diagnostics += unclosed(blocks, path)
     return ledger
+
+
+def relocate(ledger: Ledger, upgraded: Upgraded) -> None:
+    """Replace lines and spans of the upgraded text by those of the text it came from."""
+    new = SourceText(upgraded.text, limit=False)
+    at = upgraded.line_of
+    for item in ledger.items:
+        if item.status_span:
+            start, end = (upgraded.offset_of(new, offset) for offset in item.status_span)
+            item.status_span = (start, end) if 0 <= start < end else None
+        item.span = (0, len(upgraded.old.text))
+        item.line = at(item.line)
+        item.criteria = [
+            replace(c, line=at(c.line), state_offset=upgraded.offset_of(new, c.state_offset))
+            for c in item.criteria
+        ]
+        item.attempts = [replace(a, line=at(a.line)) for a in item.attempts]
+    ledger.diagnostics = [replace(d, line=at(d.line)) for d in ledger.diagnostics]
 
 
 @functools.lru_cache(maxsize=8)
@@ -137,16 +173,18 @@ def _read_item(
     seen_status = False
     seen: dict[str, int] = {}
     for key in iter_keys(blocks, start + 1, end, ITEM_KEYS):
-        if key.key in ONCE and key.key in seen:
-            message = f"{item_id} says `{key.raw_key}:` twice (first at line {seen[key.key]})"
+        name = KEYS.get(key.key, key.key)
+        if name in ONCE and name in seen:
+            message = f"{item_id} says `{key.raw_key}:` twice (first at line {seen[name]})"
             fix = "keep one of the two lines"
             ledger.diagnostics.append(make("E27", ledger.path, key.line + 1, message, fix))
-        seen.setdefault(key.key, key.line + 1)
+        seen.setdefault(name, key.line + 1)
         if key.key in ("status", "waiting") and not seen_status:
             seen_status = True
             read_status(blocks, key, item, ledger)
         else:
             read_item_key(blocks, key, item, ledger)
+    read_told(blocks, start + 1, end, item)
     if title.lstrip("*_ ").startswith("✅") and not seen_status:
         item.status = Status.DONE
     elif not seen_status:
@@ -166,6 +204,7 @@ def read_status(blocks: Blocks, key: KeyLine, item: Item, ledger: Ledger) -> Non
     value = parse_status(text, key.line + 1)
     item.status, item.reason, item.waiting = value.status, value.reason, value.waiting
     item.deferred = list(value.deferred)
+    item.depends += [name for name in value.waits_for if name not in (item.id, *item.depends)]
     item.status_text = text
     if key.key == "status":
         item.status_span = (source.starts[key.line] + key.value_column, source.end(last))
@@ -179,6 +218,13 @@ def read_status(blocks: Blocks, key: KeyLine, item: Item, ledger: Ledger) -> Non
         ledger.diagnostics.append(
             make(code, ledger.path, key.line + 1, f"{item.id}: {value.problem}", fix)
         )
+    if value.mapped:
+        words = value.word or text.strip()[:20]
+        message = f"{item.id}: `{words}` is read as {item.status.value}"
+        _note(ledger, "W26", key, message, f"write `- Status: {item.status.value} — reason`")
+    if value.waits_for:
+        message = f"{item.id} waits for {', '.join(value.waits_for)}: read as a dependency"
+        _note(ledger, "W26", key, message, "write it as `- Depends:`")
     if item.status is Status.DONE and item.deferred:
         rows = ", ".join(f"{row} → {target}" for row, target in item.deferred)
         ledger.diagnostics.append(
@@ -198,7 +244,7 @@ def value_of(blocks: Blocks, key: KeyLine) -> tuple[str, int]:
             break
         if text[:2] in ("- ", "* ", "+ "):
             waits = key.key == "status" and _WAIT_FIELD.match(text)
-            if not waits and key.key not in DEPENDS:
+            if not waits and KEYS.get(key.key, key.key) != "depends":
                 break
             text = "; " + text[2:]
         parts.append(text)
@@ -211,29 +257,36 @@ def value_of(blocks: Blocks, key: KeyLine) -> tuple[str, int]:
 
 def read_item_key(blocks: Blocks, key: KeyLine, item: Item, ledger: Ledger) -> None:
     """Fill one non-status key of an item; unknown keys are kept in ``extra``."""
-    name = key.key
+    name = KEYS.get(key.key, key.key)
     text = value_of(blocks, key)[0]
-    if name in DEPENDS:
+    if name == "depends":
         ids, external = parse_depends(text)
-        item.depends += ids
+        item.depends += [dependency for dependency in ids if dependency not in item.depends]
         item.external += external
     elif name == "priority":
         item.priority, known = parse_priority(text)
         if not known:
             _note(ledger, "W12", key, f"{item.id}: unknown priority `{clean(text)[:40]}`")
-    elif name in ("exit", "exit criteria"):
-        item.criteria += read_criteria(blocks, key, ledger)
-    elif name in ("recipe", "recipes"):
+    elif name == "exit":
+        item.criteria += read_criteria(blocks, key, item.id, ledger)
+    elif name == "recipe":
         item.recipes += read_recipes(blocks, key, ledger)
-    elif name in ("attempts", "attempts history"):
+    elif name == "told before":
+        pass  # rows that a later row of the same id replaces
+    elif name == "attempts":
         item.attempts += read_attempts(blocks, key.line + 1, key.end)
-    elif name in ("plan", "working plan"):
-        item.plan = clean(text) or None
-    elif name in ("owner", "owner/date"):
+        read, count, first = unread_bullets(blocks, key.line + 1, key.end)
+        if read < count:
+            message = f"{item.id}: read {read} of {count} bullets of `{key.raw_key}`"
+            message += f" (line {first} begins with neither a date nor a number)"
+            _note(ledger, "W27", key, message, "begin each with a date or `Attempt #n`")
+    elif name == "plan":
+        item.plan = _first_path(text)
+    elif name == "owner":
         item.owner = clean(text) or None
     elif name == "class":
         item.blocker_class = clean(text) or None
-    elif name in ("return", "return condition"):
+    elif name == "return":
         item.return_condition = clean(text) or None
     elif name in ("type", "guard", "needs"):
         value = clean(text) or None
@@ -242,6 +295,37 @@ def read_item_key(blocks: Blocks, key: KeyLine, item: Item, ledger: Ledger) -> N
         item.extra[key.raw_key] = text
         if name not in ITEM_KEYS:
             _note(ledger, "W05", key, f"{item.id}: unknown key `{clean(key.raw_key)[:40]}`")
+
+
+def _first_path(text: str) -> str | None:
+    """Return a plan's path: the first code span that is one, or the whole value."""
+    spans = [span for span in spans_of(text) if looks_like_path(span)]
+    return next(iter(spans), clean(text)) or None
+
+
+def read_told(blocks: Blocks, start: int, end: int, item: Item) -> None:
+    """Read the attempts of an item that have a heading of their own: ``#### <stamp> — label``."""
+    lines = blocks.source.lines
+    first = bisect_left(blocks.headings, start, key=lambda heading: heading.line)
+    inside = []
+    for heading in blocks.headings[first:]:
+        if heading.line >= end:
+            break
+        inside.append(heading)
+    for heading, following in successive(inside):
+        if not parse_stamp(heading.title):
+            continue
+        stop = following.line if following else end
+        head, _, label = heading.title.rpartition("(")
+        item.attempts.append(
+            Attempt(
+                at=parse_stamp(heading.title),
+                label=label.rstrip(") ") if head else heading.title,
+                criteria=", ".join(claimed_rows(head)),
+                text="\n".join(lines[heading.line + 1 : stop]).strip(),
+                line=heading.line + 1,
+            )
+        )
 
 
 def _note(ledger: Ledger, code: str, key: KeyLine, message: str, fix: str = "") -> None:
@@ -262,19 +346,6 @@ def _active_focus(blocks: Blocks, headings: list[Heading]) -> str | None:
                 if focus:
                     return focus
     return None
-
-
-def _historic(blocks: Blocks, ledger: Ledger) -> None:
-    """Report once that a ledger is in one of the forms before the canonical one."""
-    lines = blocks.source.lines
-    if ledger.form == "report":
-        form, line = "2 (single focus)", 1
-    elif old := next((i for i in ledger.items if lines[i.line - 1].startswith("## ")), None):
-        form, line = "0 (items at level 2)", old.line
-    else:
-        return
-    fix = "`orchestrate validate --fix` rewrites it"
-    ledger.diagnostics.append(make("W06", ledger.path, line, f"historic form {form}", fix))
 
 
 def _duplicates(ledger: Ledger) -> None:

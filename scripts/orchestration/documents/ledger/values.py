@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from orchestration.documents.grammar import (
     clean,
     is_id,
+    is_row_range,
     parse_duration,
     parse_stamp,
     read_command,
@@ -16,36 +17,31 @@ from orchestration.documents.grammar import (
     render_stamp,
     successive,
 )
+from orchestration.documents.historic import PRIORITIES, SIGNS, STATUS_WORDS
 from orchestration.documents.ledger.model import DEFAULT_POLL_S, DEFAULT_PRIORITY, Status, Waiting
 
-_WORDS = {
-    **{s.value: s for s in Status if s is not Status.UNKNOWN},
-    **dict.fromkeys(
-        ("pending", "planning", "todo", "planned", "ready", "ready_for_implementation", "new"),
-        Status.OPEN,
-    ),
-    **dict.fromkeys(("active", "in_flight", "ongoing", "implementing"), Status.IN_PROGRESS),
-    **dict.fromkeys(
-        ("blocked_escalation", "stuck", "blocked_pending_spec_change", "blocked_pending_arch"),
-        Status.BLOCKED,
-    ),
-    **dict.fromkeys(
-        ("complete", "completed", "resolved", "fixed", "archived", "closed", "finished"),
-        Status.DONE,
-    ),
-    **dict.fromkeys(("cancelled", "canceled", "abandoned", "superseded"), Status.DROPPED),
-    "awaiting": Status.WAITING,
-}
-_PRIORITIES = {"critical": "P0", "highest": "P0", "high": "P1", "medium": "P2", "low": "P3"}
+_WORDS = {s.value: s for s in Status if s is not Status.UNKNOWN}
 _AND = frozenset(("and", "&", "+", "/", "plus"))
-_WORD = re.compile(r"[A-Za-z][A-Za-z_]*(?:[ -](?=progress\b)[A-Za-z]+)?", re.IGNORECASE)
+_WORD = re.compile(
+    r"[A-Za-z][A-Za-z_]*"
+    r"(?:[ -](?=(?:progress|planning|flight|review|started|hold|do)\b)[A-Za-z]+)?",
+    re.IGNORECASE,
+)
+_WAITS = re.compile(
+    r"(?i)\b(?:wait(?:s|ing)?|blocked|awaits?|awaiting|depends|dependent)\b"
+    r"(?:[ \t]+(?:on|for|by))?[ \t:]+(.{1,200})"
+)
 _FIELD = re.compile(r"(?:^|;)[ \t*]*(on|check|poll|until)[*]*[ \t]*:", re.IGNORECASE)
 _DEFERRED = re.compile(r"\b([A-Z]{1,3}\d{1,3}[a-z]?)\b[^.;]{0,80}?\bdeferred to ([A-Za-z][\w-]*)")
 
 
 @dataclass(frozen=True, slots=True)
 class StatusValue:
-    """A parsed status line: the status, the reason after it, the wait, the deferrals."""
+    """A parsed status line: the status, the reason after it, the wait, the deferrals.
+
+    ``mapped`` says that the word is no status of today; ``waits_for`` are the items that the
+    reason waits on.
+    """
 
     status: Status
     word: str
@@ -53,29 +49,62 @@ class StatusValue:
     waiting: Waiting | None
     deferred: tuple[tuple[str, str], ...]
     problem: str | None
+    mapped: bool = False
+    waits_for: tuple[str, ...] = ()
 
 
 def parse_status(text: str, line: int = 0) -> StatusValue:
     """Read the value of a ``Status:`` key; words that nobody defined give ``UNKNOWN``."""
     body = text.strip()
-    tick = body.startswith(("✅", "✔"))
-    body = body.lstrip("✅✔️ *_`~")
+    sign = next((value for mark, value in SIGNS.items() if body.startswith(mark)), None)
+    while body[:1] and not body[0].isalnum():
+        body = body[1:]
     match = _WORD.match(body)
     if match is None:
-        status = Status.DONE if tick else Status.UNKNOWN
-        return StatusValue(status, body[:40], body, None, (), None if tick else "no status word")
+        if sign is None:
+            return StatusValue(Status.UNKNOWN, body[:40], body, None, (), "no status word")
+        return StatusValue(Status(sign), "", body, None, (), None, mapped=True)
     raw = match.group()
-    word = raw.lower().replace(" ", "_").replace("-", "_")
-    status = _WORDS.get(word, Status.UNKNOWN)
-    reason = body[match.end() :].lstrip("*_`~ \t")
-    while reason[:1] and reason[0] in "—–-:;,":
+    status, mapped = _status(raw)
+    if status is Status.UNKNOWN:
+        first = raw.split()[0]
+        status, mapped = _status(first)
+        raw = first if status is not Status.UNKNOWN else raw
+    reason = body[match.start() + len(raw) :].lstrip("*_`~] \t")
+    while reason[:1] and reason[0] in "—–-:;,/→":
         reason = reason[1:].lstrip("*_ \t")
     problem = None if status is not Status.UNKNOWN else f"unknown status `{raw}`"
+    if status is Status.UNKNOWN and sign is not None:
+        status, problem, mapped, reason = Status(sign), None, True, body
     waiting = None
     if status is Status.WAITING:
         waiting, problem = parse_waiting(reason, line)
     deferred = tuple((m.group(1), m.group(2)) for m in _DEFERRED.finditer(reason[:4000]))
-    return StatusValue(status, raw, reason.strip(), waiting, deferred, problem)
+    waits_for = () if status not in (Status.OPEN, Status.IN_PROGRESS) else _waits_for(reason)
+    return StatusValue(status, raw, reason.strip(), waiting, deferred, problem, mapped, waits_for)
+
+
+def _status(raw: str) -> tuple[Status, bool]:
+    """Return (status, whether the word was mapped) of a status word."""
+    word = raw.lower().replace(" ", "_").replace("-", "_")
+    if word in _WORDS:
+        return _WORDS[word], False
+    if word in STATUS_WORDS:
+        return Status(STATUS_WORDS[word]), True
+    return Status.UNKNOWN, False
+
+
+def _waits_for(reason: str) -> tuple[str, ...]:
+    """Return the items named behind ``waiting on`` in the reason of an open status."""
+    found: list[str] = []
+    for match in _WAITS.finditer(reason[:4000]):
+        words = re.split(r"[).;—]", match.group(1), maxsplit=1)[0]
+        found += [
+            i
+            for i in re.findall(r"[A-Za-z0-9_-]+", words)
+            if is_id(i) and i.upper() == i and "-" in i and not is_row_range(i)
+        ]
+    return tuple(dict.fromkeys(found))
 
 
 def parse_waiting(text: str, line: int = 0) -> tuple[Waiting | None, str | None]:
@@ -118,7 +147,7 @@ def parse_priority(text: str) -> tuple[str, bool]:
     word = match.group().lower() if match else ""
     if re.fullmatch(r"p[0-3]", word):
         return word.upper(), True
-    return _PRIORITIES.get(word, DEFAULT_PRIORITY), word in _PRIORITIES
+    return PRIORITIES.get(word, DEFAULT_PRIORITY), word in PRIORITIES
 
 
 def parse_depends(text: str) -> tuple[list[str], list[str]]:

@@ -17,16 +17,18 @@ from orchestration.documents.grammar import (
     Heading,
     SourceText,
     clean,
+    heading_of,
     make,
     parse_key,
     parse_stamp,
-    render_stamp,
     scan,
     split_focus,
     successive,
     unclosed,
 )
 
+#: Headings below this level belong to the entry above them, stamped or not.
+DEEPEST = 3
 STATES = ("gathering_evidence", "planning", "ready_for_implementation")
 _PAIR = re.compile(r"(?:^|(?<=[ \t]))(<Action State>|[a-z_]{2,32})=")
 #: ``2026-01-07 11:00 UTC``, as people write it.
@@ -44,13 +46,16 @@ _FIELDS = {
     "action state": "state", "state": "state", "next": "next", "next actions for ralph": "next",
     "next actions": "next", "worker": "worker", "declared state": "worker",
 }  # fmt: skip
-_RENDERED = (("dwell_text", "Dwell"), ("action", "Action"), ("mode", "Mode"), ("git", "Git"),
-             ("read", "Read"), ("next", "Next"))  # fmt: skip
+_SUPERVISOR = re.compile(r"(?i)\b(?:galph|supervisor|planner)\b")
+_WORKER = re.compile(r"(?i)\b(?:ralph|worker|engineer)\b")
 
 
 @dataclass(slots=True)
 class Entry:
-    """One memory entry. ``dwell`` is what the entry claims; ``line`` counts from 1."""
+    """One memory entry. ``dwell`` is what the entry claims; ``line`` counts from 1.
+
+    ``says_commit``: the entry says what the worker last committed, if only ``none``.
+    """
 
     at: datetime | None
     stamp: str
@@ -68,6 +73,7 @@ class Entry:
     read: str = ""
     next: str = ""
     commit: str | None = None
+    says_commit: bool = False
     artifacts: str | None = None
     summary: str | None = None
     next_action: str | None = None
@@ -98,9 +104,16 @@ def parse_memory(text: str, path: str = "galph_memory.md") -> Memory:
     memory = Memory(path=path, diagnostics=unclosed(blocks, path))
     blocks = blocks.closed(path)
     source = blocks.source
-    marks = [h for h in blocks.headings if h.level <= 2 and parse_stamp(h.title)]
+    marks = [h for h in blocks.headings if h.level <= DEEPEST and parse_stamp(h.title)]
+    stamped = sum(parse_stamp(h.title) is not None for h in blocks.headings)
+    if len(marks) < stamped:
+        first = next(h for h in blocks.headings if h.level > DEEPEST and parse_stamp(h.title))
+        message = f"read {len(marks)} of {stamped} stamped headings: line {first.line + 1} is part"
+        message += " of the entry above it"
+        fix = f"begin an entry with at most {DEEPEST} `#`"
+        memory.diagnostics.append(make("W27", path, first.line + 1, message, fix))
     for heading, following in successive(blocks.headings):
-        if heading.level > 2 or parse_stamp(heading.title):
+        if heading.level > DEEPEST or parse_stamp(heading.title):
             continue
         end = following.line if following else len(source.lines)
         if _LOOKS.match(heading.title) or _claims_dwell(blocks, heading.line + 1, end):
@@ -137,8 +150,21 @@ def _heading(heading: Heading) -> Entry:
     if match:
         entry.turn, rest = int(match.group(1)), rest[match.end() :]
     entry.title = rest.strip()
-    entry.item_id, entry.row = split_focus(entry.title)
+    entry.item_id, entry.row = _item_of(entry.title)
+    if _SUPERVISOR.search(entry.title):
+        entry.role = "supervisor"
+    elif _WORKER.match(entry.title.lstrip("(*_ ")):
+        entry.role = "worker"
+    else:
+        entry.role = ""
     return entry
+
+
+def _item_of(title: str) -> tuple[str, str | None]:
+    """Return the item that a heading names: ``kick-off`` and ``re-run`` are words."""
+    item_id, row = split_focus(title)
+    named = item_id in ("seed", "INIT") or item_id.upper() == item_id
+    return (item_id, row) if named and item_id else ("", None)
 
 
 def _entry(blocks: Blocks, heading: Heading, end: int, memory: Memory) -> Entry:
@@ -147,6 +173,9 @@ def _entry(blocks: Blocks, heading: Heading, end: int, memory: Memory) -> Entry:
     summary_line = False
     for number in range(heading.line + 1, end):
         line = blocks.source.lines[number]
+        found = None if blocks.opaque[number] else heading_of(line)
+        if found and not entry.role and _WORKER.match(found[1].lstrip("(*_ ")):
+            entry.role = "worker"
         if blocks.opaque[number]:
             kept.append(line)
         elif _pairs(line):
@@ -198,7 +227,7 @@ def _take_pair(entry: Entry, name: str, value: str) -> None:
     elif name == "dwell":
         entry.dwell = int(value) if value.isascii() and value.isdigit() and len(value) < 9 else None
     elif name == "ralph_last_commit":
-        entry.commit = None if none else value
+        entry.commit, entry.says_commit = None if none else value, True
     elif name in ("artifacts", "summary", "next_action"):
         setattr(entry, name, None if none and name != "next_action" else value)
     elif name == "action_type":
@@ -226,7 +255,8 @@ def _take_field(entry: Entry, line: str, number: int) -> bool:
         entry.item_id, entry.row = found if found[0] else (entry.item_id, entry.row)
         entry.extra[key.raw_key] = value
     elif name == "state":
-        entry.state = clean(value).strip("[]")
+        word = re.match(r"[*_`]*\[([^\]]{1,60})\]", value)
+        entry.state = (word.group(1) if word else clean(value).strip("[]")).strip()
     elif name == "worker" or getattr(entry, name):
         entry.extra[key.raw_key] = value
     else:
@@ -239,11 +269,12 @@ def _settle(entry: Entry, memory: Memory, summary_line: bool) -> None:
         message = f"state word `{entry.state[:40]}` is kept as unknown"
         memory.diagnostics.append(make("W24", memory.path, entry.line, message))
         entry.state = f"unknown:{entry.state}"
-    if not summary_line and not entry.dwell_text:
-        worker = re.search(r"(?i)\b(ralph|worker)\b", f"{entry.title}\n{entry.body[:400]}")
-        entry.role = "worker" if worker else "unknown"
-        message = f"entry without a summary line, taken as {entry.role}'s"
+    told = summary_line or entry.dwell_text or entry.state or entry.action or entry.mode
+    if not told:
+        who = entry.role or "unknown"
+        message = f"entry without a summary line, taken as {who}'s"
         memory.diagnostics.append(make("W25", memory.path, entry.line, message))
+    entry.role = entry.role or ("supervisor" if told else "unknown")
 
 
 def claimed_actions(text: str) -> list[str]:
@@ -251,42 +282,6 @@ def claimed_actions(text: str) -> list[str]:
     bare = re.sub(r"\([^()]*\)?", "", text).rstrip(". ")
     parts = re.split(r"→|->|\+|,", bare)
     return [re.sub(r"[^a-z0-9]+", "_", p.strip().lower()).strip("_") for p in parts if p.strip()]
-
-
-def render_memory(memory: Memory) -> str:
-    """Return the canonical view, in the file's own order; reading it back keeps the meaning."""
-    parts = [memory.preamble] if memory.preamble else []
-    for entry in memory.entries:
-        parts.append("\n".join(_render(entry)))
-    return "\n\n".join(parts) + "\n"
-
-
-def _render(entry: Entry) -> list[str]:
-    stamp = render_stamp(entry.at) if entry.at else entry.stamp
-    turn = f" · turn {entry.turn}" if entry.turn is not None else ""
-    lines = [f"## {stamp}{turn}" + (f" · {entry.title}" if entry.title else "")]
-    for name, key in _RENDERED:
-        if getattr(entry, name):
-            lines.append(f"- {key}: {getattr(entry, name)}")
-    notes = entry.extra.get("notes")
-    for key, value in entry.extra.items():
-        if key != "notes":
-            lines.append(f"- {key}: {value}")
-    if entry.body:
-        lines += ["", entry.body, ""]
-    pairs = {
-        "focus": entry.focus, "state": (entry.state or "").removeprefix("unknown:"),
-        "dwell": "" if entry.dwell is None else str(entry.dwell),
-        "ralph_last_commit": entry.commit or ("none" if entry.focus else ""),
-        "artifacts": entry.artifacts, "summary": entry.summary, "next_action": entry.next_action,
-    }  # fmt: skip
-    if entry.focus:
-        lines.append(" ".join(f"{name}={value}" for name, value in pairs.items() if value))
-    elif entry.state:
-        lines.append(f"- State: [{pairs['state']}]")
-    if notes:
-        lines.append(f"notes={notes}")
-    return lines
 
 
 def meaning(memory: Memory) -> list[dict[str, object]]:

@@ -6,6 +6,7 @@ from .model import FindingRef as FindingRef
 from .model import Order as Order
 from .model import Section as Section
 from .model import Task as Task
+from .names import KEPT_TITLE as KEPT_TITLE
 from .place import extends_plan_tools as extends_plan_tools
 from .reader import parse_order as parse_order
 from .render import content_hash as content_hash

@@ -63,6 +63,7 @@ class Section:
 class Order:
     """The worker's order, from whatever form it was written in (``source`` says which).
 
+    ``selector_reason`` says why ``selector`` is "none".
     ``repeated`` are (key, value) of header lines that contradict an earlier line of their key.
     """
 
@@ -72,6 +73,7 @@ class Order:
     mode: str | None = None
     selector: str | None = None
     selector_new: bool = False
+    selector_reason: str = ""
     branch: str | None = None
     base: str | None = None
     budget: str | None = None

@@ -8,8 +8,8 @@ import re
 from dataclasses import asdict
 
 from orchestration.documents.grammar import render_command
-from orchestration.documents.historic import CANONICAL_HEADERS, KEPT_TITLE, SECTIONS
 from orchestration.documents.order.model import Order, Task
+from orchestration.documents.order.names import CANONICAL_HEADERS, KEPT_TITLE, SECTIONS
 
 _STAMPS = re.compile(r"\d{4}-\d{2}-\d{2}T[0-9:]{4,8}Z")
 _BALANCED = re.compile(r"[^()]*(?:\([^()]*\)[^()]*)*")
@@ -24,6 +24,8 @@ def render_order(order: Order) -> str:
         value = getattr(order, name)
         if name == "selector" and value and order.selector_new:
             value = f"new: {value}"
+        if name == "selector" and order.selector_reason:
+            value = f"{value} — {order.selector_reason}"
         if value:
             header.append(f"{raw}: {value}")
     if order.rows:

@@ -22,7 +22,8 @@ class ValidationContext:
     raise HarnessError), ``resolve(ref) -> sha or None``. ``known_orders`` are content hashes of
     earlier orders, ``protected`` and ``approved`` are path globs, ``surfaces`` are globs of allowed
     paths (empty: all), ``turn_dir`` is the directory that the harness allocated;
-    ``plan_local(item id)`` says how often the item's plan-local tools were extended before.
+    ``program(name)`` tells whether a command can be found, ``plan_local(item id)`` says how often
+    the item's plan-local tools were extended before.
     """
 
     path: str = "input.md"
@@ -40,6 +41,7 @@ class ValidationContext:
     surfaces: Sequence[str] = ()
     turn_dir: str | None = None
     plan_local: Callable[[str], int] | None = None
+    program: Callable[[str], bool] | None = None
 
 
 Rule = Callable[[Order, str, ValidationContext], list[Diagnostic]]

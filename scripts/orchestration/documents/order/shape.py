@@ -6,7 +6,14 @@ import re
 from datetime import timedelta
 
 from orchestration.core import parse_selector
-from orchestration.documents.grammar import Diagnostic, find_ids, find_stamps, make, selector_of
+from orchestration.documents.grammar import (
+    Diagnostic,
+    find_ids,
+    find_stamps,
+    make,
+    no_evidence,
+    selector_of,
+)
 from orchestration.documents.ledger import Item, Status, unmet_dependencies
 from orchestration.documents.order.model import MODES, Order
 from orchestration.documents.order.render import content_hash
@@ -103,6 +110,17 @@ def _commands(order: Order, text: str, context: ValidationContext) -> list[Diagn
             fix = "put the commands in a script file and name it"
             found.append(make("E12", context.path, command.line, command.error, fix))
             continue
+        why = no_evidence(
+            command,
+            exists=context.exists,
+            program=context.program,
+            read_lines=context.read_lines,
+            creates=[ref.path for task in order.tasks for ref in task.refs],
+        )
+        if why:
+            message = f"`{command.text[:80]}` is no check: {why}"
+            fix = "name a command that fails today and passes when the work is done"
+            found.append(make("E28", context.path, command.line, message, fix))
         words = [w for w in command.argv[1:] if "*" in w and "::" not in w and "/" in w]
         if words:
             message = f"`{words[0]}` is not expanded without a shell"
@@ -120,7 +138,11 @@ def _selector_in_checks(order: Order, text: str, context: ValidationContext) -> 
         )
         found.append(make("E05", context.path, line, message, "make them equal"))
     if order.selector and order.selector != "none" and order.checks:
-        runs = [selector_of(c.text) or "" for c in order.checks if not c.error]
+        runs = [
+            selector_of(c.text) or ""
+            for c in order.checks
+            if not c.error and no_evidence(c) is None
+        ]
         wanted = set(parse_selector(order.selector).argv)
         if not any(wanted <= set(parse_selector(run).argv) for run in runs):
             message = f"selector `{order.selector}` is not among the checks"

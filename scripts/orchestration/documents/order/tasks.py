@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from orchestration.documents.grammar import (
-    Blocks,
+    Entry,
     Ref,
     clean,
-    indent_of,
     is_id,
     looks_like_path,
     parse_refs,
     parse_row,
-    strip_bullets,
     take_row_id,
 )
 from orchestration.documents.order.model import ArtifactTarget, Contract, FindingRef, Task
-from orchestration.documents.order.sections import RawSection, below
 
 _VERB = re.compile(
     r"\**(Implement \(test\)|Implement|Update|Document|Capture|Run)(?![A-Za-z])\**:?\**[ \t]+"
 )
+#: Any other word that says what is done with a file: ``Record: docs/fix_plan.md``.
+_ANY_VERB = re.compile(
+    r"\**([A-Z][a-z]{2,20}(?: \([a-z ]{1,20}\))?)\**:\**[ \t]+(?=[`*]*[\w.$-]+[/.])"
+)
+_JOINED = re.compile(r"(?:^|[ \t])(?:\+|&|and|,)[ \t]+`?([^\s,`]+)")
 _VERIFY = re.compile(
     r"(?<![ \t])[ \t]*(?:\([ \t]*verify:[ \t]*([^()]*(?:\([^()]*\)[^()]*)*)\)|(?<!\()verify:(.*))$"
 )
@@ -33,63 +34,13 @@ _LEADING = re.compile(r"\s*(?:(?!--)[—–:-]\s*)*")  # `--option` is text
 _DASH = re.compile(r"(?<![ \t])[ \t]+(?:—|–|--|-)[ \t]+")
 
 
-@dataclass(slots=True)
-class Entry:
-    """One bullet or paragraph: its first line without the bullet, and the lines under it."""
-
-    first: str
-    raw: str
-    detail: list[str]
-    line: int
-    bullet: bool
-
-    def joined(self) -> str:
-        """Return the text on one line."""
-        return " ".join(part.strip() for part in [self.first, *self.detail] if part.strip())
-
-
-def entries(blocks: Blocks, section: RawSection, *, fenced: bool = True) -> list[Entry]:
-    """Return the outermost bullets of a section; prose between them becomes unbulleted entries.
-
-    Fenced lines belong to the bullet before them, or are left out without ``fenced``.
-    """
-    found: list[Entry] = []
-    if section.first:
-        first = below(section.first)
-        found.append(Entry(first, first, [], section.line, False))
-    base: int | None = None
-    for number in range(section.start, section.end):
-        line = blocks.source.lines[number].expandtabs(4)
-        text = line.strip()
-        opaque = bool(blocks.opaque[number])
-        if opaque and not fenced:
-            continue
-        at, count = strip_bullets(line)
-        indent = indent_of(line)
-        if count and not opaque and (base is None or indent < base + 2):
-            base = indent if base is None else min(base, indent)
-            first = line[at:].strip()
-            first = first if first.strip("-*+ ") else ""
-            found.append(Entry(first, text, [], number, True))
-        elif found and (found[-1].bullet or opaque):
-            kept = line[min(2, indent) :].rstrip() if text else ""
-            found[-1].detail.append(kept if opaque else below(kept))
-        elif opaque or text.strip("-*+ "):
-            text = text if opaque else below(text)
-            found.append(Entry(text, text, [], number, False))
-    for entry in found:
-        while entry.detail and not entry.detail[-1]:
-            entry.detail.pop()
-    return found
-
-
 def read_task(entry: Entry) -> Task:
     """Read ``[x] T1: Implement `path::symbol` — text (verify: command)`` and its detail lines."""
     row = parse_row("- " + entry.first)
     state, row_id, text = (row.state, row.row_id, row.text) if row else (" ", "", entry.first)
     if not row_id:
         row_id, text = take_row_id(text)
-    match = _VERB.match(text)
+    match = _VERB.match(text) or _ANY_VERB.match(text)
     verb = ""
     if match:
         verb, text = match.group(1), text[match.end() :]
@@ -129,6 +80,11 @@ def _front_refs(text: str) -> tuple[list[Ref], str, bool]:
     if not refs:
         mark = _NEW.match(text)
         return [], text[mark.end() :] if mark else text, mark is not None
+    head = _DASH.split(rest, maxsplit=1)[0]
+    for match in _JOINED.finditer(head[:2000]):
+        token = match.group(1).rstrip(":;.)")
+        if looks_like_path(token) and "/" in token:
+            refs += [ref for ref in parse_refs(token) if ref not in refs]
     return refs, _without(_LEADING, rest), new
 
 

@@ -2,14 +2,18 @@
 
 Dwell is recomputed from the order of the entries: it rises with each supervisor entry on the same
 item and returns to 0 when the focus changes or the worker's last commit moves. A log that begins
-in the middle of a focus says nothing about the dwell before it: that one is None.
+in the middle of a focus says nothing about the dwell before it: that one is None, as is every
+later one of the focus where the entries do not say what the worker committed between them.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from itertools import pairwise
 
 from orchestration.documents.grammar import render_stamp, successive
 from orchestration.documents.ledger import Ledger, check_ledger
@@ -30,6 +34,19 @@ _UNEXECUTED = re.compile(
 )
 #: A proposal is compared with this many failures before it: recall is bounded, so is the cost.
 _RECALLED = 64
+#: An order is compared with this many before it of its item.
+_ORDERS = 8
+#: Orders at least this alike are one order issued again: one word in ten may be another.
+ALIKE = 0.8
+#: A stamp may be ahead of the commit that brought it by the clocks of two machines.
+SKEW_S = 120.0
+_STAMPED = re.compile(r"\d{4}-\d{2}-\d{2}(?:t[0-9:]{4,8}z?)?")
+_LETTERS = re.compile(r"\w+")
+_AWAITS = re.compile(
+    r"(?i)\b(?:await(?:s|ing)?|wait(?:s|ing)? (?:for|on)|"
+    r"until .{1,40} (?:answers?|replies|responds?))\b"
+    r"|\bpending (?:ack|acknowledge?ment|reply|answer|response)"
+)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*")
 _CODE = re.compile(r"`([^`\n]{2,200})`")
 #: A heading, bold words at the start of a line or bullet, or a bullet's key begin a passage.
@@ -63,7 +80,11 @@ class DwellRow:
 
 @dataclass(slots=True)
 class MemoryStats:
-    """The table that ``orchestrate stats --from galph_memory.md`` prints."""
+    """The table that ``orchestrate stats --from galph_memory.md`` prints.
+
+    ``unknown`` are claims of dwell that nothing in the record can confirm, ``waiting`` the cycles
+    spent on waiting, ``future`` the stamps later than their commits (None: no history was given).
+    """
 
     path: str
     entries: int
@@ -76,6 +97,9 @@ class MemoryStats:
     states: dict[str, int] = field(default_factory=dict)
     dwell: list[DwellRow] = field(default_factory=list)
     disagreements: int = 0
+    unknown: int = 0
+    waiting: int = 0
+    future: list[dict[str, object]] | None = None
     observations: list[Observation] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, object]:
@@ -83,8 +107,8 @@ class MemoryStats:
         return asdict(self)
 
 
-def memory_stats(memory: Memory) -> MemoryStats:
-    """Recompute what a memory file claims."""
+def memory_stats(memory: Memory, brought: Mapping[int, datetime] | None = None) -> MemoryStats:
+    """Recompute what a memory file claims; ``brought`` is when each line was committed."""
     log = memory.in_order()
     stamps = sorted(entry.at for entry in log if entry.at)
     stats = MemoryStats(
@@ -101,6 +125,13 @@ def memory_stats(memory: Memory) -> MemoryStats:
         row.claimed is not None and row.recomputed is not None and row.claimed != row.recomputed
         for row in stats.dwell
     )
+    stats.unknown = sum(row.recomputed is None and row.claimed is not None for row in stats.dwell)
+    stats.waiting = len(waiting_cycles(log))
+    if brought is not None:
+        stats.future = [
+            {"stamp": _stamp(entry), "line": entry.line, "minutes": round(minutes, 1)}
+            for entry, minutes in future_stamps(log, brought)
+        ]
     for rule in (_out_of_order, _dwell_not_risen, _failed_before, _reissued, _repeated):
         stats.observations += rule(log)
     return stats
@@ -109,16 +140,24 @@ def memory_stats(memory: Memory) -> MemoryStats:
 def recompute_dwell(log: list[Entry]) -> list[DwellRow]:
     """Return claimed and recomputed dwell of each entry, oldest first; worker notes have none."""
     rows: list[DwellRow] = []
-    item, commit, dwell = "", None, 0
+    item, commit, dwell = "", "", 0
+    known, said = False, False
     for entry in log:
         if entry.role != "supervisor":
             rows.append(DwellRow(_stamp(entry), entry.item_id, None, None, entry.line))
             continue
         moved = entry.commit is not None and entry.commit != commit
-        dwell = dwell + 1 if entry.item_id == item and not moved else 0
-        item, commit = entry.item_id, entry.commit or commit
-        known = None if not rows and entry.dwell else dwell
-        rows.append(DwellRow(_stamp(entry), entry.item_id, entry.dwell, known, entry.line))
+        same = bool(rows) and entry.item_id == item
+        if not rows:
+            known = not entry.dwell
+        elif not same or moved:
+            known = True
+        elif not (said and entry.says_commit):
+            known = False  # nothing says whether the worker did something in between
+        dwell = dwell + 1 if same and not moved else 0
+        item, commit, said = entry.item_id, entry.commit or commit, entry.says_commit
+        told = dwell if known else None
+        rows.append(DwellRow(_stamp(entry), entry.item_id, entry.dwell, told, entry.line))
     return rows
 
 
@@ -155,8 +194,9 @@ def _dwell_not_risen(log: list[Entry]) -> list[Observation]:
             continue
         same = last is not None and entry.item_id == last.item_id and entry.item_id
         if last and same and entry.dwell is not None and last.dwell is not None:
+            told = entry.says_commit and last.says_commit
             worked = entry.commit is not None and entry.commit != last.commit
-            if not worked and entry.dwell <= last.dwell:
+            if told and not worked and entry.dwell <= last.dwell:
                 message = (
                     f"dwell of {entry.item_id} failed to rise: {last.dwell} at {_stamp(last)}, "
                     f"{entry.dwell} at {_stamp(entry)}, and no worker commit between them"
@@ -249,21 +289,69 @@ def _reissued(log: list[Entry]) -> list[Observation]:
 
 
 def _repeated(log: list[Entry]) -> list[Observation]:
+    """An order whose words are those of an earlier one of its item, or nearly so."""
     found = []
-    last: dict[tuple[str, str], Entry] = {}
+    last: dict[str, list[tuple[Entry, str]]] = {}
     for entry in log:
         action = " ".join((entry.next_action or "").lower().split())
-        if not action or entry.role != "supervisor":
+        if not action or action in ("none", "n/a", "-") or entry.role != "supervisor":
             continue
-        key = (entry.item_id, action)
-        if key in last:
+        before = last.setdefault(entry.item_id, [])
+        alike = [(likeness(action, words), other) for other, words in before[-_ORDERS:]]
+        best, other = max(alike, key=lambda pair: pair[0], default=(0.0, entry))
+        if best >= ALIKE:
+            how = "repeats" if best == 1.0 else f"is like ({best:.2f})"
             message = (
-                f"the order `{action[:80]}` for {entry.item_id} at {_stamp(entry)} repeats "
-                f"that of {_stamp(last[key])}"
+                f"the order `{action[:80]}` for {entry.item_id} at {_stamp(entry)} {how} "
+                f"that of {_stamp(other)}"
             )
-            lines = (entry.line, last[key].line)
-            found.append(Observation("repeated-order", "W22", lines, message))
-        last[key] = entry
+            kind = "repeated-order" if best == 1.0 else "similar-order"
+            found.append(Observation(kind, "W22", (entry.line, other.line), message))
+        before.append((entry, action))
+    return found
+
+
+def likeness(one: str, other: str) -> float:
+    """Return how alike two orders are: 1 the same words, 0 none in common.
+
+    Pairs of neighbouring words, stamps taken out, as many times as they occur: twice
+    the number in common over the number of both (Dice 1945).
+    """
+    first, second = _word_pairs(one), _word_pairs(other)
+    if one == other:
+        return 1.0
+    total = sum(first.values()) + sum(second.values())
+    # Two texts of the same words are alike, not the same: 1 is for equal ones.
+    return min(0.999, 2 * sum((first & second).values()) / total) if total else 0.0
+
+
+def _word_pairs(text: str) -> Counter[tuple[str, str]]:
+    words = _LETTERS.findall(_STAMPED.sub(" ", text.lower()))
+    return Counter(pairwise(["", *words, ""]))
+
+
+def waiting_cycles(log: list[Entry]) -> list[Entry]:
+    """Return the supervisor's entries that do nothing but wait for somebody outside."""
+    return [
+        entry
+        for entry in log
+        if entry.role == "supervisor"
+        and _AWAITS.search(f"{entry.title}\n{entry.next_action or ''}\n{entry.next}"[:2000])
+    ]
+
+
+def future_stamps(
+    entries: Sequence[Entry], brought: Mapping[int, datetime]
+) -> list[tuple[Entry, float]]:
+    """Return (entry, minutes) of stamps later than the commit that brought their line.
+
+    ``brought`` gives the time of that commit by line (from 1); :data:`SKEW_S` are forgiven.
+    """
+    found = []
+    for entry in entries:
+        commit = brought.get(entry.line)
+        if entry.at and commit and (entry.at - commit).total_seconds() > SKEW_S:
+            found.append((entry, (entry.at - commit).total_seconds() / 60))
     return found
 
 

@@ -9,8 +9,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 
 from orchestration.documents.grammar import render_stamp
-from orchestration.documents.historic.claims import claimed_checks, claimed_rows, claimed_sync
-from orchestration.documents.historic.order_aliases import canonical_mode
+from orchestration.documents.historic import (
+    canonical_mode,
+    claimed_checks,
+    claimed_rows,
+    claimed_sync,
+)
 from orchestration.documents.ledger import Ledger
 from orchestration.documents.memory import Memory, claimed_actions
 

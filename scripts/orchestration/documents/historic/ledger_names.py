@@ -1,0 +1,125 @@
+"""Names and words of historic ledgers and what they are today."""
+
+from __future__ import annotations
+
+#: Keys of an item to today's.
+KEYS = {
+    "depends on": "depends",
+    "dependencies": "depends",
+    "dependency": "depends",
+    "blocked by": "depends",
+    "working plan": "plan",
+    "plan reference": "plan",
+    "plan references": "plan",
+    "implementation plan": "plan",
+    "owner/date": "owner",
+    "exit criteria": "exit",
+    "exit criterion": "exit",
+    "attempts history": "attempts",
+    "attempt history": "attempts",
+    "recipes": "recipe",
+    "return condition": "return",
+}
+#: Status words to today's.
+STATUS_WORDS = {
+    **dict.fromkeys(
+        (
+            "pending",
+            "planning",
+            "in_planning",
+            "planned",
+            "todo",
+            "to_do",
+            "ready",
+            "ready_for_implementation",
+            "new",
+            "not_started",
+            "queued",
+            "proposed",
+            "draft",
+            "backlog",
+            "reopened",
+            "gathering_evidence",
+        ),
+        "open",
+    ),
+    **dict.fromkeys(
+        (
+            "active",
+            "in_flight",
+            "ongoing",
+            "implementing",
+            "started",
+            "wip",
+            "in_review",
+            "in_work",
+            "in_development",
+            "in_implementation",
+            "in_validation",
+            "validating",
+            "partial",
+            "partially_complete",
+            "partially_done",
+        ),
+        "in_progress",
+    ),
+    **dict.fromkeys(
+        (
+            "blocked_escalation",
+            "stuck",
+            "blocked_pending_spec_change",
+            "blocked_pending_arch",
+            "on_hold",
+            "paused",
+            "parked",
+            "failed",
+            "deferred",
+            "postponed",
+        ),
+        "blocked",
+    ),
+    **dict.fromkeys(
+        (
+            "complete",
+            "completed",
+            "resolved",
+            "fixed",
+            "archived",
+            "closed",
+            "finished",
+            "shipped",
+            "verified",
+            "merged",
+            "passed",
+        ),
+        "done",
+    ),
+    **dict.fromkeys(
+        ("cancelled", "canceled", "abandoned", "superseded", "obsolete", "rejected", "wontfix"),
+        "dropped",
+    ),
+    "awaiting": "waiting",
+}
+#: Signs that people put before a status or a criterion.
+DONE_SIGNS = ("✅", "✔", "☑", "🎉", "🟢")
+OPEN_SIGNS = ("⏳", "🚧", "🔄", "⬜", "☐", "🟡", "⚠", "🔜", "📝", "🔍", "⏸")
+BLOCKED_SIGNS = ("❌", "🛑", "🚫", "🔴", "⛔")
+SIGNS = {
+    **dict.fromkeys(DONE_SIGNS, "done"),
+    **dict.fromkeys(BLOCKED_SIGNS, "blocked"),
+    "⏸": "blocked",
+    "🚧": "in_progress",
+    "🔄": "in_progress",
+    "🟡": "in_progress",
+}
+PRIORITIES = {
+    "critical": "P0",
+    "highest": "P0",
+    "urgent": "P0",
+    "high": "P1",
+    "medium": "P2",
+    "med": "P2",
+    "normal": "P2",
+    "low": "P3",
+    "lowest": "P3",
+}
