@@ -51,7 +51,7 @@ LEDGER = f"""# Fix plan
 - Status: open
 - Depends: THINK-001
 - Exit:
-  - [ ] C1 `true` — nothing
+  - [ ] C1 `test -f behind.txt` — nothing
 """
 
 
