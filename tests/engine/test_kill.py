@@ -11,6 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
 PROOF = Path(__file__).resolve().parents[2] / "scripts" / "benchmarks" / "kill_proof.py"
 
 
