@@ -15,6 +15,7 @@ from ptycho.errors import (
     DamagedFileError,
     LinkError,
     MissingKeyError,
+    ShapeError,
     UnitError,
     UnknownFormatError,
     ValueRangeError,
@@ -90,9 +91,8 @@ def test_cxi_mask_bits_dark_gain_wavelength_and_corner(tmp_path: Path) -> None:
     )
     scan = open_scan(path)
     assert scan.mask is not None and scan.geometry is not None
-    assert (
-        not scan.mask[0, 0] and scan.mask[1, 1] and not scan.mask[2, 2] and scan.background == 0.5
-    )
+    assert not scan.mask[0, 0] and scan.mask[1, 1] and not scan.mask[2, 2]
+    assert scan.background == 0.25  # dark counts are counts, two to a photon
     np.testing.assert_allclose(scan.frames([1])[0][scan.mask], COUNTS[1][scan.mask] / 2)
     assert scan.geometry.distance_m == pytest.approx(DISTANCE)
 
@@ -145,6 +145,66 @@ def test_ptyd_chunks_kev_and_weights(tmp_path: Path) -> None:
     np.testing.assert_allclose(scan.positions_px, POSITIONS, atol=1e-9)
     assert scan.mask is not None and np.argwhere(~scan.mask).tolist() == [[3, 4]]
     np.testing.assert_array_equal(scan.frames([5])[0][scan.mask], COUNTS[5][scan.mask])
+
+
+@pytest.mark.parametrize(
+    ("units", "factor"),
+    [("um", 1e6), ("µm", 1e6), ("micrometers", 1e6), ("mm", 1e3), ("nm", 1e9), ("m", 1.0)],
+)
+def test_cxi_units_attributes_are_honoured(tmp_path: Path, units: str, factor: float) -> None:
+    """On the translation and on every other length; without an attribute it is metres."""
+    path = cxi(tmp_path / "a")
+    lengths = (
+        "entry_1/sample_1/geometry_1/translation",
+        *(f"{D}/{k}" for k in ("distance", "x_pixel_size", "y_pixel_size")),
+    )
+    with h5py.File(path, "a") as file:
+        for name in lengths:
+            file[name][...] = file[name][()] * factor
+            file[name].attrs["units"] = units
+        file[f"{S}/energy"][...] = H_C / WAVELENGTH / 1.602176634e-16
+        file[f"{S}/energy"].attrs["units"] = "keV"
+    scan = open_scan(path)
+    np.testing.assert_allclose(scan.positions_px, POSITIONS, atol=1e-6)
+    assert scan.geometry is not None
+    assert scan.geometry.wavelength_m == pytest.approx(WAVELENGTH)
+    with h5py.File(path, "a") as file:
+        file[lengths[0]].attrs["units"] = "furlong"
+    with pytest.raises(UnitError, match="furlong"):
+        open_scan(path)
+
+
+def test_cxi_background_is_written_where_others_look(tmp_path: Path) -> None:
+    """`data_dark` holds it too; a dark that is not even is said."""
+    scan = Scan(COUNTS, POSITIONS, geometry=Geometry(WAVELENGTH, DISTANCE, (PITCH, PITCH)),
+                background=0.1)  # fmt: skip
+    path = save_scan(scan, tmp_path / "a.cxi")
+    with h5py.File(path, "a") as file:
+        np.testing.assert_allclose(file[f"{D}/data_dark"][()], np.full((N, N), 0.1), rtol=1e-6)
+    assert open_scan(path).background == 0.1
+    dark = np.ones((2, N, N))
+    dark[:, 0, 0], dark[0, 1, 1] = 9.0, np.nan
+    uneven = open_scan(cxi(tmp_path / "b", **{f"{D}/data_dark": dark}))
+    assert uneven.background == pytest.approx(1 + 8 / N**2)
+    assert "data_dark" in str(uneven.metadata["notes"])
+
+
+def test_cxi_efficiency_of_pixels_and_intensities_of_frames(tmp_path: Path) -> None:
+    """`qe_mask`: photons = counts / efficiency, 0 is masked; `intensities` are kept as the flux."""
+    efficiency = np.full((N, N), 0.5)
+    efficiency[0, 1], efficiency[2, 0] = 0.0, 0.8
+    light = np.linspace(2.0, 4.0, M)
+    path = cxi(tmp_path / "a", **{f"{D}/qe_mask": efficiency, "entry_1/data_1/intensities": light})
+    scan = open_scan(path)
+    assert scan.mask is not None and not scan.mask[0, 1] and scan.mask.sum() == N * N - 1
+    expected = np.where(scan.mask, COUNTS / np.where(efficiency == 0, 1, efficiency), 0)
+    np.testing.assert_allclose(scan.frames(np.arange(M)), expected, rtol=1e-6)
+    np.testing.assert_allclose(scan.metadata["flux"], light / light.mean())
+    said = str(scan.metadata["notes"])
+    assert "qe_mask" in said and "intensities" in said
+    short = cxi(tmp_path / "b", **{"entry_1/data_1/intensities": light[:-1]})
+    with pytest.raises(ShapeError, match="intensities"):
+        open_scan(short)
 
 
 def product(path: Path) -> Path:

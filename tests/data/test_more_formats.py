@@ -155,7 +155,7 @@ def test_hostile_metadata_runs_nothing(tmp_path: Path) -> None:
 
 
 def ptyr(path: Path) -> Path:
-    """A minimal ptypy reconstruction: object pixel (0, 0) lies at origin − centre · psize."""
+    """A minimal ptypy reconstruction: `_origin` is where pixel (0, 0) lies, −`_center` · psize."""
     rng = np.random.default_rng(1)
     with h5py.File(path, "w") as file:
         probe = file.create_group("content/probe/SscanG00")
@@ -163,7 +163,7 @@ def ptyr(path: Path) -> Path:
         image = file.create_group("content/obj/SscanG00")
         image["data"] = np.exp(1j * rng.random((1, 20, 18)))
         image["_psize"] = [PIXEL, PIXEL]
-        image["_center"], image["_origin"] = [10.0, 9.0], [3 * PIXEL, -2 * PIXEL]
+        image["_center"], image["_origin"] = [7.0, 11.0], [-7 * PIXEL, -11 * PIXEL]
         image.attrs["type"] = "dict"
         file["header/description"] = "by hand"
     return path
