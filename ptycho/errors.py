@@ -120,6 +120,10 @@ class UnitError(DataError):
     """A physical quantity is missing or its unit cannot be right."""
 
 
+class NearFieldError(DataError):
+    """The file says that it was measured in the near field; the far field is what is modelled."""
+
+
 class LinkError(DataError):
     """An HDF5 link leads out of the file."""
 

@@ -147,7 +147,7 @@ def _plain(value: Any) -> Any:
 
 
 def load_reconstruction(path: str | Path) -> Reconstruction:
-    """Read a reconstruction that `save_reconstruction` wrote, or ptypy's (`.ptyr`).
+    """Read what `save_reconstruction` wrote, a `.ptyr` of ptypy, or a ptychodus product.
 
     Raises:
         ArchiveError: no such file, no reconstruction, an unknown schema, or bytes that changed.
@@ -155,10 +155,11 @@ def load_reconstruction(path: str | Path) -> Reconstruction:
     path = Path(path)
     if not path.is_file():
         raise ArchiveError("there is no such reconstruction", where=path, got="no file")
-    from ptycho.data import ptyr
+    from ptycho.data import peer_reconstruction
 
-    if ptyr.is_ptyr(path):
-        return ptyr.read_reconstruction(path)
+    others = peer_reconstruction(path)
+    if others is not None:
+        return others
     try:
         with h5py.File(path, "r") as file:
             _check_schema(file, path)

@@ -1,4 +1,3 @@
-from . import ptyr as ptyr
 from .atomic import whole_file as whole_file
 from .atomic import write_json as write_json
 from .names import scan_stem as scan_stem
@@ -6,5 +5,6 @@ from .opening import ACCEPTABLE as ACCEPTABLE
 from .opening import open_scan as open_scan
 from .opening import require_format as require_format
 from .opening import save_scan as save_scan
+from .peers import peer_reconstruction as peer_reconstruction
 from .product import require_geometry as require_geometry
 from .product import save_product as save_product

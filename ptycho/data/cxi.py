@@ -26,6 +26,10 @@ TRANSLATION = (
     f"{D}/translation",
     f"{E}/sample_1/geometry/translation",
 )
+INTENSITIES = tuple(
+    f"{place}/intensities" for place in (f"{E}/data_1", f"{E}/sample_1/geometry_1", D)
+)
+UNEVEN = 0.01  # darks and fluxes that differ by less are called even
 
 
 def recognises(file: h5py.File) -> bool:
@@ -44,27 +48,34 @@ def read(path: Path, file: h5py.File, measurement: str | None = None) -> Measure
     )
     geometry, basis = _geometry(path, file, n)
     pixel = np.array(geometry.object_pixel_m(n))
-    translation = hdf5.vectors(hdf5.need(file, *TRANSLATION), 3)
+    moved = hdf5.need(file, *TRANSLATION)
+    translation = hdf5.lengths_m(moved, hdf5.vectors(moved, 3))
     positions = positions_px(translation, basis, pixel)
     mask_at = hdf5.find(file, f"{D}/mask")
     mask = None if mask_at is None else physical.cxi_good(hdf5.array(mask_at, np.uint32))
+    gain, notes = _gain(file, geometry), list[str]()
+    scale, mask = _efficiency(file, gain, mask, tuple(data.shape[-2:]), notes)
     counts = LazyFrames(
         path,
         ((data.name, int(np.prod(data.shape[:-2]))),),
         (int(data.shape[-2]), n),
-        scale=_gain(file, geometry),
+        scale=scale,
         amplitude=said == AMPLITUDE,
         mask=mask if mask is None or mask.ndim == 2 else None,
     )
+    metadata = {"layout": "CXI"} | hdf5.kept_duplicates(file)
+    flux = _flux(file, len(counts), notes)
+    background = _background(file, mask, gain, notes)
     scan = Measured(
         counts=counts,
         positions_px=positions,
         mask=mask,
         geometry=geometry,
         truth=_truth(file),
-        background=_background(file, mask),
+        background=background,
         name=hdf5.text(hdf5.find(file, f"{E}/title")) or path.stem,
-        metadata={"layout": "CXI"} | hdf5.kept_duplicates(file),
+        flux=flux,
+        metadata=metadata | ({"notes": notes} if notes else {}),
     )
     return _with_probe(scan, file)
 
@@ -82,12 +93,11 @@ def positions_px(translation_m: np.ndarray, basis_m: np.ndarray, pixel_m: np.nda
 
 
 def _geometry(path: Path, file: h5py.File, n: int) -> tuple[Geometry, np.ndarray]:
-    wavelength_at = hdf5.first(file, (f"{S}/wavelength",))
+    wavelength_at = hdf5.find(file, f"{S}/wavelength")
     if wavelength_at is not None:
-        wavelength = hdf5.number(wavelength_at)
+        wavelength = hdf5.length_m(wavelength_at)
     else:
-        energy = hdf5.number(hdf5.need(file, f"{S}/energy"))
-        wavelength = physical.wavelength_from_joule(energy, f"{path}:{S}/energy")
+        wavelength = hdf5.wavelength_m(hdf5.need(file, f"{S}/energy"))
     basis = _basis(path, file)
     col_m, row_m = (
         float(np.linalg.norm(basis[1])),
@@ -95,9 +105,10 @@ def _geometry(path: Path, file: h5py.File, n: int) -> tuple[Geometry, np.ndarray
     )
     distance_at = hdf5.find(file, f"{D}/distance")
     if distance_at is not None:
-        distance = hdf5.number(distance_at)
+        distance = hdf5.length_m(distance_at)
     else:  # the distance of the detector's plane from the origin
-        corner = hdf5.array(hdf5.need(file, f"{D}/corner_position", f"{D}/distance")).ravel()
+        corner_at = hdf5.need(file, f"{D}/corner_position", f"{D}/distance")
+        corner = hdf5.lengths_m(corner_at, hdf5.array(corner_at)).ravel()
         normal = np.cross(basis[0], basis[1])
         distance = abs(float(corner @ normal / np.linalg.norm(normal)))
     distance = physical.require_positive(abs(distance), "the detector distance", path)
@@ -112,7 +123,7 @@ def _geometry(path: Path, file: h5py.File, n: int) -> tuple[Geometry, np.ndarray
 def _basis(path: Path, file: h5py.File) -> np.ndarray:
     found = hdf5.find(file, f"{D}/basis_vectors")
     if found is not None:
-        basis = hdf5.array(found)
+        basis = hdf5.lengths_m(found, hdf5.array(found))
         if basis.ndim == 3 and len(basis) and np.allclose(basis, basis[0]):
             basis = basis[0]  # one for each frame, all alike
         if basis.shape == (3, 2):
@@ -125,9 +136,10 @@ def _basis(path: Path, file: h5py.File) -> np.ndarray:
                 got=basis.shape,
             )
         return basis
-    col = hdf5.number(hdf5.need(file, f"{D}/x_pixel_size"))
-    row_at = hdf5.find(file, f"{D}/y_pixel_size")
-    row = col if row_at is None else hdf5.number(row_at)
+    sizes = [hdf5.find(file, f"{D}/{axis}_pixel_size") for axis in "yx"]
+    if all(size is None for size in sizes):
+        hdf5.need(file, f"{D}/basis_vectors", f"{D}/x_pixel_size")
+    row, col = (hdf5.length_m(size or sizes[0] or sizes[1]) for size in sizes)
     for value in (col, row):
         physical.require_positive(value, "the detector pixel", path)
     return np.array([[0.0, -row, 0.0], [-col, 0.0, 0.0]])
@@ -142,8 +154,65 @@ def _gain(file: h5py.File, geometry: Geometry) -> float:
     return geometry.wavelength_m / physical.H_C_J_M / per_joule
 
 
-def _background(file: h5py.File, mask: np.ndarray | None) -> float:
-    """Mean dark counts per valid pixel: the model adds them, the frames stay Poisson."""
+def _efficiency(
+    file: h5py.File,
+    gain: float,
+    mask: np.ndarray | None,
+    shape: tuple[int, ...],
+    notes: list[str],
+) -> tuple[float | np.ndarray, np.ndarray | None]:
+    """Photons per stored count, for each pixel where `qe_mask` (cdtools) gives its efficiency.
+
+    A pixel that sees nothing is masked.
+    """
+    found = hdf5.find(file, f"{D}/qe_mask")
+    if found is None:
+        return gain, mask
+    efficiency = hdf5.array(found)
+    if efficiency.shape != shape:
+        raise ShapeError(
+            "the efficiency of the pixels does not fit the frames",
+            where=f"{file.filename}:{found.name}",
+            expected=shape,
+            got=efficiency.shape,
+        )
+    sees = np.isfinite(efficiency) & (efficiency > 0)
+    if (efficiency[sees] == 1).all() and sees.all():
+        return gain, mask
+    notes.append(
+        f"qe_mask: counts are divided by the efficiency of their pixel "
+        f"({efficiency[sees].min():.3g} … {efficiency[sees].max():.3g}); "
+        f"{int((~sees).sum())} pixels without any are masked"
+    )
+    return gain / np.where(sees, efficiency, 1.0), sees if mask is None else mask & sees
+
+
+def _flux(file: h5py.File, count: int, notes: list[str]) -> np.ndarray | None:
+    """Light of each frame that a monitor measured (cdtools: `intensities`), 1 on average."""
+    found = hdf5.first(file, INTENSITIES)
+    if found is None:
+        return None
+    light = hdf5.array(found).ravel()
+    if light.shape != (count,) or not (np.isfinite(light) & (light > 0)).all():
+        raise ShapeError(
+            "the intensities are not one positive number for each frame",
+            where=f"{file.filename}:{found.name} (intensities)",
+            expected=f"({count},) > 0",
+            got=f"{light.shape}, least {np.nan_to_num(light, nan=-1).min(initial=np.inf):.3g}",
+            fix="if the monitor did not work, take it out of a copy: python -c "
+            f"\"import h5py; del h5py.File('COPY.cxi', 'r+')['{found.name}']\"",
+        )
+    flux = light / light.mean()
+    if np.ptp(flux) > UNEVEN:
+        notes.append(
+            f"intensities: the light of the frames differs, {flux.min():.3g} … {flux.max():.3g} "
+            "of its mean; each frame is compared with its share"
+        )
+    return np.asarray(flux)
+
+
+def _background(file: h5py.File, mask: np.ndarray | None, gain: float, notes: list[str]) -> float:
+    """Mean dark photons per valid pixel: the model adds them, the frames stay Poisson."""
     own = hdf5.find(file, f"{D}/ptycho_background")
     if own is not None:
         return hdf5.number(own)
@@ -151,8 +220,19 @@ def _background(file: h5py.File, mask: np.ndarray | None) -> float:
     if found is None:
         return 0.0
     dark = hdf5.array(found)
-    dark = dark.reshape(-1, *dark.shape[-2:]).mean(axis=0)
-    return max(0.0, float(dark.mean() if mask is None else dark[mask].mean()))
+    stack = dark.reshape(-1, *dark.shape[-2:])
+    known = np.isfinite(stack)
+    image = np.where(known, stack, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    valid = known.any(axis=0) if mask is None else known.any(axis=0) & mask
+    if not valid.any():
+        return 0.0
+    level, spread = float(image[valid].mean()), float(np.ptp(image[valid]))
+    if spread > UNEVEN * max(level, UNEVEN):
+        notes.append(
+            f"data_dark differs from pixel to pixel ({image[valid].min():.3g} … "
+            f"{image[valid].max():.3g}); its mean, {level:.3g}, is the background of all"
+        )
+    return max(0.0, gain * level)
 
 
 def _truth(file: h5py.File) -> Truth | None:
@@ -201,6 +281,7 @@ def _fill(file: h5py.File, scan: Scan, g: Geometry) -> None:
     dy, dx = g.detector_pixel_m
     file[f"{D}/basis_vectors"] = np.array([[0, -dy, 0], [-dx, 0, 0]])
     file[f"{D}/ptycho_background"] = scan.background
+    file[f"{D}/data_dark"] = np.full((scan.N, scan.N), scan.background, np.float32)
     file[f"{E}/sample_1/geometry_1/translation"] = np.column_stack([col_m, row_m, 0 * row_m])
     mask = np.zeros((scan.N, scan.N), np.uint32)
     file[f"{D}/mask"] = mask if scan.mask is None else np.where(scan.mask, mask, np.uint32(1))
@@ -221,6 +302,8 @@ def _fill(file: h5py.File, scan: Scan, g: Geometry) -> None:
     if scan.truth is not None:
         file["ptycho_truth/object"] = scan.truth.object
         file["ptycho_truth/origin_px"] = np.array(scan.truth.origin_px)
+    if scan.flux is not None:
+        file[f"{E}/data_1/intensities"] = scan.flux
     file[f"{E}/data_1/data"] = h5py.SoftLink(f"/{D}/data")
     moved = h5py.SoftLink(f"/{E}/sample_1/geometry_1/translation")
     file[f"{E}/data_1/translation"] = moved

@@ -16,6 +16,7 @@ import h5py
 import hdf5plugin  # noqa: F401  (registers the filters of detector files)
 import numpy as np
 
+from ptycho.data import physical
 from ptycho.data.atomic import whole_file
 from ptycho.errors import (
     DamagedFileError,
@@ -239,6 +240,32 @@ def number(dataset: h5py.Dataset) -> float:
             got=f"shape {dataset.shape}",
         )
     return float(values[0])
+
+
+def units(node: Any) -> str:
+    """The units attribute of a dataset, or ''."""
+    return text(node.attrs.get("units", node.attrs.get("unit")))
+
+
+def length_m(dataset: h5py.Dataset) -> float:
+    """One length in metres, by its units attribute (none: metres)."""
+    return float(
+        physical.metres(
+            number(dataset), units(dataset), f"{dataset.file.filename}:{dataset.name}@units"
+        )
+    )
+
+
+def lengths_m(dataset: h5py.Dataset, values: np.ndarray) -> np.ndarray:
+    """`values` of `dataset` in metres, by its units attribute (none: metres)."""
+    return physical.metres(values, units(dataset), f"{dataset.file.filename}:{dataset.name}@units")
+
+
+def wavelength_m(dataset: h5py.Dataset) -> float:
+    """The wavelength of a photon energy, by its units attribute (none: joules)."""
+    where = f"{dataset.file.filename}:{dataset.name}"
+    joule = physical.energy_j(number(dataset), units(dataset), f"{where}@units")
+    return physical.wavelength_from_joule(joule, where)
 
 
 def attribute(node: Any, name: str, default: float) -> float:

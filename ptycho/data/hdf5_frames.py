@@ -28,7 +28,7 @@ class LazyFrames(FrameView):
         path: the file.
         parts: (dataset path, number of frames) in order; leading axes are flattened.
         frame_shape: (rows, cols).
-        scale: photons per stored unit.
+        scale: photons per stored unit, one number or (rows, cols).
         amplitude: the stored numbers are square roots.
         mask: (rows, cols) bool, True = valid; other pixels read as 0.
         whole: amplitudes squared are whole numbers.
@@ -38,7 +38,7 @@ class LazyFrames(FrameView):
     path: Path
     parts: tuple[tuple[str, int], ...]
     frame_shape: tuple[int, int]
-    scale: float = 1.0
+    scale: float | np.ndarray = 1.0
     amplitude: bool = False
     mask: np.ndarray | None = None
     whole: bool = False
@@ -74,7 +74,7 @@ class LazyFrames(FrameView):
         """Photons from which on a value is the maximum of the stored type."""
         with hdf5.opened(self.path) as file:
             largest = min(type_maximum(hdf5.need(file, name).dtype) for name, _ in self.parts)
-        return self.scale * (largest**2 if self.amplitude else largest)
+        return float(np.max(self.scale)) * (largest**2 if self.amplitude else largest)
 
     def _read(self, wanted: np.ndarray) -> np.ndarray:
         out = np.empty((len(wanted), *self.frame_shape), np.float32)
@@ -92,7 +92,7 @@ class LazyFrames(FrameView):
         return out
 
     def _photons(self, block: np.ndarray) -> np.ndarray:
-        if self.scale == 1.0 and not self.amplitude:
+        if np.ndim(self.scale) == 0 and self.scale == 1.0 and not self.amplitude:
             return block
         values = block.astype(np.float64)
         if self.amplitude:

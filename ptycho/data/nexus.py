@@ -42,7 +42,8 @@ def read(path: Path, file: h5py.File, measurement: str | None = None) -> Measure
     data = hdf5.frame_stack(file, f"{entry}/data_1/data", f"{detector}/data")
     wavelength = _wavelength(path, file, f"{entry}/instrument_1")
     distance, row, col = (
-        _length(file, f"{detector}/{key}") for key in ("distance", "y_pixel_size", "x_pixel_size")
+        hdf5.length_m(hdf5.need(file, f"{detector}/{key}"))
+        for key in ("distance", "y_pixel_size", "x_pixel_size")
     )
     geometry = Geometry(wavelength, abs(distance), (row, col))
     n = int(data.shape[-1])
@@ -76,24 +77,17 @@ def _translation(file: h5py.File, entry: str, detector: str) -> np.ndarray:
     values = hdf5.vectors(found, 2, 3)
     if values.shape[1] == 2:
         values = np.column_stack([values, np.zeros(len(values))])
-    return physical.metres(values, hdf5.text(found.attrs.get("units")), found.name)
-
-
-def _length(file: h5py.File, name: str) -> float:
-    found = hdf5.need(file, name)
-    units = hdf5.text(found.attrs.get("units"))
-    return float(physical.metres(hdf5.number(found), units, f"{file.filename}:{name}"))
+    return hdf5.lengths_m(found, values)
 
 
 def _wavelength(path: Path, file: h5py.File, instrument: str) -> float:
     for name in ("beam_1/incident_beam_energy", "beam_1/energy"):
         found = hdf5.find(file, f"{instrument}/{name}")
         if found is not None:
-            units = hdf5.text(found.attrs.get("units"))
-            value = physical.energy_j(hdf5.number(found), units, f"{path}:{found.name}")
-            return physical.wavelength_from_joule(value, f"{path}:{found.name}")
-    if hdf5.find(file, f"{instrument}/source_1/wavelength") is not None:
-        return _length(file, f"{instrument}/source_1/wavelength")
+            return hdf5.wavelength_m(found)
+    wavelength = hdf5.find(file, f"{instrument}/source_1/wavelength")
+    if wavelength is not None:
+        return hdf5.length_m(wavelength)
     found = hdf5.find(file, f"{instrument}/source_1/energy")
     if found is not None and 1e-18 < hdf5.number(found) < 1e-12:
         return physical.wavelength_from_joule(hdf5.number(found), f"{path}:{found.name}")

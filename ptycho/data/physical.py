@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ptycho.errors import UnitError
+from ptycho.errors import NearFieldError, UnitError
 from ptycho.frames import raw_frames
 from ptycho.scan import Geometry, Scan
 
@@ -17,9 +17,17 @@ CXI_HAS_SIGNAL = np.uint32(0x1000)
 
 _ENERGY_J = {"j": 1.0, "ev": EV_J, "kev": 1e3 * EV_J, "mev": 1e6 * EV_J}
 _LENGTH_M = {
-    "m": 1.0, "metre": 1.0, "meter": 1.0, "metres": 1.0, "meters": 1.0, "cm": 1e-2, "mm": 1e-3,
-    "um": 1e-6, "µm": 1e-6, "μm": 1e-6, "micron": 1e-6, "microns": 1e-6, "nm": 1e-9,
-    "angstrom": 1e-10, "a": 1e-10, "pm": 1e-12,
+    "m": 1.0, "cm": 1e-2, "mm": 1e-3, "um": 1e-6, "µm": 1e-6, "μm": 1e-6, "nm": 1e-9, "pm": 1e-12,
+    "micron": 1e-6, "microns": 1e-6,
+    "angstrom": 1e-10, "angstroms": 1e-10, "ångström": 1e-10, "å": 1e-10, "a": 1e-10,
+    **{
+        f"{prefix}{stem}": factor
+        for stem in ("metre", "metres", "meter", "meters")
+        for prefix, factor in (
+            ("", 1.0), ("centi", 1e-2), ("milli", 1e-3), ("micro", 1e-6), ("nano", 1e-9),
+            ("pico", 1e-12),
+        )
+    },
 }  # fmt: skip
 
 
@@ -46,6 +54,17 @@ def energy_j(value: float, units: str, where: object) -> float:
     if factor is None:
         raise UnitError("unknown unit of energy", where=where, expected="J, eV, keV", got=units)
     return value * factor
+
+
+def near_field(where: object, said: object) -> NearFieldError:
+    """What is said of a file that declares a near-field measurement."""
+    return NearFieldError(
+        "the file says that it was measured in the near field",
+        where=where,
+        expected="far field: the detector sees the Fourier transform of the exit wave",
+        got=said,
+        fix="a program with a near-field propagator; if the file is wrong, correct that entry",
+    )
 
 
 def metres(value: np.ndarray | float, units: str, where: object) -> np.ndarray:

@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from ptycho.data import hdf5, physical
+from ptycho.data import hdf5, physical, ptychodus
 from ptycho.data.ptychodus import INDEXES, X_M, Y_M
 from ptycho.errors import ShapeError
 from ptycho.result import Reconstruction
@@ -56,10 +56,12 @@ def _fill(
             "name": scan.name,
             "comments": f"written by ptycho, method {rec.meta.get('method', 'unknown')}",
             "detector_object_distance_m": geometry.distance_m,
-            "probe_energy_eV": physical.H_C_J_M / geometry.wavelength_m / physical.EV_J,
+            **ptychodus.energies(geometry),
+            ptychodus.FAR_FIELD: True,
             "probe_photon_count": float(scan.photons_per_frame().mean()),
             "exposure_time_s": 0.0,
             "mass_attenuation_m2_kg": 0.0,
+            "mass_attenuation_m2_per_kg": 0.0,
             "tomography_angle_deg": 0.0,
             "ptycho_object": "reconstruction",
             "ptycho_origin_px": np.array(rec.origin_px),

@@ -26,12 +26,15 @@ from ptycho.errors import (
     PositionsOutsideObjectError,
     ShapeError,
 )
+from ptycho.result import Reconstruction
 from ptycho.scan import Geometry, Measured, Scan, Truth
 
 INDEXES, X_M, Y_M = "probe_position_indexes", "probe_position_x_m", "probe_position_y_m"
 FRAMES = "raw_data/diffraction"
 PATTERNS = ("patterns", "diffraction/patterns")
 SIDES = ("height", "width")
+ENERGY = ("photon_energy_eV", "probe_energy_eV")  # since 1.7, and before
+FAR_FIELD, VARIES, PHOTONS = "far_field", "opr_weights", "probe_photon_counts"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +45,9 @@ class Product:
         index: (P,) frame numbers. y_m, x_m: (P,) metres.
         object, probe: as stored, or None. pixel_m, centre_m: (2,) (row, col) of the object.
         energy_ev, distance_m: 0 where unknown.
+        far_field: what the file says (older ones: nothing, which means True).
+        photons: (P,) photons of each position, or None. varies: it has weights for a probe that
+            changes from frame to frame.
         ours: attributes that only our writer adds.
     """
 
@@ -56,6 +62,9 @@ class Product:
     energy_ev: float
     distance_m: float
     name: str
+    far_field: bool = True
+    photons: np.ndarray | None = None
+    varies: bool = False
     ours: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -75,6 +84,73 @@ def read(
         frames_path: a ptychodus diffraction file (HDF5 or NPZ), if the product has no frames.
         measurement: the caller's word, where the frames do not say.
     """
+    product = _of_hdf5(path, file)
+    inside = hdf5.find(file, FRAMES)
+    if inside is None:
+        return _scan(product, *_matched(product, frames_path, measurement))
+    counts, mask = _inside(path, file, measurement)
+    return _scan(product, counts, np.arange(len(product.index)), mask)
+
+
+def read_npz(
+    path: Path, arrays: Mapping[str, np.ndarray], frames_path: Path | None = None
+) -> Measured:
+    """Read an NPZ product: the same names flat, `object_pixel_height_m` and so on as arrays."""
+    product = _of_npz(path, arrays)
+    return _scan(product, *_matched(product, frames_path, None))
+
+
+def read_reconstruction(path: Path, file: h5py.File | None = None) -> Reconstruction:
+    """A product (HDF5 where it is given opened, else NPZ) as a reconstruction to go on from.
+
+    Object (slices multiplied: the thin-specimen limit), probe modes, positions, and as coverage
+    the light that the probe brings to each pixel; all in the frame that `read` gives the scan.
+
+    Raises:
+        MissingKeyError: the product has no object. NearFieldError: it is of the near field.
+    """
+    if file is None:
+        product = _of_npz(path, npz_arrays.load_arrays(path))
+    else:
+        product = _of_hdf5(path, file)
+    if product.object is None:
+        raise MissingKeyError(
+            "the product has no object to start from", where=path, expected="object", got="none"
+        )
+    layers = _layers(product.object)
+    local = _local(product, np.arange(len(product.index)), layers.shape[1:])
+    probe = _modes(product)
+    origin = _origin(product)
+    return Reconstruction(
+        layers.prod(axis=0),
+        lit(local, probe, layers.shape[1:]),
+        origin,
+        probe,
+        {"method": "ptychodus", "layout": "ptychodus product", "notes": _notes(product)},
+        local + np.array(origin),
+    )
+
+
+def lit(local_px: np.ndarray, probe: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
+    """(H, W) float32: Σ|probe|² that each object pixel sees, at positions rounded to pixels.
+
+    Args:
+        local_px: (P, 2) (row, col) from the object's corner. probe: (K, N, N), or None: 1 all over.
+        shape: (H, W) of the object.
+    """
+    if probe is None:
+        return np.ones(shape, np.float32)
+    power = np.sum(np.abs(probe) ** 2, axis=0, dtype=np.float64)
+    reach = np.array(power.shape)
+    canvas = np.zeros(np.array(shape) + 2 * reach)
+    corners = np.rint(local_px).astype(int) - reach // 2 + reach
+    fits = ((corners >= 0) & (corners + reach <= canvas.shape)).all(axis=1)
+    for row, col in corners[fits]:
+        canvas[row : row + reach[0], col : col + reach[1]] += power
+    return canvas[reach[0] : -reach[0], reach[1] : -reach[1]].astype(np.float32)
+
+
+def _of_hdf5(path: Path, file: h5py.File) -> Product:
     held = {key: hdf5.find(file, key) for key in ("object", "probe")}
     target = next((held[key] for key in held if isinstance(held[key], h5py.Dataset)), None)
     if target is None:
@@ -87,38 +163,35 @@ def read(
         hdf5.attribute(held["object"], f"center_{axis}_m", 0.0) if held["object"] else 0.0
         for axis in "yx"
     ]
-    product = Product(
-        path,
-        hdf5.array(hdf5.need(file, INDEXES), np.int64).ravel(),
-        hdf5.array(hdf5.need(file, Y_M)).ravel(),
-        hdf5.array(hdf5.need(file, X_M)).ravel(),
-        images["object"],
-        images["probe"],
-        _pixel(path, [hdf5.attribute(target, f"pixel_{side}_m", 0.0) for side in SIDES]),
-        np.array(centre),
-        hdf5.attribute(file, "probe_energy_eV", 0.0),
-        hdf5.attribute(file, "detector_object_distance_m", 0.0),
-        hdf5.text(file.attrs.get("name")) or path.stem,
-        {key: value for key, value in file.attrs.items() if key.startswith("ptycho_")},
+    weights, photons = hdf5.find(file, VARIES), hdf5.find(file, PHOTONS)
+    on_probe = held["probe"] is not None and VARIES in held["probe"].attrs
+    return _checked(
+        Product(
+            path,
+            hdf5.array(hdf5.need(file, INDEXES), np.int64).ravel(),
+            hdf5.array(hdf5.need(file, Y_M)).ravel(),
+            hdf5.array(hdf5.need(file, X_M)).ravel(),
+            images["object"],
+            images["probe"],
+            _pixel(path, [hdf5.attribute(target, f"pixel_{side}_m", 0.0) for side in SIDES]),
+            np.array(centre),
+            next((v for key in ENERGY if (v := hdf5.attribute(file, key, 0.0)) > 0), 0.0),
+            hdf5.attribute(file, "detector_object_distance_m", 0.0),
+            hdf5.text(file.attrs.get("name")) or path.stem,
+            bool(hdf5.attribute(file, FAR_FIELD, 1.0)),
+            hdf5.array(photons).ravel() if isinstance(photons, h5py.Dataset) else None,
+            isinstance(weights, h5py.Dataset) or on_probe,
+            {key: value for key, value in file.attrs.items() if key.startswith("ptycho_")},
+        )
     )
-    _check_lengths(product)
-    inside = hdf5.find(file, FRAMES)
-    if inside is None:
-        return _scan(product, *_matched(product, frames_path, measurement))
-    counts, mask = _inside(path, file, measurement)
-    return _scan(product, counts, np.arange(len(product.index)), mask)
 
 
-def read_npz(
-    path: Path, arrays: Mapping[str, np.ndarray], frames_path: Path | None = None
-) -> Measured:
-    """Read an NPZ product: the same names flat, `object_pixel_height_m` and so on as arrays."""
-
-    def number(key: str) -> float:
+def _of_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> Product:
+    def number(key: str, default: float = 0.0) -> float:
         found = arrays.get(key)
         if found is None:
-            return 0.0
-        return float(npz_arrays.numbers(found, f"{path}:{key}").ravel().sum())
+            return default
+        return float(npz_arrays.numbers(found, f"{path}:{key}", "biuf").ravel().sum())
 
     images = {
         key: npz_arrays.numbers(arrays[key], f"{path}:{key}", "iufc").astype(np.complex64)
@@ -127,30 +200,75 @@ def read_npz(
         for key in ("object", "probe")
     }
     kind = "object" if images["object"] is not None else "probe"
-    product = Product(
-        path,
-        npz_arrays.need(arrays, path, INDEXES).astype(np.int64).ravel(),
-        npz_arrays.numbers(npz_arrays.need(arrays, path, Y_M), f"{path}:{Y_M}").ravel(),
-        npz_arrays.numbers(npz_arrays.need(arrays, path, X_M), f"{path}:{X_M}").ravel(),
-        images["object"],
-        images["probe"],
-        _pixel(path, [number(f"{kind}_pixel_{side}_m") for side in SIDES]),
-        np.array([number("object_center_y_m"), number("object_center_x_m")]),
-        number("probe_energy_eV"),
-        number("detector_object_distance_m"),
-        str(arrays.get("name", path.stem)) or path.stem,
+    photons = arrays.get(PHOTONS)
+    return _checked(
+        Product(
+            path,
+            npz_arrays.need(arrays, path, INDEXES).astype(np.int64).ravel(),
+            npz_arrays.numbers(npz_arrays.need(arrays, path, Y_M), f"{path}:{Y_M}").ravel(),
+            npz_arrays.numbers(npz_arrays.need(arrays, path, X_M), f"{path}:{X_M}").ravel(),
+            images["object"],
+            images["probe"],
+            _pixel(path, [number(f"{kind}_pixel_{side}_m") for side in SIDES]),
+            np.array([number("object_center_y_m"), number("object_center_x_m")]),
+            next((v for key in ENERGY if (v := number(key)) > 0), 0.0),
+            number("detector_object_distance_m"),
+            str(arrays.get("name", path.stem)) or path.stem,
+            bool(number(FAR_FIELD, 1.0)),
+            None if photons is None else npz_arrays.numbers(photons, f"{path}:{PHOTONS}").ravel(),
+            VARIES in arrays,
+        )
     )
+
+
+def _checked(product: Product) -> Product:
+    if not product.far_field:
+        raise physical.near_field(f"{product.path}:{FAR_FIELD}", f"{FAR_FIELD} = False")
     _check_lengths(product)
-    return _scan(product, *_matched(product, frames_path, None))
+    return product
+
+
+def _layers(image: np.ndarray) -> np.ndarray:
+    return image.reshape(-1, *image.shape[-2:])
+
+
+def _notes(product: Product) -> list[str]:
+    """What the product holds beyond one slice and one probe."""
+    notes = []
+    layers = 1 if product.object is None else len(_layers(product.object))
+    if layers > 1:
+        notes.append(f"the object has {layers} layers; one slice is modelled")
+    if product.varies or (product.probe is not None and _coherent(product.probe) > 1):
+        notes.append("the probe varies from frame to frame (opr_weights); its mean modes are taken")
+    return notes
+
+
+def _coherent(probe: np.ndarray) -> int:
+    return int(np.prod(probe.shape[:-3])) if probe.ndim > 3 else 1
+
+
+def _origin(product: Product) -> tuple[float, float]:
+    origin = np.asarray(product.ours.get("ptycho_origin_px", (0.0, 0.0)), np.float64).ravel()
+    return float(origin[0]), float(origin[1])
+
+
+def _local(product: Product, rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """(P, 2) positions of these rows in pixels from the object's corner."""
+    positions = np.column_stack([product.y_m, product.x_m])[rows] / product.pixel_m
+    local = positions + np.array(shape) / 2 - product.centre_m / product.pixel_m
+    _require_inside(product, local, shape)
+    return local
 
 
 def _check_lengths(product: Product) -> None:
     lengths = [len(product.index), len(product.y_m), len(product.x_m)]
+    if product.photons is not None:
+        lengths.append(len(product.photons))
     if len(set(lengths)) != 1:
         raise ShapeError(
             "positions and their numbers differ in length",
             where=product.path,
-            expected=f"{INDEXES}, {Y_M}, {X_M} of one length",
+            expected=f"{INDEXES}, {Y_M}, {X_M} (and {PHOTONS}) of one length",
             got=lengths,
         )
 
@@ -161,16 +279,25 @@ def _pixel(path: Path, sizes: list[float]) -> np.ndarray:
 
 def _scan(product: Product, counts: Any, rows: np.ndarray, mask: np.ndarray | None) -> Measured:
     """The scan of the product's rows `rows`, whose frames are `counts`."""
-    positions = np.column_stack([product.y_m, product.x_m])[rows] / product.pixel_m
     truth = None
-    if product.object is not None:
-        image = product.object.reshape(-1, *product.object.shape[-2:])[0]
-        local = positions + np.array(image.shape) / 2 - product.centre_m / product.pixel_m
-        _require_inside(product, local, image.shape)
-        origin = np.asarray(product.ours.get("ptycho_origin_px", (0.0, 0.0)), np.float64).ravel()
-        positions = local + origin
+    if product.object is None:
+        positions = np.column_stack([product.y_m, product.x_m])[rows] / product.pixel_m
+    else:
+        image, origin = _layers(product.object)[0], _origin(product)
+        positions = _local(product, rows, image.shape) + np.array(origin)
         if product.ours.get("ptycho_object") == "truth":
-            truth = Truth(image, (float(origin[0]), float(origin[1])))
+            truth = Truth(image, origin)
+    metadata: dict[str, Any] = {
+        "layout": "ptychodus product",
+        "probe_scaled": not product.ours,
+    }
+    if f"ptycho_{hdf5.KEPT}" in product.ours:
+        metadata[hdf5.KEPT] = True
+    if notes := _notes(product):
+        metadata["notes"] = notes
+    flux = None
+    if product.photons is not None and product.photons.min() > 0:
+        flux = product.photons[rows] / product.photons[rows].mean()
     return Measured(
         counts=counts,
         positions_px=positions,
@@ -180,8 +307,8 @@ def _scan(product: Product, counts: Any, rows: np.ndarray, mask: np.ndarray | No
         truth=truth,
         background=float(product.ours.get("ptycho_background", 0.0)),
         name=product.name,
-        metadata={"layout": "ptychodus product", "probe_scaled": not product.ours}
-        | ({hdf5.KEPT: True} if f"ptycho_{hdf5.KEPT}" in product.ours else {}),
+        metadata=metadata,
+        flux=flux,
     )
 
 
@@ -292,20 +419,27 @@ def read_diffraction(
 
 def _probe(product: Product, counts: Any) -> np.ndarray | None:
     """(K, N, N): the modes of the first coherent probe, with the photons of a mean frame."""
-    if product.probe is None:
+    probe = _modes(product)
+    if probe is None:
         return None
-    probe = product.probe
-    probe = probe.reshape(-1, *probe.shape[-3:])[0] if probe.ndim > 2 else probe[None]
     if hdf5.text(product.ours.get("ptycho_probe_units")) == "sqrt(photons)":
         return probe
     return physical.scaled_probe(probe, physical.mean_photons(counts))
+
+
+def _modes(product: Product) -> np.ndarray | None:
+    """(K, N, N): the incoherent modes of the first coherent probe."""
+    probe = product.probe
+    if probe is None:
+        return None
+    return probe.reshape(-1, *probe.shape[-3:])[0] if probe.ndim > 2 else probe[None]
 
 
 def _geometry(product: Product, n: int) -> Geometry | None:
     energy, distance = product.energy_ev, product.distance_m
     if energy <= 0 or distance <= 0:
         return None
-    where = f"{product.path}:probe_energy_eV"
+    where = f"{product.path}:{ENERGY[0]}"
     wavelength = physical.wavelength_from_joule(energy * physical.EV_J, where)
     row, col = wavelength * distance / (n * product.pixel_m)
     return Geometry(wavelength, distance, (float(row), float(col)))
@@ -323,7 +457,8 @@ def _fill(file: h5py.File, scan: Scan, g: Geometry) -> None:
         "name": scan.name,
         "comments": "written by ptycho",
         "detector_object_distance_m": g.distance_m,
-        "probe_energy_eV": physical.H_C_J_M / g.wavelength_m / physical.EV_J,
+        **energies(g),
+        FAR_FIELD: True,
         "probe_photon_count": float(scan.photons_per_frame().mean()),
         "exposure_time_s": 0.0,
         "ptycho_background": scan.background,
@@ -345,6 +480,11 @@ def _fill(file: h5py.File, scan: Scan, g: Geometry) -> None:
         file[name].attrs["pixel_height_m"], file[name].attrs["pixel_width_m"] = pixel
     file["object"].attrs["center_x_m"] = file["object"].attrs["center_y_m"] = 0.0
     _fill_frames(file, scan)
+
+
+def energies(g: Geometry) -> dict[str, float]:
+    """The photon energy under today's name and the older one, so that every version reads it."""
+    return dict.fromkeys(ENERGY, physical.H_C_J_M / g.wavelength_m / physical.EV_J)
 
 
 def _object(scan: Scan) -> tuple[np.ndarray, tuple[float, float]]:

@@ -4,7 +4,8 @@
 `Reconstruction` (to evaluate it, or to start a refinement from it), and gives a scan its probe:
 the frames are in the `.ptyd` that it was made from, which is named as the second file.
 
-Array pixel [0, 0] of a storage lies at `_origin − _center · _psize`, in the frame of the positions.
+Array pixel [0, 0] of a storage lies at `_origin`, in the frame of the positions; `_center` says the
+same in pixels with the other sign (`_origin = −_center · _psize`).
 """
 
 from __future__ import annotations
@@ -28,29 +29,16 @@ def recognises(file: h5py.File) -> bool:
     )
 
 
-def is_ptyr(path: str | Path) -> bool:
-    """Whether the file is a ptypy reconstruction, by its content."""
-    try:
-        with h5py.File(path, "r") as file:
-            return recognises(file)
-    except OSError:
-        return False
-
-
-def read_reconstruction(path: str | Path) -> Reconstruction:
+def read_reconstruction(path: Path, file: h5py.File) -> Reconstruction:
     """Object (first storage and layer), its origin in the scan frame, and the probe's modes.
 
     ptypy stores no coverage: it is 1 everywhere, and `meta` says so.
     """
-    path = Path(path)
-    with hdf5.opened(path) as file:
-        image, node = _storage(path, file, "obj")
-        probe = _storage(path, file, "probe")[0]
-        psize, centre, origin = (
-            _pair(file, node, name, default)
-            for name, default in (("_psize", 1.0), ("_center", 0.0), ("_origin", 0.0))
-        )
-    corner = origin / psize - centre
+    image, node = _storage(path, file, "obj")
+    probe = _storage(path, file, "probe")[0]
+    psize, centre = _pair(file, node, "_psize", 1.0), _pair(file, node, "_center", 0.0)
+    origin = _pair(file, node, "_origin", -centre * psize)
+    corner = origin / psize
     meta = {
         "method": "ptypy",
         "layout": "ptypy ptyr",
@@ -112,10 +100,10 @@ def _storage(path: Path, file: h5py.File, part: str) -> tuple[np.ndarray, str]:
     raise no_scan(path, file)
 
 
-def _pair(file: h5py.File, node: str, name: str, default: float) -> np.ndarray:
+def _pair(file: h5py.File, node: str, name: str, default: float | np.ndarray) -> np.ndarray:
     found = hdf5.find(file, f"{node}/{name}")
     if found is None:
-        return np.full(2, default)
+        return np.broadcast_to(np.asarray(default, np.float64), (2,))
     values = hdf5.array(found).ravel()
     if values.size not in (1, 2):
         raise ShapeError("a (row, col) pair is expected", where=found.name, got=values.shape)

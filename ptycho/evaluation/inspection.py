@@ -158,7 +158,7 @@ def training_bytes(scan: Scan) -> int:
 
 
 def _warnings(scan: Scan, photons: np.ndarray, overlap: float | None) -> list[str]:
-    found = []
+    found = list(scan.metadata.get("notes", ()))
     if np.median(photons) < FEW_PHOTONS:
         found.append(f"a median of {np.median(photons):.3g} photons a frame is little: counts?")
     if np.prod(np.ptp(scan.positions_px, axis=0) + scan.N) > MAX_COVERAGE_PX:

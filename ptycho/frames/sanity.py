@@ -181,8 +181,11 @@ def _require_counts(census: Census, mask: np.ndarray, scan: Measured) -> None:
 def _frames(scan: Measured, census: Census, used: np.ndarray, kernel: np.ndarray | None) -> Light:
     valid = scan.N**2 if scan.mask is None else max(1, int(scan.mask.sum()))
     spoiled = np.concatenate(census.frame_high) + np.concatenate(census.frame_bad)
+    light = np.concatenate(census.light)[used]
+    if scan.flux is not None:  # what a monitor measured is no finding, and not taken twice
+        light = light / scan.flux[used]
     return judge_frames(
-        np.concatenate(census.light)[used],
+        light,
         np.concatenate(census.centre)[used],
         spoiled[used] / valid,
         scan.positions_px[used],

@@ -199,7 +199,7 @@ def test_cxi_efficiency_of_pixels_and_intensities_of_frames(tmp_path: Path) -> N
     assert scan.mask is not None and not scan.mask[0, 1] and scan.mask.sum() == N * N - 1
     expected = np.where(scan.mask, COUNTS / np.where(efficiency == 0, 1, efficiency), 0)
     np.testing.assert_allclose(scan.frames(np.arange(M)), expected, rtol=1e-6)
-    np.testing.assert_allclose(scan.metadata["flux"], light / light.mean())
+    np.testing.assert_allclose(scan.flux, light / light.mean())
     said = str(scan.metadata["notes"])
     assert "qe_mask" in said and "intensities" in said
     short = cxi(tmp_path / "b", **{"entry_1/data_1/intensities": light[:-1]})

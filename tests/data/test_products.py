@@ -134,7 +134,7 @@ def test_a_product_is_a_start(tmp_path: Path, kind: str) -> None:
 
 def test_our_own_product_comes_back_as_a_start(tmp_path: Path) -> None:
     rec = Reconstruction(
-        OBJECT[0], np.ones(SHAPE), (-3.5, 7.0), np.ones((2, N, N)), positions_px=POSITIONS + 0.25
+        OBJECT[0], np.ones(SHAPE), (-3.5, 2.0), np.ones((2, N, N)), positions_px=POSITIONS + 0.25
     )
     scan = Scan(COUNTS, POSITIONS, geometry=Geometry(WAVELENGTH, DISTANCE, (PITCH, PITCH)))
     start = load_reconstruction(save_product(rec, scan, tmp_path / "p.h5"))
