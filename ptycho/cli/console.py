@@ -98,16 +98,19 @@ def _finite(value: Any) -> Any:
 
 
 def print_findings(scan: Any) -> None:
-    """What was found when the frames of `scan` were looked at, a line each on stderr."""
-    for sentence in () if scan.sanity is None else scan.sanity.sentences():
+    """What the reader says of the file, and what a look at the frames found, a line each."""
+    found = [] if scan.sanity is None else scan.sanity.sentences()
+    for sentence in [*scan.metadata.get("notes", ()), *found]:
         stderr.print(f"{scan.name}: {sentence}", markup=False, highlight=False, soft_wrap=True)
 
 
 def finding_facts(scan: Any) -> dict[str, Any]:
     """The same as facts of a result; empty where nothing was found."""
+    notes = list(scan.metadata.get("notes", ()))
     if scan.sanity is None or not scan.sanity.findings:
-        return {}
-    return {"warnings": scan.sanity.sentences(), "frames_left_out": scan.sanity.left_out}
+        return {"warnings": notes} if notes else {}
+    warnings = [*notes, *scan.sanity.sentences()]
+    return {"warnings": warnings, "frames_left_out": scan.sanity.left_out}
 
 
 def print_table(title: str, rows: list[tuple[str, str]]) -> None:
