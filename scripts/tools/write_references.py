@@ -1,11 +1,11 @@
-"""Write docs/configuration.md and docs/commands.md from what the programs themselves say.
+"""Write docs/configuration.md, commands.md and specs/log.md from what the programs say.
 
-    write_references.py            write both pages
+    write_references.py            write the pages
     write_references.py --check    exit 1 and name the pages that are out of date
 
 The keys, defaults and sentences of configuration.md are the fields of `orchestration.config` and
 the string below each; its placeholders are those of `orchestration.agents.custom`. commands.md is
-the `--help` of every command of both programs.
+the `--help` of every command of both programs; log.md the payloads of `orchestration.core`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ import typer.main
 from orchestration import config
 from orchestration.agents import custom
 from orchestration.cli.app import app as orchestrate_app
+from orchestration.core import payloads
+from orchestration.core.records import Record
 
 from ptycho.cli.app import app as ptycho_app
 
@@ -53,6 +55,20 @@ COMMANDS = f"""\
 {MADE_BY}
 
 What `--help` says, of both programs.
+"""
+LOG = f"""\
+# The event log
+
+{MADE_BY}
+
+One JSON object a line, in canonical form (sorted keys, no spaces), one file a turn
+(`log/000042.jsonl` in the state folder; `log/0000/000042.jsonl` on the branch `orchestration/log`).
+A line has `seq` (from 1), `at` (UTC), `turn`, `role`, `kind`, `item` (or null), `data`, and
+`prev_sha`: the SHA-256 of the line before it, so that a changed, lost or moved line is noticed.
+
+`data` is what an event of the kind says. Version 1 carries no mark; from version 2 on `data` has a
+key `v`. An older version is upgraded when it is read, a newer one is refused. A key that a kind
+does not have is left alone; keys with `?` may be absent.
 """
 
 
@@ -136,12 +152,49 @@ def commands() -> str:
     return COMMANDS + "".join(pages)
 
 
+def keys_of(kind: type) -> str:
+    """The keys of a record with their types, those that may be absent with a mark."""
+    keys = []
+    for field in dataclasses.fields(kind):
+        made = (field.default, field.default_factory)
+        absent = "" if made == (dataclasses.MISSING, dataclasses.MISSING) else "?"
+        words = str(field.type).replace("|", "or").replace(", ...", "")
+        keys.append(f"`{field.metadata.get('key') or field.name}{absent}: {words}`")
+    return ", ".join(keys) or "none"
+
+
+def log() -> str:
+    """The text of docs/specs/log.md."""
+    known = vars(payloads).values()
+    parts = [
+        kind
+        for kind in known
+        if isinstance(kind, type)
+        and issubclass(kind, Record)
+        and not issubclass(kind, payloads.Payload)
+        and kind is not Record
+    ]
+    text = "\n## Kinds\n\n| kind | version | says | keys |\n|---|---|---|---|\n"
+    for name, kind in payloads.PAYLOADS.items():
+        said = " ".join(str(kind.__doc__).split())
+        keys = "those of what was imported" if name == "import" else keys_of(kind)
+        text += f"| `{name}` | {kind.VERSION} | {said} | {keys} |\n"
+    text += "\n## What several kinds hold\n\n| name | is | keys |\n|---|---|---|\n"
+    for part in parts:
+        text += f"| `{part.__name__}` | {' '.join(str(part.__doc__).split())} | {keys_of(part)} |\n"
+    return LOG + text
+
+
 def main() -> int:
-    """Write or check both pages; see the top of this file."""
+    """Write or check the pages; see the top of this file."""
     options = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     options.add_argument("--check", action="store_true", help="write nothing")
     check = options.parse_args().check
-    pages = {"docs/configuration.md": configuration(), "docs/commands.md": commands()}
+    pages = {
+        "docs/configuration.md": configuration(),
+        "docs/commands.md": commands(),
+        "docs/specs/log.md": log(),
+    }
     old = [
         name
         for name, text in pages.items()

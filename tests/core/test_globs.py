@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
+from orchestration.core import matches
 from orchestration.documents.order import ValidationContext, validate_order
 from orchestration.gates.scope import check
 
+ROOT = Path(__file__).resolve().parents[2]
 CASES = [
     # path, glob, covered
     ("tests/a.py", "tests", True),
@@ -59,3 +64,21 @@ def _gate(path: str, glob: str) -> bool:
 @pytest.mark.parametrize(("path", "glob", "covered"), CASES)
 def test_linter_and_gate_read_a_glob_alike(user, path: str, glob: str, covered: bool) -> None:
     assert user(path, glob) is covered
+
+
+def _rows_of_the_page() -> list[tuple[str, str, bool]]:
+    page = (ROOT / "docs/specs/globs-and-selectors.md").read_text(encoding="utf-8")
+    table = page.partition("## Globs")[2].partition("## Selectors")[0]
+    rows = [line.split("|")[1:4] for line in table.splitlines() if line.startswith("| `")]
+    return [
+        (path, re.findall(r"`(.*?)`", glob)[0], wanted)
+        for glob, *cells in rows
+        for cell, wanted in zip(cells, (True, False), strict=True)
+        for path in re.findall(r"`(.*?)`", cell)
+    ]
+
+
+def test_the_page_says_what_globs_do() -> None:
+    rows = _rows_of_the_page()
+    assert len(rows) > 25
+    assert [row for row in rows if matches(row[0], [row[1]]) is not row[2]] == []

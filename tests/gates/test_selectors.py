@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shlex
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from orchestration.documents.ledger import parse_ledger
 from orchestration.gates.guard import GuardSpec, run_guard
 from orchestration.gates.selectors import collect
 
+ROOT = Path(__file__).resolve().parents[2]
 TABLE = [
     # text, argv for pytest
     ("tests/x.py::test_y", ["tests/x.py::test_y"]),
@@ -117,3 +120,11 @@ def test_a_guard_with_a_keyword_runs_only_what_it_names(tmp_path: Path) -> None:
     spec = GuardSpec(tmp_path, selector="test_two.py -k one", isolation="scan", timeout_s=60)
     result = run_guard(spec)
     assert (result.verdict, list(result.nodes)) == ("pass", ["test_two.py::test_one"])
+
+
+def test_the_page_says_what_selectors_do() -> None:
+    page = (ROOT / "docs/specs/globs-and-selectors.md").read_text(encoding="utf-8")
+    rows = re.findall(r"(?m)^\| `(.+?)` \| `(\[.+\])` \|$", page.partition("## Selectors")[2])
+    assert len(rows) >= 8
+    for text, argv in rows:
+        assert list(parse_selector(text).argv) == json.loads(argv), text
