@@ -27,6 +27,7 @@ from orchestration.core import parse_stamp
 from orchestration.engine import Engine
 from orchestration.git import LOG_REF
 from orchestration.harness import Harness, RandomIds
+from orchestration.log import files_of
 from orchestration.setup import open_harness
 
 ROWS = 4
@@ -146,7 +147,7 @@ def measure(root: Path, cycles: int) -> dict[str, Any]:
         "commits_on_main": len(subjects),
         "closing_commits": closing,
         "commits_without_landing": len(subjects) - 1 - closing - len(harness.state.landings),
-        "log_bytes": sum(path.stat().st_size for path in harness.log.files()),
+        "log_bytes": sum(path.stat().st_size for path in files_of(harness.log.directory)),
         "log_objects": count,
         "log_objects_bytes": stored,
         "wall_s": round(wall, 1),

@@ -86,14 +86,7 @@ class Harness:
 
     def ledger_at(self, sha: str) -> tuple[str, Ledger]:
         """The ledger's text and content at a commit."""
-        text = read_text_at(self.repo, sha, self.config.ledger)
-        if text is None:
-            raise HarnessError(
-                "the ledger is missing",
-                where=f"{sha[:12]}:{self.config.ledger}",
-                expected="a committed ledger with focus issues",
-                fix="orchestrate init, then commit what it wrote",
-            )
+        text = ledger_text_at(self.repo, sha, self.config.ledger)
         return text, read_ledger(text, self.config.ledger)
 
     def facts(self, ledger: Ledger) -> list[ItemFacts]:
@@ -170,6 +163,19 @@ def read_text_at(repo: Repo, sha: str, path: str) -> str | None:
     if not repo.exists_in(sha, path):
         return None
     return repo.read_blob(sha, path).decode("utf-8", "replace")
+
+
+def ledger_text_at(repo: Repo, sha: str, path: str) -> str:
+    """The text of the ledger at a commit; HarnessError where it has none."""
+    text = read_text_at(repo, sha, path)
+    if text is None:
+        raise HarnessError(
+            "the ledger is missing",
+            where=f"{sha[:12]}:{path}",
+            expected="a committed ledger with focus issues",
+            fix="orchestrate init, then commit what it wrote",
+        )
+    return text
 
 
 def target_of(repo: Repo, config: HarnessConfig) -> str:

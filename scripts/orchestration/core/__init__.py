@@ -39,6 +39,7 @@ from orchestration.core.selectors import Selector as Selector
 from orchestration.core.selectors import of_pytest_command as of_pytest_command
 from orchestration.core.selectors import parse_selector as parse_selector
 from orchestration.core.selectors import split_selector as split_selector
+from orchestration.core.state import PHASES as PHASES
 from orchestration.core.state import ItemState as ItemState
 from orchestration.core.state import Landing as Landing
 from orchestration.core.state import Mark as Mark

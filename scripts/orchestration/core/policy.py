@@ -1,6 +1,6 @@
 """policy.decide: what to do next, and why, as a pure function of state, ledger facts and config.
 
-The rules (harness.md §1, §3): a waiting item gets no turn; a done item takes no orders; an item
+The rules: a waiting item gets no turn; a done item takes no orders; an item
 is runnable when it is open, its dependencies are done, it is not cooling down and its budget is
 left; preferred are higher priority, then the item that unblocks more, then less dwell, then the
 older one. Two cycles without a newly verified criterion, or the same failure twice, force a pivot.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from orchestration.core import (
+    PHASES,
     ExitReason,
     ItemState,
     OpenCycle,
@@ -59,26 +59,25 @@ class Cycle:
 
     def run_to_end(self) -> None:
         """Make every step that is left; the log's phase says which is next."""
-        steps: dict[str, Callable[[], None]] = {
-            "decided": self._order,
-            "ordered": self._dispatch,
-            "dispatched": self._agent,
-            "agent": self._agent,
-            "exited": self._verify,
-            "verified": self._land_or_keep,
-            "landing": self._finish_landing,
-            "landed": self._finish,
-        }
+        # What follows each of PHASES, in their order; an agent that was cut short is run again.
+        follows = (
+            self.supervise,
+            self._dispatch,
+            self._agent,
+            self._agent,
+            self._verify,
+            self._land_or_keep,
+            self._finish_landing,
+            self._finish,
+        )
+        steps = dict(zip(PHASES, follows, strict=True))
         while self.harness.state.open is self.opened:
             steps[self.opened.phase]()
 
-    def supervise(self) -> None:
-        """The supervisor's turn alone."""
-        self._order()
-
     # -- supervisor's turn -------------------------------------------------------------------
 
-    def _order(self) -> None:
+    def supervise(self) -> None:
+        """The supervisor's turn: log an order, or why there is none."""
         harness = self.harness
         base = harness.tip().sha
         item = self._item(base)

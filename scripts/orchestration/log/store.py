@@ -47,7 +47,7 @@ class EventLog:
         """Read the log again. `repair` (only under the run lock) sets a torn last line aside."""
         if repair:
             self._repair_torn_tail()
-        self.events = verify_chain(self._lines())
+        self.events = read_folder(self.directory)
         self.state: State = reduce(self.events)
 
     def append(
@@ -82,10 +82,6 @@ class EventLog:
             self.hook("after", event)
         return event
 
-    def files(self) -> list[Path]:
-        """Return the log's files in order."""
-        return sorted(self.directory.glob("[0-9]*.jsonl"))
-
     def turn_events(self, turn: int) -> list[Event]:
         """Return the events of one turn."""
         return [event for event in self.events if event.turn == turn]
@@ -113,24 +109,9 @@ class EventLog:
         if is_new:
             fsync_directory(self.directory)
 
-    def _lines(self) -> Iterator[tuple[str, str]]:
-        for path in self.files():
-            try:
-                text = path.read_bytes().decode()
-            except UnicodeDecodeError as error:
-                raise CorruptLog(
-                    "the event log is corrupt",
-                    where=path,
-                    expected="UTF-8",
-                    got=str(error),
-                    fix=RECOVER,
-                ) from None
-            for number, line in enumerate(text.split("\n")[:-1], start=1):
-                yield f"{path}:{number}", line
-
     def _repair_torn_tail(self) -> None:
         """Set aside an unfinished last line of the last file (and an empty last file)."""
-        files = self.files()
+        files = files_of(self.directory)
         if not files:
             return
         data = files[-1].read_bytes()
@@ -142,6 +123,35 @@ class EventLog:
             _replace(files[-1], keep + b"\n")
         else:
             files[-1].unlink()
+
+
+def files_of(directory: Path) -> list[Path]:
+    """The log's files in a folder, in order."""
+    return sorted(directory.glob("[0-9]*.jsonl"))
+
+
+def read_folder(directory: Path) -> list[Event]:
+    """The verified events in a folder; raises CorruptLog.
+
+    A last line without its newline is being written right now and does not count yet.
+    """
+    return verify_chain(_lines(directory))
+
+
+def _lines(directory: Path) -> Iterator[tuple[str, str]]:
+    for path in files_of(directory):
+        try:
+            text = path.read_bytes().decode()
+        except UnicodeDecodeError as error:
+            raise CorruptLog(
+                "the event log is corrupt",
+                where=path,
+                expected="UTF-8",
+                got=str(error),
+                fix=RECOVER,
+            ) from None
+        for number, line in enumerate(text.split("\n")[:-1], start=1):
+            yield f"{path}:{number}", line
 
 
 def fsync_directory(directory: Path) -> None:
@@ -172,7 +182,7 @@ def recover(state_dir: Path, clock: Clock) -> tuple[int, Path]:
     directory = state_dir / "log"
     if not directory.is_dir():
         raise HarnessError("there is no log to recover", where=directory)
-    files = sorted(directory.glob("[0-9]*.jsonl"))
+    files = files_of(directory)
     kept: list[Event] = []
     try:
         for path in files:
@@ -203,7 +213,7 @@ def set_aside(state_dir: Path) -> Path | None:
 def import_events(state_dir: Path, events: list[Event]) -> None:
     """Write events as a fresh log; refuses where a log is already there."""
     directory = state_dir / "log"
-    if directory.exists() and any(directory.glob("[0-9]*.jsonl")):
+    if directory.exists() and files_of(directory):
         raise HarnessError(
             "a log is already there",
             where=directory,

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from orchestration.config import HarnessConfig, load_config
-from orchestration.core import Event, State, payloads, reduce, verify_chain
-from orchestration.documents.ledger import Ledger, parse_ledger
-from orchestration.errors import HarnessError
+from orchestration.core import Event, State, payloads, reduce
+from orchestration.documents.ledger import parse_ledger
 from orchestration.git import Repo, upstream_of
+from orchestration.harness import ledger_text_at
 from orchestration.landing import Tip, current_tip
-from orchestration.log import read_branch
+from orchestration.log import files_of, read_branch, read_folder
 from orchestration.views.evidence import Evidence, describe, gather
 from orchestration.views.model import View, build_view
 
@@ -53,7 +52,7 @@ def load(root: Path, *, now: datetime | None = None) -> Loaded:
     view = build_view(
         state=state,
         events=events,
-        ledger=_ledger(repo, config, tip.sha),
+        ledger=parse_ledger(ledger_text_at(repo, tip.sha, config.ledger), config.ledger),
         repository=repo.root.name,
         branch=branch,
         head=tip.sha[:12],
@@ -65,31 +64,9 @@ def load(root: Path, *, now: datetime | None = None) -> Loaded:
 
 
 def read_events(repo: Repo) -> list[Event]:
-    """Return the verified log: the local one, else (a fresh clone) the published one.
-
-    A last line without its newline is being written right now and does not count yet.
-    """
-    files = sorted((repo.state_dir / "log").glob("[0-9]*.jsonl"))
-    return verify_chain(_lines(files)) if files else read_branch(repo)
-
-
-def _lines(files: list[Path]) -> Iterator[tuple[str, str]]:
-    for path in files:
-        text = path.read_bytes().decode("utf-8", "replace")
-        for number, line in enumerate(text.split("\n")[:-1], start=1):
-            yield f"{path}:{number}", line
-
-
-def _ledger(repo: Repo, config: HarnessConfig, tip: str) -> Ledger:
-    if not repo.exists_in(tip, config.ledger):
-        raise HarnessError(
-            "the ledger is missing",
-            where=f"{tip[:12]}:{config.ledger}",
-            expected="a committed ledger with focus issues",
-            fix="orchestrate init, then commit what it wrote",
-        )
-    text = repo.read_blob(tip, config.ledger).decode("utf-8", "replace")
-    return parse_ledger(text, config.ledger)
+    """Return the verified log: the local one, else (a fresh clone) the published one."""
+    folder = repo.state_dir / "log"
+    return read_folder(folder) if files_of(folder) else read_branch(repo)
 
 
 def evidence_of(loaded: Loaded) -> list[Evidence]:
