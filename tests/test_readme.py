@@ -48,6 +48,23 @@ def test_commands_and_their_flags_exist(words: list[str]) -> None:
     assert used <= flags | {"--help"}, used - flags
 
 
+def test_make_has_the_targets_that_are_named_and_ci_runs_one_of_them() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.M))
+    pages = README + (ROOT / "AGENTS.md").read_text(encoding="utf-8")
+    named = re.findall(r"(?:^|`|\()(make(?: [a-z]+)?(?: [A-Z]+=\w+)?)(?= |`|\)|$)", pages, re.M)
+    assert {word.split()[1] for word in named if " " in word} >= {"demo", "check", "test", "proofs"}
+    assert {word.split()[1] for word in named if " " in word} <= targets
+    ci = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    assert "make test BACKENDS=torch" in ci and "make test BACKENDS=torch" in pages
+    for target, left_out in (("check", "not slow and not training and not proof"), ("test", "")):
+        done = subprocess.run(
+            ["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+        )
+        (line,) = [row for row in done.stdout.splitlines() if " -m pytest " in row]
+        assert left_out in line and "lint-imports" in done.stdout
+
+
 @pytest.mark.training
 @pytest.mark.slow
 def test_the_python_example_runs_as_written(tmp_path: Path) -> None:
