@@ -1,7 +1,8 @@
 """A scan of 600 MB is opened, inspected, saved, trained on and reconstructed in far less memory.
 
 Each stage is a process of its own: it does the work once on a part of the frames, so that
-libraries are loaded and programs compiled, notes its peak, and then takes the large scan.
+libraries are loaded and programs compiled, notes its peak, and then takes the large scan. The
+stages that compute take minutes and are proofs (`pytest -m proof`, part of `make proofs`).
 """
 
 from __future__ import annotations
@@ -101,7 +102,15 @@ def large_scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(
+    "stage",
+    [
+        "look",
+        "save",
+        pytest.param("train", marks=pytest.mark.proof),
+        pytest.param("reconstruct", marks=pytest.mark.proof),
+    ],
+)
 def test_memory_does_not_follow_the_scan(large_scan: Path, stage: str) -> None:
     """The peak grows by less than 0.4 of the frames' size (read at once: 1 and more)."""
     done = subprocess.run(
