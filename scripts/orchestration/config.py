@@ -85,7 +85,12 @@ class HarnessConfig:
     protected: tuple[str, ...] = ()
     """Globs of files that no attempt may change, beside those that always are."""
     isolation: str = "auto"
-    """The level that agents run behind; `auto` takes the best that works here."""
+    """The level that agents run behind; `auto` takes the best that works here and starts no agent
+    where none protects files; `none` is a person's word that there is no fence."""
+    agent_read: tuple[str, ...] = ()
+    """Files and folders below /tmp, /run or /dev that agents may read besides their own."""
+    agent_write: tuple[str, ...] = ()
+    """Files and folders outside its workspace that an agent may write (its program's own state)."""
     keep_env: tuple[str, ...] = ()
     """Environment variables that guards keep; all but a few are removed."""
     plugins: tuple[str, ...] = ()
@@ -155,12 +160,27 @@ def _build(raw: dict[Any, Any], where: str, root: Path) -> HarnessConfig:
     values: dict[str, Any] = {}
     for name, value in raw.items():
         values[name] = _value(name, value, f"{where}: {name}")
+    for name in ("agent_read", "agent_write"):
+        values[name] = tuple(
+            _place(text, f"{where}: {name}", root) for text in values.get(name, ())
+        )
     if "python" in values and "/" in values["python"]:
         values["python"] = str(root / Path(values["python"]).expanduser())
     limits = {
         name: _limit(name, value, f"{where}: budgets.{name}") for name, value in budgets.items()
     }
     return HarnessConfig(**values, budgets=Budgets(**limits))
+
+
+def _place(text: str, where: str, root: Path) -> str:
+    """An existing path, absolute or relative to the repository; `~` is the person's home."""
+    path = root / Path(text).expanduser()
+    if not path.exists():
+        raise ConfigProblem(
+            "no such file or folder", where=where, expected="an existing path", got=text,
+            fix=f"mkdir -p {path}, or take it out",
+        )  # fmt: skip
+    return str(path)
 
 
 def _known(raw: dict[Any, Any], kind: type, where: str) -> None:
@@ -179,11 +199,14 @@ def _known(raw: dict[Any, Any], kind: type, where: str) -> None:
 def _value(name: str, value: object, where: str) -> Any:
     lists = (
         "import_roots", "protected", "agent_command", "supervisor_command", "keep_env", "plugins",
+        "agent_read", "agent_write",
     )  # fmt: skip
     integers = ("dwell_limit", "cooldown_cycles", "max_processes")
     optional = ("target", "supervisor_agent")
+    if name == "isolation" and value == "none":
+        return "scan"  # no fence at all: what is left behind is found by looking
     if name == "isolation" and value not in ("auto", *LEVELS):
-        expected = ", ".join(("auto", *LEVELS))
+        expected = ", ".join(("auto", *LEVELS, "none"))
         raise ConfigProblem("no such isolation", where=where, expected=expected, got=repr(value))
     if name in lists and isinstance(value, list) and all(isinstance(v, str) for v in value):
         return tuple(value)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from orchestration.config import ConfigProblem, load_config
+from orchestration.errors import HarnessError
 from orchestration.sandbox import fence as isolation
 from orchestration.sandbox import pids
 from turns import FIX, TEST, work
@@ -28,12 +29,47 @@ def test_every_level_can_be_asked_for(tmp_path: Path, level: str) -> None:
     assert load_config(tmp_path, f"isolation: {level}\n").isolation == level
 
 
+def test_none_is_the_persons_word_for_no_fence(tmp_path: Path) -> None:
+    assert load_config(tmp_path, "isolation: none\n").isolation == "scan"
+
+
+def test_no_agent_is_started_without_a_fence_unless_a_person_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(isolation, "available", lambda: ["landlock", "pidns", "scan"])
+    with pytest.raises(HarnessError, match="isolation: none"):
+        isolation.choose("auto", agent=True)
+    assert isolation.choose("auto", trusted=True) == "pidns"
+    assert isolation.choose("scan", agent=True) == "scan"
+
+
+def test_what_agent_write_names_is_writable_behind_the_fence_and_nothing_beside_it(
+    tmp_path: Path,
+) -> None:
+    for name in ("state", "beside"):
+        (tmp_path / name).mkdir()
+    code = FIX + (
+        "import pathlib\n"
+        "for name in ('state', 'beside'):\n"
+        "    try:\n"
+        f"        (pathlib.Path({str(tmp_path)!r}) / name / 'made').write_text('x')\n"
+        "    except OSError:\n"
+        "        pass\n"
+    )
+    settings = f"agent_write: [{tmp_path / 'state'}]\n"
+    _, summary, verdict = work(tmp_path, code, level="kernel", settings=settings)
+    assert summary.landed == ["FIX-1"], verdict["reason"]
+    assert (tmp_path / "state" / "made").exists() and not (tmp_path / "beside" / "made").exists()
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("isolation: docker", "auto, bwrap, pidns, scan"),
-        ("isolation: [scan]", "auto, bwrap, pidns, scan"),
-        ("isolation:", "auto, bwrap, pidns, scan"),
+        ("isolation: docker", "auto, bwrap, kernel, landlock, pidns, scan, none"),
+        ("isolation: [scan]", "auto, bwrap, kernel, landlock, pidns, scan, none"),
+        ("isolation:", "auto, bwrap, kernel, landlock, pidns, scan, none"),
+        ("agent_write: [nowhere/at/all]", "an existing path"),
+        ("agent_read: /tmp", "a list of texts"),
         ("keep_env: HOME", "a list of texts"),
         ("keep_env: [1]", "a list of texts"),
         ("plugins: xdist", "a list of texts"),

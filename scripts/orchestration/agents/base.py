@@ -38,7 +38,8 @@ class TurnContext:
 
     `workspace` is the attempt's worktree, where the order lies as `input.md`; `brief` is the text
     for it (empty: the order itself); `env` is the scrubbed environment; `log_dir` is the harness's
-    (outside the worktree); `report_dir` is where artifacts are to be written.
+    (outside the worktree); `report_dir` is where artifacts are to be written. `writable` and
+    `readable` are what the configuration opens in the fence besides.
     """
 
     workspace: Path
@@ -52,6 +53,7 @@ class TurnContext:
     isolation: str = "auto"
     max_processes: int = 4096
     writable: tuple[Path, ...] = ()
+    readable: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

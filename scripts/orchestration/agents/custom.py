@@ -66,7 +66,7 @@ class CustomAgent:
 
     def run(self, turn: TurnContext) -> Outcome:
         """Start the program in the workspace and wait for all of it to end."""
-        level = isolation.choose(turn.isolation)
+        level = isolation.choose(turn.isolation, agent=True)
         brief = turn.log_dir / "brief.md"
         brief.parent.mkdir(parents=True, exist_ok=True)
         brief.write_text(turn.brief, encoding="utf-8")
@@ -86,7 +86,11 @@ class CustomAgent:
                 level,
                 cwd=turn.workspace,
                 writable=[turn.workspace, turn.report_dir, *turn.writable],
-                readable=[*turn.env.values(), *isolation.repository_of(turn.workspace)],
+                readable=[
+                    *turn.env.values(),
+                    *turn.readable,
+                    *isolation.repository_of(turn.workspace),
+                ],
             ),
             turn.workspace,
             turn.env,

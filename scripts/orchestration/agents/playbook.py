@@ -92,7 +92,11 @@ class PlaybookAgent:
                 level,
                 cwd=turn.workspace,
                 writable=[turn.workspace, turn.report_dir, *turn.writable],
-                readable=[*turn.env.values(), *isolation.repository_of(turn.workspace)],
+                readable=[
+                    *turn.env.values(),
+                    *turn.readable,
+                    *isolation.repository_of(turn.workspace),
+                ],
             ),
             turn.workspace,
             {**turn.env, **command.env},

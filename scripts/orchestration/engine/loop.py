@@ -24,7 +24,7 @@ from orchestration.git import remote
 from orchestration.harness import Harness
 from orchestration.landing import advance, drop_merged
 from orchestration.log import inbox, publish
-from orchestration.sandbox import end_orphans
+from orchestration.sandbox import choose, end_orphans
 from orchestration.turns import (
     blocked,
     closed,
@@ -97,6 +97,8 @@ class Engine:
             publish.check_fork(harness.repo, harness.log)
             for path in leftovers(harness.repo):
                 remove_checkout(harness.repo, path)
+            if not harness.deterministic:  # before a turn is spent on it
+                choose(harness.config.isolation, agent=True)
             if run:
                 self._open_run()
                 self._fetch()

@@ -114,12 +114,21 @@ def available() -> list[Level]:
     return [*found, "scan"]
 
 
-def choose(wanted: str = "auto", *, trusted: bool = False) -> Level:
+def choose(wanted: str = "auto", *, trusted: bool = False, agent: bool = False) -> Level:
     """The level to use: the best available for `auto`, else exactly the one asked for.
 
     What a person wrote is `trusted`: `auto` then keeps processes together but leaves files open.
+    An `agent` is not started by `auto` where nothing keeps it from the person's files.
     """
     levels = available()
+    if agent and wanted == "auto" and not {"bwrap", "kernel"}.intersection(levels):
+        raise HarnessError(
+            "no fence for files works here, so no agent is started",
+            expected="bwrap, or a kernel that allows user namespaces and Landlock",
+            got=", ".join(levels),
+            fix="install bubblewrap (apt install bubblewrap), or write `isolation: none` into "
+            "orchestration.yaml: the agent can then change anything that you can",
+        )
     if wanted == "auto":
         left_out = FILE_FENCES if trusted else ("landlock",)
         return next(level for level in levels if level not in left_out)

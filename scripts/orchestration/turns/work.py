@@ -17,6 +17,7 @@ from orchestration.errors import HarnessError
 from orchestration.gates import log_scan, secrets
 from orchestration.git import OURS, Repo
 from orchestration.harness import Harness
+from orchestration.sandbox import FILE_FENCES
 from orchestration.turns import outside
 from orchestration.turns.order import recipes_for
 from orchestration.turns.workspace import Workspace, create, slug
@@ -113,7 +114,11 @@ def run_agent(
         report_dir=report,
         isolation=harness.config.isolation,
         max_processes=harness.config.max_processes,
+        writable=tuple(Path(place) for place in harness.config.agent_write),
+        readable=harness.config.agent_read,
     )
+    if not harness.deterministic and outside.level_of(harness) not in FILE_FENCES:
+        harness.say("no fence: this agent can change every file that you can (isolation: none)")
     before = harness.repo.snapshot_refs()
     watch = outside.begin(harness, folder / "watch", workspace.branch)
     started = harness.clock.monotonic()
