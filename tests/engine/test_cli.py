@@ -75,6 +75,13 @@ def test_mistakes_become_words(place: Make, words: list[str], code: int, text: s
     assert "Traceback" not in done.stderr
 
 
+def test_a_dry_run_refuses_what_a_run_refuses(place: Make) -> None:
+    here = place(LEDGER.replace("Status: open", "Status: flying", 1), **VALUES)
+    run, dry = orchestrate(here.root, "run"), orchestrate(here.root, "run", "--dry-run")
+    assert run.returncode == dry.returncode == 2
+    assert "E20" in dry.stderr and dry.stderr == run.stderr
+
+
 def test_one_turn_of_each_role_by_the_thin_entries(place: Make) -> None:
     here = place(LEDGER, **VALUES)
     scripts = Path(__file__).parents[2] / "scripts"

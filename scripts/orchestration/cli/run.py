@@ -70,10 +70,10 @@ def run(
     )
     wait_s = parse_duration(wait, "--wait") if wait else 0.0
     engine = Engine(harness, RandomIds().run_id, wait_s=wait_s, push=push, report=write_report)
+    preflight(harness, agent, supervisor_agent)
     if dry_run:
         _preview(engine, json_output)
         return
-    preflight(harness, agent, supervisor_agent)
     summary = engine.run()
     if json_output:
         print(json.dumps(summary.to_dict(), ensure_ascii=False))

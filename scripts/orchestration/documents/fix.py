@@ -68,7 +68,7 @@ def rewrite(kind: str, text: str, path: str) -> Fixed:
     if bare == text:
         return Fixed(text)
     kept = missing_lines(text, bare)
-    new = _with_kept(bare, kept, path) if kept else bare
+    new = _with_kept(bare, kept, SourceText(text, path).newline) if kept else bare
     if lost := missing_lines(text, new):
         return Fixed(text, "these lines would be lost", lost)
     if _meaning(kind, new, path) != _meaning(kind, text, path):
@@ -142,15 +142,14 @@ def _new_errors(kind: str, old: str, new: str, path: str) -> list[Diagnostic]:
     return [d for d in found if d.code in more]
 
 
-def _with_kept(text: str, lines: list[str], path: str) -> str:
+def _with_kept(text: str, lines: list[str], newline: str) -> str:
     """Add the kept lines at the end, in a fence that nothing in them can close."""
-    source = SourceText(text, path, limit=False)
-    newline = source.newline
-    closing = scan(source).closing()
-    lead = "" if text.endswith(("\n", "\r")) else newline
+    closing = scan(SourceText(text, limit=False)).closing()
+    lead = "" if not text or text.endswith(("\n", "\r")) else newline
     lead += f"{closing}{newline}" if closing else ""
     block = newline.join([KEPT, "", *fenced(lines).split("\n"), ""])
-    return f"{text}{lead}{newline}{block}"
+    gap = newline if text else ""
+    return f"{text}{lead}{gap}{block}"
 
 
 def fenced(lines: list[str]) -> str:

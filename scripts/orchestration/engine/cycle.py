@@ -126,7 +126,7 @@ class Cycle:
 
     def _guard_nodes(self, item: Item, draft: Draft, base: str) -> list[str] | None:
         """The guard's tests on the base; None when there is no guard or the order writes it."""
-        opened = draft.order.may_edit_tests or any(task.new for task in draft.order.tasks)
+        opened = draft.order.may_edit_tests or any(task.creates for task in draft.order.tasks)
         if not item.guard or opened:
             return None
         if item.guard not in self.nodes:

@@ -58,7 +58,13 @@ class Case:
     @property
     def new_tests(self) -> tuple[str, ...]:
         """Test files that the order lets the attempt add."""
-        return tuple(ref.path for task in self.order.tasks if task.new for ref in task.refs)
+        exists = self.harness.repo.exists_in
+        return tuple(
+            ref.path
+            for task in self.order.tasks
+            for ref in task.refs
+            if task.new or (task.creates and not exists(self.base, ref.path))
+        )
 
     @property
     def may_edit(self) -> tuple[str, ...]:

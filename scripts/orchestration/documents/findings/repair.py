@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from orchestration.documents.findings import (
     COLUMNS,
-    MAX_SYNOPSIS,
-    MORE,
-    Finding,
     parse_findings,
     row_cells,
 )
@@ -22,22 +17,18 @@ from orchestration.documents.grammar import (
     split_cells,
 )
 
-_SYNOPSIS = COLUMNS.index("Synopsis")
-
 
 def normalise_findings(text: str, path: str) -> str:
     """Return ``text`` with one well-formed row for every finding.
 
-    Missing header and separator rows are added; a row gets its six cells; what a synopsis holds
-    beyond its limit moves to the finding's section; a section without a row gets one.
+    Missing header and separator rows are added; a row gets its six cells; a section without a row
+    gets one. A long row stays as it is.
     """
     blocks = scan(SourceText(text, path))
     source = blocks.source
     read = parse_findings(text, path)
     newline = source.newline
-    twice = Counter(row.id for row in read.rows)
     edits: list[tuple[int, int, str]] = []
-    tail: list[str] = []
     missing: list[str] = []
     first = len(source.lines)
     sections = [(r.section_line, r.section_end) for r in read.rows if r.section_line]
@@ -51,47 +42,14 @@ def normalise_findings(text: str, path: str) -> str:
             continue
         if not inside[number]:
             first, last = min(first, number), max(last, number)
-        cells, rest = _cells(line, split=twice[row.id] == 1)
-        new = join_cells(cells)
-        if rest:
-            _move(row, rest, source, edits, tail)
-        if rest or split_cells(line) != cells:
-            edits.append((source.starts[number], source.end(number), new))
+        cells = row_cells(line)
+        cells += ["", "", "", "", "", "Active"][len(cells) :]
+        if split_cells(line) != cells:
+            edits.append((source.starts[number], source.end(number), join_cells(cells)))
     edits += _heads(blocks, first, newline)
     start = min((line - 1 for line, _ in sections), default=0)
     _add_rows(blocks, last, start, missing, edits)
-    if tail and blocks.open_from is not None:
-        tail.insert(0, blocks.closing())
-    new_text = apply_edits(text, edits)
-    if tail:
-        lead = "" if new_text.endswith(("\n", "\r")) else newline
-        new_text += lead + "".join(newline + part + newline for part in tail)
-    return new_text
-
-
-def _cells(line: str, *, split: bool) -> tuple[list[str], str]:
-    """Return the six cells of a row, and what its synopsis holds beyond the limit."""
-    cells = row_cells(line)
-    cells += ["", "", "", "", "", "Active"][len(cells) :]
-    synopsis = " ".join(cells[_SYNOPSIS].split())
-    if not split or len(synopsis) <= MAX_SYNOPSIS or synopsis.endswith(MORE):
-        return cells, ""
-    at = synopsis.rfind(" ", 0, MAX_SYNOPSIS - len(MORE))
-    if at < 1:
-        return cells, ""
-    cells[_SYNOPSIS] = synopsis[:at] + MORE
-    return cells, synopsis[at + 1 :]
-
-
-def _move(
-    row: Finding, rest: str, source: SourceText, edits: list[tuple[int, int, str]], tail: list[str]
-) -> None:
-    """Put the rest of a synopsis under the finding's heading, or under a new one at the end."""
-    if row.section_line:
-        at = source.end(row.section_line - 1)
-        edits.append((at, at, f"{source.newline}- Synopsis: {rest}"))
-    else:
-        tail.append(f"## {row.id}{source.newline}{source.newline}- Synopsis: {rest}")
+    return apply_edits(text, edits)
 
 
 def _heads(blocks: Blocks, first: int, newline: str) -> list[tuple[int, int, str]]:

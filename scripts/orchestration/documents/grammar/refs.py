@@ -175,7 +175,7 @@ def render_stamp(moment: datetime) -> str:
 
 _NO_TEST = re.compile(
     r"(?i)[*_`(\[]*(?:none|n/?a|not applicable|no (?:tests?|selectors?|mapped tests?|pytest))"
-    r"(?![\w/:.-])[*_`)\]]*[ \t.]*(?:[—–:;,.-]+[ \t]*)?(.*)$"
+    r"(?![\w/-]|::|\.\w)[*_`)\]]*[ \t.]*(?:[—–:;,.-]+[ \t]*)?(.*)$"
 )
 
 
@@ -187,7 +187,7 @@ def take_none(text: str) -> str | None:
     bare = text.strip()
     if bare in ("-", "—", "–"):
         return ""
-    found = _NO_TEST.fullmatch(bare.strip("`").strip())
+    found = _NO_TEST.fullmatch(bare)
     if found is None:
         return None
     reason = found.group(1).strip()

@@ -3,6 +3,7 @@ from .attempts import told_attempt as told_attempt
 from .claims import claimed_checks as claimed_checks
 from .claims import claimed_rows as claimed_rows
 from .claims import claimed_sync as claimed_sync
+from .creation import says_new as says_new
 from .criteria import outermost as outermost
 from .criteria import plain_criterion as plain_criterion
 from .criteria import take_sign as take_sign

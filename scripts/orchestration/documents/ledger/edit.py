@@ -14,6 +14,7 @@ from orchestration.documents.grammar import (
     scan,
     split_cells,
     state_of,
+    strip_bullets,
 )
 from orchestration.documents.ledger.model import Attempt, Item, Status, Waiting
 from orchestration.documents.ledger.reader import ITEM_KEYS, read_ledger
@@ -86,6 +87,13 @@ def tick(text: str, item_id: str, criterion_id: str, state: str = "x") -> str:
             expected="one of ' ', x, P, D, B, W", got=repr(state),
         )  # fmt: skip
     criterion = _find(text, item_id).criterion(criterion_id)
+    source = SourceText(text)
+    if criterion is not None and criterion.state_offset < 0:
+        line = source.lines[criterion.line - 1]
+        at, bullets = strip_bullets(line)
+        if bullets and "[" not in line[at : at + 1]:
+            at += source.starts[criterion.line - 1]
+            return replace_span(text, at, at, f"[{wanted}] ")
     if criterion is None or criterion.state_offset < 0:
         raise DocumentError(
             "no such criterion row", where=f"{item_id} {criterion_id}",

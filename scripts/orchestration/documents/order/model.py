@@ -20,7 +20,10 @@ class Contract:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One step of an order. ``new`` means its path does not exist yet; ``text`` may have lines."""
+    """One step of an order. ``new`` means its path does not exist yet; ``text`` may have lines.
+
+    ``creates``: the words of the task say that it makes what it names (``new`` says so too).
+    """
 
     row_id: str = ""
     state: str = " "
@@ -29,6 +32,7 @@ class Task:
     text: str = ""
     verify: str | None = None
     new: bool = False
+    creates: bool = False
     line: int = 0
 
 

@@ -17,9 +17,12 @@ MAX_PLAN_TOOLS = 2
 _BLOCKS = (ast.If, ast.Try, ast.With, ast.For, ast.ExceptHandler)
 
 
-def _creates(order: Order, path: str) -> bool:
-    places = [ref.path for task in order.tasks if task.new for ref in task.refs]
-    return order.selector_new or path in places
+def _creates(order: Order, path: str, context: ValidationContext) -> bool:
+    """Whether the order makes a path: ``new:`` says so, other words where it does not exist."""
+    tasks = [task for task in order.tasks if any(ref.path == path for ref in task.refs)]
+    absent = context.exists is not None and not context.exists(path)
+    said = any(task.new or (absent and task.creates) for task in tasks)
+    return order.selector_new or said
 
 
 def _selector(order: Order, text: str, context: ValidationContext) -> list[Diagnostic]:
@@ -38,7 +41,7 @@ def _selector(order: Order, text: str, context: ValidationContext) -> list[Diagn
     if not places:
         message = f"selector `{order.selector[:80]}` names no test"
         return [make("E03", path, line, message, "write `Selector: tests/x.py::test_y`")]
-    new = [place for place in places if _creates(order, place)]
+    new = [place for place in places if _creates(order, place, context)]
     found = []
     if context.exists:
         for place in places:
@@ -66,14 +69,14 @@ def _collects(selector: str, line: int, context: ValidationContext) -> list[Diag
 
 def _tasks(order: Order, text: str, context: ValidationContext) -> list[Diagnostic]:
     found: list[Diagnostic] = []
-    created = {(r.path, r.symbol) for t in order.tasks if t.new for r in t.refs}
+    created = {(r.path, r.symbol) for t in order.tasks if t.creates for r in t.refs}
     for task in order.tasks:
         for ref in task.refs:
             place = ref.path
             if ref.symbol and not place.endswith(_CODE):
                 message = f"{place} is not code, `::{ref.symbol}` means nothing there"
                 found.append(make("W03", context.path, task.line, message, "name the file alone"))
-            if task.new or (place, ref.symbol) in created or "$" in place:
+            if task.creates or (place, ref.symbol) in created or "$" in place:
                 continue
             if context.exists and not _exists(place, context):
                 message = f"{place} does not exist"

@@ -141,7 +141,7 @@ def _selector_in_checks(order: Order, text: str, context: ValidationContext) -> 
         runs = [
             selector_of(c.text) or ""
             for c in order.checks
-            if not c.error and no_evidence(c) is None
+            if not c.error and no_evidence(c, read_lines=context.read_lines) is None
         ]
         wanted = set(parse_selector(order.selector).argv)
         if not any(wanted <= set(parse_selector(run).argv) for run in runs):

@@ -14,6 +14,7 @@ from orchestration.documents.grammar import (
     parse_row,
     take_row_id,
 )
+from orchestration.documents.historic import says_new
 from orchestration.documents.order.model import ArtifactTarget, Contract, FindingRef, Task
 
 _VERB = re.compile(
@@ -21,7 +22,8 @@ _VERB = re.compile(
 )
 #: Any other word that says what is done with a file: ``Record: docs/fix_plan.md``.
 _ANY_VERB = re.compile(
-    r"\**([A-Z][a-z]{2,20}(?: \([a-z ]{1,20}\))?)\**:\**[ \t]+(?=[`*]*[\w.$-]+[/.])"
+    r"\**([A-Z][a-z]{2,20}(?: \([a-z ]{1,20}\))?)\**"
+    r"(?::\**[ \t]+(?=[`*]*[\w.$-]+[/.])|[ \t]+(?=[`*]*[\w.$-]+/[\w./$-]*\.[a-z]))"
 )
 _JOINED = re.compile(r"(?:^|[ \t])(?:\+|&|and|,)[ \t]+`?([^\s,`]+)")
 _VERIFY = re.compile(
@@ -50,11 +52,14 @@ def read_task(entry: Entry) -> Task:
         cut = len(text) - len(text[-2000:]) + found.start()
         verify = clean((found.group(1) or found.group(2) or "").strip()) or None
         text = text[:cut].rstrip() if verify else text
+    whole = text
     refs, text, new = _front_refs(text)
+    before = ""
     if not refs:
-        refs = _prose_refs(text)
+        refs, before = _prose_refs(text)
+    creates = new or (bool(refs) and says_new(verb, before, whole))
     body = "\n".join([text, *entry.detail]).rstrip()
-    return Task(row_id, state, verb, tuple(refs), body, verify, new, entry.line + 1)
+    return Task(row_id, state, verb, tuple(refs), body, verify, new, creates, entry.line + 1)
 
 
 def _front_refs(text: str) -> tuple[list[Ref], str, bool]:
@@ -110,12 +115,15 @@ def _token(text: str) -> tuple[str, str]:
     return token, text[match.start(1) + len(token) :].lstrip("*")
 
 
-def _prose_refs(text: str) -> list[Ref]:
+def _prose_refs(text: str) -> tuple[list[Ref], str]:
+    """Return the files that a sentence names in code marks, and the words before the first."""
     refs: list[Ref] = []
+    before = ""
     for match in _SPAN.finditer(text[:20000]):
         if looks_like_path(match.group(1), in_prose=True):
+            before = before if refs else text[: match.start()]
             refs += [ref for ref in parse_refs(match.group(1)) if ref not in refs]
-    return refs
+    return refs, before
 
 
 def split_dash(text: str) -> tuple[str, str]:

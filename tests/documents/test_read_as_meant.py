@@ -1,0 +1,466 @@
+"""Documents as people write them: what a careful reader reads is what is read."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from orchestration.documents import kinds, ledger
+from orchestration.documents.fix import missing_lines, rewrite
+from orchestration.documents.memory import parse_memory
+from orchestration.documents.order import ValidationContext, parse_order
+from orchestration.documents.past import memory_stats
+
+HEAD = "Summary: s\nMode: TDD\nFocus: OVEN-HEAT-002.B1 — heat\nBranch: work\n"
+TESTS = "Mapped tests: tests/test_oven.py::test_heat\n"
+
+
+def codes(kind: str, text: str, path: str = "input.md", **lookups: object) -> list[str]:
+    context = ValidationContext(path=path, **lookups)  # type: ignore[arg-type]
+    return [d.code for d in kinds.check_document(kind, text, context)]
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("none — evidence only", "evidence only"),
+        ("none (docs-only loop)", "docs-only loop"),
+        ("None: nothing runs", "nothing runs"),
+        ("N/A - planning", "planning"),
+        ("**none**", ""),
+        ("no tests — tests/test_a.py is enough", "tests/test_a.py is enough"),
+        ("not applicable (review of `tests/test_a.py`)", "review of `tests/test_a.py`"),
+    ],
+)
+def test_no_selector_may_have_a_reason(value: str, reason: str) -> None:
+    text = f"Focus: OVEN-HEAT-002\nMode: Docs\nMapped tests: {value}\nDo Now: write `a/b.md`\n"
+    order = parse_order(text)
+    assert (order.selector, order.selector_reason) == ("none", reason)
+    assert not {"E03", "E05"} & set(codes("order", text, exists=lambda path: True))
+    fixed = rewrite("order", text, "input.md").text
+    assert parse_order(fixed).selector_reason == reason
+
+
+@pytest.mark.parametrize("value", ["nonesuch/test_a.py", "tests/none.py", "nothing/test_b.py::t"])
+def test_a_path_that_begins_like_none_is_a_path(value: str) -> None:
+    assert parse_order(f"Focus: A-1\nSelector: {value}\n").selector == value
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        "- Pytest: pytest tests/test_oven.py::test_heat -q",
+        "- Test: `pytest tests/test_oven.py::test_heat -vv`",
+        "- Validate: PYTHONPATH=src pytest tests/test_oven.py::test_heat | tee green/heat.log",
+        "- Validate: tests/test_oven.py::test_heat",
+    ],
+)
+def test_one_test_in_two_ways_of_writing_is_one_selector(again: str) -> None:
+    text = f"{HEAD}{TESTS}\nDo Now (hard validity contract)\n- Implement: a.py::f — x\n{again}\n"
+    order = parse_order(text)
+    assert order.selector == "tests/test_oven.py::test_heat" and order.repeated == []
+    assert "E27" not in codes("order", text)
+    assert rewrite("order", text, "input.md").reason == ""
+    other = text.replace(again, "- Pytest: pytest tests/test_other.py")
+    assert "E27" in codes("order", other)
+
+
+def test_selectors_as_a_list_and_with_words_before_them() -> None:
+    listed = "Mapped tests:\n- tests/test_oven.py::test_heat\n- `pytest tests/test_door.py -q`\n"
+    order = parse_order(HEAD + listed + "\nDo Now\n- Implement: a.py::f — x\n")
+    assert order.selector == "tests/test_oven.py::test_heat tests/test_door.py"
+    words = parse_order("Focus: A-1\nMapped tests: existing — run `pytest tests/test_a.py -q`\n")
+    assert words.selector == "tests/test_a.py"
+    new = parse_order("Focus: A-1\nMapped tests: tests/test_a.py::test_b (new)\n")
+    assert (new.selector, new.selector_new) == ("tests/test_a.py::test_b", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "item", "rows"),
+    [
+        ("Header: 2026-01-05 10:00 | Active Focus: [OVEN-HEAT-002] Stage C\n", "OVEN-HEAT-002", []),
+        ("Focus: [OVEN-HEAT-002] Phase D2–D4 update\n", "OVEN-HEAT-002", ["D2", "D3", "D4"]),
+        ("Focus: docs/fix_plan.md#oven-heat-002-warm-up\n", "OVEN-HEAT-002", []),
+        ("Focus: [OVEN-HEAT-002](docs/fix_plan.md#oven-heat-002)\n", "OVEN-HEAT-002", []),
+        ("Do Now: [OVEN-HEAT-002] Warm it — write `a/b.md`\n", "OVEN-HEAT-002", []),
+        ("Do Now\n- [ ] OVEN-HEAT-002.B1: warm it in `a.py`\n", "OVEN-HEAT-002", []),
+    ],
+)
+def test_the_focus_is_found_where_it_stands(text: str, item: str, rows: list[str]) -> None:
+    order = parse_order(text)
+    assert (order.item_id, order.rows) == (item, rows)
+    assert not {"E01", "E11"} & set(codes("order", text))
+
+
+def test_two_items_are_still_two_foci() -> None:
+    text = "Focus: [OVEN-HEAT-002] Phase D2-D4 and [OVEN-DOOR-003]\n"
+    assert "E11" in codes("order", text)
+
+
+@pytest.mark.parametrize(
+    ("task", "paths"),
+    [
+        ("Record: docs/fix_plan.md::Attempts + inbox/reply.md::Status — sum up",
+         ["docs/fix_plan.md", "inbox/reply.md"]),
+        ("Refresh: docs/a.md, docs/b.md and docs/c.md — all of them",
+         ["docs/a.md", "docs/b.md", "docs/c.md"]),
+        ("Archive: `plans/active/x/plan.md` — done", ["plans/active/x/plan.md"]),
+        ("Note: nothing is named here", []),
+    ],
+)  # fmt: skip
+def test_any_verb_may_stand_before_the_files_of_a_task(task: str, paths: list[str]) -> None:
+    order = parse_order(f"{HEAD}{TESTS}Do Now (hard validity contract)\n- {task}\n")
+    assert [ref.path for ref in order.tasks[0].refs] == paths
+
+
+CHECKS = HEAD + "Selector: tests/t.py::test_one\n\n## Goal\ng\n## Checks\n```sh\n{}\n```\n"
+
+
+@pytest.mark.parametrize(
+    ("check", "why"),
+    [
+        ("echo pytest tests/t.py::test_one", "cannot fail"),
+        ("true", "cannot fail"),
+        ("false", "cannot pass"),
+        ("env A=1 printf ok", "cannot fail"),
+        ("pytest --collect-only tests/t.py::test_one", "runs no test"),
+        ("python -m pytest tests/t.py::test_one --co -q", "runs no test"),
+        ("pytest tests/t.py::test_one --deselect tests/t.py::test_one", "deselected"),
+        ("pytest tests/t.py::test_one --deselect=tests/t.py", "deselected"),
+        ("pytest tests/t.py --ignore tests/t.py", "deselected"),
+        ("pytest tests/t.py::test_one -k nosuch", "leaves no test"),
+        ("pytest tests/t.py::test_one -k 'not test_one'", "leaves no test"),
+        ("pytest tests/t.py::test_one -k 'one and nosuch'", "leaves no test"),
+        ("rm -rf out", "removes"),
+        ("tools/", "folder"),
+        ("tools/gone.sh --all", "does not exist"),
+        ("nosuchprogram --x", "no program here"),
+        ("make sure the log is green.", "sentence"),
+        ("pytest should pass on tests/t.py", "sentence"),
+    ],
+)
+def test_a_check_that_says_nothing_is_an_error_with_its_reason(check: str, why: str) -> None:
+    context = ValidationContext(
+        exists=lambda path: path == "tests/t.py",
+        read_lines=lambda path: ["def test_one(): assert 1", "def test_two(): assert 2"],
+        program=lambda name: name in ("pytest", "python", "make", "test", "ruff"),
+    )
+    found = kinds.check_document("order", CHECKS.format(check), context)
+    told = [d for d in found if d.code in ("E28", "E12") and why in d.message]
+    assert told and told[0].line == CHECKS[: CHECKS.index("{}")].count("\n") + 1
+    assert "E05" in {d.code for d in found}, "a check that is none does not run the selector"
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        "pytest tests/t.py::test_one -k 'one or nosuch'",
+        "pytest tests/t.py::test_one -k one",
+        "pytest tests/t.py::test_one --deselect tests/t.py::test_two",
+        "pytest tests/t.py::test_one -q --tb=short",
+        "timeout 30 python -m pytest tests/t.py::test_one",
+        "test -s out/a.txt",
+        "ruff check .",
+        "make check",
+    ],
+)
+def test_a_check_that_can_fail_and_pass_is_none_of_them(check: str) -> None:
+    context = ValidationContext(
+        exists=lambda path: path == "tests/t.py",
+        read_lines=lambda path: ["def test_one(): assert 1"],
+        program=lambda name: name in ("pytest", "python", "make", "test", "ruff", "timeout"),
+    )
+    found = kinds.check_document("order", CHECKS.format(check), context)
+    assert "E28" not in {d.code for d in found}, found
+
+
+def test_sentences_among_the_steps_are_no_commands() -> None:
+    text = (
+        f"{HEAD}{TESTS}\nDo Now\n- Implement: a.py::f — x\n\nHow-To Map\n"
+        "1. export OUT=notes/heat and mkdir -p \"$OUT\".\n"
+        "2. mkdir -p notes/heat to keep the files together.\n"
+        "3. Run the tool:\n   python tools/heat.py \\\n     --to 200 \\\n     | tee heat.log\n"
+        "4. git commit -m 'heat and hold the oven'\n"
+    )  # fmt: skip
+    order = parse_order(text)
+    assert [c.argv[:2] for c in order.checks] == [
+        ("python", "tools/heat.py"), ("git", "commit"),
+    ]  # fmt: skip
+    assert order.checks[0].argv[2:] == ("--to", "200")
+    assert "heat.log" in [a.name for a in order.artifacts]
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        "- Implement (test): tests/test_new.py::test_heat — one failing test",
+        "- Create tests/test_new.py::test_heat",
+        "- Author: tests/test_new.py::test_heat",
+        "- Add: `tests/test_new.py::test_heat` — red first",
+        "- Update: tests/test_new.py (new) — the failing test",
+        "- First write `tests/test_new.py`, then run it",
+        "- new: `tests/test_new.py`",
+    ],
+)
+def test_a_file_that_the_order_asks_to_create_need_not_exist(task: str) -> None:
+    text = f"{HEAD}Mapped tests: tests/test_new.py::test_heat\n\nDo Now\n{task}\n"
+    assert not {"E03", "E04"} & set(codes("order", text, exists=lambda path: False))
+    plain = text.replace(task, "- Update: tests/test_new.py — make it pass")
+    assert {"E03", "E04"} <= set(codes("order", plain, exists=lambda path: False))
+
+
+HEREDOC = """Summary: probe
+Focus: OVEN-HEAT-002.B1 — heat
+Mapped tests: tests/test_oven.py::test_heat
+Do Now: OVEN-HEAT-002 — run the probe
+How-To Map:
+- python - <<'PY' > heat.txt
+import oven
+# Summary
+for tray in oven.trays():
+    print("tray", tray)
+try:
+    oven.close()
+except oven.Hot as hot:
+    print("hot", hot)
+else:
+    print("closed")
+PY
+- oven --door 2026-01-03T091500Z/door.json \\
+    --to 2026-01-03T091500Z/out.tar
+Notes for the log:
+- keep it
+"""
+
+
+def test_fix_keeps_the_lines_of_a_program_and_stamps_in_paths() -> None:
+    fixed = rewrite("order", HEREDOC, "input.md")
+    assert not fixed.reason and fixed.text != HEREDOC
+    assert missing_lines(HEREDOC, fixed.text) == []
+    program = HEREDOC.split("How-To Map:\n")[1]
+    assert program in fixed.text, "in order, and untouched"
+    assert parse_order(HEREDOC).focus == "OVEN-HEAT-002.B1 — heat"
+
+
+WORDS = st.sampled_from(
+    ["Summary: s", "Mode: Docs", "Focus: OVEN-HEAT-002.B1 — heat", "Mapped tests: none", "Do Now",
+     "Mapped tests:", "- `pytest tests/a.py`", "How-To Map:", "- python - <<'PY' > a.txt", "try:",
+     "else:", "# Goal", "Tasks", "    print(1)", "PY", "1. pytest a.py \\", "   --out a/b.tar \\",
+     "   --bundle a/2026-01-03T091500Z/b.tar", "Notes for the log:", "- keep", "| a | b |", "|---|",
+     "- Implement: a.py::f — x", "- Artifacts: a/b/", "```sh", "```", "If Blocked: say", "",
+     "Brief",
+     "### Workload Spec", "## Tasks", "## Odd", "Pitfalls To Avoid", "- [ ] A1: x", "<!-- c -->",
+     "Header: x | Focus: OVEN-DOOR-003", "Checklist:", "2026-01-03T091500Z: said", "* x", "~~~"]
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(WORDS, max_size=30), st.sampled_from(["\n", "\r\n"]))
+def test_fix_loses_no_line_adds_no_error_and_stays(lines: list[str], end: str) -> None:
+    text = end.join([*lines, ""])
+    fixed = rewrite("order", text, "input.md")
+    assert fixed.text == text or not fixed.reason
+    old = [line.strip() for line in lines if line.strip()]
+    new = [line.strip() for line in fixed.text.split(end)]
+    assert not Counter(old) - Counter(new)
+    errors = [Counter(c for c in codes("order", t) if c < "F") for t in (text, fixed.text)]
+    assert not errors[1] - errors[0]
+    assert rewrite("order", fixed.text, "input.md").text == fixed.text
+
+
+def test_a_key_that_stands_twice_leaves_the_file_and_names_the_line() -> None:
+    text = f"{HEAD}{TESTS}Mode: Docs\nDo Now: x\n"
+    fixed = rewrite("order", text, "input.md")
+    assert fixed.text == text and fixed.lines == ["mode: Docs"]
+
+
+LEDGER = """# Ledger
+
+## [OVEN-HEAT-002] Heat
+- Priority: High
+- Status: {}
+- Plan Reference: `plans/active/heat/plan.md` (phase B)
+- Attempts History:
+  * [2026-01-05] Attempt #1 — Result: success (stage A).
+    - Metrics: 3
+  + 2026-01-06T101500Z — Attempt #2: half of it
+  - **2026-01-07** (loop 3): the rest
+  1. Attempt 4: again
+  - a bullet without a date
+- Exit Criteria:
+  - The table has a row
+  * ✅ The door is shut
+  - [x] `pytest tests/test_oven.py` passes
+  - ⏳ The report is out
+  - ~~Old wish~~
+
+## [OVEN-DOOR-003] Door
+- Status: open
+"""
+
+
+def test_attempts_and_criteria_are_read_whatever_their_bullets() -> None:
+    read = ledger.parse_ledger(LEDGER.format("in_planning"))
+    item = read.items[0]
+    assert [(a.turn, a.at and f"{a.at:%d}") for a in item.attempts] == [
+        (1, "05"), (2, "06"), (None, "07"), (4, None),
+    ]  # fmt: skip
+    assert (item.attempts[0].outcome, item.attempts[2].label) == ("success", "loop 3")
+    assert "- Metrics: 3" in item.attempts[0].text
+    assert [(c.state, c.command.text if c.command else None) for c in item.criteria] == [
+        (" ", None), ("x", None), ("x", "pytest tests/test_oven.py"), (" ", None), ("x", None),
+    ]  # fmt: skip
+    assert item.criteria[0].meaning == "The table has a row"
+    assert item.plan == "plans/active/heat/plan.md" and item.priority == "P1"
+    told = [d for d in read.diagnostics if d.code == "W27"]
+    assert "read 4 of 5 bullets" in told[0].message and "line 13" in told[0].message
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "depends", "mapped"),
+    [
+        ("in_planning", "open", [], True),
+        ("in planning — soon", "open", [], True),
+        ("🚧 in_progress", "in_progress", [], False),
+        ("in_progress (waiting on `[OVEN-DOOR-003]` stage B)", "in_progress", ["OVEN-DOOR-003"],
+         True),
+        ("pending — blocked by OVEN-DOOR-003", "open", ["OVEN-DOOR-003"], True),
+        ("✅ COMPLETE (2026-01-05)", "done", [], True),
+        ("❌", "blocked", [], True),
+        ("in_progress — waiting for the oven", "in_progress", [], False),
+    ],
+)  # fmt: skip
+def test_statuses_as_people_write_them(
+    text: str, status: str, depends: list[str], mapped: bool
+) -> None:
+    read = ledger.parse_ledger(LEDGER.format(text))
+    item = read.items[0]
+    assert (item.status.value, item.depends) == (status, depends)
+    assert ("W26" in {d.code for d in read.diagnostics}) is mapped
+    assert ledger.unmet_dependencies(read, item) == depends
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        ("`pytest tests/t.py` passes", "pytest tests/t.py"),
+        ("`python tools/a.py --all` — the figure", "python tools/a.py --all"),
+        ("`scripts/check.sh`", "scripts/check.sh"),
+        ("the guard: `make check`", "make check"),
+        ("Look into `inbox/` for mail", None),
+        ("`reports/2026-01-06T100000Z/` has no answer", None),
+        ("Move it to `tools/` and `docs/`", None),
+        ("`notes/a.md` is written", None),
+        ("`notes/a.md`", None),
+        ("`Oven.heat` returns 3", None),
+        ("Write it under `reports/<ts>/README.md`.", None),
+    ],
+)
+def test_a_code_span_that_is_a_path_is_a_path(text: str, command: str | None) -> None:
+    item = f"### [A-1] x\n- Status: open\n- Exit:\n  - [ ] C1: {text}\n"
+    (criterion,) = ledger.parse_ledger(item).items[0].criteria
+    assert (criterion.command.text if criterion.command else None) == command
+    if command is None:
+        assert criterion.meaning == text
+
+
+def test_a_criterion_without_a_box_can_be_ticked() -> None:
+    text = LEDGER.format("open")
+    new = ledger.tick(text, "OVEN-HEAT-002", "C1")
+    assert new == text.replace("  - The table", "  - [x] The table")
+
+
+REPORT = """# Fix Plan
+
+## Status
+`in_progress`
+
+## Current Focus
+**OVEN-BAKE-004 — Bake**
+
+## Completed Items
+- [x] S1: Look into `inbox/`
+- [x] S2: Ship it
+
+## Attempts History
+
+### 2026-01-05T02:40Z — seed S1 (start)
+**Action:** looked.
+
+## TODOs
+- [x] S2: Move it to `tools/` with tests
+- [x] OVEN-BAKE-004.B1: Write `reports/<ts>/README.md`.
+- [ ] OVEN-BAKE-004.F1: Wait. Last look: `reports/2026-01-06T100000Z/` is empty.
+"""
+
+
+def test_the_rows_of_a_report_belong_to_their_items() -> None:
+    read = ledger.parse_ledger(REPORT)
+    assert [(i.id, [c.id for c in i.criteria]) for i in read.items] == [
+        ("OVEN-BAKE-004", ["B1", "F1"]), ("seed", ["S1", "S2"]),
+    ]  # fmt: skip
+    assert not [c for i in read.items for c in i.criteria if c.command]
+    assert "E26" not in {d.code for d in ledger.check_ledger(read)}
+    fixed = rewrite("ledger", REPORT, "docs/fix_plan.md")
+    assert not fixed.reason and missing_lines(REPORT, fixed.text) == []
+    assert len(fixed.text.split("\n")) < 1.6 * len(REPORT.split("\n")), "no second copy"
+    assert rewrite("ledger", fixed.text, "docs/fix_plan.md").text == fixed.text
+
+
+MEMORY = """# Galph Memory
+
+## 2026-01-05 (galph loop - Phase A kick-off)
+- Reviewed Ralph's commits abc1234; wrote input.md.
+- <Action State>: [planning]
+
+### 2026-01-06T10:00:00Z (galph loop - focus selection)
+- Focus issue: [OVEN-HEAT-002] Stage B
+- Action type: Planning
+
+### 2026-01-06T10:20:00Z (galph loop recap)
+- Wrote input.md for Ralph.
+- <Action State>: [ready_for_implementation] (chunk 3 handed over)
+
+#### 2026-01-06T10:30:00Z detail
+"""
+
+
+def test_nested_entries_are_entries_and_a_word_is_no_role() -> None:
+    read = parse_memory(MEMORY)
+    assert [(e.role, e.item_id, e.state) for e in read.entries] == [
+        ("supervisor", "", "planning"),
+        ("supervisor", "OVEN-HEAT-002", None),
+        ("supervisor", "", "ready_for_implementation"),
+    ]
+    told = [d for d in read.diagnostics if d.code == "W27"]
+    assert len(told) == 1 and "read 3 of 4" in told[0].message
+    worker = parse_memory("## 2026-01-06T10:00:00Z Ralph: tried it\n- did it\n")
+    assert worker.entries[0].role == "worker"
+
+
+def test_dwell_is_unknown_where_nothing_says_what_the_worker_did() -> None:
+    entry = (
+        "## 2026-01-05T1{}0000Z\nfocus=OVEN-HEAT-002 state=planning dwell={} next_action=do {}\n"
+    )
+    read = parse_memory("# M\n\n" + "\n".join(entry.format(*n) for n in ("02a", "10b", "20c")))
+    stats = memory_stats(read)
+    assert [row.recomputed for row in stats.dwell] == [None, None, None]
+    assert (stats.unknown, stats.disagreements) == (3, 0)
+    assert "W21" not in codes("memory", "\n".join(entry.format(*n) for n in ("02a", "10b")))
+    text = entry.format(0, 0, "a")
+    assert "ralph_last_commit" not in rewrite("memory", text, "galph_memory.md").text
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("plans/active/heat.md", "plan"), ("plans/active/X-1/phase_b.md", "plan"),
+        ("/a/plans/active/X-1/reports/2026/note.md", "plan"),
+        ("plans/active/X-1/summary.md", "summary"), ("plans/archive/heat.md", "order"),
+        ("input.md", "order"),
+    ],
+)  # fmt: skip
+def test_markdown_below_the_active_plans_is_a_plan(path: str, kind: str) -> None:
+    assert kinds.kind_of(path) == kind
