@@ -22,8 +22,7 @@ from orchestration.cli.records import (
     say,
 )
 from orchestration.core import payloads
-from orchestration.documents import cached, find_root, kinds, ledger
-from orchestration.documents.fix import rewrite
+from orchestration.documents import cached, find_root, kinds, ledger, rewrite
 from orchestration.documents.grammar import CODES, explain, has_errors, make, read_text, write_text
 from orchestration.documents.memory import parse_memory
 from orchestration.documents.order import ValidationContext, extends_plan_tools, parse_order

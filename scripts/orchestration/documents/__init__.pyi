@@ -1,4 +1,6 @@
 from . import kinds as kinds
+from .fix import Fixed as Fixed
+from .fix import rewrite as rewrite
 from .repository import Checkout as Checkout
 from .repository import Collect as Collect
 from .repository import cached as cached

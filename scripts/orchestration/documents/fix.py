@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from orchestration.documents import findings, memory, plan
-from orchestration.documents.findings.repair import normalise_findings
 from orchestration.documents.grammar import (
     Diagnostic,
     SourceText,
@@ -29,11 +28,10 @@ from orchestration.documents.grammar import (
     render_stamp,
     scan,
 )
-from orchestration.documents.historic import upgrade_order
+from orchestration.documents.historic import upgrade_order, upgrade_report
 from orchestration.documents.kinds import check_document
-from orchestration.documents.ledger import parse_ledger
+from orchestration.documents.ledger import normalise_ledger, parse_ledger
 from orchestration.documents.ledger import render as ledger_render
-from orchestration.documents.ledger.repair import normalise_ledger
 from orchestration.documents.order import KEPT_TITLE, ValidationContext, parse_order
 from orchestration.documents.order import render as order_render
 from orchestration.documents.plan import summary
@@ -101,8 +99,6 @@ def _respelled(text: str, path: str) -> str:
 
 
 def _ledger(text: str, path: str) -> str:
-    from orchestration.documents.historic import upgrade_report
-
     if parse_ledger(text, path).form == "report":
         return upgrade_report(text, path).text
     return normalise_ledger(text, path)
@@ -111,7 +107,7 @@ def _ledger(text: str, path: str) -> str:
 _REWRITERS: dict[str, Callable[[str, str], str]] = {
     "order": lambda text, path: upgrade_order(text, path).text,
     "ledger": _ledger,
-    "findings": normalise_findings,
+    "findings": findings.normalise_findings,
     "memory": _respelled,
     "plan": _same,
     "summary": _same,

@@ -8,3 +8,4 @@ from .reader import meaning as meaning
 from .reader import parse_findings as parse_findings
 from .reader import row_cells as row_cells
 from .reader import search as search
+from .repair import normalise_findings as normalise_findings

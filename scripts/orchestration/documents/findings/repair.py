@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from orchestration.documents.findings import (
-    COLUMNS,
-    parse_findings,
-    row_cells,
-)
+from orchestration.documents.findings.reader import COLUMNS, parse_findings, row_cells
 from orchestration.documents.grammar import (
     Blocks,
     SourceText,

@@ -21,6 +21,7 @@ from .reader import ITEM_KEYS as ITEM_KEYS
 from .reader import STRAY as STRAY
 from .reader import parse_ledger as parse_ledger
 from .reader import read_ledger as read_ledger
+from .repair import normalise_ledger as normalise_ledger
 from .values import parse_priority as parse_priority
 from .values import parse_status as parse_status
 from .values import render_waiting as render_waiting
