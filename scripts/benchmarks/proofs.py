@@ -90,7 +90,7 @@ PROOFS = (
     ),
     Proof(
         "attacks",
-        script("hostile_workers", "--results", "runs/proofs/hostile", "--write",
+        script("hostile_workers", "--results", "runs/proofs/hostile-{commit}", "--write",
                "docs/evidence/reliability.md"),
         rows_of_table,
     ),
@@ -125,7 +125,8 @@ def run(proof: Proof, folder: Path, at: str) -> dict[str, Any]:
         if row["commit"] == at and row["argv"] == list(proof.argv) and row["exit"] == 0:
             return row
     began = time.monotonic()
-    argv = [sys.executable if word == "python" else word for word in proof.argv]
+    words = [word.replace("{commit}", at) for word in proof.argv]
+    argv = [sys.executable if word == "python" else word for word in words]
     with log.open("w", encoding="utf-8") as out:
         done = subprocess.run(
             argv, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT, check=False, env={**os.environ}
