@@ -55,10 +55,18 @@ def private_functions(tree: ast.Module) -> list[tuple[int, int]]:
 
 
 def imported(tree: ast.Module, module: str, *, is_package: bool) -> set[str]:
-    """Full names of what a module imports, imports inside functions and for types included."""
+    """Full names of what a module imports, inside functions too; not what is for types only."""
     found = set()
+    skipped = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
     here = module.split(".") if is_package else module.split(".")[:-1]
     for node in ast.walk(tree):
+        if node in skipped:
+            continue
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):

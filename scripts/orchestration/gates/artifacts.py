@@ -14,6 +14,7 @@ TOTAL_CAP_BYTES = 100 << 20
 FILES_CAP = 2000
 INVENTORY = "artifact_inventory.txt"
 FOLDERS = ("green", "red", "cli", "analysis")
+"""What a report is sorted into."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,6 @@ class Inventory:
 
     entries: tuple[Entry, ...]
     problems: tuple[str, ...]
-
-    @property
-    def total_bytes(self) -> int:
-        """Sum of all sizes."""
-        return sum(entry.bytes for entry in self.entries)
 
 
 def inventory(

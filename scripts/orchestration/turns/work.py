@@ -14,7 +14,7 @@ from orchestration.core import compact_stamp, matches, payloads
 from orchestration.documents.ledger import Item
 from orchestration.documents.order import Order
 from orchestration.errors import HarnessError
-from orchestration.gates import log_scan, secrets
+from orchestration.gates import artifacts, log_scan, secrets
 from orchestration.git import OURS, Repo
 from orchestration.harness import Harness
 from orchestration.sandbox import FILE_FENCES
@@ -22,7 +22,6 @@ from orchestration.turns import outside
 from orchestration.turns.order import recipes_for
 from orchestration.turns.workspace import Workspace, create, slug
 
-REPORT_PARTS = ("green", "red", "cli", "analysis")
 UNWATCHED = (*OURS, "refs/remotes/", "refs/stash")
 MAX_TEXT = 4_000
 LITTER = ("__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache")
@@ -69,7 +68,7 @@ def prepare(harness: Harness, item: Item, n: int, base: str, turn: int) -> Works
     folder = turn_dir(harness, turn)
     if folder.exists():
         shutil.rmtree(folder)
-    for part in REPORT_PARTS:
+    for part in artifacts.FOLDERS:
         (folder / "report" / part).mkdir(parents=True)
     (folder / "logs").mkdir()
     return workspace

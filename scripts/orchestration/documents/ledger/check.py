@@ -90,7 +90,7 @@ def _checks(
     found = []
     fix = "name a command that fails today and passes when the work is done"
     for criterion in item.criteria:
-        if criterion.command is None or criterion.state in "xD":
+        if criterion.command is None or not criterion.open:
             continue
         why = no_evidence(criterion.command, program=program)
         if why:
