@@ -35,7 +35,7 @@ demo: $(STAMP)  ## simulate, train, reconstruct, refine; then the harness lands 
 # files with long tests first.
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
-check: $(STAMP) lint  ## lint, types, layers, and the tests that train nothing: minutes
+check: $(STAMP) lint  ## lint, types, layers, and the quick tests that train nothing
 	@$(PYTEST) -m "not slow and not training and not proof"
 
 test: $(STAMP) $(EXTRAS) lint  ## lint, types, layers, and all tests but the proofs (JOBS=2 at a time)

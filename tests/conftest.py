@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -47,13 +47,37 @@ def token() -> Iterator[str]:
         process.kill()
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+SLOW = (Path(__file__).parent / "slow.txt").read_text(encoding="utf-8").split()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--seconds FILE`: where tests/slow.txt comes from."""
+    parser.addoption("--seconds", type=Path, help="append each test's processor seconds to a file")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Under `--seconds` write down what a test cost, fixtures and ended children included."""
+    before = os.times()
+    result = yield
+    if path := item.config.getoption("--seconds"):
+        spent = sum(os.times()[:4]) - sum(before[:4])
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"{spent:.2f} {item.nodeid}\n")
+    return result
+
+
+@pytest.hookimpl(tryfirst=True)  # before marks are chosen by -m and pytest-xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On several workers: a group for each file, and the files with long tests first.
+    """Mark what is slow; on several workers keep a file together, those with long tests first.
 
     So what the tests of a file share is made once, and no worker is left with a long file at the
     end. A test that says `xdist_group` itself never runs beside others of that group.
     """
+    slow = set(SLOW)
+    for item in items:
+        if item.nodeid.partition("[")[0] in slow:
+            item.add_marker("slow")
     if not hasattr(config, "workerinput"):
         return
     long = {
