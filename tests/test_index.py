@@ -112,3 +112,8 @@ def test_the_table_names_every_room_and_no_other(name: str) -> None:
         assert door in there and f"`{door}`" in text
     for word in re.findall(r"`((?:docs|demo|plans|tests)/[\w./-]+)`", PAGE):
         assert (ROOT / word).exists(), word
+
+
+def test_every_page_is_named() -> None:
+    pages = {str(path.relative_to(ROOT)) for path in ROOT.glob("docs/**/*.md")} - {"docs/index.md"}
+    assert {page for page in pages if f"`{page}`" not in PAGE} == set()
