@@ -123,6 +123,11 @@ class GuardSide(Record):
     coverage: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
+    @property
+    def tests(self) -> str:
+        """`3 passed, 1 failed`; "" where none ran."""
+        return ", ".join(f"{number} {name}" for name, number in self.counts.items() if number)
+
 
 @dataclass(frozen=True)
 class CheckRow(Record):

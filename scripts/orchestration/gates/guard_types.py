@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from orchestration.core import Selector, parse_selector
+from orchestration.core import Selector, parse_selector, payloads
 
 Verdict = Literal["pass", "fail", "error", "not-run", "tampered"]
 
@@ -83,7 +83,21 @@ class GuardResult:
         """Anything but the verdict `pass` is not a pass."""
         return self.verdict == "pass"
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready form for receipts."""
-        row = {k: v for k, v in vars(self).items() if k not in ("output_tail",)}
-        return row | {"log_path": str(self.log_path) if self.log_path else None}
+    def side(self) -> payloads.GuardSide:
+        """What log and receipt keep of the run."""
+        return payloads.GuardSide(
+            verdict=self.verdict,
+            reason=self.reason,
+            nodes=dict(sorted(self.nodes.items())),
+            counts=dict(self.counts),
+            isolation=self.isolation,
+            process_limit=self.process_limit,
+            flaky=self.flaky,
+            coverage=dict(self.coverage),
+            seconds=round(self.seconds, 3),
+        )
+
+    @property
+    def counted(self) -> str:
+        """`3 passed, 1 failed`, or why nothing ran."""
+        return self.side().tests or self.reason or "no tests"

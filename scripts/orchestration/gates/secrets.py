@@ -11,7 +11,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+# Arrays and pictures are no logs; a file of another kind past the cap is an artifact, not a log
+# (the harness's own logs end at 16 MiB).
+ARRAYS = {".npy", ".npz", ".h5", ".hdf5", ".cxi", ".png", ".jpg", ".tif", ".tiff", ".gz", ".zip"}
+CAP_BYTES = 32 << 20
 KNOWN: tuple[tuple[str, str], ...] = (
     (
         "private key",
@@ -166,3 +171,25 @@ def _redact_line(line: str) -> str:
         if "[redacted" not in line[start:end]:
             line = f"{line[:start]}[redacted: {kind}]{line[end:]}"
     return line
+
+
+def black_out(folder: Path) -> list[Leak]:
+    """Overwrite every credential in the files below `folder`, whatever their names.
+
+    Returns what was found, by path inside it. Bytes are read as Latin-1, so that invalid UTF-8 or a
+    NUL hides nothing and all the rest of a file stays as it was.
+    """
+    found: list[Leak] = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink() or not path.is_file() or path.suffix.lower() in ARRAYS:
+            continue
+        if path.stat().st_size > CAP_BYTES:
+            continue
+        with path.open(encoding="latin-1", newline="") as lines:
+            numbered = enumerate(lines, start=1)
+            leaks = scan_lines(numbered, path.relative_to(folder).as_posix())
+        if leaks:
+            text = path.read_bytes().decode("latin-1")
+            path.write_bytes(redact(text).encode("latin-1"))
+            found += leaks
+    return found

@@ -1,4 +1,4 @@
-"""Which tests a selector names, asked of pytest itself in a checkout."""
+"""What commands of documents name: tests (asked of pytest in a checkout), and an interpreter."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ from pathlib import Path
 
 from orchestration.errors import HarnessError
 from orchestration.gates.guard import GuardSpec, collect_ids
+
+
+def interpreter(argv: Sequence[str], python: str) -> list[str]:
+    """`python …` means the configured interpreter, whatever PATH says."""
+    words = list(argv)
+    if words and words[0] in ("python", "python3"):
+        words[0] = python
+    return words
 
 
 def collect(

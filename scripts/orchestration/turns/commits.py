@@ -181,10 +181,8 @@ def _receipt(
 
 def _tests(judged: payloads.Judged) -> str:
     side = judged.guard.get("attempt")
-    counts = side.counts if side else {}
-    parts = [f"{number} {name}" for name, number in counts.items() if number]
-    if parts:
-        return ", ".join(parts)
+    if side and side.tests:
+        return side.tests
     passed = sum(row.passed for row in judged.checks)
     return f"{passed} checks passed" if judged.checks else "none"
 

@@ -22,7 +22,6 @@ from orchestration.gates import (
     GuardSpec,
     black_out,
     collect,
-    counts_text,
     finding,
     interpreter,
     run_guard,
@@ -30,7 +29,6 @@ from orchestration.gates import (
     scope,
     screen,
     secrets,
-    summary,
     touched_lines,
 )
 from orchestration.harness import Harness
@@ -158,8 +156,8 @@ def _run_guards(case: Case) -> None:
     if case.exit.changed and case.mode == "TDD":
         harness.say(f"guard on the base (must be red): {selector}")
         red = run_selector(case, str(selector), on_base=True)
-        found.guard["base"] = summary(red)
-        harness.say(f"guard on the base: {red.verdict} ({red.reason or counts_text(red)})")
+        found.guard["base"] = red.side()
+        harness.say(f"guard on the base: {red.verdict} ({red.reason or red.counted})")
         if red.verdict != "fail":
             found.turn_down(
                 "reject",
@@ -170,8 +168,8 @@ def _run_guards(case: Case) -> None:
             return
     harness.say(f"guard on the attempt: {selector}")
     green = run_selector(case, str(selector), on_base=False)
-    found.guard["attempt"] = summary(green)
-    harness.say(f"guard on the attempt: {green.verdict} ({counts_text(green)})")
+    found.guard["attempt"] = green.side()
+    harness.say(f"guard on the attempt: {green.verdict} ({green.counted})")
     unseen = finding(green.coverage)
     if unseen:
         harness.say(f"guard on the attempt: {unseen}")
@@ -324,7 +322,7 @@ def _check(
     case.harness.say(f"check {name}: {command.text}")
     if selector:
         result = run_selector(case, str(selector), on_base=False)
-        how = f"guard {result.verdict} ({counts_text(result)})"
+        how = f"guard {result.verdict} ({result.counted})"
         seconds = round(result.seconds, 3)
         row = payloads.CheckRow(name, command.text, result.passed, how, seconds)
     else:

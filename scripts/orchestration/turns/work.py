@@ -14,7 +14,7 @@ from orchestration.core import compact_stamp, matches, payloads
 from orchestration.documents.ledger import Item
 from orchestration.documents.order import Order
 from orchestration.errors import HarnessError
-from orchestration.gates import artifacts, log_scan, secrets
+from orchestration.gates import artifacts, secrets
 from orchestration.git import OURS, Repo
 from orchestration.harness import Harness
 from orchestration.sandbox import FILE_FENCES
@@ -198,10 +198,10 @@ def _black_out(harness: Harness, report: Path) -> list[str]:
     The report would be committed, so a credential in it turns the attempt down. What the agent
     merely said stays on this machine: it is blacked out and told.
     """
-    said = log_scan.black_out(report.parent / "logs")
+    said = secrets.black_out(report.parent / "logs")
     for leak in said:
         harness.say(f"blacked out in the agent's output: {leak}")
-    return [str(leak) for leak in log_scan.black_out(report)]
+    return [str(leak) for leak in secrets.black_out(report)]
 
 
 def litter(harness: Harness, workspace: Workspace) -> list[str]:

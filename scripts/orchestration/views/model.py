@@ -275,8 +275,7 @@ def guard_words(guard: Mapping[str, payloads.GuardSide]) -> str:
 
 def side_words(side: payloads.GuardSide) -> str:
     """Return a guard run in a few words: `pass (3 passed)`."""
-    counts = ", ".join(f"{number} {name}" for name, number in side.counts.items() if number)
-    return f"{side.verdict} ({counts})" if counts else side.verdict
+    return f"{side.verdict} ({side.tests})" if side.tests else side.verdict
 
 
 def _spend(state: State, caps: dict[str, Any]) -> dict[str, Any]:
