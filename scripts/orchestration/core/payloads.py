@@ -23,17 +23,15 @@ class Payload(Record):
     VERSION: ClassVar[int] = 1
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any], where: str = "") -> Self:
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Read the data of an event of this kind, of any version up to the present one."""
         version = data.get("v", 1)
         if not isinstance(version, int) or version > cls.VERSION:
             raise WrongShape(
-                f"{where or cls.KIND}: version {version} is newer than {cls.VERSION}, the newest "
-                "that this program reads; update orchestrate"
+                f"version {version} is newer than {cls.VERSION}, the newest that this program "
+                "reads; update orchestrate"
             )
-        return super().from_json(
-            cls.upgrade(data, version) if version < cls.VERSION else data, where
-        )
+        return super().from_json(cls.upgrade(data, version) if version < cls.VERSION else data)
 
     @classmethod
     def upgrade(cls, data: Mapping[str, Any], version: int) -> Mapping[str, Any]:
@@ -195,7 +193,7 @@ class Imported(Payload):
     claim: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any], where: str = "") -> Self:
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
         """A claim has the keys of what was imported."""
         return cls(dict(data))
 

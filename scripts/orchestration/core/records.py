@@ -14,28 +14,40 @@ from dataclasses import MISSING, Field, field, fields
 from functools import cache
 from typing import Any, Self, Union, get_args, get_origin, get_type_hints
 
-Read = Callable[[Any, str], Any]
+Read = Callable[[Any], Any]
 PLAIN = {str: "a text", int: "a whole number", bool: "true or false"}
 
 
 class WrongShape(ValueError):
     """A JSON value is not what a record's field says; the message names the place."""
 
+    def __init__(self, problem: str, place: str = "") -> None:
+        super().__init__(place + problem)
+        self.problem, self.place = problem, place
+
+    def inside(self, place: str) -> WrongShape:
+        """The same problem, seen from one level further out."""
+        dot = "." if self.place and not self.place.startswith("[") else ""
+        return WrongShape(self.problem, f"{place}{dot}{self.place}")
+
 
 class Record:
     """Base of the dataclasses that go into the log."""
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any], where: str = "") -> Self:
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Read a JSON object; raises WrongShape with the key that is absent or of another type."""
-        if not isinstance(data, Mapping):
-            raise WrongShape(f"{where or cls.__name__}: expected an object, got {data!r:.60}")
-        values = {}
-        for name, key, read, required in _plan(cls):  # type: ignore[arg-type]
-            if key in data:
-                values[name] = read(data[key], f"{where}.{key}" if where else key)
-            elif required:
-                raise WrongShape(f"{where}.{key} is absent" if where else f"{key} is absent")
+        if not isinstance(data, dict):
+            raise _other("an object", data)
+        values, key = {}, ""
+        try:
+            for name, key, read, required in _plan(cls):  # type: ignore[arg-type]
+                if key in data:
+                    values[name] = read(data[key])
+                elif required:
+                    raise WrongShape(" is absent")
+        except WrongShape as problem:
+            raise problem.inside(key) from None
         return cls(**values)
 
     def to_json(self) -> dict[str, Any]:
@@ -86,49 +98,63 @@ def _reader(kind: Any) -> Read:
     """A function that checks and converts what JSON gave for an annotation."""
     origin, inner = get_origin(kind), get_args(kind)
     if kind is Any:
-        return lambda value, where: value
+        return lambda value: value
     if origin in (Union, types.UnionType):
         some = _reader(next(one for one in inner if one is not type(None)))
-        return lambda value, where: None if value is None else some(value, where)
+        return lambda value: None if value is None else some(value)
     if origin is tuple:
         return _list_reader(_reader(inner[0]))
     if origin is dict:
         return _dict_reader(_reader(inner[1]))
     if isinstance(kind, type) and issubclass(kind, Record):
         return kind.from_json
-    if kind is float:
-        return _read_float
-    return _plain_reader(kind)
+    return _read_float if kind is float else _plain_reader(kind)
+
+
+def _other(expected: str, value: Any) -> WrongShape:
+    return WrongShape(f": expected {expected}, got {value!r:.60}")
 
 
 def _list_reader(inner: Read) -> Read:
-    def read(value: Any, where: str) -> Any:
-        if not isinstance(value, list | tuple):
-            raise WrongShape(f"{where}: expected a list, got {value!r:.60}")
-        return tuple(inner(one, f"{where}[{n}]") for n, one in enumerate(value))
+    def read(value: Any) -> Any:
+        if not isinstance(value, list):
+            raise _other("a list", value)
+        found: list[Any] = []
+        try:
+            for one in value:
+                found.append(inner(one))
+        except WrongShape as problem:
+            raise problem.inside(f"[{len(found)}]") from None
+        return tuple(found)
 
     return read
 
 
 def _dict_reader(inner: Read) -> Read:
-    def read(value: Any, where: str) -> Any:
-        if not isinstance(value, Mapping):
-            raise WrongShape(f"{where}: expected an object, got {value!r:.60}")
-        return {str(key): inner(one, f"{where}.{key}") for key, one in value.items()}
+    def read(value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise _other("an object", value)
+        found, key = {}, ""
+        try:
+            for key, one in value.items():
+                found[key] = inner(one)
+        except WrongShape as problem:
+            raise problem.inside(key) from None
+        return found
 
     return read
 
 
-def _read_float(value: Any, where: str) -> float:
+def _read_float(value: Any) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    raise WrongShape(f"{where}: expected a number, got {value!r:.60}")
+    raise _other("a number", value)
 
 
 def _plain_reader(kind: type[Any]) -> Read:
-    def read(value: Any, where: str) -> Any:
+    def read(value: Any) -> Any:
         if type(value) is kind:
             return value
-        raise WrongShape(f"{where}: expected {PLAIN[kind]}, got {value!r:.60}")
+        raise _other(PLAIN[kind], value)
 
     return read
