@@ -15,6 +15,15 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise explained(type(self), error) from None
+
+    # pydantic: validation of a mapping (`resolve`) goes on without this constructor.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
     @field_validator("*", mode="before")
     @classmethod
     def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
@@ -40,16 +49,21 @@ def validated(model: type[M], /, **values: Any) -> M:
     """Build `model` from `values`; one ConfigError names every wrong key and value."""
     try:
         return model(**values)
-    except ValidationError as error:
-        problems = error.errors()
-        keys = [".".join(str(part) for part in problem["loc"]) or "(all)" for problem in problems]
-        known = ", ".join(model.model_fields)
-        raise ConfigError(
-            f"{model.__name__}: " + "; ".join(p["msg"] for p in problems),
-            where=", ".join(keys),
-            expected=f"one of {known}"
-            if any(p["type"] == "extra_forbidden" for p in problems)
-            else None,
-            got=", ".join(repr(p.get("input")) for p in problems),
-            fix="correct the value and run the command again",
-        ) from None
+    except ValidationError as error:  # a model that is not a `Settings`
+        raise explained(model, error) from None
+
+
+def explained(model: type[BaseModel], error: ValidationError) -> ConfigError:
+    """pydantic's report as a ConfigError with every wrong key and value."""
+    problems = error.errors()
+    keys = [".".join(str(part) for part in problem["loc"]) or "(all)" for problem in problems]
+    known = ", ".join(model.model_fields)
+    return ConfigError(
+        f"{model.__name__}: " + "; ".join(p["msg"] for p in problems),
+        where=", ".join(keys),
+        expected=f"one of {known}"
+        if any(p["type"] == "extra_forbidden" for p in problems)
+        else None,
+        got=", ".join(repr(p.get("input")) for p in problems),
+        fix="correct the value and run the command again",
+    )

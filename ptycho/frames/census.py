@@ -49,12 +49,15 @@ class Census:
     frame_high: list[np.ndarray] = field(default_factory=list)
     frame_bad: list[np.ndarray] = field(default_factory=list)
     spots: list[np.ndarray] = field(default_factory=list)
+    marks: list[np.ndarray] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for name in ("total", "squares", "around", "ties", "second_ties"):
             setattr(self, name, np.zeros(self.shape))
         for name in ("not_finite", "negative", "high"):
             setattr(self, name, np.zeros(self.shape, np.int64))
+        # A random projection tells whether two frames are the same, count by count.
+        self._weights = np.random.default_rng(0).random(self.shape[0] * self.shape[1])
         self.lowest = np.full(self.shape, np.inf)
         self.highest = np.full(self.shape, -np.inf)
         self.second = np.full(self.shape, -np.inf)
@@ -81,6 +84,7 @@ class Census:
             1,
         )
         self.light.append(light)
+        self.marks.append(seen.reshape(len(seen), -1) @ self._weights)
         self.centre.append(moments / np.maximum(light, 1e-30)[:, None])
         self.frame_high.append((high_values & valid).sum(axis=(1, 2)))
 

@@ -20,6 +20,7 @@ CODES: dict[str, str] = {
     "frame-empty": "frames without light among lit ones",
     "frame-saturated": "frames in which many pixels are at the maximum",
     "frame-exposure": "frames with another exposure than those around them",
+    "frame-repeated": "frames that are copies of another, count by count",
     "frame-off-centre": "frames whose pattern lies elsewhere than in those around them",
     "pattern-off-centre": "the mean pattern does not lie in the middle of the frame",
     "flux-drift": "the light varies from frame to frame more than the specimen can explain",

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound="Measured")
 
 FEW_PHOTONS = 1e3
+COPY_PHOTONS = 20
+MOST_COPIES = 0.1
 SAME_LIGHT = 0.5
 DOSE_RATIO = 1.3
 OFF_CENTRE_SHARE = 1 / 16
@@ -93,6 +95,7 @@ def _look(scan: Measured) -> _Found:
         flux = np.ones(count)
         flux[used] = light.flux
     findings += [_renumbered(finding, used) for finding in light.findings]
+    findings += _copies(census, used, light.drop)
     drop[used[light.drop]] = True
     used = used[~light.drop]
     findings += _repeats(scan, used, drop, pixels.bad)
@@ -191,6 +194,29 @@ def _frames(scan: Measured, census: Census, used: np.ndarray, kernel: np.ndarray
         scan.positions_px[used],
         kernel,
     )
+
+
+def _copies(census: Census, used: np.ndarray, drop: np.ndarray) -> list[Finding]:
+    """Frames that hold the very counts of one before: the detector did not read out again.
+
+    Two Poisson frames of 20 photons or more are never the same; many that are were not counted.
+    """
+    marks, light = (np.concatenate(found)[used] for found in (census.marks, census.light))
+    _, first = np.unique(marks, return_index=True)
+    copies = np.ones(len(used), bool)
+    copies[first] = False
+    copies &= (light >= COPY_PHOTONS) & ~drop
+    if not 0 < copies.mean() <= MOST_COPIES:
+        return []
+    drop |= copies
+    return [
+        Finding(
+            "frame-repeated",
+            {"photons": float(light[copies].min())},
+            "left out",
+            used[copies].tolist(),
+        )
+    ]
 
 
 def _repeats(scan: Measured, used: np.ndarray, drop: np.ndarray, bad: np.ndarray) -> list[Finding]:

@@ -19,6 +19,7 @@ wave moves the zero frequency to the centre, so the probe is kept multiplied by 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -246,6 +247,7 @@ def scores(
     return tf.stack([tf.reduce_sum(item * mask) for item in sums])
 
 
+@functools.cache  # scans of one shape share the program
 def compile_update(*, positions: bool, flux: bool = False, xla: bool = True) -> Callable[..., Any]:
     """`update` as one compiled program."""
 
@@ -255,6 +257,7 @@ def compile_update(*, positions: bool, flux: bool = False, xla: bool = True) -> 
     return tf.function(run, jit_compile=xla)
 
 
+@functools.cache
 def compile_scores(*, xla: bool = True) -> Callable[..., Any]:
     """`scores` as one compiled program."""
     return tf.function(scores, jit_compile=xla)

@@ -10,11 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from ptycho.cli.app import app
-from ptycho.errors import DataError, PtychoError
+from ptycho.errors import ConfigError, DataError, PtychoError
 from ptycho.studies.dose import DoseStudyConfig, dose_arms, require_success, run_dose_study
 
 TINY = DoseStudyConfig(n_train=36, n_test=36, nepochs=1, gridsize=1, seeds=(0,), ladder=())
@@ -67,7 +66,7 @@ def test_doses_are_named_apart_and_must_be_doses() -> None:
     names = [arm["name"] for arm in dose_arms(config)]
     assert "poisson-2.4e04-seed0" in names and "poisson-1.6e04-seed0" in names
     for wrong in (0.0, -5.0, math.nan, math.inf):
-        with pytest.raises(ValidationError):
+        with pytest.raises(ConfigError):
             DoseStudyConfig(ladder=(wrong,))
 
 

@@ -67,3 +67,15 @@ def test_an_unknown_key_of_a_file_names_the_file(tmp_path: Path) -> None:
 def test_configurations_are_frozen() -> None:
     with pytest.raises(ValidationError):
         TrainConfig().epochs = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("kind", [TrainConfig, ReconstructConfig])
+def test_a_wrong_setting_in_python_is_a_config_error(kind: type) -> None:
+    """As on the command line: our error with the key, and no error of pydantic's."""
+    with pytest.raises(ConfigError, match="batch_size") as caught:
+        kind(batch_size=0)
+    assert "batch_size" in str(caught.value.where)
+    with pytest.raises(ConfigError, match="colour"):
+        kind(colour="red")
+    with pytest.raises(ConfigError, match="clean"):
+        resolve(kind, overrides=["clean=perhaps"])
