@@ -60,7 +60,6 @@ def reconstruct(
         "run": None if run is None else str(run.resolve()),
         "untrained": steps,
         "config": config_.model_dump(mode="json"),
-        **opening.record(),
         "figures": figures,
         "product": product,
     }
@@ -71,7 +70,9 @@ def reconstruct(
     beside = [*(BESIDE if figures else ()), *(() if product is False else (PRODUCT,))]
     for _, target in places:
         check_output(target, scans, beside=beside)
-    tasks = [common | place for place in _places(places, debug_dump)]
+    said = [opening.oriented(path, config_.clean).record() for path, _ in places]
+    found = zip(_places(places, debug_dump), said, strict=True)
+    tasks = [common | record | place for place, record in found]
     quiet.load_tensorflow()
     rows, failed = _many(tasks, scheduler) if many else ([_one(tasks[0])], {})
     if json_output:

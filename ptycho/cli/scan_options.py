@@ -6,7 +6,7 @@ import functools
 import inspect as signatures
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,8 @@ class Opening:
         """The scan at `path`, looked at as `clean` (or `--clean`) says."""
         from ptycho.data import open_scan
 
+        if self.orientation is not None:
+            return self.oriented(path, clean).open(path, clean, **more)
         ways = self.ways.model_copy(update={"clean": self.clean or clean})
         return open_scan(
             path,
@@ -50,6 +52,22 @@ class Opening:
             ways=ways,
             **more,
         )
+
+    def oriented(self, path: Path, clean: str = "auto") -> Opening:
+        """With `--orientation auto`: the same with the way in which the frames of `path` lie."""
+        if self.orientation is None:
+            return self
+        from ptycho.cli import console, quiet
+
+        scan = replace(self, orientation=None).open(path, clean)
+        quiet.load_tensorflow()
+        from ptycho.refinement import find_orientation
+
+        with console.progress("orientation") as bar:
+            found = find_orientation(scan, progress=bar)
+        console.stderr.print(f"{path.name}: {found.sentence()}", markup=False, soft_wrap=True)
+        ways = self.ways.model_copy(update={**found.ways, "orientation": found.record()})
+        return replace(self, ways=ways, orientation=None)
 
     def settings(self) -> list[str]:
         """`--clean` as a setting, so that it wins over a file."""
@@ -159,6 +177,13 @@ def _opening(
             "unknown orientation", where="--orientation",
             expected="auto; or say it with --transpose and --flip", got=orientation,
         )  # fmt: skip
+    if orientation is not None and (ways["transpose"] or ways["flip"]):
+        raise UsageError(
+            "the orientation is either found or said",
+            where="--orientation auto",
+            expected="no --transpose and no --flip beside it",
+            got="both",
+        )
     numbers = frames is not None and SLICE.match(frames) is not None
     return Opening(
         measurement,

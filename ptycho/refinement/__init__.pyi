@@ -1,3 +1,5 @@
 from .config import RefineConfig as RefineConfig
+from .orientation import Orientation as Orientation
+from .orientation import find_orientation as find_orientation
 from .outcome import RefineResult as RefineResult
 from .run import refine as refine
