@@ -21,6 +21,7 @@ NEVER = 1e-6  # chance, over all frames, that is evidence beyond doubt
 MOST_LEFT_OUT = 0.3
 MOST_EXPOSURES = 0.1
 LOCAL_SPREADS = 8.0
+MOVED_SHARE = 0.3
 CENTRE_PX = 2.5
 DRIFT_LEAST = 0.08  # spread between neighbours that is told
 DRIFT_SURE = 0.15  # and from which on it is scaled
@@ -101,13 +102,13 @@ def judge_frames(
             whole[good] = flux
             flux = whole
         else:
-            odd = np.zeros(count, bool)
-            odd[good] = _exposure(photons[good], places, table)
+            odd, usual = _exposure(photons[good], places, table)
             if 0 < odd.mean() <= MOST_EXPOSURES:
-                note(
-                    "frame-exposure", odd,
-                    photons=float(np.median(photons[odd])), median=float(np.median(photons[good])),
-                )  # fmt: skip
+                flux = np.ones(count)
+                flux[good[odd]] = photons[good[odd]] / usual[odd]
+                evidence = {"least": float(flux.min()), "largest": float(flux.max())}
+                frames = good[odd].tolist()
+                findings.append(Finding("frame-exposure", evidence, "scaled", frames))
     away = np.zeros(count, bool)
     away[good], furthest = _off_centre(photons[good], centre_px[good], places, table)
     if away.any() and away.mean() <= MOST_EXPOSURES:
@@ -231,21 +232,26 @@ def _without_specimen(
     return np.asarray(flux / flux.mean())
 
 
-def _exposure(photons: np.ndarray, places: np.ndarray, overlaps: Overlaps) -> np.ndarray:
-    """Frames brighter or darker than all eight around, beyond what moved in or out of the light."""
+def _exposure(
+    photons: np.ndarray, places: np.ndarray, overlaps: Overlaps
+) -> tuple[np.ndarray, np.ndarray]:
+    """Frames brighter or darker than all eight around, beyond what moved in or out of the light.
+
+    And the median of those around, which the exposure is estimated with.
+    """
     near, distance = _nearest(places)
     if overlaps(distance[:, :4]).mean() < CLOSE:
-        return np.zeros(len(photons), bool)
+        return np.zeros(len(photons), bool), photons
     around = photons[near]
     incident = max(1.1 * float(np.quantile(photons, 0.98)), overlaps.photons)
     moved = np.sqrt(np.maximum(1 - overlaps(distance) ** 2, 0)).min(axis=1)
     middle = np.median(around, axis=1)
     residual = photons - middle
     usual = 1.4826 * float(np.median(np.abs(residual))) + np.sqrt(middle)
-    far = np.abs(residual) > np.maximum(LOCAL_SPREADS * usual, 0.6 * moved * incident)
-    up = photons > 1.25 * around.max(axis=1) + 6 * np.sqrt(around.max(axis=1))
-    down = photons < 0.8 * around.min(axis=1) - 6 * np.sqrt(around.min(axis=1))
-    return np.asarray(far & (up | down))
+    far = np.abs(residual) > np.maximum(LOCAL_SPREADS * usual, MOVED_SHARE * moved * incident)
+    up = photons > 1.3 * around.max(axis=1) + 6 * np.sqrt(around.max(axis=1))
+    down = photons < 0.6 * around.min(axis=1) - 6 * np.sqrt(around.min(axis=1))
+    return np.asarray(far & (up | down)), middle
 
 
 def _off_centre(

@@ -102,7 +102,8 @@ def _look(scan: Measured) -> _Found:
     used = np.flatnonzero(~drop)
     findings += places.judge_places(scan.positions_px[used], scan.N, kernel, scan.geometry)
     photons = np.concatenate(census.light)
-    scale, told = _probe(scan, census, pixels.bad, photons[used])
+    changed = bool(pixels.bad.any() or len(spots) or drop.any())
+    scale, told = _probe(scan, census, pixels.bad, photons[used], changed)
     findings += told
     if len(used) and np.median(photons[used]) < FEW_PHOTONS:
         findings.append(Finding("few-photons", {"median_a_frame": float(np.median(photons[used]))}))
@@ -247,7 +248,7 @@ def _repeats(scan: Measured, used: np.ndarray, drop: np.ndarray, bad: np.ndarray
 
 
 def _probe(
-    scan: Measured, census: Census, bad: np.ndarray, photons: np.ndarray
+    scan: Measured, census: Census, bad: np.ndarray, photons: np.ndarray, changed: bool
 ) -> tuple[float, list[Finding]]:
     """Whether the probe looks like the light of the frames, and carries as much of it."""
     total = np.where(bad, 0.0, census.total)
@@ -276,14 +277,14 @@ def _probe(
     alike = float(np.sqrt(broad[0] * broad[1]).sum() / np.sqrt(broad[0].sum() * broad[1].sum()))
     if alike < SAME_LIGHT:
         found.append(Finding("probe-far", {"likeness": alike, "at_least": SAME_LIGHT}))
+    energy = float(far.sum())
+    if scan.metadata.get("probe_scaled"):  # to the mean of the frames, with all that was wrong
+        return float(np.sqrt(float(photons.mean()) / energy)) if changed else 1.0, found
     measured = float(np.quantile(photons, 0.9)) - scan.background * float((~bad).sum())
-    ratio = measured / float(far.sum())
-    if scan.metadata.get("probe_scaled") and bad.any():  # the reader took the bad for light
-        return float(np.sqrt(float(photons.mean()) / float(far.sum()))), found
-    if not 0.05 < ratio < DOSE_RATIO:
-        evidence = {"photons_in_the_frames": measured, "photons_of_the_probe": float(far.sum())}
+    if not 0.05 < measured / energy < DOSE_RATIO:
+        evidence = {"photons_in_the_frames": measured, "photons_of_the_probe": energy}
         found.append(Finding("probe-dose", evidence, "scaled"))
-        return float(np.sqrt(ratio)), found
+        return float(np.sqrt(max(measured, 1e-30) / energy)), found
     return 1.0, found
 
 

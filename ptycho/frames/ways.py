@@ -53,6 +53,9 @@ class Ways(Settings):
     positions_unit: Literal["m", "mm", "um", "µm", "nm", "pm"] | None = Field(
         default=None, description="what the positions are in, where the file does not say"
     )
+    orientation: dict[str, Any] | None = Field(
+        default=None, description="how transpose and flip were found, for the record"
+    )
     clean: Clean | None = Field(default=None, description="see ptycho.frames.clean_scan")
 
     def asked(self) -> dict[str, Any]:

@@ -67,7 +67,6 @@ PIXELS: dict[str, tuple[Measured, str, list[list[int]]]] = {
 FRAMES: dict[str, tuple[Measured, str, int]] = {
     "dead first frame": (counts_with(put((0,), 0)), "frame-empty", 0),
     "shutter nearly closed": (counts_with(scaled(40, 1e-3)), "frame-empty", 40),
-    "exposed three times as long": (counts_with(scaled(33, 3.0)), "frame-exposure", 33),
     "shifted on the detector": (counts_with(rolled), "frame-off-centre", 17),
     "overflow of a whole frame": (
         counts_with(put((12,), 65535), np.uint16), "frame-saturated", 12,
@@ -149,6 +148,22 @@ def test_an_empty_frame_is_evidence_at_twenty_photons_and_none_at_one() -> None:
         report = clean_scan(Scan(counts, positions)).sanity
         assert report is not None
         assert {f.code for f in report if f.done != "nothing"} == codes
+
+
+def test_frames_of_another_exposure_are_scaled() -> None:
+    def change(counts: np.ndarray) -> None:
+        counts[33] *= 3
+        counts[50] *= np.float32(0.2)
+
+    found = clean_scan(counts_with(change))
+    assert found.sanity is not None
+    assert found.sanity.codes == {"frame-exposure"}
+    assert found.flux is not None
+    assert found.n_frames == M
+    usual = np.median(found.flux)
+    assert found.flux[33] / usual == pytest.approx(3, rel=0.25)
+    assert found.flux[50] / usual == pytest.approx(0.2, rel=0.25)
+    assert (found.flux == usual).sum() == M - 2
 
 
 def test_uneven_light_is_told_and_scaled() -> None:

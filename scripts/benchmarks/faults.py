@@ -1,0 +1,452 @@
+"""Forty faults put into a clean scan: what was said, and how good the image is. Writes a table.
+
+    python scripts/benchmarks/faults.py                  the table of docs/evidence/data.md
+    python scripts/benchmarks/faults.py --only hot       faults whose name contains this word
+    python scripts/benchmarks/faults.py --alarms 1000    clean scans that lose anything: a count
+
+Likeness: modulus of the complex correlation (without the mean) of object and truth over the scanned
+area, after the gauge (scale, ramp, shift), of a refinement of 40 passes. Each fault is written into
+a CXI file as a detector would, and opened with `clean: off` and with `clean: auto`; where a way in
+is needed (`--center auto`) the table names it. Exit code 1: an `auto` below 0.97 of the clean one
+where the information is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ptycho.cli import quiet
+from ptycho.data import open_scan
+from ptycho.errors import PtychoError
+from ptycho.evaluation.metrics import common, fit_gauge
+from ptycho.frames import Ways, clean_scan
+from ptycho.scan import Scan
+from ptycho.simulation import PATTERNS, SimulationConfig, simulate
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "evidence" / "data.md"
+N, M, PHOTONS, PASSES = 32, 90, 2e5, 40
+ENOUGH = 0.97
+BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
+ALARMS, ALARMS_END = "<!-- alarms: begin -->", "<!-- alarms: end -->"
+
+
+@dataclass
+class File:
+    """What is written into the CXI file; a fault changes it."""
+
+    counts: np.ndarray
+    places: np.ndarray  # (M, 2) metres, (row, col)
+    probe: np.ndarray
+    pixel_m: float
+    attrs: dict[str, Any] = field(default_factory=dict)
+    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(7))
+
+    def write(self, path: Path) -> Path:
+        """CXI 1.6 as other programs write it: photons, metres, a probe of no scale."""
+        with h5py.File(path, "w") as file:
+            file["cxi_version"] = 160
+            detector = file.create_group("entry_1/instrument_1/detector_1")
+            detector["data"], detector["distance"] = self.counts, 1.0
+            detector["x_pixel_size"] = detector["y_pixel_size"] = 75e-6
+            file["entry_1/instrument_1/source_1/wavelength"] = WAVELENGTH_M
+            file["entry_1/instrument_1/source_1/illumination"] = self.probe
+            rows, cols = self.places.T
+            moved = file.create_dataset(
+                "entry_1/sample_1/geometry_1/translation", data=np.stack([cols, rows, 0 * rows], 1)
+            )
+            moved.attrs.update(self.attrs)
+        return path
+
+
+WAVELENGTH_M = 1.5e-10
+PIXEL_M = WAVELENGTH_M * 1.0 / (N * 75e-6)
+
+
+def base() -> Scan:
+    """The clean scan: 90 frames of 32 × 32, 2e5 photons each, with its truth."""
+    return simulate(
+        SimulationConfig(
+            N=N, n_frames=M, photons=PHOTONS, amplitude="camera", phase="gravel", seed=1,
+            trajectory="jittered", step_px=3.2,
+        )
+    )  # fmt: skip
+
+
+def fresh(scan: Scan) -> File:
+    """The clean scan as a file."""
+    assert scan.probe is not None
+    counts = scan.counts.astype(np.uint32)
+    return File(counts, scan.positions_px * PIXEL_M, scan.probe[0].copy(), PIXEL_M)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault.
+
+    Args:
+        kind: pixel, frame, position or file.
+        name: for the table.
+        put: changes a `File`.
+        ways: options that `auto` is given besides.
+        possible: whether the information is there; if not, why.
+    """
+
+    kind: str
+    name: str
+    put: Callable[[File], None]
+    ways: dict[str, Any] = field(default_factory=dict)
+    possible: str = ""
+
+
+def pixels(*where: Any, value: float, dtype: Any = None) -> Callable[[File], None]:
+    def put(file: File) -> None:
+        if dtype is not None:
+            file.counts = file.counts.astype(dtype)
+        file.counts[where] = value
+
+    return put
+
+
+def scattered(share: float, value: float) -> Callable[[File], None]:
+    def put(file: File) -> None:
+        count = max(1, round(share * N * N))
+        chosen = file.rng.choice(N * N, count, replace=False)
+        file.counts.reshape(len(file.counts), -1)[:, chosen] = value
+
+    return put
+
+
+def single(count: int, value: float) -> Callable[[File], None]:
+    def put(file: File) -> None:
+        file.counts = file.counts.astype(np.float32)
+        chosen = file.rng.choice(file.counts.size, count, replace=False)
+        file.counts.flat[chosen] = value
+
+    return put
+
+
+def cosmic(file: File) -> None:
+    chosen = file.rng.choice(file.counts.size, 20, replace=False)
+    file.counts.flat[chosen] += file.rng.integers(50_000, 1_000_000, 20).astype(np.uint32)
+
+
+def clipped(quantile: float) -> Callable[[File], None]:
+    def put(file: File) -> None:
+        file.counts = np.minimum(file.counts, int(np.quantile(file.counts, quantile)))
+
+    return put
+
+
+def poisson_pixel(mean: float) -> Callable[[File], None]:
+    def put(file: File) -> None:
+        file.counts[:, 4, 27] = file.rng.poisson(mean, len(file.counts))
+
+    return put
+
+
+def twinkling(file: File) -> None:
+    file.counts[:, 6, 5] = np.where(file.rng.random(len(file.counts)) < 0.4, 80_000, 0)
+
+
+def exposed(frames: Any, factor: float) -> Callable[[File], None]:
+    def put(file: File) -> None:
+        chosen = file.counts[frames].astype(np.float64)
+        file.counts[frames] = file.rng.poisson(chosen * factor)
+
+    return put
+
+
+def dark_noise(file: File) -> None:
+    file.counts[20] = file.rng.poisson(0.02, (N, N))
+
+
+def flux(
+    factors: Callable[[np.random.Generator, np.ndarray], np.ndarray],
+) -> Callable[[File], None]:
+    def put(file: File) -> None:
+        light = factors(file.rng, np.linspace(0, 1, len(file.counts)))
+        file.counts = file.rng.binomial(file.counts, light[:, None, None].clip(0, 1))
+
+    return put
+
+
+def rolled(frames: Any, by: int) -> Callable[[File], None]:
+    def put(file: File) -> None:
+        file.counts[frames] = np.roll(file.counts[frames], by, axis=-1)
+
+    return put
+
+
+def stuck(file: File) -> None:
+    file.counts[31] = file.counts[30]
+    file.counts[61:63] = file.counts[60]
+
+
+def leak(file: File) -> None:
+    file.counts[50] += file.rng.poisson(2 * PHOTONS / N**2, (N, N)).astype(np.uint32)
+
+
+def place(frame: Any, value: Any) -> Callable[[File], None]:
+    def put(file: File) -> None:
+        file.places[frame] = value
+
+    return put
+
+
+def stale(file: File) -> None:
+    file.places[41] = file.places[40]
+
+
+def units(factor: float, **attrs: Any) -> Callable[[File], None]:
+    def put(file: File) -> None:
+        file.places = file.places * factor
+        file.attrs |= attrs
+
+    return put
+
+
+def fewer_positions(file: File) -> None:
+    file.places = file.places[:-1]
+
+
+def wrong_by(frame: int, rows: float) -> Callable[[File], None]:
+    def put(file: File) -> None:
+        file.places[frame, 0] += rows * file.pixel_m
+
+    return put
+
+
+def oblong(file: File) -> None:
+    file.counts = file.counts[:, 4:-4]
+
+
+def odd(file: File) -> None:
+    file.counts = np.pad(file.counts, ((0, 0), (0, 1), (0, 1)))
+    far = np.fft.fftshift(np.fft.fft2(file.probe, norm="ortho"))
+    file.probe = np.fft.ifft2(np.fft.ifftshift(np.pad(far, (0, 1))), norm="ortho")
+
+
+def brighter_probe(file: File) -> None:
+    file.probe *= 3
+
+
+FAULTS = (
+    Fault("pixel", "one hot pixel, constant, ten times all light", pixels(slice(None), 3, 4, value=2_000_000)),
+    Fault("pixel", "one hot pixel, Poisson, 5000 counts", poisson_pixel(5000)),
+    Fault("pixel", "one hot pixel that twinkles", twinkling),
+    Fault("pixel", "1 % of the pixels hot and constant", scattered(0.01, 20_000)),
+    Fault("pixel", "one dead pixel in the beam", pixels(slice(None), 17, 15, value=0)),
+    Fault("pixel", "2 % of the pixels dead", scattered(0.02, 0)),
+    Fault("pixel", "a dead block of 3 × 3", pixels(slice(None), slice(12, 15), slice(18, 21), value=0)),
+    Fault("pixel", "two dead rows", pixels(slice(None), slice(19, 21), value=0)),
+    Fault("pixel", "a column stuck at 1000", pixels(slice(None), slice(None), 9, value=1000)),
+    Fault("pixel", "gaps marked by the maximum of uint32", pixels(slice(None), slice(21, 23), value=2**32 - 1)),
+    Fault("pixel", "gaps marked by the maximum of uint16", pixels(slice(None), slice(21, 23), value=65535, dtype=np.uint16)),
+    Fault("pixel", "gaps marked by −1", pixels(slice(None), slice(21, 23), value=-1, dtype=np.int32)),
+    Fault("pixel", "a NaN pixel", pixels(slice(None), 10, 11, value=np.nan, dtype=np.float32)),
+    Fault("pixel", "50 single NaN", single(50, np.nan)),
+    Fault("pixel", "50 single negative values", single(50, -3)),
+    Fault("pixel", "20 cosmic rays", cosmic),
+    Fault("pixel", "saturation: the brightest 1 % cut", clipped(0.99)),
+    Fault("frame", "the first frame empty", pixels(0, value=0)),
+    Fault("frame", "five frames empty", pixels([5, 6, 7, 44, 80], value=0)),
+    Fault("frame", "ten frames in a row empty", pixels(slice(40, 50), value=0)),
+    Fault("frame", "one frame with dark noise only", dark_noise),
+    Fault("frame", "one frame exposed three times as long", exposed(33, 3)),
+    Fault("frame", "four frames exposed a fifth", exposed([11, 30, 52, 77], 0.2)),
+    Fault("frame", "one frame at the maximum of its type", pixels(12, value=65535, dtype=np.uint16)),
+    Fault("frame", "light of each frame between a third and all", flux(lambda r, t: r.uniform(1 / 3, 1, t.size))),
+    Fault("frame", "light of each frame ± 10 %", flux(lambda r, t: r.uniform(0.8, 1, t.size))),
+    Fault("frame", "light falls to half over the scan", flux(lambda r, t: 1 - 0.5 * t)),
+    Fault("frame", "light gone to a half for twelve frames", flux(lambda r, t: np.where(abs(t - 0.5) < 0.066, 0.5, 1))),
+    Fault("frame", "one frame shifted by 6 pixels", rolled(17, 6)),
+    Fault("frame", "three frames repeated by the detector", stuck),
+    Fault("frame", "one frame with stray light", leak),
+    Fault("position", "a position NaN", place(3, np.nan)),
+    Fault("position", "a position a thousand times as far", place(60, 1e-3)),
+    Fault("position", "a stale position", stale),
+    Fault("position", "micrometres, and the attribute says so", units(1e6, units="um")),
+    Fault("position", "millimetres, and nothing says so", units(1e3), {"positions_unit": "mm"}),
+    Fault("position", "one position too few", fewer_positions, {"match": "first"}),
+    Fault("position", "one position wrong by 10 pixels", wrong_by(47, 10)),
+    Fault("file", "an oblong detector (24 × 32)", oblong),
+    Fault("file", "frames of odd side (33)", odd),
+    Fault("file", "the beam 3 pixels beside the centre", rolled(slice(None), 3), {"center": "auto"}),
+    Fault("file", "a probe of nine times the dose", brighter_probe),
+)  # fmt: skip
+
+
+def likeness(scan: Scan, truth: Any) -> float:
+    """See the module's docstring."""
+    from ptycho.refinement import RefineConfig, refine
+
+    rec = refine(scan, config=RefineConfig(passes=PASSES, clean="off")).reconstruction
+    lit = rec.coverage[rec.coverage > 0]
+    region = rec.coverage > 0.2 * np.median(lit)
+    pair = common(rec.object, rec.origin_px, region, truth.object, truth.origin_px)
+    return correlation(pair.a, pair.b, pair.region)
+
+
+def correlation(got: np.ndarray, right: np.ndarray, region: np.ndarray) -> float:
+    """|Σ ā b| / √(Σ|a|² Σ|b|²) of the aligned fields in the region, without their means."""
+    gauge = fit_gauge(got, right, region.astype(float))
+    a, b = gauge.apply(np.asarray(got, np.complex128))[region], right[region]
+    a, b = a - a.mean(), b - b.mean()
+    return float(abs(np.vdot(a, b)) / (np.linalg.norm(a) * np.linalg.norm(b)))
+
+
+def tried(path: Path, truth: Any, ways: Ways) -> tuple[float | None, str]:
+    """(likeness, or None where it was refused; what was said)."""
+    try:
+        scan = open_scan(path, ways=ways)
+        said = "; ".join(scan.sanity.sentences()) if scan.sanity is not None else ""
+        note = str(scan.metadata.get("note", ""))
+        return likeness(scan, truth), "; ".join(filter(None, (said, note)))
+    except PtychoError as error:
+        return None, f"refused: {error.what}"
+
+
+def row(fault: Fault, scan: Scan, folder: Path) -> dict[str, Any]:
+    """One line of the table."""
+    file = fresh(scan)
+    fault.put(file)
+    path = file.write(folder / "fault.cxi")
+    began = time.monotonic()
+    off, _ = tried(path, scan.truth, Ways(clean="off"))
+    auto, _ = tried(path, scan.truth, Ways(clean="auto", **fault.ways))
+    try:
+        opened = open_scan(path, ways=Ways(clean="auto", **fault.ways))
+        assert opened.sanity is not None
+        told = [f"`{f.code}` {f.done}" for f in opened.sanity]
+        told += [opened.metadata["note"]] if "note" in opened.metadata else []
+    except PtychoError as error:
+        told = [f"refused: {error.what}"]
+    seconds = time.monotonic() - began
+    return {"fault": fault, "off": off, "auto": auto, "told": told, "seconds": seconds}
+
+
+def table(rows: list[dict[str, Any]], clean: float) -> str:
+    """The rows as Markdown."""
+    lines = [
+        f"Clean: {clean:.3f} ({M} frames of {N} × {N}, {PHOTONS:.0e} photons each, "
+        f"refined for {PASSES} passes).",
+        "",
+        "| kind | fault | off | auto | auto / clean | what `auto` said and did |",
+        "|---|---|---|---|---|---|",
+    ]
+    for one in rows:
+        fault = one["fault"]
+        way = "".join(f" `--{k.replace('_', '-')} {v}`" for k, v in fault.ways.items())
+        cells = [_number(one["off"]), _number(one["auto"])]
+        share = "" if one["auto"] is None else f"{one['auto'] / clean:.3f}"
+        note = f" ({fault.possible})" if fault.possible else ""
+        told = ", ".join(one["told"]) or "nothing"
+        lines.append(
+            f"| {fault.kind} | {fault.name}{note} | {cells[0]} | {cells[1]} | {share} | {told}{way} |"
+        )
+    held = [r for r in rows if r["auto"] is not None and r["auto"] >= ENOUGH * clean]
+    silent = [r["fault"].name for r in rows if not r["told"] and not r["fault"].ways]
+    lines += [
+        "",
+        f"{len(held)} of {len(rows)} keep {ENOUGH} of the clean likeness under `auto`; "
+        f"without a word: {', '.join(silent) or 'none'}.",
+    ]
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "refused" if value is None else f"{value:.3f}"
+
+
+def alarms(count: int, seed: int = 0) -> str:
+    """Clean simulated scans of all kinds, doses 1e2 to 1e8: how many lose anything."""
+    rng = np.random.default_rng(seed)
+    names = [*PATTERNS, "camera", "gravel", "coins", "brick"]
+    lost, told, seen = [], collections.Counter[str](), 0
+    for number in range(count):
+        side = int(rng.choice([32, 64]))
+        diameter = float(side * rng.choice([0.25, 0.4, 0.5, 0.7]))
+        settings = {
+            "N": side,
+            "n_frames": int(rng.choice([30, 60, 100, 200])),
+            "photons": float(10 ** rng.uniform(2, 8)),
+            "amplitude": str(rng.choice(names)),
+            "phase": str(rng.choice(names)),
+            "amplitude_range": [(0.5, 1), (0, 1), (0.9, 1), (1, 1)][rng.integers(4)],
+            "phase_range_rad": float(rng.choice([0.1, 1, 3])),
+            "probe": str(rng.choice(["disk", "gaussian", "focused"])),
+            "probe_diameter_px": diameter,
+            "probe_curvature_rad": float(rng.choice([0, 4, 10])),
+            "step_px": diameter * float(rng.choice([0.15, 0.25, 0.4, 0.6])),
+            "trajectory": str(rng.choice(["raster", "jittered", "fermat", "random"])),
+            "background": float(rng.choice([0, 0, 0.1])),
+            "seed": number,
+            "noise_seed": number,
+        }
+        report = clean_scan(simulate(SimulationConfig(**settings))).sanity
+        assert report is not None
+        seen += 1
+        done = [finding.code for finding in report if finding.done != "nothing"]
+        told.update(finding.code for finding in report if finding.done == "nothing")
+        if done:
+            lost.append(f"{number}: {', '.join(done)}")
+    rare = ", ".join(f"`{code}` {n}" for code, n in told.most_common())
+    return (
+        f"{len(lost)} of {seen} clean simulated scans lose a pixel or a frame, or are scaled "
+        f"({'; '.join(lost) or 'none'}). Told, with nothing done: {rare}."
+    )
+
+
+def write(page: Path, text: str, begin: str, end: str) -> None:
+    """Put `text` between two marks of the page."""
+    old = page.read_text(encoding="utf-8")
+    head, rest = old.split(begin)
+    page.write_text(f"{head}{begin}\n{text}\n{end}{rest.split(end)[1]}", encoding="utf-8")
+
+
+def main(words: list[str]) -> int:
+    """See the module's docstring."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", help="faults whose name contains this")
+    parser.add_argument("--alarms", type=int, default=0, metavar="COUNT", help="count false alarms")
+    options = parser.parse_args(words)
+    if options.alarms:
+        text = alarms(options.alarms)
+        print(text)
+        write(PAGE, text, ALARMS, ALARMS_END)
+        return 0
+    quiet.load_tensorflow()
+    chosen = [fault for fault in FAULTS if options.only in fault.name]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        scan = base()
+        clean, said = tried(fresh(scan).write(folder / "clean.cxi"), scan.truth, Ways(clean="auto"))
+        assert clean is not None and not said, said
+        rows = []
+        for fault in chosen:
+            rows.append(row(fault, scan, folder))
+            one = rows[-1]
+            print(
+                f"{fault.name}: off {_number(one['off'])}, auto {_number(one['auto'])} of "
+                f"{clean:.3f}; {', '.join(one['told']) or 'nothing'} ({one['seconds']:.0f} s)",
+                flush=True,
+            )
+    if len(chosen) == len(FAULTS):
+        write(PAGE, table(rows, clean), BEGIN, END)
+    poor = [r for r in rows if not r["fault"].possible and (r["auto"] or 0) < ENOUGH * clean]
+    return 1 if poor else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
