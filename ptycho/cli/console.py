@@ -104,13 +104,17 @@ def print_findings(scan: Any) -> None:
         stderr.print(f"{scan.name}: {sentence}", markup=False, highlight=False, soft_wrap=True)
 
 
-def finding_facts(scan: Any) -> dict[str, Any]:
-    """The same as facts of a result; empty where nothing was found."""
-    notes = list(scan.metadata.get("notes", ()))
-    if scan.sanity is None or not scan.sanity.findings:
-        return {"warnings": notes} if notes else {}
-    warnings = [*notes, *scan.sanity.sentences()]
-    return {"warnings": warnings, "frames_left_out": scan.sanity.left_out}
+def finding_facts(scan: Any, record: dict[str, Any] | None) -> dict[str, Any]:
+    """The same as facts of a result, with what the work itself found; empty for nothing.
+
+    Args:
+        scan: as it was opened.
+        record: `sanity` of the result's meta.
+    """
+    found = record["findings"] if record else []
+    warnings = [*scan.metadata.get("notes", ()), *(finding["sentence"] for finding in found)]
+    facts: dict[str, Any] = {"warnings": warnings} if warnings else {}
+    return facts | ({"frames_left_out": record["left_out"]} if record and found else {})
 
 
 def print_table(title: str, rows: list[tuple[str, str]]) -> None:

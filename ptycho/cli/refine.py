@@ -70,7 +70,7 @@ def refine(
         facts["figure"] = str(_figure(result, loaded, output))
     keys = ("stopped_by", "started_from", "held_out_deviance", "mode_shares")
     facts |= {key: rec.meta[key] for key in keys}
-    facts |= console.finding_facts(loaded)
+    facts |= console.finding_facts(loaded, rec.meta["sanity"])
     if "trials" in rec.meta:
         facts |= {key: rec.meta["config"][key] for key in ("modes", "damping")}
         facts["trials"] = rec.meta["trials"]

@@ -110,7 +110,8 @@ def _finished(scan: Measured, path: Path, ways: Ways, accept: Collection[str]) -
     if asked := ways.asked():
         metadata["ways"] = asked
     if odd:
-        metadata["note"] = "frames of odd side: the last row and column are left away"
+        line = "frames of odd side: the last row and column are left away"
+        metadata["notes"] = [*metadata.get("notes", ()), line]
     values = {f.name: getattr(scan, f.name) for f in fields(Scan)} | {"metadata": metadata}
     found = Scan(**values)
     require_on_truth(found, path)

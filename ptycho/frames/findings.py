@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Clean = Literal["auto", "report", "off"]
@@ -61,6 +61,7 @@ class Finding:
             "meaning": CODES[self.code],
             "evidence": self.evidence,
             "done": self.done,
+            "sentence": self.sentence(),
             "count": len(self.items),
             "items": self.items[:1000],
         }
@@ -97,6 +98,10 @@ class Report:
     def codes(self) -> set[str]:
         """The codes of what was found."""
         return {finding.code for finding in self.findings}
+
+    def plus(self, finding: Finding) -> Report:
+        """With one thing more, which the work itself brought to light."""
+        return replace(self, findings=(*self.findings, finding))
 
     @property
     def left_out(self) -> list[int]:

@@ -24,11 +24,11 @@ LOCAL_SPREADS = 8.0
 MOVED_SHARE = 0.3
 CENTRE_PX = 2.5
 DRIFT_LEAST = 0.08  # spread between neighbours that is told
-DRIFT_SURE = 0.15  # and from which on it is scaled
-DRIFT_SHARE = 0.25
+DRIFT_SURE = 0.2  # and from which on it is scaled
+DRIFT_SHARE = 0.45
+MEDIAN = 0.455  # of the square of a normal number
 DRIFT_OVERLAP = 0.4
 CLOSE = 0.5
-DRIFT_PAIRS = 40
 RINGS = (4, 12, 24)  # nearest neighbours
 
 
@@ -169,43 +169,33 @@ def _drift(
 ) -> tuple[np.ndarray | None, dict[str, float]]:
     """Flux of each frame, where neighbours differ more than their overlap allows.
 
-    Medians of squared log ratios: of near pairs and of pairs drawn at random.
-    White transmission: near / far = 1 − ρ. Independent flux: 1, whatever the overlap.
+    Half the median squared log ratios of pairs in rings of neighbours, γ(h) = s²(1 − ρ(h)) + f²,
+    of a white transmission s and an independent flux f: two rings tell both. A smoother specimen
+    makes f² negative; a periodic one has a ring that varies less than the nearest.
     """
-    near, distance = _nearest(places, min(RINGS[-1], len(places) - 1))
+    if len(places) <= RINGS[-1] + 1:
+        return None, {}
+    near, distance = _nearest(places, RINGS[-1])
     logs = np.log(np.maximum(photons, 0.5))
     pairs = (logs[:, None] - logs[near]) ** 2
-    noise = 1 / np.maximum(photons, 1)
-    shot = (noise[:, None] + noise[near[:, :4]]).mean()
-    # Periodic specimens vary much over one step and little over another: the least counts.
-    rings = [pairs[:, low:high] for low, high in zip((0, *RINGS), RINGS, strict=False)]
-    least = min(float(np.median(ring)) for ring in rings if ring.size)
-    close = max(least - 0.455 * float(shot), 0.0)
-    rng = np.random.default_rng(0)
-    other = rng.integers(0, len(logs), (len(logs), 8))
-    distant = np.hypot(*(places[:, None] - places[other]).transpose(2, 0, 1))
-    far_pairs = ((logs[:, None] - logs[other]) ** 2)[distant > 2 * np.median(distance)]
-    if len(far_pairs) < DRIFT_PAIRS:
+    shot = float((1 / np.maximum(photons, 1)).mean())
+    parts = [slice(low, high) for low, high in zip((0, *RINGS), RINGS, strict=False)]
+    gamma = [float(np.median(pairs[:, part])) / (2 * MEDIAN) - shot for part in parts]
+    rho = [float(overlaps(distance[:, part]).mean()) for part in parts]
+    specimen = max((gamma[-1] - gamma[0]) / max(rho[0] - rho[-1], 0.1), 0.0)
+    even = gamma[0] - specimen * (1 - rho[0])
+    share, spread = even / max(gamma[0], 1e-30), float(np.sqrt(max(even, 0.0)))
+    plain = spread < DRIFT_LEAST or even < 4 * shot or min(gamma) < 0.7 * gamma[0]
+    if rho[0] < DRIFT_OVERLAP or plain or share < DRIFT_SHARE:
         return None, {}
-    far = max(float(np.median(far_pairs)) - 0.455 * float(shot), 1e-30)
-    rho = float(np.median(overlaps(distance[:, :4])))
-    jitter = float(np.sqrt(close / 0.455 / 2))
-    ratio = close / far
-    plain = jitter < DRIFT_LEAST or jitter**2 < 4 * float(shot)
-    if rho < DRIFT_OVERLAP or plain or not 1 - 0.5 * rho < ratio < 1.6:
-        return None, {}
-    flux = _without_specimen(
-        logs, near[:, :NEAR], distance[:, :NEAR], overlaps, jitter**2, far / 0.455 / 2
-    )
+    flux = _without_specimen(logs, near[:, :NEAR], distance[:, :NEAR], overlaps, specimen, even)
     evidence = {
-        "spread_between_neighbours": jitter,
-        "share_of_the_whole_spread": ratio,
-        "at_most_by_the_specimen": 1 - rho,
+        "spread_of_the_light": spread,
+        "share_of_what_neighbours_differ": share,
         "least_flux": float(flux.min()),
         "largest_flux": float(flux.max()),
     }
-    sure = jitter > DRIFT_SURE and ratio > 1 - DRIFT_SHARE * rho
-    return (flux if sure else None), evidence
+    return (flux if spread > DRIFT_SURE else None), evidence
 
 
 def _without_specimen(
@@ -213,16 +203,10 @@ def _without_specimen(
     near: np.ndarray,
     distance: np.ndarray,
     overlaps: Overlaps,
-    near_variance: float,
-    far_variance: float,
+    specimen: float,
+    flux_var: float,
 ) -> np.ndarray:
-    """Flux = what the neighbours cannot explain (kriging: specimen with ρ, flux without).
-
-    Half the squared differences: near = s²(1 − ρ) + f², far = s² + f²; so s² and f² are known.
-    """
-    rho = float(np.median(overlaps(distance[:, :4])))
-    specimen = max((far_variance - near_variance) / max(rho, 1e-3), 0.0)
-    flux_var = max(far_variance - specimen, 1e-12)
+    """Flux = what the neighbours cannot explain (kriging: specimen s² with ρ, flux f² without)."""
     weight = overlaps(distance)
     smooth = (weight * logs[near]).sum(1) / np.maximum(weight.sum(1), 1e-12)
     trust = specimen / (specimen + flux_var)

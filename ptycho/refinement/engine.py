@@ -37,6 +37,7 @@ class Engine:
         self.frames, self.canvas, self.config, self.batch = frames, canvas, config, batch
         self.positions_px = np.array(positions_px, np.float64)
         self._measured_px = self.positions_px.copy()
+        self.uneven: float | None = None  # the spread of the light, where it had to be fitted
         self._sign = step.checkerboard(canvas.N)
         canvas_field, probe = fields
         self.state = step.State(
@@ -49,7 +50,7 @@ class Engine:
         self._mask = tf.constant(frames.mask, tf.float32)
         self._background = tf.constant(background, tf.float32)
         self._update = step.compile_update(
-            positions=config.positions, flux=frames.light is not None, xla=xla_enabled()
+            positions=config.positions, flux=config.clean == "auto", xla=xla_enabled()
         )
         self._score = step.compile_scores(xla=xla_enabled())
 
@@ -152,6 +153,17 @@ class Engine:
         scale = np.sqrt(counts.sum() / max(modelled, 1e-30))
         self.state = self.state._replace(probe=self.state.probe * tf.cast(scale, tf.complex64))
         self._energy *= float(scale) ** 2
+        self._first: step.State | None = self.state
+
+    def look_at_the_light(self) -> None:
+        """Whether the light of the frames is even; if not, it is fitted and the fields begin anew.
+
+        Fields that were fitted to uneven light hold it, and keep it for long.
+        """
+        self.uneven = self.frames.require_even_light()
+        if self.uneven is not None and self._first is not None:
+            self.state = self._first
+        self._first = None
 
     def fields(self) -> tuple[np.ndarray, np.ndarray]:
         """Object (H, W) and probe (K, N, N), without the checkerboard."""

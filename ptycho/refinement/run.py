@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ptycho.errors import ModelError, ShapeError
-from ptycho.frames import clean_scan, require_canvas
+from ptycho.frames import Finding, clean_scan, require_canvas
 from ptycho.refinement import choice
 from ptycho.refinement import start as setup
 from ptycho.refinement.config import RefineConfig
@@ -28,6 +28,7 @@ from ptycho.scan import Scan
 if TYPE_CHECKING:
     from ptycho.refinement.engine import Engine
 
+FLUX_PASS = 5  # then the fields explain a clean scan to 2 % of the light of a frame
 Progress = Callable[[int, int, dict[str, Any]], None]
 
 
@@ -161,6 +162,8 @@ def _loop(
                 fix="lower --set object_step=0.1, or raise --set damping=0.5",
             )
         done += 1
+        if done == FLUX_PASS and config.clean == "auto":
+            engine.look_at_the_light()
         seconds = time.monotonic() - began
         used = max(done / config.passes, seconds / config.seconds if config.seconds else 0.0)
         if schedule.judge(done, used, held_out):
@@ -171,6 +174,15 @@ def _loop(
             info = {"residual": residual} | ({} if held_out is None else {"held-out": held_out})
             progress(round(1000 * min(used, 1)), 1000, {"pass": done, **info})
     return history, schedule.reason, best
+
+
+def _found(scan: Scan, engine: Engine) -> dict[str, Any] | None:
+    """What was wrong with the frames: before, and what the refinement saw."""
+    report = scan.sanity
+    if report is not None and engine.uneven is not None:
+        told = {"spread_against_the_model": engine.uneven, "after_passes": FLUX_PASS}
+        report = report.plus(Finding("flux-drift", told, "scaled"))
+    return None if report is None else report.record()
 
 
 def _result(engine: Engine, scan: Scan, config: RefineConfig) -> Reconstruction:
@@ -194,9 +206,10 @@ def _result(engine: Engine, scan: Scan, config: RefineConfig) -> Reconstruction:
             "config": config.model_dump(),
             "batch_size": engine.batch,
             "n_frames": scan.n_frames,
-            "sanity": None if scan.sanity is None else scan.sanity.record(),
+            "sanity": _found(scan, engine),
             "frame_numbers": None if scan.numbers is None else scan.numbers.tolist(),
             "photons_per_frame": float(np.mean(scan.photons_per_frame())),
+            "flux_spread": engine.uneven,
             "flux": None if engine.frames.light is None else engine.frames.light.tolist(),
             "held_out_frames": len(engine.frames.held),
             "mode_shares": [float(np.sum(np.abs(m) ** 2) / energy) for m in probe],

@@ -242,18 +242,34 @@ def brighter_probe(file: File) -> None:
 
 
 FAULTS = (
-    Fault("pixel", "one hot pixel, constant, ten times all light", pixels(slice(None), 3, 4, value=2_000_000)),
+    Fault(
+        "pixel",
+        "one hot pixel, constant, ten times all light",
+        pixels(slice(None), 3, 4, value=2_000_000),
+    ),
     Fault("pixel", "one hot pixel, Poisson, 5000 counts", poisson_pixel(5000)),
     Fault("pixel", "one hot pixel that twinkles", twinkling),
     Fault("pixel", "1 % of the pixels hot and constant", scattered(0.01, 20_000)),
     Fault("pixel", "one dead pixel in the beam", pixels(slice(None), 17, 15, value=0)),
     Fault("pixel", "2 % of the pixels dead", scattered(0.02, 0)),
-    Fault("pixel", "a dead block of 3 × 3", pixels(slice(None), slice(12, 15), slice(18, 21), value=0)),
+    Fault(
+        "pixel", "a dead block of 3 × 3", pixels(slice(None), slice(12, 15), slice(18, 21), value=0)
+    ),
     Fault("pixel", "two dead rows", pixels(slice(None), slice(19, 21), value=0)),
     Fault("pixel", "a column stuck at 1000", pixels(slice(None), slice(None), 9, value=1000)),
-    Fault("pixel", "gaps marked by the maximum of uint32", pixels(slice(None), slice(21, 23), value=2**32 - 1)),
-    Fault("pixel", "gaps marked by the maximum of uint16", pixels(slice(None), slice(21, 23), value=65535, dtype=np.uint16)),
-    Fault("pixel", "gaps marked by −1", pixels(slice(None), slice(21, 23), value=-1, dtype=np.int32)),
+    Fault(
+        "pixel",
+        "gaps marked by the maximum of uint32",
+        pixels(slice(None), slice(21, 23), value=2**32 - 1),
+    ),
+    Fault(
+        "pixel",
+        "gaps marked by the maximum of uint16",
+        pixels(slice(None), slice(21, 23), value=65535, dtype=np.uint16),
+    ),
+    Fault(
+        "pixel", "gaps marked by −1", pixels(slice(None), slice(21, 23), value=-1, dtype=np.int32)
+    ),
     Fault("pixel", "a NaN pixel", pixels(slice(None), 10, 11, value=np.nan, dtype=np.float32)),
     Fault("pixel", "50 single NaN", single(50, np.nan)),
     Fault("pixel", "50 single negative values", single(50, -3)),
@@ -265,11 +281,21 @@ FAULTS = (
     Fault("frame", "one frame with dark noise only", dark_noise),
     Fault("frame", "one frame exposed three times as long", exposed(33, 3)),
     Fault("frame", "four frames exposed a fifth", exposed([11, 30, 52, 77], 0.2)),
-    Fault("frame", "one frame at the maximum of its type", pixels(12, value=65535, dtype=np.uint16)),
-    Fault("frame", "light of each frame between a third and all", flux(lambda r, t: r.uniform(1 / 3, 1, t.size))),
+    Fault(
+        "frame", "one frame at the maximum of its type", pixels(12, value=65535, dtype=np.uint16)
+    ),
+    Fault(
+        "frame",
+        "light of each frame between a third and all",
+        flux(lambda r, t: r.uniform(1 / 3, 1, t.size)),
+    ),
     Fault("frame", "light of each frame ± 10 %", flux(lambda r, t: r.uniform(0.8, 1, t.size))),
     Fault("frame", "light falls to half over the scan", flux(lambda r, t: 1 - 0.5 * t)),
-    Fault("frame", "light gone to a half for twelve frames", flux(lambda r, t: np.where(abs(t - 0.5) < 0.066, 0.5, 1))),
+    Fault(
+        "frame",
+        "light gone to a half for twelve frames",
+        flux(lambda r, t: np.where(abs(t - 0.5) < 0.066, 0.5, 1)),
+    ),
     Fault("frame", "one frame shifted by 6 pixels", rolled(17, 6)),
     Fault("frame", "three frames repeated by the detector", stuck),
     Fault("frame", "one frame with stray light", leak),
@@ -282,20 +308,26 @@ FAULTS = (
     Fault("position", "one position wrong by 10 pixels", wrong_by(47, 10)),
     Fault("file", "an oblong detector (24 × 32)", oblong),
     Fault("file", "frames of odd side (33)", odd),
-    Fault("file", "the beam 3 pixels beside the centre", rolled(slice(None), 3), {"center": "auto"}),
+    Fault(
+        "file", "the beam 3 pixels beside the centre", rolled(slice(None), 3), {"center": "auto"}
+    ),
     Fault("file", "a probe of nine times the dose", brighter_probe),
-)  # fmt: skip
+)
 
 
-def likeness(scan: Scan, truth: Any) -> float:
-    """See the module's docstring."""
+def refined(scan: Scan, truth: Any, clean: str) -> tuple[float, list[str]]:
+    """(likeness, what was found and done, in short); see the module's docstring."""
     from ptycho.refinement import RefineConfig, refine
 
-    rec = refine(scan, config=RefineConfig(passes=PASSES, clean="off")).reconstruction
+    config = RefineConfig(passes=PASSES, clean=clean)
+    rec = refine(scan, config=config).reconstruction
+    found = rec.meta["sanity"]["findings"]
+    told = [f"`{one['code']}` {one['done']}" for one in found]
+    told += scan.metadata.get("notes", ())
     lit = rec.coverage[rec.coverage > 0]
     region = rec.coverage > 0.2 * np.median(lit)
     pair = common(rec.object, rec.origin_px, region, truth.object, truth.origin_px)
-    return correlation(pair.a, pair.b, pair.region)
+    return correlation(pair.a, pair.b, pair.region), told
 
 
 def correlation(got: np.ndarray, right: np.ndarray, region: np.ndarray) -> float:
@@ -306,15 +338,12 @@ def correlation(got: np.ndarray, right: np.ndarray, region: np.ndarray) -> float
     return float(abs(np.vdot(a, b)) / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
-def tried(path: Path, truth: Any, ways: Ways) -> tuple[float | None, str]:
+def tried(path: Path, truth: Any, ways: Ways) -> tuple[float | None, list[str]]:
     """(likeness, or None where it was refused; what was said)."""
     try:
-        scan = open_scan(path, ways=ways)
-        said = "; ".join(scan.sanity.sentences()) if scan.sanity is not None else ""
-        note = str(scan.metadata.get("note", ""))
-        return likeness(scan, truth), "; ".join(filter(None, (said, note)))
+        return refined(open_scan(path, ways=ways), truth, ways.clean or "auto")
     except PtychoError as error:
-        return None, f"refused: {error.what}"
+        return None, [f"refused: {error.what}"]
 
 
 def row(fault: Fault, scan: Scan, folder: Path) -> dict[str, Any]:
@@ -324,14 +353,7 @@ def row(fault: Fault, scan: Scan, folder: Path) -> dict[str, Any]:
     path = file.write(folder / "fault.cxi")
     began = time.monotonic()
     off, _ = tried(path, scan.truth, Ways(clean="off"))
-    auto, _ = tried(path, scan.truth, Ways(clean="auto", **fault.ways))
-    try:
-        opened = open_scan(path, ways=Ways(clean="auto", **fault.ways))
-        assert opened.sanity is not None
-        told = [f"`{f.code}` {f.done}" for f in opened.sanity]
-        told += [opened.metadata["note"]] if "note" in opened.metadata else []
-    except PtychoError as error:
-        told = [f"refused: {error.what}"]
+    auto, told = tried(path, scan.truth, Ways(clean="auto", **fault.ways))
     seconds = time.monotonic() - began
     return {"fault": fault, "off": off, "auto": auto, "told": told, "seconds": seconds}
 

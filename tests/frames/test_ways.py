@@ -214,7 +214,7 @@ def test_frames_of_odd_side_lose_a_line_and_it_is_said(path: Path, scan: Scan) -
     assert got.N == N
     np.testing.assert_array_equal(all_of(got), scan.counts)
     np.testing.assert_allclose(got.positions_px, scan.positions_px)
-    assert "odd side" in got.metadata["note"]
+    assert "odd side" in " ".join(got.metadata["notes"])
 
 
 def test_a_mask_for_each_frame(path: Path) -> None:
