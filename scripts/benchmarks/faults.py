@@ -374,9 +374,8 @@ def table(rows: list[dict[str, Any]], clean: float) -> str:
         share = "" if one["auto"] is None else f"{one['auto'] / clean:.3f}"
         note = f" ({fault.possible})" if fault.possible else ""
         told = ", ".join(one["told"]) or "nothing"
-        lines.append(
-            f"| {fault.kind} | {fault.name}{note} | {cells[0]} | {cells[1]} | {share} | {told}{way} |"
-        )
+        cells = [fault.kind, f"{fault.name}{note}", *cells, share, f"{told}{way}"]
+        lines.append(f"| {' | '.join(cells)} |")
     held = [r for r in rows if r["auto"] is not None and r["auto"] >= ENOUGH * clean]
     silent = [r["fault"].name for r in rows if not r["told"] and not r["fault"].ways]
     lines += [
