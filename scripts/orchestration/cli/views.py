@@ -8,6 +8,8 @@ from typing import Any
 
 import typer
 
+from orchestration.documents.grammar import printable
+
 DEFAULT_PAGE = "report.html"
 
 
@@ -65,15 +67,29 @@ def doctor(
 
 def init(
     path: Path = typer.Option(Path("."), "--repo", "-C", help="The repository to make ready."),
+    from_history: bool = typer.Option(
+        False, "--from-history", help="Also say what the old ledger, memory and orders are read as."
+    ),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
     """Make a git repository with pytest ready; writes what is missing, changes nothing else."""
-    from orchestration.setup import prepare
+    from orchestration.setup import prepare, read_history
 
+    history = read_history(path) if from_history else None
     result = prepare(path)
     if json_output:
-        _print_json(result.as_dict())
+        told = {"history": history.as_dict()} if history else {}
+        _print_json({**result.as_dict(), **told})
         return
+    if history:
+        for title, lines in (
+            ("read", history.read),
+            ("could not be read", history.unread),
+            ("to do by hand", history.by_hand),
+        ):
+            print(f"{title}:" + ("" if lines else " nothing"))
+            for line in lines:
+                print(f"  {printable(line)}")
     for name in result.written:
         print(f"wrote {name}")
     for name in result.kept:

@@ -15,7 +15,16 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from orchestration.core import Decision, ExitReason, Stop, Weighed, decide, payloads
+from orchestration.core import (
+    NEEDS_AGENT,
+    Decision,
+    ExitReason,
+    Pending,
+    Stop,
+    Weighed,
+    decide,
+    payloads,
+)
 from orchestration.documents.ledger import Ledger
 from orchestration.engine.cycle import Cycle
 from orchestration.engine.polling import next_poll_s, poll_waiting
@@ -281,7 +290,7 @@ class Engine:
     def _close(self) -> None:
         """One SUPERVISOR commit when ledger, memory or notes changed and no landing took them."""
         harness = self.harness
-        if not harness.state.pending:
+        if not harness.state.pending or _asks_for_an_agent(harness.state.pending):
             return
         base = harness.tip().sha
         built = commits.build_closing(harness, base, harness.state.at, harness.state.turn)
@@ -381,3 +390,14 @@ class Engine:
             waiting=[item for item, status in now.items() if status == "waiting"],
             blocked=[item for item, status in now.items() if status == "blocked"],
         )
+
+
+def _asks_for_an_agent(pending: Pending) -> bool:
+    """Whether all that waits for a commit is that items have no recipe for the built-in agent.
+
+    Such a run has done nothing: the log says so, and a repository that only moved in stays as it
+    is.
+    """
+    marks = pending.marks.values()
+    blocks = all(m.status == "blocked" and m.reason.startswith(NEEDS_AGENT) for m in marks)
+    return blocks and not (pending.attempts or pending.ticks)
