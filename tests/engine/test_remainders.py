@@ -98,8 +98,16 @@ def test_a_run_waits_for_what_arrives_meanwhile(place: Make) -> None:
         "Status: waiting — On: Ann; Check: test -f answer.txt; Poll: 1s; Until: 2090-01-01",
     )
     here = place(waiting, **VALUES)
-    program = "import time; time.sleep(2); open('answer.txt', 'w').close()"
-    ann = subprocess.Popen([sys.executable, "-c", program], cwd=here.root)
+    # Ann answers once she was asked, however long the program takes to start.
+    program = (
+        "import pathlib, sys, time\n"
+        "log = pathlib.Path(sys.argv[1])\n"
+        "while not any('poll' in f.read_text() for f in log.glob('*.jsonl')):\n"
+        "    time.sleep(0.05)\n"
+        "open('answer.txt', 'w').close()\n"
+    )
+    log = here.harness().log.directory
+    ann = subprocess.Popen([sys.executable, "-c", program, str(log)], cwd=here.root)
     try:
         said = orchestrate(here.root, "run", "--wait", "60s", "--json")
     finally:
