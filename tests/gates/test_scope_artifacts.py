@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from orchestration.core import matches
-from orchestration.gates.artifacts import check_inventory, inventory, write_inventory
+from orchestration.gates.artifacts import inventory, write_inventory
 from orchestration.gates.scope import check, classify, is_guarded, kind_of
 
 
@@ -102,12 +103,16 @@ def test_inventory_round_trip_and_tamper(tmp_path: Path) -> None:
         ("cli/run.log", 3, "harness"),
         ("green/a  b.txt", 2, "agent"),
     ]
-    write_inventory(tmp_path, found)
-    assert inventory(tmp_path).entries[0].path == "cli/run.log"
-    assert check_inventory(tmp_path) == []
+    page = write_inventory(tmp_path, found)
+    assert inventory(tmp_path).entries[2:] == ()  # the page itself is no evidence
+    digests = [hashlib.sha256(data).hexdigest() for data in (b"ok\n", b"\0\1")]
+    assert page.read_text().splitlines() == [
+        "# sha256  bytes  producer  path",
+        f"{digests[0]}  3  harness  cli/run.log",
+        f"{digests[1]}  2  agent  green/a  b.txt",
+    ]
     (tmp_path / "cli" / "run.log").write_text("forged\n")
-    (tmp_path / "green" / "a  b.txt").unlink()
-    assert len(check_inventory(tmp_path)) == 2
+    assert inventory(tmp_path).entries[0].sha256 != digests[0]
 
 
 def test_inventory_leaves_out_links_and_what_is_too_large(tmp_path: Path) -> None:

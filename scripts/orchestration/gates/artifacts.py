@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,24 +99,3 @@ def write_inventory(folder: Path, found: Inventory) -> Path:
     lines += [f"# left out: {line}" for line in found.problems]
     target.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return target
-
-
-_LINE = re.compile(r"(?P<sha>[0-9a-f]{64})  (?P<size>\d+)  (?P<who>.*?)  (?P<path>.+)")
-
-
-def check_inventory(folder: Path) -> list[str]:
-    """Lines for every listed file that is missing or differs; [] when the report is intact."""
-    target = folder / "analysis" / INVENTORY
-    if not target.is_file():
-        return [f"{target} is missing"]
-    problems = []
-    for line in target.read_text(encoding="utf-8").splitlines():
-        row = _LINE.fullmatch(line)
-        if row is None:
-            continue
-        path = folder / row["path"]
-        if not path.is_file():
-            problems.append(f"{row['path']}: missing")
-        elif _sha256(path) != row["sha"]:
-            problems.append(f"{row['path']}: changed since the receipt")
-    return problems
