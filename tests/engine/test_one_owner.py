@@ -67,8 +67,10 @@ def test_marks_of_the_log_are_laid_over_the_ledger_in_one_place() -> None:
                 name = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
                 if name == "pending":
                     readers.add(path.relative_to(PACKAGE).as_posix())
-    # reduce writes them, landing/branch writes them into the ledger's text, commits names them
-    assert readers == {"core/reduce.py", "landing/branch.py", "turns/commits.py"}
+    # reduce writes them, landing/branch writes them into the ledger's text, commits names them,
+    # and the loop asks whether anything but blocks waits for a closing commit.
+    known = {"core/reduce.py", "landing/branch.py", "turns/commits.py", "engine/loop.py"}
+    assert readers == known
 
 
 def test_status_shows_the_tip_that_the_next_attempt_starts_from(
