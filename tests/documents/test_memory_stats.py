@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,9 @@ from orchestration.documents.memory.reader import (
     meaning,
     parse_memory,
 )
+from orchestration.documents.past import ALIKE, likeness, memory_stats, waiting_cycles
 from orchestration.documents.past.events import ledger_events, memory_events
-from orchestration.documents.past.stats import memory_stats
+from orchestration.git import Repo
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "documents"
 
@@ -164,3 +167,69 @@ def test_a_time_of_another_form_is_read_or_told() -> None:
     assert render_stamp(memory.entries[0].at) == "2026-01-07T11:00:00Z"
     assert memory.entries[0].title == "one"
     assert [(d.code, d.line) for d in memory.diagnostics] == [("W25", 4), ("W25", 7)]
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "claimed", "recomputed", "waits"),
+    [
+        # Read by eye: the file begins in the middle of a focus (3), then a new focus (1: wrong),
+        # the same one without a worker's commit (2: wrong by one), and after a commit 0.
+        ("seed_galph_memory.md", 256, 3, None, False),
+        ("seed_galph_memory.md", 234, 1, 0, False),
+        ("seed_galph_memory.md", 205, 2, 1, False),
+        ("seed_galph_memory.md", 179, 0, 0, False),
+        ("seed_galph_memory.md", 127, 1, 0, False),
+        ("seed_galph_memory.md", 52, None, None, False),
+        # No entry of this one says what the worker did; two of its cycles wait for an answer.
+        ("memory_dose.md", 1, 0, 0, False),
+        ("memory_dose.md", 5, 1, 0, True),
+        ("memory_dose.md", 7, 1, None, True),
+        # `dwell: n/a`, and an entry that names no item.
+        ("memory_october.md", 7, 3, None, False),
+    ],
+)
+def test_ten_samples_are_what_a_careful_person_would_say(
+    name: str, line: int, claimed: int | None, recomputed: int | None, waits: bool
+) -> None:
+    memory = parse_memory(text_of(name))
+    (row,) = [row for row in memory_stats(memory).dwell if row.line == line]
+    assert (row.claimed, row.recomputed) == (claimed, recomputed)
+    assert (line in [entry.line for entry in waiting_cycles(memory.in_order())]) is waits
+
+
+def test_an_order_in_nearly_the_same_words_is_issued_again() -> None:
+    first = "add the breach timeline to scan_inbox.py with a test and a row in two registries"
+    second = first.replace("breach", "trend")
+    other = "write the letter to the maintainer and attach the bundle"
+    assert likeness(first, second) >= ALIKE > likeness(first, other)
+    assert likeness(first, first) == 1.0 and likeness("", "a") == 0.0
+    entry = (
+        "## 2026-01-0{}T10:00:00Z\nfocus=FIX-A-001 state=planning dwell={} "
+        "ralph_last_commit=a{} next_action={}\n"
+    )
+    text = "\n".join(entry.format(n, 0, n, words) for n, words in enumerate(
+        [first, other, second], 1))  # fmt: skip
+    seen = memory_stats(parse_memory(text)).observations
+    assert [(o.kind, o.lines) for o in seen] == [("similar-order", (7, 1))]
+
+
+def test_stamps_later_than_their_commits_lie_in_the_future(tmp_path: Path) -> None:
+    def git(*words: str, at: str = "2026-01-06T12:00:00Z") -> None:
+        env = {"GIT_COMMITTER_DATE": at, "GIT_AUTHOR_DATE": at, "PATH": os.environ["PATH"]}
+        names = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+        subprocess.run(["git", *names, *words], cwd=tmp_path, check=True, env=env)
+
+    place = tmp_path / "galph_memory.md"
+    entry = "## {}: a\n- dwell: 0\n"
+    place.write_text("\n".join(map(entry.format, ("2026-01-06T11:59:00Z", "2026-01-06T23:58:00Z"))))
+    git("init", "-q")
+    assert Repo(tmp_path).line_times("galph_memory.md") == {}
+    git("add", "-A")
+    git("commit", "-q", "-m", "a")
+    with place.open("a") as file:
+        file.write("\n## 2026-01-07T01:00:00Z: c\n- dwell: 0\n")
+    times = Repo(tmp_path).line_times("galph_memory.md")
+    assert sorted(times) == [1, 2, 3, 4, 5], "the uncommitted entry has no commit"
+    stats = memory_stats(parse_memory(place.read_text()), times)
+    assert stats.future == [{"stamp": "2026-01-06T23:58:00Z", "line": 4, "minutes": 718.0}]
+    assert memory_stats(parse_memory(place.read_text())).future is None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -218,11 +219,22 @@ def stats(
         data = ledger_stats(ledger.parse_ledger(text, str(source)))
         emit(data) if json_output else _table(data)
         return
-    result = memory_stats(parse_memory(text, str(source)))
+    result = memory_stats(parse_memory(text, str(source)), _brought(source))
     if json_output:
         emit(result.as_dict())
     else:
         _print_memory(result)
+
+
+def _brought(source: Path) -> dict[int, datetime] | None:
+    """When the lines of a file were committed; None outside a git checkout."""
+    from orchestration.git import Repo
+
+    place = source.resolve()
+    root = find_root(place)
+    if not (root / ".git").exists():
+        return None
+    return Repo(root).line_times(place.relative_to(root.resolve()).as_posix()) or None
 
 
 def _table(data: dict[str, Any]) -> None:
@@ -251,10 +263,30 @@ def _print_memory(result: MemoryStats) -> None:
         say(f"  {row.stamp}  {show(row.claimed):>7}  {show(row.recomputed):>10}  {row.item}")
     say(f"\n{result.disagreements} of {len(result.dwell)} dwell claims disagree; "
          f"{len(result.observations)} inconsistencies")  # fmt: skip
+    say(f"{result.unknown} claims of dwell that nothing confirms, {result.waiting} waiting cycles")
+    if result.future is not None:
+        say(f"{len(result.future)} stamps later than the commit that brought them")
+        for late in result.future[:10]:
+            say(f"  line {late['line']}: {late['stamp']}, {late['minutes']} min")
     for seen in result.observations:
         lines = ", ".join(map(str, seen.lines))
         say(f"  {seen.code} line {lines}: {seen.message}")
     sys.stdout.flush()
+
+
+def _alike(events: Sequence[Any]) -> int:
+    """How many orders are like one before them of their item (likeness >= ALIKE)."""
+    from orchestration.documents.past import ALIKE, likeness
+
+    before: dict[str, list[str]] = {}
+    count = 0
+    for event in events:
+        text = event.data.get("text") if event.kind == "order" else None
+        if isinstance(text, str):
+            known = before.setdefault(str(event.item), [])
+            count += any(likeness(text, other) >= ALIKE for other in known[-8:])
+            known.append(text)
+    return count
 
 
 def _log_stats(repo: Path) -> dict[str, Any]:
@@ -276,6 +308,7 @@ def _log_stats(repo: Path) -> dict[str, Any]:
         "landed": progress,
         "rejected": sum(item.rejected for item in items.values()),
         "repeated_orders": sum(count - 1 for count in orders.values()),
+        "alike_orders": _alike(log.events),
         "pivots": sum(item.pivots for item in items.values()),
         "seconds": round(sum(item.seconds for item in items.values()), 3),
         "kinds": dict(Counter(event.kind for event in log.events)),

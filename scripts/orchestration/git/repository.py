@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from orchestration.git.command import GitError, GitTimeout, MergeRefused, RefMoved, safe_ref
@@ -157,6 +158,22 @@ class Repo(ObjectStore):
     def merge_base(self, left: str, right: str) -> str | None:
         """Best common ancestor, or None for unrelated histories."""
         return self.run("merge-base", left, right, check=False).stdout.decode().strip() or None
+
+    def line_times(self, path: str) -> dict[int, datetime]:
+        """When each line (from 1) of a tracked file was committed; uncommitted lines are left out.
+
+        Empty for a file that git does not track.
+        """
+        done = self.run("blame", "--line-porcelain", "--", path, check=False)
+        times: dict[int, datetime] = {}
+        line, known = 0, False
+        for row in done.stdout.split(b"\n") if done.status == 0 else ():
+            words = row.split(b" ")
+            if len(words) in (3, 4) and len(words[0]) in (40, 64) and not row.startswith(b"\t"):
+                line, known = int(words[2]), bool(words[0].strip(b"0"))
+            elif row.startswith(b"committer-time ") and known:
+                times[line] = datetime.fromtimestamp(int(words[1]), UTC)
+        return times
 
     # -- worktree state --------------------------------------------------------------------
 

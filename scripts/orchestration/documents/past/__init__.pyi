@@ -1,6 +1,9 @@
 from .events import HistoryEvent as HistoryEvent
 from .events import ledger_events as ledger_events
 from .events import memory_events as memory_events
+from .stats import ALIKE as ALIKE
 from .stats import MemoryStats as MemoryStats
 from .stats import ledger_stats as ledger_stats
+from .stats import likeness as likeness
 from .stats import memory_stats as memory_stats
+from .stats import waiting_cycles as waiting_cycles

@@ -143,13 +143,14 @@ def recompute_dwell(log: list[Entry]) -> list[DwellRow]:
     item, commit, dwell = "", "", 0
     known, said = False, False
     for entry in log:
-        if entry.role != "supervisor":
-            rows.append(DwellRow(_stamp(entry), entry.item_id, None, None, entry.line))
+        if entry.role != "supervisor" or not entry.item_id:
+            claim = entry.dwell if entry.role == "supervisor" else None
+            rows.append(DwellRow(_stamp(entry), entry.item_id, claim, None, entry.line))
             continue
         moved = entry.commit is not None and entry.commit != commit
-        same = bool(rows) and entry.item_id == item
-        if not rows:
-            known = not entry.dwell
+        same = entry.item_id == item
+        if not item:
+            known = entry.dwell == 0
         elif not same or moved:
             known = True
         elif not (said and entry.says_commit):
