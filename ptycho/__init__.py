@@ -31,6 +31,9 @@ _PUBLIC = {
     "PtychoError": "ptycho.errors",
 }
 
+# What cannot work without tensors: TensorFlow is loaded with it, without its start-up lines.
+_TENSORS = ("train", "reconstruct", "refine", "load")
+
 __all__ = [
     "PtychoError",
     "ReconstructConfig",
@@ -68,6 +71,10 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
+        if name in _TENSORS:
+            from ptycho.quiet import load_tensorflow
+
+            load_tensorflow()
         return getattr(importlib.import_module(_PUBLIC[name]), name)
     # A submodule such as ptycho.data is reached by `import ptycho.data`, as everywhere in Python.
     raise AttributeError(f"module 'ptycho' has no attribute {name!r}; it has {', '.join(__all__)}")

@@ -88,3 +88,16 @@ def test_the_package_says_that_it_is_typed() -> None:
     for name in ptycho.__all__:
         value = getattr(ptycho, name)
         assert name == "__version__" or value.__doc__, f"{name} has no documentation"
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_the_start_of_tensorflow_is_silent_unless_its_variable_is_set(asked: bool) -> None:
+    """A refinement in a fresh process; what TensorFlow says at its start goes to stderr."""
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    if asked:
+        environment["TF_CPP_MIN_LOG_LEVEL"] = "0"
+    code = "import ptycho; ptycho.refine; import tensorflow"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
+    )
+    assert bool(done.stderr.strip()) == asked

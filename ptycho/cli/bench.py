@@ -6,7 +6,8 @@ from typing import Any
 
 import typer
 
-from ptycho.cli import console, quiet
+from ptycho import quiet
+from ptycho.cli import console
 from ptycho.errors import UsageError
 
 PARTS = ("all", "physics", "networks")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ptycho.cli import console, quiet
+from ptycho import quiet
+from ptycho.cli import console
 
 if TYPE_CHECKING:
     from ptycho.evaluation.metrics import Comparison

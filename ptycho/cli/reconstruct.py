@@ -8,7 +8,8 @@ from typing import Any
 
 import typer
 
-from ptycho.cli import console, quiet
+from ptycho import quiet
+from ptycho.cli import console
 from ptycho.cli.outputs import BESIDE, PRODUCT, check_output
 from ptycho.cli.scan_options import Opening, scan_options
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import typer
 
-from ptycho.cli import console, quiet
+from ptycho import quiet
+from ptycho.cli import console
 from ptycho.cli.outputs import check_output
 from ptycho.cli.scan_options import Opening, scan_options
 

@@ -57,7 +57,8 @@ class Opening:
         """With `--orientation auto`: the same with the way in which the frames of `path` lie."""
         if self.orientation is None:
             return self
-        from ptycho.cli import console, quiet
+        from ptycho import quiet
+        from ptycho.cli import console
 
         scan = replace(self, orientation=None).open(path, clean)
         quiet.load_tensorflow()

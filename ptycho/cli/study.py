@@ -7,7 +7,8 @@ from typing import Any
 
 import typer
 
-from ptycho.cli import console, quiet
+from ptycho import quiet
+from ptycho.cli import console
 from ptycho.errors import PtychoError, UsageError
 from ptycho.validation import validated
 

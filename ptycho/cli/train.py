@@ -6,7 +6,8 @@ from pathlib import Path
 
 import typer
 
-from ptycho.cli import console, quiet
+from ptycho import quiet
+from ptycho.cli import console
 from ptycho.cli.scan_options import Opening, scan_options
 
 

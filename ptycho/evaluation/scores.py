@@ -15,6 +15,7 @@ import numpy as np
 
 from ptycho.errors import DataError, UsageError
 from ptycho.evaluation.metrics import Comparison, common, compare
+from ptycho.frames import clean_scan
 from ptycho.refinement import RefineConfig, refine
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan, Truth
@@ -140,6 +141,7 @@ def evaluate_half_sets(
         UsageError: too few frames, or an unknown `by`.
     """
     config = config or RefineConfig()
+    scan = clean_scan(scan, config.clean)  # of half of the frames less can be told
     halves = split(scan, by, np.random.default_rng((config.seed, 2)))
     results = []
     for index, half in enumerate(halves):

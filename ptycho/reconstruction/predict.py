@@ -21,6 +21,7 @@ import numpy as np
 from ptycho.config import ReconstructConfig
 from ptycho.errors import DataError, ShapeError, UsageError
 from ptycho.frames import FileArray, Groups, clean_scan, make_groups, require_canvas
+from ptycho.quiet import load_tensorflow
 from ptycho.reconstruction.phases import group_sync
 from ptycho.result import Reconstruction
 
@@ -62,6 +63,7 @@ def reconstruct(
     """
     begun = time.perf_counter()
     config = config or ReconstructConfig()
+    load_tensorflow()
     scan = clean_scan(scan, config.clean)
     require_canvas(scan.positions_px, scan.N, scan.name)
     model, facts = _model(model_or_run, untrained)

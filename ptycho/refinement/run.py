@@ -17,6 +17,7 @@ import numpy as np
 
 from ptycho.errors import ModelError, ShapeError
 from ptycho.frames import Finding, clean_scan, require_canvas
+from ptycho.quiet import load_tensorflow
 from ptycho.refinement import choice
 from ptycho.refinement import start as setup
 from ptycho.refinement.config import RefineConfig
@@ -121,6 +122,7 @@ def _prepare(scan: Scan, start: Reconstruction | None, config: RefineConfig) -> 
             got=scan.N,
             fix="crop or bin the frames; `ptycho convert --help`",
         )
+    load_tensorflow()
     from ptycho.refinement.engine import Engine
 
     modes = None if config.modes == "auto" else config.modes

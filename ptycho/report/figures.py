@@ -57,6 +57,7 @@ def reconstruction_figure(
         panels.show_probe(next(axes), rec.probe, "probe")
     if title:
         figure.suptitle(title, fontsize=12, parse_math=False)
+    panels.note_findings(figure, rec.meta.get("sanity"))
     return figure
 
 
@@ -79,6 +80,7 @@ def _figure_with_truth(
             grid[1, 3].set_axis_off()
     if title:
         figure.suptitle(title, fontsize=12, parse_math=False)
+    panels.note_findings(figure, rec.meta.get("sanity"))
     return figure
 
 
@@ -135,6 +137,7 @@ def refine_figure(result: RefineResult, scan: Scan) -> Figure:
         fontsize=12,
         parse_math=False,
     )
+    panels.note_findings(figure, rec.meta.get("sanity"))
     return figure
 
 

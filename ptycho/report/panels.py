@@ -20,6 +20,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 from ptycho.data import whole_file
 
 _OUTSIDE = "0.86"
+FINDINGS = 6
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -147,3 +148,14 @@ def phase_style(phase: np.ndarray) -> dict[str, Any]:
     if high - low > 1.5 * math.pi:
         return {"cmap": "twilight", "clim": (-math.pi, math.pi), "unit": "rad"}
     return {"cmap": "viridis", "clim": (low, high), "unit": "rad"}
+
+
+def note_findings(figure: Figure, record: dict[str, Any] | None) -> None:
+    """What was wrong with the frames and what was done, in small lines at the foot of a figure."""
+    found = record["findings"] if record else []
+    lines = [f"{one['code']}: {one['count'] or ''} {one['done']}" for one in found[:FINDINGS]]
+    if len(found) > FINDINGS:
+        lines.append(f"and {len(found) - FINDINGS} more in the file")
+    if lines:
+        words = "frames: " + "; ".join(" ".join(line.split()) for line in lines)
+        figure.supxlabel(words, fontsize=8, color="tab:red", parse_math=False)

@@ -20,6 +20,10 @@ def scan_figure(scan: Scan, path: Path) -> Path:
     total = sum(block.sum(axis=0, dtype=np.float64) for _, block in scan.blocks())
     _frame(figure, first, scan.frames(np.array([0]))[0], "frame 0")
     _frame(figure, mean, total / scan.n_frames, f"mean of {scan.n_frames} frames")
+    if scan.mask is not None and not scan.mask.all():
+        down, across = np.nonzero(~scan.mask)
+        mean.scatter(across, down, s=6, marker="s", color="tab:red", label="masked")
+        mean.legend(loc="upper right", fontsize=8)
     photons = scan.photons_per_frame()
     dose.hist(photons, bins=min(50, max(5, scan.n_frames // 5)), color="tab:blue")
     dose.set(xlabel="photons in the frame", ylabel="frames", title="dose")
@@ -45,6 +49,7 @@ def scan_figure(scan: Scan, path: Path) -> Path:
         light.set(xlabel=f"column ({unit})", ylabel=f"row ({unit})")
         light.set_title("probe amplitude (all modes)")
     figure.suptitle(scan.name, parse_math=False)
+    panels.note_findings(figure, None if scan.sanity is None else scan.sanity.record())
     return panels.save_figure(figure, path, dpi=100)
 
 

@@ -22,6 +22,7 @@ from ptycho.data import write_json
 from ptycho.errors import ModelError, UsageError
 from ptycho.frames import Clean, clean_scan
 from ptycho.model import CONFIG, MANIFEST, save_run
+from ptycho.quiet import load_tensorflow
 from ptycho.training.checkpoint import CHECKPOINT, fingerprint, load_checkpoint, save_checkpoint
 from ptycho.training.data import (
     _HELD_OUT,
@@ -102,6 +103,7 @@ def train(
     config = config or TrainConfig()
     scans = _cleaned(scans, config.clean)
     folder = _run_folder(out_dir, resume)
+    load_tensorflow()
     from ptycho.physics import backend
 
     with backend.deterministic(config.deterministic):

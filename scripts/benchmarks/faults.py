@@ -26,7 +26,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ptycho.cli import quiet
+from ptycho import quiet
 from ptycho.data import open_scan
 from ptycho.errors import PtychoError
 from ptycho.evaluation.metrics import common, fit_gauge

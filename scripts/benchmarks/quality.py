@@ -23,7 +23,8 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from ptycho.cli import console, quiet
+from ptycho import quiet
+from ptycho.cli import console
 from ptycho.errors import PtychoError
 from ptycho.studies import (
     FAMILIES,

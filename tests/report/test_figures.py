@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -123,3 +124,20 @@ def test_no_pyplot_and_no_tensorflow_for_figures():
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
     )
     assert done.stdout.strip() == "none"
+
+
+def test_what_was_done_to_the_frames_stands_in_the_figure(tmp_path: Path) -> None:
+    """Masked pixels are marked, and each finding has its code and what was done."""
+    from ptycho.frames import clean_scan
+    from ptycho.report import panels, scan_figure
+    from ptycho.simulation import SimulationConfig, simulate
+
+    scan = simulate(SimulationConfig(N=32, n_frames=40))
+    scan.counts[:, 5, 6] = 1e6
+    cleaned = clean_scan(scan)
+    figure = panels.new_figure(4, 3)
+    assert cleaned.sanity is not None
+    panels.note_findings(figure, cleaned.sanity.record())
+    assert figure.get_supxlabel() == "frames: pixel-constant: 1 masked"
+    with_marks = scan_figure(cleaned, tmp_path / "a.png").read_bytes()
+    assert with_marks != scan_figure(scan, tmp_path / "b.png").read_bytes()

@@ -11,13 +11,16 @@ import tempfile
 def load_tensorflow() -> None:
     """Import TensorFlow (if it is the backend) without the lines that it prints while loading.
 
+    Whoever sets TF_CPP_MIN_LOG_LEVEL has asked for them, and gets what TensorFlow makes of it.
+
     It writes them from C++ to file descriptor 2 before any of its switches is read, so the
     descriptor itself is turned aside during the import; if the import fails, what was written is
-    shown. Only programs call this: the library leaves logging as it is.
+    shown. The public functions call this too; a TensorFlow that is there already is left alone.
     """
-    if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+    other = os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow"
+    if other or "tensorflow" in sys.modules or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
         return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.stderr.flush()
     real = os.dup(2)
