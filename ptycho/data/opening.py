@@ -99,7 +99,7 @@ def open_scan(
 def _finished(scan: Measured, path: Path, ways: Ways, accept: Collection[str]) -> Scan:
     """From what a file holds to a scan: selected, looked at, cut."""
     require_stacks(scan)
-    odd = scan.counts.shape[-1] % 2 == 1 and ways.crop is None and ways.bin == 1
+    notes = _changes(scan, ways)
     mask = None if ways.mask is None else read_mask(ways.mask)
     scan = select(scan, ways, mask)
     check_shapes(scan)
@@ -109,15 +109,27 @@ def _finished(scan: Measured, path: Path, ways: Ways, accept: Collection[str]) -
     scan = fit(scan, ways)
     if asked := ways.asked():
         metadata["ways"] = asked
-    if odd:
-        line = "frames of odd side: the last row and column are left away"
-        metadata["notes"] = [*metadata.get("notes", ()), line]
+    if notes:
+        metadata["notes"] = [*metadata.get("notes", ()), *notes]
     values = {f.name: getattr(scan, f.name) for f in fields(Scan)} | {"metadata": metadata}
     found = Scan(**values)
     require_on_truth(found, path)
     if "duplicate-positions" not in accept and not found.metadata.get(hdf5.KEPT):
         require_distinct(found, path)
     return found
+
+
+def _changes(scan: Measured, ways: Ways) -> list[str]:
+    """What is done to frames and positions without having been asked for in so many words."""
+    count, rows, cols = scan.counts.shape
+    places, notes = len(scan.positions_px), []
+    if count != places:
+        notes.append(f"{count} frames and {places} positions, matched by --match {ways.match}")
+    if rows != cols:
+        notes.append(f"oblong frames ({rows} × {cols}): padded to squares, the rest masked")
+    if max(rows, cols) % 2 and ways.crop is None and ways.bin == 1:
+        notes.append("frames of odd side: the last row and column are left away")
+    return notes
 
 
 def _naming(error: PtychoError, path: Path) -> PtychoError:

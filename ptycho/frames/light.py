@@ -104,11 +104,15 @@ def judge_frames(
         else:
             odd, usual = _exposure(photons[good], places, table)
             if 0 < odd.mean() <= MOST_EXPOSURES:
-                flux = np.ones(count)
-                flux[good[odd]] = photons[good[odd]] / usual[odd]
-                evidence = {"least": float(flux.min()), "largest": float(flux.max())}
-                frames = good[odd].tolist()
-                findings.append(Finding("frame-exposure", evidence, "scaled", frames))
+                share = np.ones(count)
+                share[good[odd]] = photons[good[odd]] / usual[odd]
+                # More light may be stray light, which no factor explains; less is less light.
+                note("frame-exposure", share > 1, times_the_light_around=float(share.max()))
+                if (dark := share < 1).any():
+                    flux = np.where(dark, share, 1.0)
+                    told = {"times_the_light_around": float(share.min())}
+                    frames = np.flatnonzero(dark).tolist()
+                    findings.append(Finding("frame-exposure", told, "scaled", frames))
     away = np.zeros(count, bool)
     away[good], furthest = _off_centre(photons[good], centre_px[good], places, table)
     if away.any() and away.mean() <= MOST_EXPOSURES:

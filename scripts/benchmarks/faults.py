@@ -290,7 +290,12 @@ FAULTS = (
         flux(lambda r, t: r.uniform(1 / 3, 1, t.size)),
     ),
     Fault("frame", "light of each frame ± 10 %", flux(lambda r, t: r.uniform(0.8, 1, t.size))),
-    Fault("frame", "light falls to half over the scan", flux(lambda r, t: 1 - 0.5 * t)),
+    Fault(
+        "frame",
+        "light falls to half over the scan",
+        flux(lambda r, t: 1 - 0.5 * t),
+        possible="looks like a specimen that absorbs more and more",
+    ),
     Fault(
         "frame",
         "light gone to a half for twelve frames",
@@ -358,32 +363,41 @@ def row(fault: Fault, scan: Scan, folder: Path) -> dict[str, Any]:
     return {"fault": fault, "off": off, "auto": auto, "told": told, "seconds": seconds}
 
 
-def table(rows: list[dict[str, Any]], clean: float) -> str:
-    """The rows as Markdown."""
-    lines = [
-        f"Clean: {clean:.3f} ({M} frames of {N} × {N}, {PHOTONS:.0e} photons each, "
-        f"refined for {PASSES} passes).",
-        "",
-        "| kind | fault | off | auto | auto / clean | what `auto` said and did |",
-        "|---|---|---|---|---|---|",
-    ]
-    for one in rows:
-        fault = one["fault"]
-        way = "".join(f" `--{k.replace('_', '-')} {v}`" for k, v in fault.ways.items())
-        cells = [_number(one["off"]), _number(one["auto"])]
-        share = "" if one["auto"] is None else f"{one['auto'] / clean:.3f}"
-        note = f" ({fault.possible})" if fault.possible else ""
-        told = ", ".join(one["told"]) or "nothing"
-        cells = [fault.kind, f"{fault.name}{note}", *cells, share, f"{told}{way}"]
-        lines.append(f"| {' | '.join(cells)} |")
-    held = [r for r in rows if r["auto"] is not None and r["auto"] >= ENOUGH * clean]
-    silent = [r["fault"].name for r in rows if not r["told"] and not r["fault"].ways]
-    lines += [
-        "",
-        f"{len(held)} of {len(rows)} keep {ENOUGH} of the clean likeness under `auto`; "
-        f"without a word: {', '.join(silent) or 'none'}.",
-    ]
-    return "\n".join(lines)
+def line(one: dict[str, Any], clean: float) -> str:
+    """A row as Markdown."""
+    fault = one["fault"]
+    way = "".join(f" `--{k.replace('_', '-')} {v}`" for k, v in fault.ways.items())
+    share = "" if one["auto"] is None else f"{one['auto'] / clean:.3f}"
+    note = f" ({fault.possible})" if fault.possible else ""
+    told = ", ".join(one["told"]) or "nothing"
+    cells = [_number(one["off"]), _number(one["auto"]), share, f"{told}{way}"]
+    return f"| {' | '.join([fault.kind, f'{fault.name}{note}', *cells])} |"
+
+
+def table(rows: list[dict[str, Any]], clean: float, page: Path) -> str:
+    """The rows as Markdown; what was not run now keeps its line of the page."""
+    new = {one["fault"].name: line(one, clean) for one in rows}
+    old = page.read_text(encoding="utf-8").split(BEGIN)[1].split(END)[0].splitlines()
+    lines = []
+    for fault in FAULTS:
+        kept = [one for one in old if f"| {fault.name} " in one]
+        lines += [new[fault.name]] if fault.name in new else kept
+    cells = [[cell.strip() for cell in one.split("|")[1:-1]] for one in lines]
+    held = sum(float(cell[4] or 0) >= ENOUGH for cell in cells)
+    silent = [cell[1] for cell in cells if cell[5].startswith("nothing")]
+    return "\n".join(
+        [
+            f"Clean: {clean:.3f} ({M} frames of {N} × {N}, {PHOTONS:.0e} photons each, "
+            f"refined for {PASSES} passes).",
+            "",
+            "| kind | fault | off | auto | auto / clean | what `auto` said and did |",
+            "|---|---|---|---|---|---|",
+            *lines,
+            "",
+            f"{held} of {len(lines)} keep {ENOUGH} of the clean likeness under `auto`; without a "
+            f"word: {', '.join(silent) or 'none'}.",
+        ]
+    )
 
 
 def _number(value: float | None) -> str:
@@ -463,8 +477,7 @@ def main(words: list[str]) -> int:
                 f"{clean:.3f}; {', '.join(one['told']) or 'nothing'} ({one['seconds']:.0f} s)",
                 flush=True,
             )
-    if len(chosen) == len(FAULTS):
-        write(PAGE, table(rows, clean), BEGIN, END)
+    write(PAGE, table(rows, clean, PAGE), BEGIN, END)
     poor = [r for r in rows if not r["fault"].possible and (r["auto"] or 0) < ENOUGH * clean]
     return 1 if poor else 0
 
