@@ -464,3 +464,9 @@ def test_dwell_is_unknown_where_nothing_says_what_the_worker_did() -> None:
 )  # fmt: skip
 def test_markdown_below_the_active_plans_is_a_plan(path: str, kind: str) -> None:
     assert kinds.kind_of(path) == kind
+
+
+def test_a_list_goes_on_behind_a_selector_that_stays_as_it_is() -> None:
+    text = "**Selector:** tests/a.py\nMapped tests:\n- tests/b.py\n"
+    assert parse_order(text).selectors == [("tests/a.py", 1), ("tests/b.py", 3)]
+    assert "E27" in codes("order", text)
