@@ -95,6 +95,8 @@ class _Door:
         self.dialect = False
         #: The key of the header whose values are the bullets below it.
         self.values_of: str | None = None
+        #: The line of the selector that the list began with.
+        self.listed_at = -1
 
     def run(self) -> Upgraded:
         """Read the pieces in the order of the document and put them together."""
@@ -321,11 +323,12 @@ class _Door:
         tests = _tests(found)
         if self.selectors and all(any(_within(t, k) for k in known) for t in tests):
             return
-        if self.selectors and self.values_of == "Selector":
-            at = next(i for i, (t, _) in enumerate(self.header) if t.startswith("Selector:"))
-            self.header[at] = (f"{self.header[at][0]} {found}", self.header[at][1])
+        before, above = self.header[-1] if self.header else ("", -1)
+        if self.listed_at == above >= 0 and self.values_of == "Selector":
+            self.header[-1] = (f"{before} {found}", above)
         else:
             self.header.append((f"Selector: {found}", number))
+            self.listed_at = number if self.values_of == "Selector" else -1
         self.selectors.append(found)
 
     def body(self, mark: _Mark) -> list[tuple[str, int]]:

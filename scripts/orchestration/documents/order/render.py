@@ -12,6 +12,7 @@ from orchestration.documents.order.model import Order, Task
 from orchestration.documents.order.names import CANONICAL_HEADERS, KEPT_TITLE, SECTIONS
 
 _STAMPS = re.compile(r"\d{4}-\d{2}-\d{2}T[0-9:]{4,8}Z")
+_TICKS = re.compile(r"`{3,}")
 _BALANCED = re.compile(r"[^()]*(?:\([^()]*\)[^()]*)*")
 _VOLATILE = ("number", "base", "retry_reason", "source", "title")
 
@@ -53,7 +54,9 @@ def _body(order: Order, name: str) -> str:
         return "\n".join(render_task(task) for task in order.tasks)
     if name == "checks":
         lines = [render_command(command) for command in order.checks]
-        return "\n".join(["```sh", *lines, "```"]) if lines else ""
+        ticks = max((len(run) for line in lines for run in _TICKS.findall(line)), default=2)
+        fence = "`" * max(3, ticks + 1)
+        return "\n".join([f"{fence}sh", *lines, fence]) if lines else ""
     rows: list[str] = []
     if name == "contracts":
         for contract in order.contracts:
