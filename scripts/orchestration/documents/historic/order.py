@@ -436,7 +436,7 @@ class _Door:
             else:
                 prose += [(self.demoted(mark, n), n) for n in range(entry.line, end)]
         prose = [(text, n) for text, n in prose if text.strip()]
-        if prose and do_now:
+        if prose and do_now and not any(self.blocks.opaque[n] for _, n in prose):
             self.changed = True
             (first, at), *rest = prose
             section.body += [(f"- {first.strip()}", at)]
