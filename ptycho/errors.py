@@ -120,6 +120,10 @@ class UnitError(DataError):
     """A physical quantity is missing or its unit cannot be right."""
 
 
+class BusyFileError(DataError):
+    """The file is being written by another program, and what is there cannot be read yet."""
+
+
 class NearFieldError(DataError):
     """The file says that it was measured in the near field; the far field is what is modelled."""
 

@@ -76,6 +76,9 @@ def reconstruct(
     tasks = [common | record | place for place, record in found]
     quiet.load_tensorflow()
     rows, failed = _many(tasks, scheduler) if many else ([_one(tasks[0])], {})
+    for row in rows:
+        for note in row.get("notes", ()):
+            console.stderr.print(f"{row['output']}: {note}", markup=False, soft_wrap=True)
     if json_output:
         both = {"reconstructions": rows} | ({"failed": failed} if failed else {})
         console.print_json(rows[0] if len(tasks) == 1 and rows else both)

@@ -127,6 +127,10 @@ def _options() -> dict[str, tuple[Any, Any]]:
             option("Another number of positions than frames: first, or nearest (spread evenly).",
                    metavar="first|nearest"),
         ),
+        "follow_links": (
+            bool, option("Read what links to files in the same folder.", "--follow-links",
+                         default=False),
+        ),
         "positions_unit": (
             str | None,
             option("Unit of positions where the file does not say: m, mm, um, nm.", metavar="UNIT"),

@@ -8,23 +8,30 @@ turns that into row = +t_y, col = +t_x. Object pixel: λ·z/(N·detector pixel).
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from ptycho.data import hdf5, physical
-from ptycho.data.hdf5_frames import LazyFrames
+from ptycho.data.hdf5_frames import LazyFrames, part_of
 from ptycho.data.measurement import AMPLITUDE, COUNTS, agreed
-from ptycho.errors import ShapeError, UnitError
+from ptycho.errors import MissingKeyError, ShapeError, UnitError
 from ptycho.scan import Geometry, Measured, Scan, Truth
 
 E, D, S = "entry_1", "entry_1/instrument_1/detector_1", "entry_1/instrument_1/source_1"
+FRAMES_AT = ("data_1", "instrument_1/detector_1")
+FRAMES_ALONE = (
+    *(f"{E}/{place}" for place in FRAMES_AT),
+    "entry/data", "entry/instrument/detector", "exchange", "/",
+)  # fmt: skip
+NUMBERED = re.compile(r"data_\d+")
 TRANSLATION = (
-    f"{E}/data_1/translation",
-    f"{E}/sample_1/geometry_1/translation",
-    f"{D}/translation",
-    f"{E}/sample_1/geometry/translation",
+    "data_1/translation",
+    "sample_1/geometry_1/translation",
+    "instrument_1/detector_1/translation",
+    "sample_1/geometry/translation",
 )
 INTENSITIES = tuple(
     f"{place}/intensities" for place in (f"{E}/data_1", f"{E}/sample_1/geometry_1", D)
@@ -39,25 +46,44 @@ def recognises(file: h5py.File) -> bool:
     return hdf5.find(file, D) is not None and hdf5.find(file, S) is not None
 
 
-def read(path: Path, file: h5py.File, measurement: str | None = None) -> Measured:
-    """Read the first entry of a CXI file; frames stay in the file."""
-    data = hdf5.frame_stack(file, f"{E}/data_1/data", f"{D}/data")
+def read(
+    path: Path,
+    file: hdf5.ScanFile,
+    measurement: str | None = None,
+    frames_path: Path | None = None,
+) -> Measured:
+    """Read a CXI file; frames stay in it.
+
+    Args:
+        path: of the file.
+        file: the same, opened.
+        measurement: the caller's word, where the frames do not say.
+        frames_path: HDF5 file with the frames, where they are in another one.
+    """
+    notes: list[str] = []
+    entries = _entries(file)
+    if frames_path is None:
+        places = [f"{entry}/{place}" for entry in entries for place in FRAMES_AT]
+        stacks = _stacks(file, *places)
+    else:
+        entries = entries[:1]
+        stacks = _stacks(hdf5.also(file, frames_path), *FRAMES_ALONE)
+    data = _alike(path, stacks, frames_path)
     n = int(data.shape[-1])
     said = agreed(
         hdf5.text(data.attrs.get("ptycho_measurement")), measurement, f"{path}:{data.name}"
     )
     geometry, basis = _geometry(path, file, n)
     pixel = np.array(geometry.object_pixel_m(n))
-    moved = hdf5.need(file, *TRANSLATION)
-    translation = hdf5.lengths_m(moved, hdf5.vectors(moved, 3))
-    positions = positions_px(translation, basis, pixel)
+    positions = positions_px(_translation(path, file, entries, geometry, n), basis, pixel)
+    if len(entries) > 1:
+        notes.append(f"frames of {len(entries)} entries with one geometry are read as one scan")
     mask_at = hdf5.find(file, f"{D}/mask")
     mask = None if mask_at is None else physical.cxi_good(hdf5.array(mask_at, np.uint32))
-    gain, notes = _gain(file, geometry), list[str]()
+    gain = _gain(file, geometry)
     scale, mask = _efficiency(file, gain, mask, tuple(data.shape[-2:]), notes)
     counts = LazyFrames(
-        path,
-        ((data.name, int(np.prod(data.shape[:-2]))),),
+        tuple(part_of(stack) for stack in stacks),
         (int(data.shape[-2]), n),
         scale=scale,
         amplitude=said == AMPLITUDE,
@@ -92,13 +118,87 @@ def positions_px(translation_m: np.ndarray, basis_m: np.ndarray, pixel_m: np.nda
     return np.asarray(-translation_m @ np.linalg.pinv(unit) / pixel_m)
 
 
-def _geometry(path: Path, file: h5py.File, n: int) -> tuple[Geometry, np.ndarray]:
+def _entries(file: h5py.File) -> list[str]:
+    """entry_1 and, where the scan is split, those after it that hold frames."""
+    later = [name for name in file if re.fullmatch(r"entry_\d+", name) and name != E]
+    later.sort(key=lambda name: int(name[6:]))
+    return [E, *(n for n in later if _stacks(file, *(f"{n}/{place}" for place in FRAMES_AT)))]
+
+
+def _stacks(file: h5py.File, *groups: str) -> list[h5py.Dataset]:
+    """Frames: `data` of the first group of each entry that has it, or its data_000001, ….
+
+    The groups of one entry are places of the same frames (they are links to each other).
+    """
+    found: dict[str, list[h5py.Dataset]] = {}
+    for group in groups:
+        entry = group.split("/")[0]
+        if found.get(entry):
+            continue
+        whole = hdf5.find(file, f"{group}/data")
+        if isinstance(whole, h5py.Dataset):
+            found[entry] = [hdf5.frame_stack(file, f"{group}/data")]
+            continue
+        place = f"{group}/data" if isinstance(whole, h5py.Group) else group
+        held = hdf5.find(file, place)
+        names = held if isinstance(held, h5py.Group) else ()
+        numbered = sorted(name for name in names if NUMBERED.fullmatch(name))
+        if isinstance(whole, h5py.Group) and not numbered:
+            hdf5.need(file, place)  # the error that says what a group is not
+        found[entry] = [hdf5.frame_stack(file, f"{place}/{name}") for name in numbered]
+    return [stack for stacks in found.values() for stack in stacks]
+
+
+def _alike(path: Path, stacks: list[h5py.Dataset], frames_path: Path | None) -> h5py.Dataset:
+    """The first stack; all of them hold frames of one size."""
+    if not stacks:
+        raise MissingKeyError(
+            "there are no frames",
+            where=frames_path or path,
+            expected=f"{E}/data_1/data or {D}/data, or data_000001, … there",
+            got="none",
+            fix=f"ptycho inspect {path} --frames FILE.h5, if they are in a file of their own",
+        )
+    for stack in stacks:
+        if stack.shape[-2:] != stacks[0].shape[-2:]:
+            raise ShapeError(
+                "the parts of a split scan have frames of different sizes",
+                where=f"{stack.file.filename}:{stack.name}",
+                expected=stacks[0].shape[-2:],
+                got=stack.shape[-2:],
+            )
+    return stacks[0]
+
+
+def _translation(
+    path: Path, file: h5py.File, entries: list[str], geometry: Geometry, n: int
+) -> np.ndarray:
+    """(M, 3) metres of all entries, which must have been measured in one geometry."""
+    out = []
+    for entry in entries:
+        found = hdf5.need(file, *(f"{entry}/{place}" for place in TRANSLATION))
+        out.append(hdf5.lengths_m(found, hdf5.vectors(found, 3)))
+        other = geometry if entry == E else _geometry(path, file, n, entry)[0]
+        numbers = [(g.wavelength_m, g.distance_m, *g.detector_pixel_m) for g in (geometry, other)]
+        if not np.allclose(numbers[0], numbers[1], rtol=1e-6, atol=0):
+            raise ShapeError(
+                "the entries of the file were measured in different geometries",
+                where=f"{path}:{entry}",
+                expected=f"wavelength, distance, pixels of {E}: {numbers[0]}",
+                got=numbers[1],
+                fix="one file for each of them",
+            )
+    return np.concatenate(out)
+
+
+def _geometry(path: Path, file: h5py.File, n: int, entry: str = E) -> tuple[Geometry, np.ndarray]:
+    D, S = (f"{entry}/instrument_1/{part}" for part in ("detector_1", "source_1"))
     wavelength_at = hdf5.find(file, f"{S}/wavelength")
     if wavelength_at is not None:
         wavelength = hdf5.length_m(wavelength_at)
     else:
         wavelength = hdf5.wavelength_m(hdf5.need(file, f"{S}/energy"))
-    basis = _basis(path, file)
+    basis = _basis(path, file, D)
     col_m, row_m = (
         float(np.linalg.norm(basis[1])),
         float(np.linalg.norm(basis[0])),
@@ -120,7 +220,7 @@ def _geometry(path: Path, file: h5py.File, n: int) -> tuple[Geometry, np.ndarray
     return Geometry(wavelength, distance, (row_m, col_m)), basis
 
 
-def _basis(path: Path, file: h5py.File) -> np.ndarray:
+def _basis(path: Path, file: h5py.File, D: str) -> np.ndarray:
     found = hdf5.find(file, f"{D}/basis_vectors")
     if found is not None:
         basis = hdf5.lengths_m(found, hdf5.array(found))

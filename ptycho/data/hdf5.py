@@ -1,7 +1,8 @@
 """HDF5 as a source of frames: read-only, a block at a time, never outside the file.
 
-Every path is followed link by link, so that an external link, raw external storage or a virtual
-dataset that points elsewhere is an error and not a silent read (or fill value). Nothing is
+Every path is followed link by link, so that raw external storage, an external link without the
+caller's word, or one or a virtual dataset that points out of the folder is an error and not a
+silent read (or fill value). A file that is being written is read as far as it is there. Nothing is
 unpickled: attributes and datasets are plain numbers and strings.
 """
 
@@ -19,6 +20,7 @@ import numpy as np
 from ptycho.data import physical
 from ptycho.data.atomic import whole_file
 from ptycho.errors import (
+    BusyFileError,
     DamagedFileError,
     LinkError,
     MissingKeyError,
@@ -30,34 +32,113 @@ from ptycho.errors import (
 SMALL_BYTES = 1 << 30
 KEPT = "duplicate_positions_kept"
 CACHE_BYTES = 64 << 20
+FOLLOW = "--follow-links takes data from files in the same folder, if you trust them"
+ONE_FILE = "h5repack or h5copy the linked data into one file"
 MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
+class ScanFile(h5py.File):
+    """An HDF5 file with what its reader was told of it.
+
+    Attributes:
+        follow_links: external links to files of the same folder are followed.
+        being_written: another program writes it now; what is there is read.
+        beside: files that links led to, open as long as this one.
+    """
+
+    follow_links = False
+    being_written = False
+    beside: dict[Path, ScanFile]
+
+
 @contextmanager
-def opened(path: Path) -> Iterator[h5py.File]:
-    """The file, read-only; closed in any case.
+def opened(path: Path, *, follow_links: bool = False) -> Iterator[ScanFile]:
+    """The file, read-only; closed in any case, with those that links led to.
 
     Raises:
         DamagedFileError: the file cannot be opened or a dataset cannot be decoded.
+        BusyFileError: another program writes it now, and what is there makes no sense yet.
     """
+    file = _open(path, follow_links)
     try:
-        with h5py.File(path, "r", rdcc_nbytes=CACHE_BYTES) as file:
+        with file:
             yield file
     except (OSError, RuntimeError) as error:
-        raise DamagedFileError(
-            "the HDF5 file is damaged or incomplete",
-            where=path,
-            expected="a complete HDF5 file",
-            got=error,
-            fix="copy or write the file again; `h5ls` shows how far it can be read",
-        ) from error
+        raise (_busy(path, error) if file.being_written else _damaged(path, error)) from error
+    except (MissingKeyError, ShapeError, WrongTypeError) as error:
+        if file.being_written:
+            raise _busy(path, f"{error.what} ({error.where})") from error
+        raise
+    finally:
+        for other in file.beside.values():
+            other.close()
 
 
-def find(file: h5py.File, path: str) -> Any:
-    """The object at `path`, or None. Soft links are followed inside the file only.
+def also(file: ScanFile, path: Path) -> ScanFile:
+    """Another file that belongs to `file` and is closed with it."""
+    if path not in file.beside:
+        other = file.beside[path] = _open(path, file.follow_links)
+        other.beside = file.beside
+        file.being_written = file.being_written or other.being_written
+    return file.beside[path]
+
+
+def _open(path: Path, follow_links: bool) -> ScanFile:
+    """Read-only; while another program writes, as far as HDF5 lets a reader in (SWMR, no lock)."""
+    try:
+        return _ready(ScanFile(path, "r", rdcc_nbytes=CACHE_BYTES), follow_links)
+    except (OSError, RuntimeError) as error:
+        # The third is said where this process has the file open in one of the ways below.
+        if not any(words in str(error) for words in ("lock file", "open for write", "flag values")):
+            raise _damaged(path, error) from error
+        first = error
+    ways: tuple[dict[str, Any], ...] = ({"libver": "latest", "swmr": True}, {"locking": False})
+    for way in ways:
+        try:
+            file = _ready(ScanFile(path, "r", rdcc_nbytes=CACHE_BYTES, **way), follow_links)
+        except (OSError, RuntimeError):
+            continue
+        file.being_written = True
+        return file
+    raise _busy(path, first)
+
+
+def _ready(file: ScanFile, follow_links: bool) -> ScanFile:
+    file.follow_links, file.beside = follow_links, {}
+    return file
+
+
+def _damaged(path: Path, error: object) -> DamagedFileError:
+    return DamagedFileError(
+        "the HDF5 file is damaged or incomplete",
+        where=path,
+        expected="a complete HDF5 file",
+        got=error,
+        fix="copy or write the file again; `h5ls` shows how far it can be read",
+    )
+
+
+def _busy(path: Path, error: object) -> BusyFileError:
+    return BusyFileError(
+        "the file is being written now, and cannot be read yet",
+        where=path,
+        expected="a file that is closed, or one written with SWMR (h5py: file.swmr_mode = True)",
+        got=error,
+        fix="wait until it is written; if its writer was killed: h5clear -s FILE",
+    )
+
+
+def find(file: h5py.File, path: str, *, beside: bool = False) -> Any:
+    """The object at `path`, or None. Soft links are followed inside the file.
+
+    Args:
+        file: opened by `opened`, or any other (then no external link is followed).
+        path: from the root.
+        beside: take a linked file from the folder of this one, whatever folder the link names.
 
     Raises:
-        LinkError: the path leads out of the file.
+        LinkError: the path leads out of the file, and `follow_links` was not said; or out of its
+            folder.
     """
     place: Any = file
     walked, parts, hops = "", [part for part in path.split("/") if part], 0
@@ -68,15 +149,19 @@ def find(file: h5py.File, path: str) -> Any:
         link = place.get(part, getlink=True)
         if link is None:
             return None
-        if isinstance(link, h5py.ExternalLink):
-            raise _leaves(file, f"{walked}/{part}", f"{link.filename}:{link.path}")
-        if isinstance(link, h5py.SoftLink):
+        if isinstance(link, h5py.SoftLink | h5py.ExternalLink):
             hops += 1
             if hops > 32:
                 return None
-            target = link.path if link.path.startswith("/") else f"{walked}/{link.path}"
+            if isinstance(link, h5py.ExternalLink):
+                place = _linked(file, f"{walked}/{part}", link, beside)
+                target, walked = link.path, ""
+            elif link.path.startswith("/"):
+                target = link.path
+            else:
+                target = f"{walked}/{link.path}"
             parts = [piece for piece in target.split("/") if piece] + parts
-            place, walked = file, ""
+            place, walked = place.file, ""
             continue
         place, walked = place[part], f"{walked}/{part}"
     if isinstance(place, h5py.Dataset):
@@ -84,18 +169,46 @@ def find(file: h5py.File, path: str) -> Any:
     return place
 
 
+def _linked(file: h5py.File, name: str, link: h5py.ExternalLink, beside: bool) -> ScanFile:
+    """The file of an external link, if it may be opened: it lies in the folder of this one."""
+    if not isinstance(file, ScanFile):
+        raise _leaves(file, name, f"{link.filename}:{link.path}")
+    folder = Path(file.filename).resolve().parent
+    target = folder / (Path(link.filename).name if beside else link.filename)
+    if not beside and not file.follow_links:
+        raise _leaves(file, name, f"{link.filename}:{link.path}")
+    if target.resolve().parent != folder or not target.name:
+        raise LinkError(
+            "a link leads out of the folder of the file",
+            where=f"{file.filename}:{name}",
+            expected=f"a file in {folder}",
+            got=link.filename,
+            fix="copy that file beside this one and let the link name it without a folder",
+        )
+    target = target.resolve()
+    if not target.is_file():
+        raise LinkError(
+            "the file of a link is not beside this one",
+            where=f"{file.filename}:{name}",
+            expected=target,
+            got="no such file",
+            fix="copy it into the same folder",
+        )
+    return also(file, target)
+
+
 def _stays_inside(file: h5py.File, dataset: h5py.Dataset) -> None:
     if dataset.external:
-        raise _leaves(file, dataset.name, dataset.external[0][0])
+        raise _leaves(file, dataset.name, dataset.external[0][0], ONE_FILE)
     if not dataset.is_virtual:
         return
-    folder = Path(file.filename).resolve().parent
+    folder = Path(dataset.file.filename).resolve().parent
     for source in dataset.virtual_sources():
         if source.file_name == ".":
             continue
         target = (folder / source.file_name).resolve()
         if target.parent != folder:
-            raise _leaves(file, dataset.name, source.file_name)
+            raise _leaves(file, dataset.name, source.file_name, ONE_FILE)
         if not target.is_file():
             raise LinkError(
                 "the frames are in another file, which is not beside this one",
@@ -106,32 +219,32 @@ def _stays_inside(file: h5py.File, dataset: h5py.Dataset) -> None:
             )
 
 
-def _leaves(file: h5py.File, name: str, target: object) -> LinkError:
+def _leaves(file: h5py.File, name: str, target: object, fix: str = FOLLOW) -> LinkError:
     return LinkError(
         "a link leads out of the file",
         where=f"{file.filename}:{name}",
         expected="data inside the file",
         got=target,
-        fix="h5repack or h5copy the linked data into one file",
+        fix=fix,
     )
 
 
-def first(file: h5py.File, paths: Sequence[str]) -> Any:
+def first(file: h5py.File, paths: Sequence[str], *, beside: bool = False) -> Any:
     """The first object that exists among `paths`, or None."""
     for path in paths:
-        found = find(file, path)
+        found = find(file, path, beside=beside)
         if found is not None:
             return found
     return None
 
 
-def need(file: h5py.File, *paths: str) -> Any:
+def need(file: h5py.File, *paths: str, beside: bool = False) -> Any:
     """The first dataset among `paths`.
 
     Raises:
         MissingKeyError: none of them exists.
     """
-    found = first(file, paths)
+    found = first(file, paths, beside=beside)
     if isinstance(found, h5py.Group):
         raise WrongTypeError(
             "a group stands where a dataset is expected",
@@ -146,7 +259,7 @@ def need(file: h5py.File, *paths: str) -> Any:
     return found
 
 
-def frame_stack(file: h5py.File, *paths: str) -> h5py.Dataset:
+def frame_stack(file: h5py.File, *paths: str, beside: bool = False) -> h5py.Dataset:
     """The first of `paths` as a stack of frames, (scan…, rows, cols) of real numbers.
 
     What one frame and one compressed chunk declare is looked at before anything is read.
@@ -155,7 +268,7 @@ def frame_stack(file: h5py.File, *paths: str) -> h5py.Dataset:
         MissingKeyError: none of them exists. WrongTypeError: no real numbers.
         ShapeError: no stack of frames. TooLargeError: a frame or chunk above 1 GiB.
     """
-    data = need(file, *paths)
+    data = need(file, *paths, beside=beside)
     where = f"{file.filename}:{data.name}"
     if data.dtype.kind not in "iuf":
         raise WrongTypeError(

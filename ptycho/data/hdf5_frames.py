@@ -18,6 +18,41 @@ READ_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
+class Part:
+    """One dataset with frames.
+
+    Args:
+        path: its file. name: of the dataset. count: frames in it; leading axes are flattened.
+    """
+
+    path: Path
+    name: str
+    count: int
+
+
+def part_of(dataset: h5py.Dataset) -> Part:
+    """All frames of a dataset, wherever a link led to it."""
+    path = Path(dataset.file.filename)
+    return Part(path, dataset.name, int(np.prod(dataset.shape[:-2])))
+
+
+def frames_there(dataset: h5py.Dataset) -> int:
+    """How many frames of a dataset that grows or fills are there: the first whose chunk is absent.
+
+    Frames are written in order; where HDF5 keeps no chunks, all are taken.
+    """
+    count = int(dataset.shape[0])
+    if dataset.chunks is None or dataset.ndim != 3:
+        return count
+    low, high, step = 0, -(-count // dataset.chunks[0]), dataset.chunks[0]
+    while low < high:  # the first chunk that is absent lies in [low, high]
+        middle = (low + high) // 2
+        found = dataset.id.get_chunk_info_by_coord((middle * step, 0, 0))
+        low, high = (low, middle) if found.byte_offset is None else (middle + 1, high)
+    return min(count, low * step)
+
+
+@dataclass(frozen=True)
 class LazyFrames(FrameView):
     """(M, N, N) float32 counts that are read from HDF5 when they are asked for.
 
@@ -25,29 +60,30 @@ class LazyFrames(FrameView):
     to another process.
 
     Args:
-        path: the file.
-        parts: (dataset path, number of frames) in order; leading axes are flattened.
+        parts: datasets in the order of their frames.
         frame_shape: (rows, cols).
         scale: photons per stored unit, one number or (rows, cols).
         amplitude: the stored numbers are square roots.
         mask: (rows, cols) bool, True = valid; other pixels read as 0.
         whole: amplitudes squared are whole numbers.
         keep: frame numbers to use, or None for all.
+        orientation: bits of what is done to a frame as it is read: 4 transpose, then 1 reverse
+            the columns, 2 reverse the rows (PtyLab, ptypy). `frame_shape` is that after it.
     """
 
-    path: Path
-    parts: tuple[tuple[str, int], ...]
+    parts: tuple[Part, ...]
     frame_shape: tuple[int, int]
     scale: float | np.ndarray = 1.0
     amplitude: bool = False
     mask: np.ndarray | None = None
     whole: bool = False
     keep: np.ndarray | None = None
+    orientation: int = 0
 
     @property
     def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
         """(M, rows, cols)."""
-        count = sum(n for _, n in self.parts) if self.keep is None else len(self.keep)
+        count = sum(part.count for part in self.parts) if self.keep is None else len(self.keep)
         return (count, *self.frame_shape)
 
     def rows(self, indices: Any) -> np.ndarray:
@@ -72,24 +108,48 @@ class LazyFrames(FrameView):
     @property
     def ceiling(self) -> float:
         """Photons from which on a value is the maximum of the stored type."""
-        with hdf5.opened(self.path) as file:
-            largest = min(type_maximum(hdf5.need(file, name).dtype) for name, _ in self.parts)
+        largest = np.inf
+        for part in self.parts:
+            with hdf5.opened(part.path) as file:
+                largest = min(largest, type_maximum(hdf5.need(file, part.name).dtype))
         return float(np.max(self.scale)) * (largest**2 if self.amplitude else largest)
+
+    def written(self) -> int:
+        """How many frames are there, in a file that is being written."""
+        if self.keep is not None:
+            return len(self.keep)
+        total = 0
+        for part in self.parts:
+            with hdf5.opened(part.path) as file:
+                there = min(part.count, frames_there(hdf5.need(file, part.name)))
+            total += there
+            if there < part.count:
+                break
+        return total
 
     def _read(self, wanted: np.ndarray) -> np.ndarray:
         out = np.empty((len(wanted), *self.frame_shape), np.float32)
         step = max(1, READ_BYTES // (8 * self.frame_shape[0] * self.frame_shape[1]))
-        with hdf5.opened(self.path) as file:
-            start = 0
-            for name, count in self.parts:
-                dataset = hdf5.need(file, name)
-                for begin, end in _runs(wanted, start, start + count):
-                    for first in range(begin, end, step):
-                        last = min(first + step, end)
-                        low, high = wanted[first] - start, wanted[last - 1] - start + 1
-                        out[first:last] = self._photons(_rows(dataset, int(low), int(high)))
-                start += count
+        start = 0
+        for part in self.parts:
+            runs = list(_runs(wanted, start, start + part.count))
+            if runs:
+                with hdf5.opened(part.path) as file:
+                    dataset = hdf5.need(file, part.name)
+                    for begin, end in runs:
+                        for first in range(begin, end, step):
+                            last = min(first + step, end)
+                            low, high = wanted[first] - start, wanted[last - 1] - start + 1
+                            block = self._turned(_rows(dataset, int(low), int(high)))
+                            out[first:last] = self._photons(block)
+            start += part.count
         return out
+
+    def _turned(self, block: np.ndarray) -> np.ndarray:
+        if self.orientation & 4:
+            block = np.swapaxes(block, -1, -2)
+        flips = tuple(axis for bit, axis in ((1, -1), (2, -2)) if self.orientation & bit)
+        return np.flip(block, flips) if flips else block
 
     def _photons(self, block: np.ndarray) -> np.ndarray:
         if np.ndim(self.scale) == 0 and self.scale == 1.0 and not self.amplitude:
@@ -100,6 +160,15 @@ class LazyFrames(FrameView):
         values *= self.scale
         return np.rint(values) if self.whole else values
 
+    def _place(self, number: int) -> str:
+        """File, dataset and frame, for a person."""
+        start = 0
+        for part in self.parts:
+            if number < start + part.count:
+                break
+            start += part.count
+        return f"{part.path}:{part.name}, frame {number - start}"
+
     def _check(self, frames: np.ndarray, wanted: np.ndarray) -> None:
         if frames.size == 0 or (np.isfinite(frames.max()) and frames.min() >= 0):
             return
@@ -107,7 +176,7 @@ class LazyFrames(FrameView):
         if bad.any():
             raise ValueRangeError(
                 "counts are negative or not finite",
-                where=f"{self.path}:{self.parts[0][0]}, frame {int(wanted[int(bad.argmax())])}",
+                where=self._place(int(wanted[int(bad.argmax())])),
                 expected="photons ≥ 0 in every valid pixel",
                 got=float(np.nan_to_num(frames[bad], nan=-1.0).min()),
                 fix="mark those pixels in the file's mask, or subtract the dark without going < 0",

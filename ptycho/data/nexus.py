@@ -14,7 +14,7 @@ import numpy as np
 
 from ptycho.data import hdf5, physical
 from ptycho.data.cxi import positions_px
-from ptycho.data.hdf5_frames import LazyFrames
+from ptycho.data.hdf5_frames import LazyFrames, part_of
 from ptycho.data.measurement import AMPLITUDE
 from ptycho.errors import MissingKeyError
 from ptycho.scan import Geometry, Measured
@@ -53,8 +53,7 @@ def read(path: Path, file: h5py.File, measurement: str | None = None) -> Measure
     basis = np.array([[0, -row, 0], [-col, 0, 0]])
     return Measured(
         counts=LazyFrames(
-            path,
-            ((data.name, int(np.prod(data.shape[:-2]))),),
+            (part_of(data),),
             (int(data.shape[-2]), n),
             amplitude=measurement == AMPLITUDE,
             mask=mask,

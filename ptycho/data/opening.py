@@ -11,12 +11,14 @@ import h5py
 import numpy as np
 
 from ptycho.data import cxi, hdf5, nexus, npz, physical, ptychodus, ptyd, ptyr
+from ptycho.data.hdf5_frames import LazyFrames
 from ptycho.data.masks import read_mask
 from ptycho.data.measurement import agreed
 from ptycho.errors import (
     DamagedFileError,
     DuplicatePositionsError,
     MissingFileError,
+    MissingKeyError,
     PositionsOutsideObjectError,
     PtychoError,
     UnknownFormatError,
@@ -79,8 +81,9 @@ def open_scan(
             got=", ".join(sorted(unknown)),
         )
     agreed(None, measurement, "measurement")
+    ways = ways or Ways()
     try:
-        scan = _read(path, measurement, None if frames is None else Path(frames), accept)
+        scan = _read(path, measurement, None if frames is None else Path(frames), accept, ways)
     except UNFORESEEN as error:
         raise DamagedFileError(
             "the content of the file makes no sense",
@@ -89,7 +92,6 @@ def open_scan(
             got=f"{type(error).__name__}: {error}",
             fix="h5ls -r or numpy.load show what the file holds; please report it",
         ) from error
-    ways = ways or Ways()
     try:
         return _finished(scan, path, ways, accept)
     except PtychoError as error:
@@ -142,7 +144,11 @@ def _naming(error: PtychoError, path: Path) -> PtychoError:
 
 
 def _read(
-    path: Path, measurement: str | None, frames: Path | None, accept: Collection[str]
+    path: Path,
+    measurement: str | None,
+    frames: Path | None,
+    accept: Collection[str],
+    ways: Ways,
 ) -> Measured:
     if path.is_dir() or path.is_fifo() or path.is_socket():
         raise MissingFileError(
@@ -162,7 +168,7 @@ def _read(
             fix="ls the folder and correct the name",
         ) from error
     if head == hdf5.MAGIC or h5py.is_hdf5(path):  # a user block may come first
-        return _open_hdf5(path, frames, measurement)
+        return _open_hdf5(path, frames, measurement, ways.follow_links)
     if npz.recognises(head):
         return npz.read(path, measurement=measurement, accept=accept, frames=frames)
     raise UnknownFormatError(
@@ -173,20 +179,49 @@ def _read(
     )
 
 
-def _open_hdf5(path: Path, frames: Path | None, measurement: str | None) -> Measured:
-    with hdf5.opened(path) as file:
-        if nexus.recognises(file):
-            return nexus.read(path, file, measurement)
-        if ptychodus.recognises(file):
-            return ptychodus.read(path, file, frames, measurement)
-        if ptyd.recognises(file):
-            return ptyd.read(path, file, measurement)
-        if ptyr.recognises(file):
-            return ptyr.read(path, file, frames, measurement)
-        if cxi.recognises(file):
-            return cxi.read(path, file, measurement)
-        found = ", ".join(list(file)[:12])
-        is_result = hdf5.text(file.attrs.get("format")) == "ptycho-reconstruction"
+def _open_hdf5(
+    path: Path, frames: Path | None, measurement: str | None, follow_links: bool
+) -> Measured:
+    with hdf5.opened(path, follow_links=follow_links) as file:
+        scan = _of_file(path, file, frames, measurement)
+        return _what_is_there(scan) if file.being_written else scan
+
+
+def _what_is_there(scan: Measured) -> Measured:
+    """The frames of a growing file that are written and have a position; that is said.
+
+    Raises:
+        MissingKeyError: there is none yet.
+    """
+    placed = np.isfinite(scan.positions_px).all(axis=1)
+    counts = scan.counts
+    written = counts.written() if isinstance(counts, LazyFrames) else len(counts)
+    found = min(written, len(placed))
+    count = int(np.argmin([*placed[:found], False]))  # up to the first without a position
+    if count == 0:
+        raise MissingKeyError(
+            "no frame with a position is there yet", where="frames", expected="1 or more", got=0
+        )
+    said = f"the file is being written now: the {count} frames that are there are read"
+    metadata = {**scan.metadata, "notes": [*scan.metadata.get("notes", ()), said]}
+    return replace(scan, **scan.rows_of(np.arange(count)), metadata=metadata)
+
+
+def _of_file(
+    path: Path, file: hdf5.ScanFile, frames: Path | None, measurement: str | None
+) -> Measured:
+    if nexus.recognises(file):
+        return nexus.read(path, file, measurement)
+    if ptychodus.recognises(file):
+        return ptychodus.read(path, file, frames, measurement)
+    if ptyd.recognises(file):
+        return ptyd.read(path, file, measurement)
+    if ptyr.recognises(file):
+        return ptyr.read(path, file, frames, measurement)
+    if cxi.recognises(file):
+        return cxi.read(path, file, measurement, frames)
+    found = ", ".join(list(file)[:12])
+    is_result = hdf5.text(file.attrs.get("format")) == "ptycho-reconstruction"
     raise UnknownFormatError(
         "the file is a reconstruction, not a scan" if is_result else "no scan in this HDF5 file",
         where=path,

@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 
 from ptycho.data import hdf5, npz_arrays, physical
-from ptycho.data.hdf5_frames import LazyFrames
+from ptycho.data.hdf5_frames import LazyFrames, frames_there, part_of
 from ptycho.data.measurement import AMPLITUDE, agreed
 from ptycho.errors import (
     LayoutError,
@@ -334,8 +334,7 @@ def _inside(
     mask_at = hdf5.find(file, "raw_data/good_pixels")
     mask = None if mask_at is None else hdf5.array(mask_at, bool)
     lazy = LazyFrames(
-        path,
-        ((data.name, int(data.shape[0])),),
+        (part_of(data),),
         (int(data.shape[-2]), int(data.shape[-1])),
         amplitude=(said or AMPLITUDE) == AMPLITUDE,
         mask=mask,
@@ -395,26 +394,37 @@ def read_diffraction(
         if patterns.ndim == 3 and mask is not None and mask.shape == patterns.shape[1:]:
             patterns = np.where(mask, patterns, 0)
         counts: Any = np.square(patterns.astype(np.float64)) if amplitude else patterns
+        _require_paired(path, numbers, patterns.shape)
     else:
         with hdf5.opened(path) as file:
             data = hdf5.frame_stack(file, *PATTERNS)
             parent = data.parent
             at = hdf5.find(file, f"{parent.name}/indexes")
             numbers = np.arange(len(data)) if at is None else hdf5.array(at, np.int64).ravel()
+            if file.being_written:
+                numbers = numbers[: frames_there(data)]
+            else:
+                _require_paired(path, numbers, data.shape)
             bad_at = hdf5.find(file, f"{parent.name}/bad_pixels")
             mask = None if bad_at is None else ~hdf5.array(bad_at, bool)
             shape = (int(data.shape[-2]), int(data.shape[-1]))
             counts = LazyFrames(
-                path, ((data.name, len(data)),), shape, amplitude=amplitude, mask=mask
+                (replace(part_of(data), count=len(numbers)),),
+                shape,
+                amplitude=amplitude,
+                mask=mask,
             )
-    if len(numbers) != len(counts):
+    return counts, numbers, mask
+
+
+def _require_paired(path: Path, numbers: np.ndarray, shape: tuple[int, ...]) -> None:
+    if len(numbers) != shape[0]:
         raise LayoutError(
             "patterns and indexes do not belong together",
             where=path,
             expected=f"({len(numbers)}, H, W)",
-            got=counts.shape,
+            got=shape,
         )
-    return counts, numbers, mask
 
 
 def _probe(product: Product, counts: Any) -> np.ndarray | None:

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from ptycho.data import hdf5, physical
-from ptycho.data.hdf5_frames import LazyFrames
+from ptycho.data.hdf5_frames import LazyFrames, part_of
 from ptycho.data.measurement import AMPLITUDE
 from ptycho.errors import MissingKeyError
 from ptycho.scan import Geometry, Measured
@@ -26,15 +26,18 @@ def recognises(file: h5py.File) -> bool:
 def read(path: Path, file: h5py.File, measurement: str | None = None) -> Measured:
     """Read all chunks in the order of their numbers; frames stay in the file."""
     group = hdf5.find(file, "chunks")
+    propagation = hdf5.text(hdf5.find(file, "meta/propagation"))
+    if propagation.startswith("near"):
+        raise physical.near_field(f"{path}:meta/propagation", propagation)
     names = list(group) if isinstance(group, h5py.Group) else []
     numbers = sorted((key for key in names if key.isdigit()), key=int)
     parts, positions = [], []
     good: np.ndarray | None = None
-    for key in numbers:
-        data = hdf5.frame_stack(file, f"chunks/{key}/data")
-        parts.append((data.name, int(np.prod(data.shape[:-2]))))
-        positions.append(hdf5.vectors(hdf5.need(file, f"chunks/{key}/positions"), 2))
-        weights = hdf5.find(file, f"chunks/{key}/weights")
+    for key in numbers:  # a link names the folder of then: its file is taken from beside
+        data = hdf5.frame_stack(file, f"chunks/{key}/data", beside=True)
+        parts.append(part_of(data))
+        positions.append(hdf5.vectors(hdf5.need(file, f"chunks/{key}/positions", beside=True), 2))
+        weights = hdf5.find(file, f"chunks/{key}/weights", beside=True)
         if isinstance(weights, h5py.Dataset) and weights.ndim >= 2:
             valid = hdf5.array(weights).reshape(-1, *weights.shape[-2:]).min(axis=0) > 0
             good = valid if good is None else good & valid
@@ -50,7 +53,7 @@ def read(path: Path, file: h5py.File, measurement: str | None = None) -> Measure
     if not pitch.size:
         raise MissingKeyError("the detector pixel is empty", where=f"{path}:meta/psize")
     geometry = Geometry(wavelength, distance, (float(pitch[0]), float(pitch[-1])))
-    frames = LazyFrames(path, tuple(parts), shape, amplitude=measurement == AMPLITUDE, mask=good)
+    frames = LazyFrames(tuple(parts), shape, amplitude=measurement == AMPLITUDE, mask=good)
     return Measured(
         counts=frames,
         positions_px=np.concatenate(positions) / np.array(geometry.object_pixel_m(shape[1])),

@@ -56,6 +56,9 @@ class Ways(Settings):
     orientation: dict[str, Any] | None = Field(
         default=None, description="how transpose and flip were found, for the record"
     )
+    follow_links: bool = Field(
+        default=False, description="read external links to files in the folder of the scan"
+    )
     clean: Clean | None = Field(default=None, description="see ptycho.frames.clean_scan")
 
     def asked(self) -> dict[str, Any]:

@@ -52,6 +52,8 @@ def _reconstruct(task: dict[str, Any], progress: Progress | None) -> dict[str, A
     steps = tuple(steps) if isinstance(steps, list) else steps
     rec = reconstruct(run, scan, progress=progress, untrained=steps, config=config)
     said = {key: task.get(key) for key in ("measurement", "frames_path", "ways")}
+    if notes := scan.metadata.get("notes"):
+        said["notes"] = list(notes)
     rec = rec.with_meta(scan_path=task["scan"], **said)
     save_reconstruction(rec, target)
     facts = _facts(rec, target) | {
@@ -105,7 +107,16 @@ def _product(rec: Reconstruction, scan: Scan, target: Path) -> str:
 
 
 def _facts(rec: Reconstruction, target: Path) -> dict[str, Any]:
-    wanted = ("method", "network", "estimate_steps", "config_hash", "frames", "groups", "seconds")
+    wanted = (
+        "method",
+        "network",
+        "estimate_steps",
+        "config_hash",
+        "frames",
+        "groups",
+        "seconds",
+        "notes",
+    )
     return {
         "output": str(target),
         **{key: rec.meta[key] for key in wanted if key in rec.meta},
