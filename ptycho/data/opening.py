@@ -30,18 +30,17 @@ from ptycho.scan import Measured, Scan, check_shapes, require_stacks
 Measurement = Literal["counts", "amplitude", "intensity"]
 Format = Literal["npz", "cxi", "ptychodus"]
 ACCEPTABLE = ("duplicate-positions", "integer-positions")
-# What h5py and NumPy raise on content that no check of ours foresaw.
+# What h5py and NumPy raise on content that no check of ours foresaw. AttributeError and
+# AssertionError are not among them: those are mistakes of ours, and keep their traceback.
 UNFORESEEN = (
     OSError,
     ValueError,
     TypeError,
     KeyError,
     IndexError,
-    AttributeError,
     RuntimeError,
     OverflowError,
     MemoryError,
-    AssertionError,
 )
 WRITERS = {"npz": npz.write, "cxi": cxi.write, "ptychodus": ptychodus.write}
 
