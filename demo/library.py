@@ -130,7 +130,7 @@ def draw(scan_path: Path, reconstruction_path: Path, target: Path) -> None:
     from ptycho.data import open_scan
     from ptycho.evaluation import evaluate_images
     from ptycho.report import reconstruction_figure, save_figure
-    from ptycho.result import load_reconstruction
+    from ptycho.data import load_reconstruction
 
     scan, rec = open_scan(scan_path), load_reconstruction(reconstruction_path)
     comparison = evaluate_images(rec, scan)

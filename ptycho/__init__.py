@@ -22,8 +22,8 @@ _PUBLIC = {
     "ReconstructConfig": "ptycho.config",
     "reconstruct": "ptycho.reconstruction",
     "Reconstruction": "ptycho.result",
-    "load_reconstruction": "ptycho.result",
-    "save_reconstruction": "ptycho.result",
+    "load_reconstruction": "ptycho.data",
+    "save_reconstruction": "ptycho.data",
     "RefineConfig": "ptycho.refinement",
     "refine": "ptycho.refinement",
     "evaluate": "ptycho.evaluation",
@@ -57,13 +57,13 @@ __all__ = [
 
 if TYPE_CHECKING:
     from ptycho.config import ReconstructConfig, TrainConfig
-    from ptycho.data import open_scan, save_scan
+    from ptycho.data import load_reconstruction, open_scan, save_reconstruction, save_scan
     from ptycho.errors import PtychoError
     from ptycho.evaluation import evaluate
     from ptycho.model import load
     from ptycho.reconstruction import reconstruct
     from ptycho.refinement import RefineConfig, refine
-    from ptycho.result import Reconstruction, load_reconstruction, save_reconstruction
+    from ptycho.result import Reconstruction
     from ptycho.scan import Scan
     from ptycho.simulation import SimulationConfig, simulate
     from ptycho.training import train

@@ -8,17 +8,62 @@ passed as an argument everywhere; nothing reads a global.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from ptycho.errors import ConfigError
-from ptycho.frames import Clean
-from ptycho.validation import Settings
 
+BACKGROUND_FLOOR = 1e-3
+"""Counts per pixel that every model of a frame holds at least, so that its slope stays finite."""
+Progress = Callable[[int, int, dict[str, Any]], None]
+"""How a caller is told of progress: (done, total, facts by name)."""
+
+
+class Settings(BaseModel):
+    """A frozen record of settings: no unknown key, no infinite number, no `true` for a number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise explained(type(self), error) from None
+
+    # pydantic: validation of a mapping (`resolve`) goes on without this constructor.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        # pydantic takes True for 1: `--set epochs=true` would train one epoch.
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        listed = value if isinstance(value, (list, tuple)) else (value,)
+        if any(isinstance(one, bool) for one in listed) and bool not in _types(annotation):
+            raise ValueError("a value that is not true or false")
+        return value
+
+
+def _types(annotation: Any) -> Iterator[Any]:
+    """The annotation and all that it is made of."""
+    yield annotation
+    for part in get_args(annotation):
+        yield from _types(part)
+
+
+Clean = Literal["auto", "report", "off"]
 CLEAN_FIELD: Any = Field(
     default="auto",
     description="bad pixels and frames; auto: mask, leave out and say so; report: say; off",
@@ -103,7 +148,9 @@ class TrainConfig(GroupingConfig):
     )
     probe_trainable: bool = Field(default=False, description="learn the probe too")
     scale_trainable: bool = Field(default=False, description="learn the dose of the probe too")
-    background: float = Field(default=1e-3, gt=0, description="counts per pixel added to the model")
+    background: float = Field(
+        default=BACKGROUND_FLOOR, gt=0, description="counts per pixel added to the model"
+    )
     seed: int = Field(default=0, ge=0, description="of weights, groups, thinning and order")
     deterministic: bool = Field(
         default=True,
@@ -151,6 +198,30 @@ class ReconstructConfig(GroupingConfig):
 
 
 Config = TypeVar("Config", bound=BaseModel)
+
+
+def validated(model: type[Config], /, **values: Any) -> Config:
+    """Build `model` from `values`; one ConfigError names every wrong key and value."""
+    try:
+        return model(**values)
+    except ValidationError as error:  # a model that is not a `Settings`
+        raise explained(model, error) from None
+
+
+def explained(model: type[BaseModel], error: ValidationError) -> ConfigError:
+    """pydantic's report as a ConfigError with every wrong key and value."""
+    problems = error.errors()
+    keys = [".".join(str(part) for part in problem["loc"]) or "(all)" for problem in problems]
+    known = ", ".join(model.model_fields)
+    return ConfigError(
+        f"{model.__name__}: " + "; ".join(p["msg"] for p in problems),
+        where=", ".join(keys),
+        expected=f"one of {known}"
+        if any(p["type"] == "extra_forbidden" for p in problems)
+        else None,
+        got=", ".join(repr(p.get("input")) for p in problems),
+        fix="correct the value and run the command again",
+    )
 
 
 def resolve(

@@ -56,7 +56,7 @@ def evaluate(
     """Metrics after the gauge: SSIM, MS-SSIM, PSNR, MAE, contrast, Fourier ring correlation."""
     _exactly_one(truth=truth, against=against, half_sets=half_sets)
     from ptycho.cli.outputs import check_figure
-    from ptycho.result import load_reconstruction
+    from ptycho.data import load_reconstruction
 
     check_figure(figure, [path for path in (reconstruction, truth, against, scan) if path])
     rec = load_reconstruction(reconstruction)
@@ -101,9 +101,8 @@ def _exactly_one(**given: Any) -> None:
 
 def _load_reference(path: Path, measurement: str | None, *, is_truth: bool) -> Any:
     """A reconstruction file, or (for a truth) a scan that carries one."""
-    from ptycho.data import open_scan
+    from ptycho.data import is_reconstruction, load_reconstruction, open_scan
     from ptycho.errors import DataError
-    from ptycho.result import is_reconstruction, load_reconstruction
     from ptycho.scan import Truth
 
     if not is_truth:
@@ -127,10 +126,10 @@ def _half_sets(
     rec: Reconstruction, scan: Scan, split: str, seconds: float | None, gauge: dict[str, Any]
 ) -> Comparison:
     quiet.load_tensorflow()
+    from ptycho.config import validated
     from ptycho.errors import UsageError
     from ptycho.evaluation import evaluate_half_sets
     from ptycho.refinement import RefineConfig
-    from ptycho.validation import validated
 
     if split not in ("frames", "counts"):
         raise UsageError(

@@ -68,7 +68,7 @@ def check_output(
     Raises:
         UsageError: as in `check_file`, or a file of another kind is in the way.
     """
-    from ptycho.result import is_reconstruction
+    from ptycho.data import is_reconstruction
 
     inputs = tuple(inputs)
     check_file(target, inputs)

@@ -31,6 +31,15 @@ def refine(
     modes: str | None = typer.Option(
         None, metavar="INTEGER|auto", help="Incoherent probe modes; auto: held-out counts choose."
     ),
+    regularise: str | None = typer.Option(
+        None,
+        metavar="auto|off|C",
+        help="Total variation on the whole scan, in units of the counts' own error; "
+        "auto: held-out counts choose.",
+    ),
+    loss: str | None = typer.Option(
+        None, metavar="poisson|amplitude|auto", help="Of the whole-scan passes."
+    ),
     positions: bool = typer.Option(False, "--positions", help="Correct the scan positions too."),
     config: Path | None = typer.Option(None, "--config", help="YAML with settings."),
     settings: list[str] = typer.Option(
@@ -50,10 +59,17 @@ def refine(
     --set damping=auto try settings on held-out counts first.
     """
     from ptycho.config import resolve
+    from ptycho.data import load_reconstruction, save_reconstruction
     from ptycho.refinement import RefineConfig
-    from ptycho.result import load_reconstruction, save_reconstruction
 
-    flags = _flags(seconds=seconds, passes=passes, modes=modes, positions=positions or None)
+    flags = _flags(
+        seconds=seconds,
+        passes=passes,
+        modes=modes,
+        positions=positions or None,
+        regularise=regularise,
+        loss=loss,
+    )
     config_ = resolve(RefineConfig, file=config, overrides=[*flags, *settings, *opening.settings()])
     check_output(output, [scan], beside=[".png"] if figure else [])
     first = load_reconstruction(start) if start else None
@@ -69,7 +85,13 @@ def refine(
     facts: dict[str, Any] = {"output": str(output), "scan": str(scan)}
     if figure:
         facts["figure"] = str(_figure(result, loaded, output))
-    keys = ("stopped_by", "started_from", "held_out_deviance", "mode_shares")
+    keys = (
+        "stopped_by",
+        *(key for key in ("regularise", "loss") if key in rec.meta),
+        "started_from",
+        "held_out_deviance",
+        "mode_shares",
+    )
     facts |= {key: rec.meta[key] for key in keys}
     facts |= console.finding_facts(loaded, rec.meta["sanity"])
     if "trials" in rec.meta:

@@ -9,8 +9,8 @@ import typer
 
 from ptycho import quiet
 from ptycho.cli import console
+from ptycho.config import validated
 from ptycho.errors import PtychoError, UsageError
-from ptycho.validation import validated
 
 
 def register(app: typer.Typer) -> None:

@@ -8,3 +8,6 @@ from .opening import save_scan as save_scan
 from .peers import peer_reconstruction as peer_reconstruction
 from .product import require_geometry as require_geometry
 from .product import save_product as save_product
+from .result_file import is_reconstruction as is_reconstruction
+from .result_file import load_reconstruction as load_reconstruction
+from .result_file import save_reconstruction as save_reconstruction

@@ -7,12 +7,12 @@ refined apart with one configuration, and correlated. That is the resolution of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
+from ptycho.config import Progress
 from ptycho.errors import DataError, UsageError
 from ptycho.evaluation.metrics import Comparison, common, compare
 from ptycho.frames import clean_scan
@@ -20,7 +20,6 @@ from ptycho.refinement import RefineConfig, refine
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan, Truth
 
-Progress = Callable[[int, int, dict[str, Any]], None]
 MIN_COVERAGE = 0.25
 """Pixels with less than this share of the usual illumination do not count."""
 

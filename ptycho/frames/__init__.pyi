@@ -1,6 +1,5 @@
 from .findings import CLEAN as CLEAN
 from .findings import CODES as CODES
-from .findings import Clean as Clean
 from .findings import Finding as Finding
 from .findings import Report as Report
 from .groups import Groups as Groups

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, get_args
 
-Clean = Literal["auto", "report", "off"]
-CLEAN = ("auto", "report", "off")
+from ptycho.config import Clean
+
+CLEAN = get_args(Clean)
 
 CODES: dict[str, str] = {
     "pixel-at-maximum": "pixels hold the largest number of their type (gaps, or overflow)",

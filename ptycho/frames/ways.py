@@ -19,10 +19,9 @@ import numpy as np
 from pydantic import Field
 from scipy import ndimage
 
+from ptycho.config import Clean, Settings
 from ptycho.errors import MaskPolarityError, ShapeError, UsageError
-from ptycho.frames.findings import Clean
 from ptycho.frames.views import FrameView, Selected, ceiling_of, gather, raw_frames
-from ptycho.validation import Settings
 
 if TYPE_CHECKING:
     from ptycho.scan import Measured

@@ -13,5 +13,4 @@ from .archive import write_arrays as write_arrays
 from .factory import Autoencoder as Autoencoder
 from .factory import DiffractionToObject as DiffractionToObject
 from .factory import create_model_with_gridsize as create_model_with_gridsize
-from .inputs import lit_px as lit_px
 from .pinn import PtychoPINN as PtychoPINN

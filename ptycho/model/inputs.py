@@ -63,14 +63,3 @@ def mask_array(mask: Any, N: int) -> np.ndarray:
             "the mask does not fit the frames", where="mask", expected=(N, N), got=array.shape
         )
     return array
-
-
-def lit_px(probe: np.ndarray, share: float = 0.99) -> int:
-    """The smallest even side of a central box that holds `share` of the probe's photons."""
-    power, middle = np.sum(np.abs(probe) ** 2, axis=0), probe.shape[-1] // 2
-    total = float(power.sum())
-    for half in range(1, middle):
-        box = slice(middle - half, middle + half)
-        if float(power[box, box].sum()) >= share * total:
-            return 2 * half
-    return probe.shape[-1]

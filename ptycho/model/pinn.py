@@ -12,12 +12,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from ptycho.config import BACKGROUND_FLOOR
 from ptycho.errors import ConfigError, ModelError, ShapeError
-from ptycho.model.inputs import Detector, Dose, lit_px, mask_array, probe_array
+from ptycho.model.inputs import Detector, Dose, mask_array, probe_array
 from ptycho.model.prediction import Prediction
 from ptycho.nn import build_network, network_defaults, network_spec
 from ptycho.physics import (
-    BACKGROUND_FLOOR,
     Scaling,
     Steps,
     backend,
@@ -27,11 +27,70 @@ from ptycho.physics import (
     default_steps,
     expected_counts,
     group_estimate,
+    lit_px,
     loss_function,
     patch_merge,
     require_same,
     step_plan,
 )
+
+
+class SeesCanvas:
+    """For a network that corrects the physics estimate of a group's canvas."""
+
+    estimates = True
+
+    def prepared(self, model: PtychoPINN, counts: Any, offsets: Any) -> dict[str, Any]:
+        """Offsets, and the estimate instead of counts: (B, P, P, 5)."""
+        return {"offsets": offsets, "features": model.features(counts, offsets)}
+
+    def shown(
+        self, model: PtychoPINN, inputs: Any, probe: Any, unit: Any, detector: Detector | None
+    ) -> tuple[Any, Any]:
+        """The lit centre of the estimate (B, W, W, 5), and all of it."""
+        counts, offsets, features = inputs
+        if features is None:
+            features = model.features(counts, offsets, probe, detector)
+        low = model.require_canvas() // 2 - model.window // 2
+        inner = slice(low, low + model.window)
+        return features[:, inner, inner], features
+
+    def objects(
+        self, model: PtychoPINN, answer: Any, features: Any, offsets: Any
+    ) -> tuple[Any, Any]:
+        """The estimate and the correction (B, W, W, 2), added; its light."""
+        return canvas_correction(model.window)(features, answer), features[..., 4]
+
+
+class SeesAmplitudes:
+    """For a network that makes patches of the diffraction amplitudes of a group."""
+
+    estimates = False
+
+    def prepared(self, model: PtychoPINN, counts: Any, offsets: Any) -> dict[str, Any]:
+        """Counts and offsets."""
+        return {"offsets": offsets, "counts": counts}
+
+    def shown(
+        self, model: PtychoPINN, inputs: Any, probe: Any, unit: Any, detector: Detector | None
+    ) -> tuple[Any, Any]:
+        """Normalised amplitudes (B, N, N, C), 0 under the mask."""
+        mask = (detector or model.detector()).mask
+        counts = ops.maximum(ops.cast(inputs[0], "float32"), 0.0) * mask
+        scaled = ops.sqrt(counts) / (model.input_rms if unit is None else unit)
+        return ops.transpose(scaled, (0, 2, 3, 1)), None
+
+    def objects(
+        self, model: PtychoPINN, answer: Any, features: Any, offsets: Any
+    ) -> tuple[Any, Any]:
+        """The patches (B, N, N, 2C) merged."""
+        return patch_merge(model.require_canvas())(answer, offsets, model.merge_weights())
+
+
+_SIGHTS: dict[str, SeesCanvas | SeesAmplitudes] = {
+    "canvas": SeesCanvas(),
+    "amplitudes": SeesAmplitudes(),
+}
 
 
 @keras.saving.register_keras_serializable("ptycho")
@@ -87,6 +146,7 @@ class PtychoPINN(keras.Model):
         self._dose = Dose()
         self.scaling = scaling
         self.spec, self.loss_name = network_spec(network), loss
+        self.sight = _SIGHTS[self.spec.sees]
         self.network_options = network_defaults(network) | dict(network_options or {})
         self.canvas_size = canvas_size
         self.seed = int(seed)
@@ -218,23 +278,20 @@ class PtychoPINN(keras.Model):
     def network_input(
         self, inputs: Any, *, probe: Any = None, unit: Any = None, detector: Detector | None = None
     ) -> tuple[Any, Any]:
-        """What the network is shown, and (for the default network) the whole estimate it is of.
+        """What the network is shown, and (of a network that sees a canvas) the whole estimate.
 
         `probe` and `unit` (r.m.s. of the amplitudes) of counts of another dose than the model's,
         `detector` of another one than the training's.
         """
-        counts, offsets, features = self._unpack(inputs)
-        if self.spec.sees != "canvas":
-            return self._amplitudes(counts, unit, (detector or self.detector()).mask), None
-        if features is None:
-            features = self.features(counts, offsets, probe, detector)
-        return self._centre(features), features
+        return self.sight.shown(self, self._unpack(inputs), probe, unit, detector)
 
     def assemble(self, answer: Any, features: Any, offsets: Any) -> tuple[Any, Any]:
         """The network's answer → canvases (B, P, P) complex and their coverage (B, P, P)."""
-        if self.spec.sees == "canvas":
-            return canvas_correction(self.window)(features, answer), features[..., 4]
-        return patch_merge(self.require_canvas())(answer, offsets, self._merge_weights())
+        return self.sight.objects(self, answer, features, offsets)
+
+    def prepared(self, counts: Any, offsets: Any) -> dict[str, Any]:
+        """The inputs of a step for these groups: with the physics estimate, where there is one."""
+        return self.sight.prepared(self, counts, offsets)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Expected counts (B, C, N, N)."""
@@ -283,18 +340,7 @@ class PtychoPINN(keras.Model):
             require_same("counts", counts, "offsets", offsets, 1, "give every group its offsets")
         return counts, offsets, features
 
-    def _centre(self, features: Any) -> Any:
-        low = self.require_canvas() // 2 - self.window // 2
-        inner = slice(low, low + self.window)
-        return features[:, inner, inner]
-
-    def _amplitudes(self, counts: Any, unit: Any, mask: np.ndarray) -> Any:
-        counts = ops.maximum(ops.cast(counts, "float32"), 0.0) * mask
-        unit = self.input_rms if unit is None else unit
-        scaled = ops.sqrt(counts) / unit
-        return ops.transpose(scaled, (0, 2, 3, 1))
-
-    def _merge_weights(self) -> Any:
+    def merge_weights(self) -> Any:
         """Illumination in the part of the patch that the network describes, never zero there."""
         power = ops.sum(ops.sum(ops.square(self.probe_weight), axis=-1), axis=0)
         margin = round(self.N * (1 - self.spec.support) / 2)
@@ -371,7 +417,15 @@ class PtychoPINN(keras.Model):
             probe = probe_array(probe, self.N)
             unit = np.float32(self.scaling.input_rms * self._dose_ratio(probe))
         detector = self.detector(mask, background)
-        canvas, coverage = self._prediction(self, counts, offsets, probe, unit, detector)
+
+        def predict(counts: Any, offsets: Any, probe: Any = None, unit: Any = None) -> Any:
+            seen, features = self.network_input(
+                (counts, offsets), probe=probe, unit=unit, detector=detector
+            )
+            return self.assemble(self.network(seen, training=False), features, offsets)
+
+        key = (self.require_canvas(), detector.key)
+        canvas, coverage = self._prediction(predict, key, counts, offsets, probe, unit)
         return _numpy(canvas, np.complex64), _numpy(coverage, np.float32)
 
     def _dose_ratio(self, probe: Any) -> float:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ptycho.physics import backend
-
-if TYPE_CHECKING:
-    from ptycho.model.inputs import Detector
-    from ptycho.model.pinn import PtychoPINN
 
 KEPT = 8
 
@@ -23,34 +19,17 @@ class Prediction:
     def __init__(self) -> None:
         self._compiled: dict[tuple[Any, ...], Callable[..., Any]] = {}
 
-    def __call__(
-        self,
-        model: PtychoPINN,
-        counts: Any,
-        offsets: Any,
-        probe: Any,
-        unit: Any,
-        detector: Detector,
-    ) -> tuple[Any, Any]:
-        """Canvases (B, P, P) and coverage (B, P, P) of groups.
+    def __call__(self, predict: Callable[..., Any], key: tuple[Any, ...], *arrays: Any) -> Any:
+        """`predict(*arrays)`, without those that are None.
 
         Args:
-            model: whose prediction this is.
-            counts: (B, C, N, N) photons. offsets: (B, C, 2) px.
-            probe: (K, N, N) complex; None: the model's, read from its weights in the graph.
-            unit: r.m.s. of amplitudes at the probe's dose, for a network that sees amplitudes.
-            detector: of these counts; a constant of the graph.
+            predict: the function that is compiled where nothing is for `key` yet.
+            key: of what is a constant of the graph: canvas and detector.
+            arrays: its arguments; a trailing None (no probe of the scan's own) is left out.
         """
-        given = [array for array in (counts, offsets, probe, unit) if array is not None]
-        key = (model.require_canvas(), detector.key, backend.xla_enabled(), len(given))
+        given = [array for array in arrays if array is not None]
+        key = (*key, backend.xla_enabled(), len(given))
         if key not in self._compiled:
-
-            def predict(counts: Any, offsets: Any, probe: Any = None, unit: Any = None) -> Any:
-                seen, features = model.network_input(
-                    (counts, offsets), probe=probe, unit=unit, detector=detector
-                )
-                return model.assemble(model.network(seen, training=False), features, offsets)
-
             while len(self._compiled) >= KEPT:  # many scans, each with a detector of its own
                 del self._compiled[next(iter(self._compiled))]
             self._compiled[key] = backend.graph(predict)

@@ -67,11 +67,11 @@ def jit(function: Callable[..., Any]) -> Callable[..., Any]:
     compiler took minutes for what it saves. Each new shape or dtype compiles anew.
     """
 
-    @functools.wraps(function)
     def under_xla(*args: Any) -> Any:
         with _marked():
             return function(*args)
 
+    under_xla.__name__ = getattr(function, "__name__", "compiled")
     if name() == "tensorflow":
         import tensorflow as tf
 
@@ -296,6 +296,11 @@ def fft2(field: Any) -> Any:
     import torch
 
     return torch.fft.fft2(field, norm="ortho")
+
+
+def ifft2(field: Any) -> Any:
+    """The inverse of `fft2`: F⁻¹(x) = conj(F(conj x))."""
+    return ops.conj(fft2(ops.conj(field)))
 
 
 def gather(flat: Any, index: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -50,15 +51,25 @@ def diffract(patches: Any, probe: Any, background: Any = 0.0) -> Any:
             expected="background ()",
             got=f"background {shape_of(background)}, patches {shape_of(patches)}",
         )
-    probe = _centring(ops.cast(probe, backend.dtype_of(patches)), side)
-    intensity = background
-    for mode in range(int(probe.shape[0])):
-        far = backend.fft2(patches * probe[mode])
-        intensity = intensity + sum(plane * plane for plane in backend.planes(far))
+    probe = centring(ops.cast(probe, backend.dtype_of(patches)), side)
+    intensity = incoherent((backend.fft2(wave) for wave in exit_waves(patches, probe)), background)
     return intensity if side % 2 == 0 else ops.roll(intensity, (side // 2,) * 2, axis=(-2, -1))
 
 
-def _centring(probe: Any, side: int) -> Any:
+def exit_waves(patches: Any, probe: Any) -> list[Any]:
+    """The K waves (..., N, N) behind the object: each mode of `probe` (K, N, N) times `patches`."""
+    return [patches * probe[mode] for mode in range(int(probe.shape[0]))]
+
+
+def incoherent(far_fields: Iterable[Any], background: Any) -> Any:
+    """Intensities of complex far fields (..., N, N), added up, and the background."""
+    intensity = background
+    for far in far_fields:
+        intensity = intensity + sum(plane * plane for plane in backend.planes(far))
+    return intensity
+
+
+def centring(probe: Any, side: int) -> Any:
     """A sign (-1)^(r + c) on the near field moves DC to the centre of an even far field."""
     if side % 2:
         return probe

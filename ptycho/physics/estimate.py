@@ -28,9 +28,12 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from ptycho.config import BACKGROUND_FLOOR
 from ptycho.errors import ShapeError, UsageError
 from ptycho.physics import backend
 from ptycho.physics.checks import require_rank, require_same, square_side
+from ptycho.physics.diffraction import exit_waves, incoherent
+from ptycho.physics.likelihood import amplitude_error
 from ptycho.physics.patches import extract
 from ptycho.physics.translation import place
 
@@ -51,7 +54,7 @@ def group_estimate(
     canvas_size: int,
     lit_px: int | None = None,
     mask: Any = None,
-    background: float = 1e-3,
+    background: float = BACKGROUND_FLOOR,
 ) -> Any:
     """Physics steps on each group, compiled.
 
@@ -125,6 +128,17 @@ def canvas_multiple(steps: Steps) -> int:
     """What the canvas must be a multiple of, so that every grid has its centre on a pixel."""
     levels = 1 if isinstance(steps, int | np.integer) else len(tuple(steps))
     return max(4, 2**levels)
+
+
+def lit_px(probe: np.ndarray, share: float = 0.99) -> int:
+    """The smallest even side of a central box that holds `share` of the probe's photons."""
+    power, middle = np.sum(np.abs(probe) ** 2, axis=0), probe.shape[-1] // 2
+    total = float(power.sum())
+    for half in range(1, middle):
+        box = slice(middle - half, middle + half)
+        if float(power[box, box].sum()) >= share * total:
+            return 2 * half
+    return probe.shape[-1]
 
 
 def lit_box(lit_px: int, size: int, steps: Steps) -> int:
@@ -272,7 +286,7 @@ def _low_pass(probe: Any, side: int) -> Any:
         return probe
     far, half = backend.fft2(probe), side // 2
     far = ops.concatenate([far[:, :half], far[:, -half:]], axis=1)
-    return _ifft2(ops.concatenate([far[:, :, :half], far[:, :, -half:]], axis=2))
+    return backend.ifft2(ops.concatenate([far[:, :, :half], far[:, :, -half:]], axis=2))
 
 
 def _finer(canvas: Any) -> Any:
@@ -316,19 +330,13 @@ def _pull(patches: Any, probe: Any, amplitude: Any, valid: Any, background: floa
     lit = int(probe.shape[-1])
     dark = int(amplitude.shape[-1]) - lit
     around = ((0, 0), (0, 0), (0, dark), (0, dark))
-    modes = [backend.fft2(_padded(patches * mode, around)) for mode in _each(probe)]
-    intensity: Any = background
-    for far in modes:
-        intensity = intensity + sum(plane * plane for plane in backend.planes(far))
-    factor = valid * (1.0 - amplitude / ops.sqrt(intensity))
+    waves = (_padded(wave, around) for wave in exit_waves(patches, probe))
+    modes = [backend.fft2(wave) for wave in waves]
+    factor = amplitude_error(incoherent(modes, background), amplitude, valid)
     pull: Any = 0.0
-    for mode, far in zip(_each(probe), modes, strict=True):
-        pull = pull + ops.conj(mode) * _ifft2(_times(far, factor))[..., :lit, :lit]
+    for k, far in enumerate(modes):
+        pull = pull + ops.conj(probe[k]) * backend.ifft2(_times(far, factor))[..., :lit, :lit]
     return pull
-
-
-def _each(probe: Any) -> list[Any]:
-    return [probe[k] for k in range(int(probe.shape[0]))]
 
 
 def _padded(field: Any, around: Any) -> Any:
@@ -342,11 +350,6 @@ def _inner(side: int, length: int) -> slice:
 
 def _power(probe: Any) -> Any:
     return ops.sum(sum(plane * plane for plane in backend.planes(probe)), axis=0)
-
-
-def _ifft2(field: Any) -> Any:
-    """Unitary inverse: F⁻¹(x) = conj(F(conj x))."""
-    return ops.conj(backend.fft2(ops.conj(field)))
 
 
 def _times(field: Any, real: Any) -> Any:

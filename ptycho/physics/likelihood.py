@@ -12,6 +12,7 @@ from ptycho.physics.checks import require_same, shape_of
 
 # Below this rate (counts) the deviance goes on along its tangent: finite, with a finite slope.
 RATE_FLOOR = 1e-6
+RATIO_LIMIT = 20.0
 
 
 def poisson_deviance(intensity: Any, counts: Any, mask: Any = None) -> Any:
@@ -46,7 +47,7 @@ def poisson_deviance(intensity: Any, counts: Any, mask: Any = None) -> Any:
     require_same("intensity", intensity, "counts", counts, rank, "compare like with like")
     require_same("counts", counts, "intensity", intensity, len(counts.shape), "same axes")
     if mask is None:
-        each = _deviance(intensity, counts)
+        each = half_deviance(intensity, counts)
         return total(each) / total(ops.ones_like(each))  # keras' mean is float32 on PyTorch
     mask = ops.cast(backend.tensor(mask), dtype)
     if len(mask.shape) == 2 and shape_of(mask) == shape_of(counts)[-2:]:
@@ -54,8 +55,26 @@ def poisson_deviance(intensity: Any, counts: Any, mask: Any = None) -> Any:
     require_same("counts", counts, "mask", mask, rank, "one mask pixel per count")
     # Masked pixels may hold anything, NaN included: they are made equal before, not dropped after.
     valid, one = mask > 0, ops.ones_like(counts)
-    each = _deviance(ops.where(valid, intensity, one), ops.where(valid, counts, one))
+    each = half_deviance(ops.where(valid, intensity, one), ops.where(valid, counts, one))
     return total(each) / total(ops.cast(valid, dtype))
+
+
+def amplitude_error(intensity: Any, amplitude: Any, valid: Any) -> Any:
+    """1 − √(y/I) where `valid` is 1, else 0: the slope of Σ(√I − √y)² by a far field, over it.
+
+    Args:
+        intensity: I (..., N, N) > 0. amplitude: √y. valid: 0 or 1, (N, N).
+    """
+    return valid * (1.0 - amplitude / ops.sqrt(intensity))
+
+
+def poisson_error(intensity: Any, counts: Any, valid: Any) -> Any:
+    """½·(1 − y/I) where `valid` is 1, else 0: the slope of half the Poisson deviance likewise.
+
+    The ratio y/I is cut at `RATIO_LIMIT`, since a pixel that a start leaves dark would pull alone.
+    Near I = y both errors agree.
+    """
+    return valid * 0.5 * (1.0 - ops.minimum(counts / intensity, RATIO_LIMIT))
 
 
 def total(each: Any) -> Any:
@@ -69,8 +88,8 @@ def total(each: Any) -> Any:
     return ops.sum(ops.sum(lines, axis=-1) / rows) * (rows * cols)
 
 
-def _deviance(intensity: Any, counts: Any) -> Any:
-    """Per pixel, with its own derivative 1 - y / I (0 / 1 at y = 0)."""
+def half_deviance(intensity: Any, counts: Any) -> Any:
+    """(..., N, N) half-deviance of each pixel, with its own derivative 1 - y / I."""
 
     def forward(rate: Any, y: Any) -> tuple[Any, ...]:
         safe = _at_least(rate, RATE_FLOOR)

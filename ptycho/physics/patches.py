@@ -19,6 +19,7 @@ from ptycho.physics.translation import place, window
 
 # Where the summed weight is below this share of the largest weight, nothing was measured.
 COVERAGE_FLOOR = 1e-6
+_AT_ONCE = 256
 
 
 def canvas_size_for(offsets: Any, N: int, *, multiple: int = 2) -> int:
@@ -39,13 +40,14 @@ def canvas_size_for(offsets: Any, N: int, *, multiple: int = 2) -> int:
     return int(N) + multiple * -(-margin // multiple)
 
 
-def extract(canvas: Any, offsets: Any, N: int) -> Any:
+def extract(canvas: Any, offsets: Any, N: int, *, kernel: str = "bilinear") -> Any:
     """Read the patch of each offset: its centre lies at canvas centre + offset.
 
     Args:
         canvas: (B, P, P), real or complex.
         offsets: (B, C, 2) px.
         N: side of a patch, px.
+        kernel: name of the sub-pixel kernel (`ptycho.physics.kernels`).
 
     Returns:
         (B, C, N, N).
@@ -60,10 +62,12 @@ def extract(canvas: Any, offsets: Any, N: int) -> Any:
     side = square_side("canvas", canvas)
     _require_fit(offsets, int(N), side)
     corners = _corners(canvas, offsets, int(N), side)
-    return window(canvas, corners, (int(N), int(N)), inside=True)
+    return window(canvas, corners, (int(N), int(N)), inside=True, kernel=kernel)
 
 
-def merge(patches: Any, offsets: Any, weights: Any, canvas_size: int) -> tuple[Any, Any]:
+def merge(
+    patches: Any, offsets: Any, weights: Any, canvas_size: int, *, kernel: str = "bilinear"
+) -> tuple[Any, Any]:
     """Weighted mean of each group's patches on the group's own canvas.
 
     The same weights stand in numerator and denominator, so coinciding patches give their mean
@@ -74,6 +78,7 @@ def merge(patches: Any, offsets: Any, weights: Any, canvas_size: int) -> tuple[A
         offsets: (B, C, 2) px.
         weights: (N, N) for all, (B, C, N, N), or None for ones; never negative.
         canvas_size: side P of the canvas, see `canvas_size_for`.
+        kernel: name of the sub-pixel kernel, in numerator and denominator alike.
 
     Returns:
         canvas (B, P, P) of the dtype of `patches`, and coverage (B, P, P), the summed weight.
@@ -90,8 +95,8 @@ def merge(patches: Any, offsets: Any, weights: Any, canvas_size: int) -> tuple[A
     weights = _full_weights(weights, patches, side)
     corners = _corners(patches, offsets, side, size[0])
     # One canvas a group: `place` sums over a group's own frames (axis 1), never over axis 0.
-    total = place(_times(patches, weights), corners, size, inside=True)
-    coverage = place(weights, corners, size, inside=True)
+    total = place(_times(patches, weights), corners, size, inside=True, kernel=kernel)
+    coverage = place(weights, corners, size, inside=True, kernel=kernel)
     return _divided(
         total, coverage, ops.max(weights, axis=(1, 2, 3), keepdims=True)[:, 0]
     ), coverage
@@ -104,6 +109,7 @@ def stitch(
     *,
     shape: Size,
     origin_px: Any,
+    kernel: str = "bilinear",
 ) -> tuple[Any, Any]:
     """Weighted mean of many patches on one object.
 
@@ -113,6 +119,7 @@ def stitch(
         weights: (N, N) for all, (M, N, N), or None for ones; never negative.
         shape: (H, W) of the object.
         origin_px: (row, col) in the scan frame of the object's pixel [0, 0].
+        kernel: name of the sub-pixel kernel, in numerator and denominator alike.
 
     Returns:
         object (H, W) of the dtype of `patches`, and coverage (H, W), the summed weight.
@@ -142,9 +149,31 @@ def stitch(
     _require_inside(corners, side, shape)
     weights = _full_weights(weights, patches, side)
     corners = _poisoned(corners, (shape[0] - side, shape[1] - side))[None]
-    total = place(_times(patches, weights)[None], corners, shape, inside=True)[0]
-    coverage = place(weights[None], corners, shape, inside=True)[0]
+    total = place(_times(patches, weights)[None], corners, shape, inside=True, kernel=kernel)[0]
+    coverage = place(weights[None], corners, shape, inside=True, kernel=kernel)[0]
     return _divided(total, coverage, ops.max(weights)), coverage
+
+
+def illumination(
+    probe: Any, positions_px: np.ndarray, *, shape: Size, origin_px: Any
+) -> np.ndarray:
+    """(H, W) float64: photons that each object pixel saw, Σ_j Σ_k |P_k|² at the positions.
+
+    Args:
+        probe: (K, N, N) complex.
+        positions_px: (M, 2), centres of frames in the scan frame; every patch lies on the object.
+        shape: (H, W) of the object. origin_px: (row, col) of its pixel [0, 0].
+    """
+    power = np.sum(np.abs(np.asarray(probe)) ** 2, axis=0).astype(np.float32)
+    side = power.shape[-1]
+    corners = np.asarray(positions_px, np.float64) - np.asarray(origin_px) - side // 2
+    _require_inside(corners, side, shape)
+    light = np.zeros(shape, np.float64)
+    for first in range(0, len(corners), _AT_ONCE):
+        part = backend.tensor(corners[None, first : first + _AT_ONCE].astype(np.float32))
+        patches = backend.tensor(np.broadcast_to(power, (1, part.shape[1], *power.shape)))
+        light += np.asarray(backend.concrete(place(patches, part, shape, inside=True)))[0]
+    return light
 
 
 def _poisoned(corners: Any, room: Size) -> Any:

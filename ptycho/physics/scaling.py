@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ptycho.config import BACKGROUND_FLOOR
 from ptycho.errors import DataError
-
-BACKGROUND_FLOOR = 1e-3
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,10 +69,15 @@ def _paste_scattered(blocks: Any, rows: Any, cols: Any, size: Size) -> Any:
     return ops.reshape(ops.reshape(total, (-1, pixels + 1))[:, :pixels], (-1, *size))
 
 
-def cut_serial(plane: Any, rows: Any, cols: Any, size: Size) -> Any:
-    """`cut` for blocks that lie inside the array, except for a last row and column of zeros."""
+def cut_serial(plane: Any, rows: Any, cols: Any, size: Size, lead: int) -> Any:
+    """`cut` from (rows - lead, cols - lead), for blocks that lie inside the array but for a rim.
+
+    The rim is what a kernel of 2 + 2·lead taps reaches beyond a patch: `lead` pixels of zeros
+    before the array, one more behind it.
+    """
     count = int(rows.shape[1])
-    plane = ops.pad(plane, ((0, 0), (0, 1), (0, 1)))
+    rim = (lead, lead + 1)
+    plane = ops.pad(plane, ((0, 0), rim, rim))
     rows, cols = ops.reshape(rows, (-1,)), ops.reshape(cols, (-1,))
     total = ops.shape(rows)[0]
 
@@ -105,25 +110,46 @@ def cut_framed(plane: Any, rows: Any, cols: Any, size: Size) -> Any:
     return ops.reshape(blocks, (-1, count, *size))
 
 
-def add_serial(patches: Any, rows: Any, cols: Any, fr: Any, fc: Any, size: Size) -> Any:
-    """Blended patches added onto their group's array of `size`, all inside it.
+def add_serial(blocks: Any, rows: Any, cols: Any, size: Size, lead: int) -> Any:
+    """The adjoint of `cut_serial`: (B, C, h, w) → (B, H, W); what lies on the rim is dropped."""
+    count, height, width = (int(side) for side in blocks.shape[1:])
+    blocks = ops.reshape(blocks, (-1, height, width))
+    rows, cols = ops.reshape(rows, (-1,)), ops.reshape(cols, (-1,))
+    total = ops.shape(rows)[0]
+
+    def body(i: Any, canvas: Any) -> tuple[Any, Any]:
+        at = ops.stack([i // count, rows[i], cols[i]])
+        block = _block(blocks, ops.stack([i, 0, 0]), (1, height, width))
+        old = _block(canvas, at, (1, height, width))
+        return i + 1, ops.slice_update(canvas, at, old + block)
+
+    rim = 2 * lead + 1
+    start = ops.zeros((total // count, size[0] + rim, size[1] + rim), dtype=blocks.dtype)
+    canvas = ops.while_loop(lambda i, _: i < total, body, (0, start))[1]
+    return canvas[:, lead : lead + size[0], lead : lead + size[1]]
+
+
+def add_taps(
+    patches: Any, rows: Any, cols: Any, down: list[Any], across: list[Any], size: Size
+) -> Any:
+    """Bilinearly blended patches added onto their group's array of `size`, all inside it.
 
     The four taps of a patch are four weighted block additions at neighbouring pixels, because a
-    loop body that blends first is not vectorised.
+    loop body that blends first is not vectorised; for more taps `add_serial` is faster.
     """
     count, height, width = (int(side) for side in patches.shape[1:])
     patches = ops.reshape(patches, (-1, height, width))
-    rows, cols, fr, fc = (ops.reshape(each, (-1,)) for each in (rows, cols, fr, fc))
+    rows, cols = ops.reshape(rows, (-1,)), ops.reshape(cols, (-1,))
+    down, across = ([ops.reshape(w, (-1,)) for w in weights] for weights in (down, across))
     total = ops.shape(rows)[0]
 
     def body(i: Any, canvas: Any) -> tuple[Any, Any]:
         patch = _block(patches, ops.stack([i, 0, 0]), (1, height, width))
-        a, b = fr[i], fc[i]
-        taps = ((0, 0, (1 - a) * (1 - b)), (1, 0, a * (1 - b)), (0, 1, (1 - a) * b), (1, 1, a * b))
-        for down, right, weight in taps:
-            at = ops.stack([i // count, rows[i] + down, cols[i] + right])
-            old = _block(canvas, at, (1, height, width))
-            canvas = ops.slice_update(canvas, at, old + weight * patch)
+        for r, row_weight in enumerate(down):
+            for c, col_weight in enumerate(across):
+                at = ops.stack([i // count, rows[i] + r, cols[i] + c])
+                old = _block(canvas, at, (1, height, width))
+                canvas = ops.slice_update(canvas, at, old + row_weight[i] * col_weight[i] * patch)
         return i + 1, canvas
 
     start = ops.zeros((total // count, size[0] + 1, size[1] + 1), dtype=patches.dtype)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptycho.config import ReconstructConfig
+from ptycho.config import BACKGROUND_FLOOR, ReconstructConfig
 from ptycho.reconstruction.predict import _choose_probe, _groups, _model, _predictor
 from ptycho.report import debug_dump
 from ptycho.result import Reconstruction
@@ -88,7 +88,7 @@ def _first_groups(
         "probe": probe,
         "all_offsets": groups.offsets_px,
     }
-    if model is not None and model.spec.sees == "canvas":
+    if model is not None and model.sight.estimates:
         detector = model.detector(scan.mask, float(scan.background))
         estimate = model.features(counts, offsets.astype(np.float32), probe, detector)
         found["estimate"] = np.asarray(estimate)
@@ -103,7 +103,7 @@ def _taps(first: dict[str, Any], scan: Scan, rec: Reconstruction) -> dict[str, A
     offsets = first["offsets"].astype(np.float32)
     patches = np.asarray(backend.concrete(extract(canvas, offsets, scan.N)))
     power = np.asarray(backend.concrete(diffract(patches, probe)))
-    expected = power + max(float(scan.background), 1e-3)
+    expected = power + max(float(scan.background), BACKGROUND_FLOOR)
     valid = np.ones((scan.N, scan.N), bool) if scan.mask is None else scan.mask
     roots = np.sqrt(first["counts"])[..., valid]
     error = np.abs(np.sqrt(expected)[..., valid] - roots).sum()

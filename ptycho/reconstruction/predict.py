@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptycho.config import ReconstructConfig
+from ptycho.config import BACKGROUND_FLOOR, Progress, ReconstructConfig
 from ptycho.errors import DataError, ShapeError, UsageError
 from ptycho.frames import FileArray, Groups, clean_scan, make_groups, require_canvas
 from ptycho.quiet import load_tensorflow
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from ptycho.physics import Steps
     from ptycho.scan import Scan
 
-Progress = Callable[[int, int, dict[str, Any]], None]
 Predict = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 _STITCH_AT_ONCE = 256
 __all__ = ["Reconstruction", "reconstruct"]
@@ -61,6 +60,8 @@ def reconstruct(
         UsageError: neither a model nor `untrained`, or both. DataError, ShapeError: a scan
             without a probe, or one that does not fit the model.
     """
+    from ptycho.physics import illumination
+
     begun = time.perf_counter()
     config = config or ReconstructConfig()
     load_tensorflow()
@@ -78,7 +79,7 @@ def reconstruct(
         else:
             factors = np.ones(len(groups), np.complex64)
         image, weight, corner = _stitch(canvases, coverage, factors, groups.centres_px)
-    light = _light(scan, probe, image.shape, corner)
+    light = illumination(probe, scan.positions_px, shape=image.shape, origin_px=corner)
     image, light, origin = _crop(image, light, weight, corner)
     ended = time.perf_counter()
     settings = config.model_dump(mode="json")
@@ -182,8 +183,7 @@ def _predictor(
             )
 
         return predict, size
-    from ptycho.model import lit_px
-    from ptycho.physics import canvas_multiple, canvas_size_for, group_estimate
+    from ptycho.physics import canvas_multiple, canvas_size_for, group_estimate, lit_px
 
     assert untrained is not None
     size = canvas_size_for(groups.offsets_px, scan.N, multiple=canvas_multiple(untrained))
@@ -193,7 +193,7 @@ def _predictor(
         planes = np.asarray(
             group_estimate(
                 counts, offsets, probe, steps=untrained, canvas_size=size, lit_px=lit,
-                mask=scan.mask, background=max(float(scan.background), 1e-3),
+                mask=scan.mask, background=max(float(scan.background), BACKGROUND_FLOOR),
             )
         )  # fmt: skip
         return planes[..., 0] + 1j * planes[..., 1], planes[..., 4]
@@ -267,19 +267,6 @@ def _stitch(
     seen = weight > 1e-6 * weight.max()
     image = np.where(seen, total / np.where(seen, weight, 1.0), 1.0)
     return image.astype(np.complex64), np.where(seen, weight, 0.0), origin
-
-
-def _light(scan: Scan, probe: np.ndarray, shape: tuple[int, int], origin: np.ndarray) -> np.ndarray:
-    """Photons that each object pixel saw: the sum of |probe|² over the frames."""
-    from ptycho.physics import stitch
-
-    power = np.sum(np.abs(probe) ** 2, axis=0).astype(np.float32)
-    light = np.zeros(shape, np.float64)
-    for first in range(0, scan.n_frames, _STITCH_AT_ONCE):
-        positions = scan.positions_px[first : first + _STITCH_AT_ONCE]
-        ones = np.ones((len(positions), scan.N, scan.N), np.float32)
-        light += np.asarray(stitch(ones, positions, power, shape=shape, origin_px=origin)[1])
-    return light
 
 
 def _crop(

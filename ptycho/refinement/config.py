@@ -6,9 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ptycho.config import CLEAN_FIELD
-from ptycho.frames import Clean
-from ptycho.validation import Settings
+from ptycho.config import CLEAN_FIELD, Clean, Settings
 
 
 class RefineConfig(Settings):
@@ -29,6 +27,29 @@ class RefineConfig(Settings):
     update_probe: bool = Field(
         default=True, description="recover the probe together with the object"
     )
+
+    kernel: Literal["bilinear", "cubic", "lagrange6"] = Field(
+        default="cubic", description="how the object is read between pixels"
+    )
+    loss: Literal["amplitude", "poisson", "auto"] = Field(
+        default="auto",
+        description="of the whole-scan passes; auto: held-out counts choose. The mini-batches "
+        "before them go by amplitudes",
+    )
+    regularise: Annotated[float, Field(ge=0, le=100)] | Literal["auto", "off"] = Field(
+        default="off",
+        description="total variation in units of the counts' own error; auto: held-out counts "
+        "choose; off: no whole-scan passes",
+    )
+    whole_share: float = Field(
+        default=0.6,
+        ge=0,
+        le=1,
+        description="share of the budget for the accelerated passes over the whole scan",
+    )
+    whole_object_step: float = Field(default=1.0, gt=0, le=1.4)
+    whole_probe_step: float = Field(default=0.3, ge=0, le=1)
+    flux: bool = Field(default=False, description="fit the light of each frame")
 
     batch_size: int | None = Field(
         default=None,
@@ -70,8 +91,10 @@ class RefineConfig(Settings):
         ge=1,
         description="passes without a better held-out deviance before the step decays",
     )
-    background: float | None = Field(
-        default=None, gt=0, description="counts per pixel added to the model; None: the scan's own"
+    background: Annotated[float, Field(gt=0)] | Literal["rings"] | None = Field(
+        default=None,
+        description="counts per pixel added to the model; None: the scan's own; rings: fitted, "
+        "one number for each distance from the centre",
     )
     seed: int = Field(default=0, ge=0)
     clean: Clean = CLEAN_FIELD

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ptycho.config import Progress
 from ptycho.errors import ModelError, ShapeError
 from ptycho.frames import Finding, clean_scan, require_canvas
 from ptycho.quiet import load_tensorflow
@@ -27,10 +27,10 @@ from ptycho.result import Reconstruction
 from ptycho.scan import Scan
 
 if TYPE_CHECKING:
-    from ptycho.refinement.engine import Engine
+    from ptycho.refinement.engine import Engine, Snapshot
+    from ptycho.refinement.whole import Descent
 
 FLUX_PASS = 5  # then the fields explain a clean scan to 2 % of the light of a frame
-Progress = Callable[[int, int, dict[str, Any]], None]
 
 
 def refine(
@@ -92,25 +92,81 @@ def _refine(
     """One refinement with one setting."""
     began = time.monotonic()
     engine = _prepare(scan, start, config)
-    history, reason, best = _loop(engine, config, began, progress)
-    engine.state, engine.positions_px = best
+    first, passes = _shares(engine, config)
+    history: list[dict[str, Any]] = []
+    reason, chosen = "budget", None
+    if first is not None:
+        history, reason, best = _loop(engine, first, began, progress)
+        engine.restore(best)
+    if passes:
+        chosen = _descend(engine, config, passes, began, history, progress)
     score = engine.score()
     seconds = time.monotonic() - began
     rec = _result(engine, scan, config)
+    values = [row["held_out_deviance"] for row in history if row["held_out_deviance"] is not None]
+    held_out = min(values, default=None) if chosen is None else chosen.held_out_deviance
     rec = rec.with_meta(
         stopped_by=reason,
         started_from="scratch" if start is None else start.meta.get("method", "reconstruction"),
         residual=score.residual,
         deviance_per_pixel=score.deviance_per_pixel,
-        held_out_deviance=min((row["held_out_deviance"] for row in history), default=None)
-        if len(engine.frames.held)
-        else None,
+        held_out_deviance=held_out,
         seconds=seconds,
         iterations=len(history),
     )
+    if chosen is None and config.regularise == "auto":
+        rec = rec.with_meta(regularise="off: no counts can be held out")
+    if chosen is not None:
+        rec = rec.with_meta(
+            loss=chosen.loss,
+            regularise=chosen.weight,
+            whole_trials=chosen.trials,
+            reported_deviance=chosen.reported_deviance,
+        )
     return RefineResult(
         rec, score.residual, score.deviance_per_pixel, seconds, len(history), history
     )
+
+
+def _shares(engine: Engine, config: RefineConfig) -> tuple[RefineConfig | None, int]:
+    """The settings of the mini-batches (None: there are none), and whole-scan passes.
+
+    Where `auto` has no held-out counts to choose by, there are none of the latter.
+    """
+    blind = not len(engine.frames.held) and config.regularise == "auto"
+    if config.regularise == "off" or blind:
+        return config, 0
+    passes = round(config.passes * config.whole_share)
+    if passes >= config.passes:
+        return None, config.passes
+    rest: dict[str, Any] = {"passes": config.passes - passes}
+    if config.seconds is not None:
+        rest["seconds"] = config.seconds * (1 - config.whole_share)
+    return config.model_copy(update=rest), passes
+
+
+def _descend(
+    engine: Engine,
+    config: RefineConfig,
+    passes: int,
+    began: float,
+    history: list[dict[str, Any]],
+    progress: Progress | None,
+) -> Descent:
+    from ptycho.refinement.whole import descend
+
+    def clock() -> float:
+        return 0.0 if config.seconds is None else (time.monotonic() - began) / config.seconds
+
+    def tell(residual: float, facts: dict[str, Any]) -> None:
+        seconds = time.monotonic() - began
+        row = {"pass": len(history) + 1, "seconds": seconds, "residual": residual, "step": 1.0}
+        history.append({**row, "held_out_deviance": None})
+        if progress:
+            done = max(clock(), min(len(history) / (config.passes + 2 * passes), 1.0))
+            progress(round(1000 * min(done, 1)), 1000, {"residual": residual, **facts})
+
+    return descend(engine, config, passes, clock, tell)
 
 
 def _prepare(scan: Scan, start: Reconstruction | None, config: RefineConfig) -> Engine:
@@ -144,10 +200,10 @@ def _prepare(scan: Scan, start: Reconstruction | None, config: RefineConfig) -> 
 
 def _loop(
     engine: Engine, config: RefineConfig, began: float, progress: Progress | None
-) -> tuple[list[dict[str, Any]], str, tuple[Any, np.ndarray]]:
+) -> tuple[list[dict[str, Any]], str, Snapshot]:
     rng = np.random.default_rng((config.seed, 1))
     schedule, history = Schedule(config), []
-    best = (engine.state, engine.positions_px.copy())
+    best = engine.snapshot()
     used, done = 0.0, 0
     while not (done and schedule.finished(done, used)):
         factor = schedule.step(used)
@@ -169,7 +225,7 @@ def _loop(
         seconds = time.monotonic() - began
         used = max(done / config.passes, seconds / config.seconds if config.seconds else 0.0)
         if schedule.judge(done, used, held_out):
-            best = (engine.state, engine.positions_px.copy())
+            best = engine.snapshot()
         row = {"pass": done, "seconds": seconds, "residual": residual, "step": factor}
         history.append({**row, "held_out_deviance": held_out})
         if progress:
@@ -189,9 +245,12 @@ def _found(scan: Scan, engine: Engine) -> dict[str, Any] | None:
 
 def _result(engine: Engine, scan: Scan, config: RefineConfig) -> Reconstruction:
     """Fields in the scan's gauge: the probe has the scan's dose, the object no global phase."""
+    from ptycho.physics import illumination
+
     field_, probe = engine.fields()
     probe = setup.orthogonal_modes(probe)
-    seen = setup.coverage(engine.canvas, probe, engine.positions_px)
+    canvas = engine.canvas
+    seen = illumination(probe, engine.positions_px, shape=canvas.shape, origin_px=canvas.origin_px)
     energy = float(np.sum(np.abs(probe) ** 2))
     known = None if scan.probe is None else float(np.sum(np.abs(scan.probe) ** 2))
     scale = math.sqrt((known or energy) / energy)
@@ -213,6 +272,7 @@ def _result(engine: Engine, scan: Scan, config: RefineConfig) -> Reconstruction:
             "photons_per_frame": float(np.mean(scan.photons_per_frame())),
             "flux_spread": engine.uneven,
             "flux": None if engine.frames.light is None else engine.frames.light.tolist(),
+            "background_rings": engine.background_profile(),
             "held_out_frames": len(engine.frames.held),
             "mode_shares": [float(np.sum(np.abs(m) ** 2) / energy) for m in probe],
         },

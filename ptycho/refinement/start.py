@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from ptycho.config import BACKGROUND_FLOOR
 from ptycho.errors import DataError, ShapeError
 from ptycho.refinement.config import RefineConfig
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan
 
-MINIMUM_BACKGROUND = 1e-3
 UNEVEN = 0.03
 _SECOND_MODE_ENERGY = 0.02
 
@@ -35,12 +35,10 @@ class Canvas:
         height, width = (int(side) for side in high - low)
         return cls((height, width), (int(low[0]), int(low[1])), N)
 
-    def corners(self, positions_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(M, 2) int32 first pixels and (M, 2) float32 fractions of the patches at positions."""
+    def corners(self, positions_px: np.ndarray) -> np.ndarray:
+        """(M, 2) float32: where on the canvas pixel [0, 0] of the patch at each position lies."""
         relative = positions_px - np.asarray(self.origin_px) - self.N // 2
-        corner = np.floor(relative)
-        fraction = np.minimum(relative - corner, np.float32(1 - 2**-24))
-        return corner.astype(np.int32), fraction.astype(np.float32)
+        return relative.astype(np.float32)
 
 
 class Frames:
@@ -48,16 +46,26 @@ class Frames:
 
     Of `held` frames the share `share` of the photons is drawn binomially into a held-out set; the
     rest is what the refinement sees. Both parts are independent Poisson counts, so held-out
-    deviance rises as soon as noise is being fitted. Without integer counts nothing is held out.
+    deviance rises as soon as noise is being fitted. Where settings are chosen, half of the held-out
+    set chooses (`choosing`) and the other half only reports (`report_counts`), since what has
+    chosen flatters its choice. Without integer counts nothing is held out.
     """
 
     def __init__(self, scan: Scan, config: RefineConfig, rng: np.random.Generator) -> None:
         self.scan = scan
         self.light = None if scan.flux is None else np.array(scan.flux, np.float32)
+        if self.light is None and config.flux:
+            self.light = np.ones(scan.n_frames, np.float32)
         self.factors = np.ones(scan.n_frames)
         self.mask = np.ones((scan.N, scan.N), bool) if scan.mask is None else scan.mask
         self.share = config.held_out_share
         self.held, self.held_counts = self._hold_out(config, rng)
+        self.report_counts: np.ndarray | None = None
+        if config.regularise != "off" and len(self.held):
+            half = rng.binomial(self.held_counts.astype(np.int64), 0.5).astype(np.float32)
+            self.report_counts, self.choosing = half, self.held_counts - half
+        else:
+            self.choosing = self.held_counts
         self._kept = {int(i): row for row, i in enumerate(self.held)}
 
     def _hold_out(
@@ -69,16 +77,19 @@ class Frames:
         counts = self.counts(held)
         if not wanted or not np.array_equal(counts, np.round(counts)):
             return held[:0], counts[:0]
-        held_counts = rng.binomial(counts.astype(np.int64), self.share).astype(np.float32)
-        return held, held_counts
+        return held, rng.binomial(counts.astype(np.int64), self.share).astype(np.float32)
 
     def counts(self, indices: np.ndarray) -> np.ndarray:
         """(B, N, N) float32 measured counts, zero under the mask whatever stands there."""
         counts = np.asarray(self.scan.frames(indices), np.float32)
         return np.where(self.mask, counts, np.float32(0))
 
+    def give_back(self) -> None:
+        """From now on the refinement sees all counts: nothing is held out any more."""
+        self._kept = {}
+
     def training(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """√(counts/dose) (B, N, N) and dose (B,) of the part that the refinement may see.
+        """counts/dose (B, N, N) and dose (B,) of the part that the refinement may see.
 
         A count that is no measurement in its frame only is −1 (`Scan.valid`).
         """
@@ -88,8 +99,7 @@ class Frames:
             if (kept := self._kept.get(int(index))) is not None:
                 dose[row] *= 1 - self.share
                 counts[row] = counts[row] - self.held_counts[kept]
-        amplitude = np.sqrt(counts / dose[:, None, None])
-        return self._measured(amplitude, indices), dose
+        return self._measured(counts / dose[:, None, None], indices), dose
 
     def measured(self, indices: np.ndarray) -> np.ndarray:
         """Like `counts`, and −1 where a frame has no measurement though others have."""
@@ -216,27 +226,8 @@ def orthogonal_modes(probe: np.ndarray) -> np.ndarray:
     return (singular[:, None] * rows).reshape(probe.shape).astype(np.complex64)
 
 
-def coverage(canvas: Canvas, probe: np.ndarray, positions_px: np.ndarray) -> np.ndarray:
-    """(H, W) float32: photons that each object pixel saw, Σ_j Σ_k |P_k|² at the positions."""
-    light = (np.abs(probe) ** 2).sum(0)
-    out = np.zeros(canvas.shape, np.float64)
-    N = canvas.N
-    for (row, col), (down, right) in zip(*canvas.corners(positions_px), strict=True):
-        for dr, dc, weight in _taps(float(down), float(right)):
-            out[row + dr : row + dr + N, col + dc : col + dc + N] += weight * light
-    return out.astype(np.float32)
-
-
-def _taps(down: float, right: float) -> list[tuple[int, int, float]]:
-    return [
-        (0, 0, (1 - down) * (1 - right)),
-        (0, 1, (1 - down) * right),
-        (1, 0, down * (1 - right)),
-        (1, 1, down * right),
-    ]
-
-
 def background_of(scan: Scan, config: RefineConfig) -> float:
     """Counts per pixel added to the model; never zero, so that its gradient stays finite."""
-    value: Any = config.background if config.background is not None else scan.background
-    return max(float(value or 0.0), MINIMUM_BACKGROUND)
+    own = config.background is None or config.background == "rings"
+    value: Any = scan.background if own else config.background
+    return max(float(value or 0.0), BACKGROUND_FLOOR)

@@ -232,21 +232,33 @@ def display_images(rec: Reconstruction) -> tuple[np.ndarray, np.ndarray]:
 
 
 def model_frame(rec: Reconstruction, scan: Scan, index: int) -> np.ndarray | None:
-    """(N, N) expected counts of frame `index`: bilinear patch, probe, unitary FFT, modes summed."""
+    """(N, N) expected counts of frame `index`, by the kernel and background of the refinement.
+
+    None where there is no probe, or the patch leaves the object.
+    """
+    from ptycho.physics import backend, diffract, window
+
     if rec.probe is None:
         return None
     positions = scan.positions_px if rec.positions_px is None else rec.positions_px
-    N = scan.N
-    first = np.asarray(positions[index]) - N // 2 - np.asarray(rec.origin_px)
-    corner = np.floor(first).astype(int)
-    down, right = first - corner
-    if (corner < 0).any() or (corner + N + 1 > rec.object.shape).any():
+    corner = np.asarray(positions[index]) - scan.N // 2 - np.asarray(rec.origin_px)
+    if (corner < 0).any() or (np.floor(corner) + scan.N + 1 > rec.object.shape).any():
         return None
-    block = rec.object[corner[0] : corner[0] + N + 1, corner[1] : corner[1] + N + 1]
-    block = (1 - down) * block[:-1] + down * block[1:]
-    patch = (1 - right) * block[:, :-1] + right * block[:, 1:]
-    far = np.fft.fftshift(np.fft.fft2(patch * rec.probe, norm="ortho"), axes=(-2, -1))
-    return np.sum(np.abs(far) ** 2, 0) + scan.background
+    kernel = rec.meta.get("config", {}).get("kernel", "bilinear")
+    at = backend.tensor(corner[None, None].astype(np.float32))
+    size = (scan.N, scan.N)
+    patch = window(backend.tensor(rec.object[None]), at, size, inside=True, kernel=kernel)
+    counts = np.asarray(backend.concrete(diffract(patch, rec.probe)), np.float64)[0, 0]
+    return counts + background_frame(rec, scan)
+
+
+def background_frame(rec: Reconstruction, scan: Scan) -> np.ndarray | float:
+    """Counts per pixel beside the specimen's: the fitted rings (N, N), or the scan's number."""
+    rings = rec.meta.get("background_rings")
+    if rings is None:
+        return float(scan.background)
+    radius = np.hypot(*(np.indices((scan.N, scan.N)) - scan.N // 2))
+    return np.asarray(rings)[np.round(radius).astype(int)]
 
 
 def _typical(scan: Scan) -> int:

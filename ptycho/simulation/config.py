@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from ptycho.validation import Settings
+from ptycho.config import Settings
 
 PHOTOGRAPHS = (
     "astronaut", "binary_blobs", "brick", "camera", "cat", "cell", "checkerboard", "chelsea",
@@ -41,6 +41,9 @@ class SimulationConfig(Settings):
         "jittered", description="random: no two closer than half a step"
     )
     step_px: float | None = Field(None, gt=0, description="None: a quarter of the probe diameter")
+    kernel: Literal["bilinear", "cubic", "lagrange6", "fourier"] = Field(
+        "bilinear", description="how patches between pixels are read"
+    )
     background: float = Field(0.0, ge=0, description="counts per pixel")
     poisson: bool = Field(True, description="photon noise")
     read_noise: float = Field(0.0, ge=0, description="sigma in counts")

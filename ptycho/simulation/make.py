@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from scipy import fft
 
+from ptycho.config import Progress
 from ptycho.errors import ConfigError
 from ptycho.frames import free_bytes
 from ptycho.scan import Geometry, Scan, Truth
 from ptycho.simulation.config import SimulationConfig
 from ptycho.simulation.detector import detect, static_mask
+from ptycho.simulation.kernels import REACH, read
 from ptycho.simulation.objects import complex_object
 from ptycho.simulation.probes import make_modes, make_probe, read_probe
 from ptycho.simulation.trajectories import make_positions
 
 BLOCK = 256
 WORKERS = min(8, os.cpu_count() or 1)
-BORDER_PX = 2
 
 
 def simulate(
     config: SimulationConfig,
     *,
-    progress: Callable[[int, int, dict[str, Any]], None] | None = None,
+    progress: Progress | None = None,
 ) -> Scan:
     """Simulate one scan; the probe carries the dose, so that Σ counts has mean `photons`.
 
@@ -45,9 +45,9 @@ def simulate(
         config.trajectory, config.n_frames, config.spacing_px, np.random.default_rng(config.seed)
     )
     half = config.N // 2
-    origin = -(half + BORDER_PX)
+    origin = -(half + REACH)
     height, width = (
-        int(np.ceil(extent)) + config.N + 2 * BORDER_PX + 1 for extent in positions.max(axis=0)
+        int(np.ceil(extent)) + config.N + 2 * REACH + 1 for extent in positions.max(axis=0)
     )
     _require_memory(config, height * width)
     truth = complex_object(
@@ -59,7 +59,7 @@ def simulate(
         seed=config.seed,
     )
     probe = _modes(config)
-    expected = _all_intensities(truth, probe, positions - half - origin, tell)
+    expected = _all_intensities(truth, probe, positions - half - origin, config.kernel, tell)
     scale = config.photons / _counted(expected, static_mask(config), config)
     expected *= scale
     expected += config.background
@@ -93,14 +93,18 @@ def _require_memory(config: SimulationConfig, object_px: int) -> None:
 
 
 def _all_intensities(
-    truth: np.ndarray, probe: np.ndarray, corners: np.ndarray, tell: Callable[[int], None]
+    truth: np.ndarray,
+    probe: np.ndarray,
+    corners: np.ndarray,
+    kernel: str,
+    tell: Callable[[int], None],
 ) -> np.ndarray:
     """(M, N, N) float64 expected counts at unit dose."""
     size = probe.shape[-1]
     expected = np.empty((len(corners), size, size))
     for start in range(0, len(corners), BLOCK):
         part = slice(start, min(start + BLOCK, len(corners)))
-        expected[part] = _intensity(truth, probe, corners[part])
+        expected[part] = _intensity(truth, probe, corners[part], kernel)
         tell(part.stop)
     return expected
 
@@ -143,16 +147,11 @@ def _modes(config: SimulationConfig) -> np.ndarray:
     )
 
 
-def _intensity(truth: np.ndarray, probe: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """(m, N, N) Σ_k |F[P_k·patch]|², DC-centred; patches bilinear at the corners."""
-    size = probe.shape[-1]
-    whole = np.floor(corners).astype(int)
-    fraction = (corners - whole)[:, :, None, None]
-    rows = whole[:, 0, None] + np.arange(size + 1)
-    cols = whole[:, 1, None] + np.arange(size + 1)
-    window = truth[rows[:, :, None], cols[:, None, :]]
-    window = window[:, :-1] * (1 - fraction[:, 0]) + window[:, 1:] * fraction[:, 0]
-    patch = window[:, :, :-1] * (1 - fraction[:, 1]) + window[:, :, 1:] * fraction[:, 1]
+def _intensity(
+    truth: np.ndarray, probe: np.ndarray, corners: np.ndarray, kernel: str
+) -> np.ndarray:
+    """(m, N, N) Σ_k |F[P_k·patch]|², DC-centred; patches by `kernel` at the corners."""
+    patch = read(truth, corners, probe.shape[-1], kernel)
     total = np.zeros(patch.shape)
     for mode in probe:
         field = fft.fft2(patch * mode, norm="ortho", overwrite_x=True, workers=WORKERS)

@@ -18,12 +18,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from ptycho.config import Settings
 from ptycho.data import write_json
 from ptycho.errors import DataError, PtychoError, UsageError
 from ptycho.studies import dose_report
 from ptycho.studies.dose_arm import ROW, run_arm
 from ptycho.studies.runner import Outcome, run_arms
-from ptycho.validation import Settings
 
 FULL_LADDER = (1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9)
 SHORT_LADDER = (1e3, 1e5, 1e7, 1e9)

@@ -11,15 +11,14 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
+from ptycho.config import Progress, Settings
 from ptycho.data import write_json
 from ptycho.errors import DataError, UsageError
-from ptycho.validation import Settings
 
 TRAIN_PICTURES, TEST_PICTURES = ("camera", "gravel"), ("astronaut", "coffee")
 # K steps at full resolution, and what the default network is fed: 12 at half, 2 at full.
@@ -27,7 +26,6 @@ CONTROL_STEPS: tuple[int | list[int], ...] = (1, 2, 5, 20, [12, 2])
 NETWORKS = ("cnn", "default")
 FAMILIES = ("control", "cnn", "default", "refine", "star")
 STAR_FILE = "siemens-star-small.npz.bz2"
-Progress = Callable[[int, int, dict[str, Any]], None]
 
 
 class QualityConfig(Settings):

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ptycho.config import Progress
 from ptycho.studies.shared_models import of_this_process
 
 if TYPE_CHECKING:
     from ptycho.model import Run
     from ptycho.result import Reconstruction
     from ptycho.scan import Scan
-
-Progress = Callable[[int, int, dict[str, Any]], None]
 
 
 def reconstruct_scan(task: dict[str, Any], progress: Progress | None = None) -> dict[str, Any]:
@@ -35,10 +33,9 @@ def reconstruct_scan(task: dict[str, Any], progress: Progress | None = None) -> 
 
 def _reconstruct(task: dict[str, Any], progress: Progress | None) -> dict[str, Any]:
     from ptycho.config import ReconstructConfig
-    from ptycho.data import open_scan, require_geometry
+    from ptycho.data import open_scan, require_geometry, save_reconstruction
     from ptycho.frames import Ways
     from ptycho.reconstruction import reconstruct
-    from ptycho.result import save_reconstruction
 
     run = None if task["run"] is None else _fresh(Path(task["run"]))
     config = ReconstructConfig(**task["config"])

@@ -6,8 +6,8 @@ after a kill with nothing saved but its number.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,16 +15,16 @@ import numpy as np
 from ptycho.config import TrainConfig
 from ptycho.errors import ConfigError, DataError
 from ptycho.frames import Joined, Selected, Thinned, fits_in_memory, make_groups, split_spatially
-from ptycho.model import lit_px
-from ptycho.physics import Scaling
+from ptycho.physics import Scaling, lit_px
 
 if TYPE_CHECKING:
-    from ptycho.model import PtychoPINN
     from ptycho.scan import Scan
 
 _AT_ONCE = 64
 _SHUFFLE, _THIN, _SPLIT, _GROUP, _HELD_OUT = range(5)
 PROBE_AGREEMENT = 0.98
+Prepare = Callable[[np.ndarray, np.ndarray], dict[str, Any]]
+"""(counts, offsets) of groups → the inputs of a training step."""
 
 
 def generator(seed: int, purpose: int, *numbers: int) -> np.random.Generator:
@@ -50,7 +50,7 @@ class GroupSet:
     inputs: Any = None
     targets: Any = None
     dose: np.ndarray | None = None
-    features: np.ndarray | None = None
+    kept: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -77,21 +77,24 @@ class GroupSet:
             self.inputs[block] = part / np.float32(share)
             self.targets[block] = (self.counts[block] - part) / np.float32(1.0 - share)
 
-    def estimate(self, model: PtychoPINN, batch_size: int, limit_mib: int) -> None:
-        """Keep the default network's physics estimates in memory if they fit in `limit_mib`."""
-        self.features = None
-        size = model.canvas_size or 0
-        if model.spec.sees != "canvas" or len(self) * size**2 * 20 > limit_mib * 2**20:
-            return
-        features = np.empty((len(self), size, size, 5), np.float32)
+    def prepare(self, prepared: Prepare, batch_size: int) -> None:
+        """Keep what `prepared` makes of all groups in memory, until `forget`."""
+        kept: dict[str, np.ndarray] = {}
         for first in range(0, len(self), batch_size):
             part = np.arange(first, min(first + batch_size, len(self)))
             padded = np.resize(part, batch_size)  # one shape, so one compilation
-            features[part] = self._features(model, padded)[: len(part)]
-        self.features = features
+            for name, array in self._prepared(prepared, padded).items():
+                array = np.asarray(array)
+                kept.setdefault(name, np.empty((len(self), *array.shape[1:]), array.dtype))
+                kept[name][part] = array[: len(part)]
+        self.kept = kept
 
-    def _features(self, model: PtychoPINN, groups: np.ndarray) -> np.ndarray:
-        return np.asarray(model.features(self.drawn(self.inputs, groups), self.offsets[groups]))
+    def forget(self) -> None:
+        """Let go of what `prepare` kept: from now on each batch is prepared when it is drawn."""
+        self.kept = {}
+
+    def _prepared(self, prepared: Prepare, groups: np.ndarray) -> dict[str, Any]:
+        return prepared(self.drawn(self.inputs, groups), self.offsets[groups])
 
     def drawn(self, frames: Any, groups: np.ndarray) -> np.ndarray:
         """(B, C, N, N) of `counts`, `inputs` or `targets` for these groups, at one dose."""
@@ -99,15 +102,12 @@ class GroupSet:
         found = np.asarray(frames[members])
         return found if self.dose is None else found * self.dose[members][..., None, None]
 
-    def batch(self, model: PtychoPINN, groups: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
+    def batch(self, prepared: Prepare, groups: np.ndarray) -> tuple[dict[str, Any], np.ndarray]:
         """(inputs, target counts) of these groups."""
-        inputs: dict[str, Any] = {"offsets": self.offsets[groups]}
-        if model.spec.sees != "canvas":
-            inputs["counts"] = self.drawn(self.inputs, groups)
-        elif self.features is not None:
-            inputs["features"] = self.features[groups]
+        if self.kept:
+            inputs = {name: array[groups] for name, array in self.kept.items()}
         else:
-            inputs["features"] = self._features(model, groups)
+            inputs = self._prepared(prepared, groups)
         return inputs, self.drawn(self.targets, groups)
 
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptycho.config import TrainConfig
+from ptycho.config import Clean, Progress, TrainConfig
 from ptycho.data import write_json
 from ptycho.errors import ModelError, UsageError
-from ptycho.frames import Clean, clean_scan
+from ptycho.frames import clean_scan
 from ptycho.model import CONFIG, MANIFEST, save_run
 from ptycho.quiet import load_tensorflow
 from ptycho.training.checkpoint import CHECKPOINT, fingerprint, load_checkpoint, save_checkpoint
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from ptycho.scan import Scan
 
 SANITY = "sanity.json"
-Progress = Callable[[int, int, dict[str, Any]], None]
 Build = Callable[[TrainingData, TrainConfig], "PtychoPINN"]
 
 
@@ -256,7 +255,7 @@ class _Trainer:
         begun, steps, loss = time.perf_counter(), 0, math.nan
         for groups in shuffled(len(self.data.training), config.batch_size, rng):
             self.model.optimizer.learning_rate = self._learning_rate()
-            inputs, target = self.data.training.batch(self.model, groups)
+            inputs, target = self.data.training.batch(self.model.prepared, groups)
             loss = float(self.model.train_on_batch(inputs, target))
             if not math.isfinite(loss):
                 raise ModelError(
@@ -323,7 +322,11 @@ class _Trainer:
         return self.config.probe_trainable or self.config.scale_trainable
 
     def _estimate(self, groups: GroupSet) -> None:
-        groups.estimate(self.model, self.config.batch_size, self.config.estimate_cache_mib)
+        """Keep the physics estimates in memory where there are any and they fit."""
+        groups.forget()
+        size = 20 * len(groups) * self.model.require_canvas() ** 2
+        if self.model.sight.estimates and size <= self.config.estimate_cache_mib * 2**20:
+            groups.prepare(self.model.prepared, self.config.batch_size)
 
     def _held_out_deviance(self) -> float | None:
         """Loss per pixel over the held-out groups, in the units of the thinned counts."""
@@ -335,7 +338,7 @@ class _Trainer:
         self.model.reset_metrics()
         value = math.nan
         for chosen in in_order(len(groups), self.config.batch_size):
-            value = float(self.model.test_on_batch(*groups.batch(self.model, chosen)))
+            value = float(self.model.test_on_batch(*groups.batch(self.model.prepared, chosen)))
         return value * self._unit()
 
     def _unit(self) -> float:

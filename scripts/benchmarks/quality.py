@@ -38,7 +38,7 @@ from ptycho.studies import (
     star_path,
     write_section,
 )
-from ptycho.validation import validated
+from ptycho.config import validated
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "evidence" / "performance.md"
 

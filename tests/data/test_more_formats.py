@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from ptycho.data import open_scan, save_scan
+from ptycho.data import load_reconstruction, open_scan, save_scan
 from ptycho.errors import (
     LayoutError,
     LinkError,
@@ -22,7 +22,6 @@ from ptycho.errors import (
     TooLargeError,
     WrongTypeError,
 )
-from ptycho.result import load_reconstruction
 
 H_C = 6.62607015e-34 * 299792458.0
 N, M = 8, 5

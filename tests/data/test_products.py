@@ -8,10 +8,10 @@ import h5py
 import numpy as np
 import pytest
 
-from ptycho.data import open_scan, save_product
+from ptycho.data import load_reconstruction, open_scan, save_product
 from ptycho.errors import NearFieldError
 from ptycho.evaluation import inspect_scan
-from ptycho.result import Reconstruction, load_reconstruction
+from ptycho.result import Reconstruction
 from ptycho.scan import Geometry, Scan
 
 H_C, EV = 6.62607015e-34 * 299792458.0, 1.602176634e-19

@@ -9,12 +9,13 @@ import pytest
 from typer.testing import CliRunner
 
 from ptycho.cli.app import app
-from ptycho.data import save_scan
+from ptycho.data import save_reconstruction, save_scan
 from ptycho.errors import DataError, UsageError
 from ptycho.evaluation.scores import evaluate, evaluate_half_sets, evaluate_images, split
+from ptycho.physics import illumination
 from ptycho.refinement.config import RefineConfig
-from ptycho.refinement.start import Canvas, coverage
-from ptycho.result import Reconstruction, save_reconstruction
+from ptycho.refinement.start import Canvas
+from ptycho.result import Reconstruction
 from ptycho.scan import Scan
 from ptycho.simulation import SimulationConfig, simulate
 
@@ -32,7 +33,9 @@ def perfect(scan) -> Reconstruction:
     padded = np.pad(scan.truth.object, 40, mode="edge")
     height, width = canvas.shape
     cut = padded[row + 40 : row + 40 + height, col + 40 : col + 40 + width]
-    seen = coverage(canvas, scan.probe, scan.positions_px)
+    seen = illumination(
+        scan.probe, scan.positions_px, shape=canvas.shape, origin_px=canvas.origin_px
+    )
     return Reconstruction(cut * 2j, seen, canvas.origin_px, probe=scan.probe, meta={"method": "t"})
 
 

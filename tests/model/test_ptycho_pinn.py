@@ -27,7 +27,7 @@ def _model(gridsize: int = 2, photons: float = 1e4, **options: Any) -> PtychoPIN
     scaling = Scaling(photons, float(np.sqrt(photons)) / N)
     options = {"canvas_size": N + 12, "estimate_steps": 2, "seed": 1} | options
     model = PtychoPINN(N, gridsize, _probe(photons), scaling, **options)
-    if model.spec.sees == "canvas":  # its head starts at zero: give it something to say
+    if model.sight.estimates:  # its head starts at zero: give it something to say
         head = model.network.weights[-2]
         head.assign(np.random.default_rng(0).normal(0, 0.05, head.shape))
     return model
@@ -216,7 +216,7 @@ def test_collapse_is_an_error() -> None:
 @pytest.mark.parametrize("network", ["default", "cnn"])
 def test_a_program_with_another_dtype_policy_gets_the_same_model(network: str, policy: str) -> None:
     """Photons do not fit into half precision; the policy of other models stays theirs."""
-    from ptycho.model.pinn import create_model_with_gridsize
+    from ptycho.model import create_model_with_gridsize
 
     counts, offsets = _data(8, photons=1e7)
     plain = _model(photons=1e7, network=network).predict_objects(counts, offsets)[0]

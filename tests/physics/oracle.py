@@ -1,7 +1,8 @@
 """Float64 NumPy references for `ptycho.physics`; no code is shared with it.
 
-Sub-pixel moves are dense matrices of the hat function max(0, 1 - |t|), so there is no floor, no
-index arithmetic and no gather here; the likelihood comes from SciPy.
+Sub-pixel moves are dense matrices of the kernel as a function of the distance t, such as the hat
+max(0, 1 - |t|), so there is no floor, no index arithmetic and no gather here; the likelihood comes
+from SciPy.
 """
 
 import numpy as np
@@ -12,20 +13,41 @@ def hat(t):
     return np.maximum(0.0, 1.0 - np.abs(t))
 
 
-def reading(n_out, n_in, corner):
+def keys(t):
+    """Cubic convolution, a = -1/2 (Keys 1981, eq. 15)."""
+    t = np.abs(t)
+    near, far = ((1.5 * t - 2.5) * t) * t + 1, ((-0.5 * t + 2.5) * t - 4) * t + 2
+    return np.where(t < 1, near, np.where(t < 2, far, 0))
+
+
+def lagrange6(t):
+    """Central six-point interpolation: on each of its pieces a product of five distances."""
+    t = np.abs(t)
+    pieces = [
+        (1 - t**2) * (4 - t**2) * (3 - t) / 12,
+        (1 - t) * (2 - t) * (3 - t) * (4 - t) * (1 + t) / 24,
+        (1 - t) * (2 - t) * (3 - t) * (4 - t) * (5 - t) / 120,
+    ]
+    return np.select([t < 1, t < 2, t < 3], pieces, 0)
+
+
+SHAPES = {"bilinear": hat, "cubic": keys, "lagrange6": lagrange6}
+
+
+def reading(n_out, n_in, corner, kernel="bilinear"):
     """Matrix (n_out, n_in) that reads n_out samples of an n_in line from `corner` on."""
-    return hat(np.arange(n_out)[:, None] + corner - np.arange(n_in)[None, :])
+    return SHAPES[kernel](np.arange(n_out)[:, None] + corner - np.arange(n_in)[None, :])
 
 
-def translate(images, shifts):
+def translate(images, shifts, kernel="bilinear"):
     out = np.zeros_like(np.asarray(images, np.complex128))
     for n, (dr, dc) in enumerate(np.asarray(shifts, np.float64)):
         h, w = images[n].shape
-        out[n] = reading(h, h, -dr) @ images[n] @ reading(w, w, -dc).T
+        out[n] = reading(h, h, -dr, kernel) @ images[n] @ reading(w, w, -dc, kernel).T
     return out
 
 
-def extract(canvas, offsets, N):
+def extract(canvas, offsets, N, kernel="bilinear"):
     b, c = offsets.shape[:2]
     side = canvas.shape[-1]
     start = side // 2 - N // 2
@@ -33,7 +55,8 @@ def extract(canvas, offsets, N):
     for i in range(b):
         for j in range(c):
             dr, dc = offsets[i, j]
-            rows, cols = reading(N, side, start + dr), reading(N, side, start + dc)
+            rows = reading(N, side, start + dr, kernel)
+            cols = reading(N, side, start + dc, kernel)
             out[i, j] = rows @ canvas[i] @ cols.T
     return out
 

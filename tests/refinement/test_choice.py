@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ptycho.config import validated
 from ptycho.errors import ConfigError, DataError
 from ptycho.refinement.choice import choose
 from ptycho.refinement.config import RefineConfig
@@ -15,7 +16,6 @@ from ptycho.refinement.run import refine
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan
 from ptycho.simulation import SimulationConfig, simulate
-from ptycho.validation import validated
 
 AUTO = RefineConfig(passes=30, modes="auto", damping="auto")
 

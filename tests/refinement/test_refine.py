@@ -20,7 +20,9 @@ from ptycho.simulation import SimulationConfig, simulate
 
 @pytest.fixture(scope="module")
 def scan() -> Scan:
-    return simulate(SimulationConfig(N=32, n_frames=150, photons=2e5, probe_diameter_px=16))
+    return simulate(
+        SimulationConfig(N=32, n_frames=150, photons=2e5, probe_diameter_px=16, kernel="cubic")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -146,8 +148,7 @@ def test_no_submodule_hides_the_public_function():
 
 
 def test_the_command_writes_file_figure_and_one_json_object(tmp_path, scan):
-    from ptycho.data import save_scan
-    from ptycho.result import load_reconstruction
+    from ptycho.data import load_reconstruction, save_scan
 
     save_scan(scan, tmp_path / "scan.npz")
     command = [sys.executable, "-m", "ptycho", "refine", str(tmp_path / "scan.npz"), "--json"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,13 +11,14 @@ import refine_oracle as oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ptycho.config import validated
 from ptycho.errors import ConfigError, DataError, ShapeError
+from ptycho.physics import illumination
 from ptycho.refinement import start as setup
 from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.schedule import Schedule
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan
-from ptycho.validation import validated
 
 N = 16
 
@@ -38,20 +38,18 @@ def test_every_patch_fits_on_the_canvas(seed, margin):
     positions = np.random.default_rng(seed).uniform(-300, 200, (7, 2))
     positions[0] = np.round(positions[0])
     canvas = setup.Canvas.around(positions, N, margin)
-    corner, fraction = canvas.corners(positions)
-    assert (corner >= margin).all()
-    assert (corner + N + 1 + margin <= canvas.shape).all()
-    assert ((fraction >= 0) & (fraction < 1)).all()
-    centre = corner + fraction + N // 2 + np.array(canvas.origin_px)
+    corners = canvas.corners(positions)
+    assert (corners >= margin).all()
+    assert (np.floor(corners) + N + 1 + margin <= canvas.shape).all()
+    centre = corners + N // 2 + np.array(canvas.origin_px)
     np.testing.assert_allclose(centre, positions, atol=1e-4)
-    assert corner.min() == margin, "and no larger than needed"
+    assert np.floor(corners).min() == margin, "and no larger than needed"
 
 
 def test_an_integer_position_is_the_slice_of_the_convention():
     canvas = setup.Canvas.around(np.array([[5.0, -3.0], [40.0, 30.0]]), N, 1)
-    corner, fraction = canvas.corners(np.array([[5.0, -3.0]]))
-    np.testing.assert_array_equal(corner[0] + canvas.origin_px, [5 - N // 2, -3 - N // 2])
-    np.testing.assert_array_equal(fraction[0], 0)
+    corners = canvas.corners(np.array([[5.0, -3.0]]))
+    np.testing.assert_array_equal(corners[0] + canvas.origin_px, [5 - N // 2, -3 - N // 2])
 
 
 def test_held_out_counts_are_a_binomial_part_of_few_frames():
@@ -60,10 +58,10 @@ def test_held_out_counts_are_a_binomial_part_of_few_frames():
     frames = setup.Frames(scan(big), config, np.random.default_rng(0))
     assert len(frames.held) == 10
     assert abs(frames.held_counts.sum() / big[frames.held].sum() - 0.3) < 0.01
-    amplitude, dose = frames.training(np.arange(40))
+    counts, dose = frames.training(np.arange(40))
     held = np.isin(np.arange(40), frames.held)
     np.testing.assert_array_equal(dose, np.where(held, np.float32(0.7), 1))
-    seen = amplitude**2 * dose[:, None, None]
+    seen = counts * dose[:, None, None]
     np.testing.assert_allclose(seen[~held], big[~held], rtol=1e-6)
     np.testing.assert_allclose(seen[held] + frames.held_counts, big[held], rtol=1e-5, atol=1e-4)
 
@@ -73,8 +71,8 @@ def test_counts_that_are_no_integers_hold_nothing_out():
         scan(np.full((9, N, N), 2.5, np.float32)), RefineConfig(), np.random.default_rng(0)
     )
     assert len(frames.held) == 0
-    amplitude, dose = frames.training(np.arange(3))
-    np.testing.assert_allclose(amplitude, math.sqrt(2.5))
+    counts, dose = frames.training(np.arange(3))
+    np.testing.assert_allclose(counts, 2.5)
     np.testing.assert_array_equal(dose, 1)
 
 
@@ -145,9 +143,11 @@ def test_coverage_is_the_light_placed_by_the_oracle():
     positions = scan().positions_px
     canvas = setup.Canvas.around(positions, N, 1)
     expected = np.zeros(canvas.shape)
-    for corner, fraction in zip(*canvas.corners(positions), strict=True):
-        oracle.place(expected, (np.abs(probe) ** 2).sum(0), corner, fraction)
-    np.testing.assert_allclose(setup.coverage(canvas, probe, positions), expected, rtol=1e-5)
+    for corner in canvas.corners(positions):
+        whole = np.floor(corner).astype(int)
+        oracle.place(expected, (np.abs(probe) ** 2).sum(0), whole, corner - whole)
+    found = illumination(probe, positions, shape=canvas.shape, origin_px=canvas.origin_px)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("n", "wanted", "size"), [(516, None, 43), (5, None, 5), (40, None, 8),

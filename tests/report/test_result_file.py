@@ -6,8 +6,9 @@ import h5py
 import numpy as np
 import pytest
 
+from ptycho.data import load_reconstruction, save_reconstruction
 from ptycho.errors import ArchiveError, ShapeError, UsageError
-from ptycho.result import Reconstruction, load_reconstruction, save_reconstruction
+from ptycho.result import Reconstruction
 
 
 def make(rng, *, probe=True, positions=True) -> Reconstruction:

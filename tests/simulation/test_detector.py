@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from ptycho.config import validated
 from ptycho.errors import ConfigError, DataError, ShapeError
 from ptycho.simulation import SimulationConfig, simulate
 from ptycho.simulation.detector import detect, static_mask
 from ptycho.simulation.probes import make_modes, make_probe, read_probe
-from ptycho.validation import validated
 
 SMALL = SimulationConfig(N=32, n_frames=9, photons=1e5)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ptycho.config import validated
 from ptycho.errors import ConfigError, UsageError
 from ptycho.simulation import SimulationConfig, simulate
 from ptycho.simulation.trajectories import make_positions
-from ptycho.validation import validated
 
 SMALL = SimulationConfig(N=16, n_frames=9, photons=1e5, poisson=False, probe_diameter_px=8)
 

@@ -17,13 +17,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ptycho.config import Progress
 from ptycho.errors import ModelError
 
 N, GRIDSIZE, BATCH = 64, 2, 16
 GROUPS = 4 * BATCH
 CNN_PARAMETERS, CNN_TOLERANCE = 2.26e6, 0.01  # the published autoencoder at N=64, g=2
 TIME_LIMIT_S = 600.0
-Progress = Callable[[int, int, dict[str, Any]], None]
 
 
 def compare_networks(
@@ -106,7 +106,7 @@ def measure_network(name: str, *, steps: int = 12) -> dict[str, float]:
         lambda number: float(model.train_on_batch(*batches[number % len(batches)])), steps
     )
     frames, offsets = data.counts[data.indices[:BATCH]], data.offsets[:BATCH]
-    if model.spec.sees == "canvas":
+    if model.sight.estimates:
         estimate_s = _median_seconds(lambda _: _wait(model.features(frames, offsets)), steps)
     predict_s = _median_seconds(lambda _: model.predict_objects(frames, offsets), steps)
     train_s = step_s + estimate_s / TrainConfig().rethin_epochs
@@ -144,9 +144,9 @@ def _workload() -> tuple[Any, Any, Any]:
 def _batches(data: Any, model: Any) -> list[Any]:
     import numpy as np
 
-    data.estimate(model, BATCH, 1024)
+    data.prepare(model.prepared, BATCH)
     chosen = np.arange(GROUPS).reshape(-1, BATCH)
-    return [data.batch(model, groups) for groups in chosen]
+    return [data.batch(model.prepared, groups) for groups in chosen]
 
 
 def _median_seconds(action: Callable[[int], Any], steps: int, warmup: int = 2) -> float:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from ptycho.config import Progress
 from ptycho.physics import backend, diffract, extract, merge, poisson_deviance, stitch, translate
 from ptycho.studies.bench.timing import alternate
 
 GROUPS, FRAMES, REACH = 16, 4, 7  # B, C and the largest offset in px
-Progress = Callable[[int, int, dict[str, Any]], None]
 
 
 def measure_physics(

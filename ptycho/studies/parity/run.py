@@ -9,12 +9,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ptycho.config import Progress
 from ptycho.errors import MissingPartError, ModelError, ShapeError, UsageError
 from ptycho.scan import Scan
 from ptycho.studies.parity.report import write_report
@@ -30,7 +31,6 @@ WRITTEN = (
     *(f"{name}/{file}" for name in BACKENDS for file in ("taps.npz", "worker.json", "worker.log")),
 )  # fmt: skip
 """Everything that a parity run writes, as patterns below its folder."""
-Progress = Callable[[int, int, dict[str, Any]], None]
 
 
 def run_parity(

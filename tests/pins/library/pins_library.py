@@ -46,8 +46,16 @@ TRAINING = {
     "seed": 3,
     "checkpoint": False,
 }
-SCRATCH = {"passes": 5, "modes": 1, "seed": 4}
-STARTED = {"passes": 4, "modes": 2, "positions": True, "position_start": 0.0, "seed": 5}
+# As they were at f264b61: the kernel of two taps.
+SCRATCH = {"kernel": "bilinear", "passes": 5, "modes": 1, "seed": 4}
+STARTED = {
+    "kernel": "bilinear",
+    "passes": 4,
+    "modes": 2,
+    "positions": True,
+    "position_start": 0.0,
+    "seed": 5,
+}
 UNTRAINED_STEPS = 3
 TIMES = ("seconds", "patterns_per_s")  # columns of a history that differ from run to run
 
