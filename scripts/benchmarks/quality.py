@@ -25,6 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from ptycho import quiet
 from ptycho.cli import console
+from ptycho.config import validated
 from ptycho.errors import PtychoError
 from ptycho.studies import (
     FAMILIES,
@@ -38,7 +39,6 @@ from ptycho.studies import (
     star_path,
     write_section,
 )
-from ptycho.config import validated
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "evidence" / "performance.md"
 
