@@ -25,6 +25,7 @@ HOW_TO_GET = {
     "torch": "make test BACKENDS=torch",
     "browser": "install Chromium (Debian: apt-get install chromium)",
     "bwrap": "install bubblewrap (Debian: apt-get install bubblewrap)",
+    "peers": "pip install cdtools-py ptychodus",
     "agents": "install and sign in to an agent program (claude, codex, opencode)",
 }
 
