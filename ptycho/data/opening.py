@@ -10,7 +10,7 @@ from typing import Literal
 import h5py
 import numpy as np
 
-from ptycho.data import cxi, hdf5, nexus, npz, physical, ptychodus, ptyd, ptyr
+from ptycho.data import cxi, hdf5, nexus, npz, physical, ptychodus, ptyd, ptylab, ptyr
 from ptycho.data.hdf5_frames import LazyFrames
 from ptycho.data.masks import read_mask
 from ptycho.data.measurement import agreed
@@ -215,6 +215,8 @@ def _of_file(
         return ptychodus.read(path, file, frames, measurement)
     if ptyd.recognises(file):
         return ptyd.read(path, file, measurement)
+    if ptylab.recognises(file):
+        return ptylab.read(path, file, measurement)
     if ptyr.recognises(file):
         return ptyr.read(path, file, frames, measurement)
     if cxi.recognises(file):
