@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from orchestration.sandbox import fence
+from orchestration.sandbox import fence, run_child, scrub_env
 
 ORDINARY = 65534
 #: An interpreter that an ordinary user can start; the test run's own may lie in root's home.
@@ -216,3 +217,11 @@ def test_a_part_that_is_refused_ends_the_start_in_words(
     assert done.returncode == 127 and done.stderr == (
         "fence: cannot start no-such-program: No such file or directory\n"
     )
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+def test_a_program_that_dies_by_a_signal_is_over_at_once(tmp_path: Path, number: int) -> None:
+    code = f"import os; os.kill(os.getpid(), {int(number)})"
+    argv = fence.wrap([sys.executable, "-c", code], "kernel", cwd=tmp_path, writable=[tmp_path])
+    child = run_child(argv, tmp_path, scrub_env(), total_s=60)
+    assert (child.timed_out, child.signal) == (None, number)
