@@ -275,11 +275,16 @@ def start(spec: dict[str, Any], argv: list[str]) -> None:
     new_namespaces(spec["network"])
     arrange(writable, [*spec["shown"], *(readable or ()), here], spec["devices"])
     os.chdir(here)
+    # Process 1 cannot end by a signal of its own: how the program ended goes through a pipe.
+    ended, tell = os.pipe()
     first = os.fork()
     if first:
+        os.close(tell)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # the group gets it; the program answers it
-        leave(os.waitpid(first, 0)[1])
+        told = os.read(ended, 4)
+        status = os.waitpid(first, 0)[1]
+        leave(struct.unpack("=i", told)[0] if len(told) == 4 else status)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     new_proc()
 
@@ -293,7 +298,8 @@ def start(spec: dict[str, Any], argv: list[str]) -> None:
             os._exit(126)
         execute(argv)
 
-    leave(as_first_process(run))
+    os.write(tell, struct.pack("=i", as_first_process(run)))
+    os._exit(0)
 
 
 def main() -> None:
