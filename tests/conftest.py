@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 import uuid
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -19,6 +22,11 @@ settings.register_profile("any machine", suppress_health_check=[HealthCheck.too_
 settings.load_profile("any machine")
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+# What the harness keeps of the repositories that tests make is never among a person's own.
+STATES = tempfile.mkdtemp(prefix="state-")
+os.environ["XDG_STATE_HOME"] = STATES
+atexit.register(shutil.rmtree, STATES, ignore_errors=True)
 
 HOW_TO_GET = {
     "real": "set PTYCHO_DATA_DIR to the folder with siemens-star-small.npz.bz2 (tike's test data)",

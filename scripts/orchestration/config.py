@@ -82,6 +82,9 @@ class HarnessConfig:
     """The lessons that orders refer to."""
     commands_doc: str = "docs/TESTING_GUIDE.md"
     """The page that `AUTHORITATIVE_CMDS_DOC` names during turns and checks."""
+    state_dir: str | None = None
+    """The harness's own folder (log, turns, checkouts), outside the repository; without it
+    `$XDG_STATE_HOME/orchestration/<name>-<hash>/`. Move the folder yourself when you change it."""
     protected: tuple[str, ...] = ()
     """Globs of files that no attempt may change, beside those that always are."""
     isolation: str = "auto"

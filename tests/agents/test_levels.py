@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from leftovers import alive
+from orchestration.git import Repo
 from orchestration.sandbox import fence as isolation
 from orchestration.sandbox import pids
 from turns import FIX, LEDGER, git, lay_down, work
@@ -123,7 +124,7 @@ def test_a_run_of_a_user_who_is_not_root(theirs: Path, token: str) -> None:
     program = [sys.executable, "-c", "from orchestration.cli import main; main()"]
     done = as_nobody(prefix, [*program, "run", "--cycles", "1"], root)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert {path.stat().st_uid for path in (root / ".git/orchestration").rglob("*")} == {NOBODY}
+    assert {path.stat().st_uid for path in (theirs / ".local/state").rglob("*")} == {NOBODY}
     for place in (root, root / ".git"):
         os.chown(place, 0, 0)  # so that git reads it for us
     said = receipt(root)
@@ -135,6 +136,7 @@ SCRIPT = """
 import resource, sys
 from pathlib import Path
 from orchestration.engine.loop import Engine
+from orchestration.git import Repo
 from orchestration.setup.session import open_harness
 harness = open_harness(Path(sys.argv[1]), cycles=1)
 Engine(harness, lambda: "run1").run()
@@ -155,7 +157,7 @@ def test_a_flood_costs_neither_memory_nor_disk(tmp_path: Path) -> None:
         peaks.append(int(done.stdout.split()[-1]))
         assert receipt(root)["agent"]["claims"] == "done"
     written = [p.stat().st_size for p in root.rglob("*") if p.is_file() and not p.is_symlink()]
-    log = next(root.glob(".git/orchestration/turns/*/logs/agent.log"))
+    log = next(Repo(root).state_dir.glob("turns/*/logs/agent.log"))
     assert log.read_bytes().endswith(b"[orchestrate: log cut here, 209715200 bytes in all]\n")
     assert max(written) < 17 << 20 and sum(written) < 20 << 20
     assert peaks[1] - peaks[0] < 60, f"{peaks} MB"

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from orchestration.git import Repo
 from turns import FIX, TEST, git, work
 
 TOKEN = "ghp_" + "Zx81Qw9Lk3Vb7Nm2Rt6Yp4Hs0Gd5Jf8Cc1Aa"
@@ -34,7 +35,7 @@ def files_with(root: Path, word: str) -> list[str]:
 def test_what_an_agent_prints_is_blacked_out_and_its_work_lands(tmp_path: Path) -> None:
     root, summary, verdict = work(tmp_path, FIX + f"print('my key:', {TOKEN!r})\n")
     assert summary.landed == ["FIX-1"], verdict["reason"]
-    log = next((root / ".git/orchestration/turns").glob("*/logs/agent.log"))
+    log = next((Repo(root).state_dir / "turns").glob("*/logs/agent.log"))
     assert log.read_text() == "my key: [redacted: GitHub token]\n"
     assert files_with(root, TOKEN) == []
 
@@ -75,6 +76,6 @@ def test_what_a_guard_or_check_prints_is_blacked_out_and_lands_not(
     assert summary.landed == []
     assert (verdict["verdict"], verdict["signature"]) == ("reject", "secret in a log")
     assert TOKEN not in str(verdict)
-    logs = list((root / ".git/orchestration/turns").rglob("*.log"))
+    logs = list((Repo(root).state_dir / "turns").rglob("*.log"))
     assert [log for log in logs if "[redacted: GitHub token]" in log.read_text()]
     assert files_with(root, TOKEN) == []

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from orchestration.git import Repo
 
 Make = Callable[..., Any]
 LEDGER = """### [A-001] One thing
@@ -108,6 +109,6 @@ def test_a_kill_in_which_nothing_was_changed_outside_is_not_asked_about(
 ) -> None:
     only_kills = [line for line in AGENT.splitlines() if "evil" not in line]
     here = killed_by("\n".join(only_kills), place, tmp_path)
-    assert list((here.root / ".git/orchestration/turns").glob("*/*/watch.json"))
+    assert list((Repo(here.root).state_dir / "turns").glob("*/*/watch.json"))
     assert orchestrate(here.root, "run").returncode == 0
-    assert not list((here.root / ".git/orchestration/turns").glob("*/*/watch.json"))
+    assert not list((Repo(here.root).state_dir / "turns").glob("*/*/watch.json"))

@@ -214,13 +214,14 @@ def test_doctor_says_what_the_harness_keeps_and_how_to_make_room(
     here = place(ITEM, **VALUES)
     rows = json.loads(orchestrate(here.root, "doctor", "--json").stdout)["checks"]
     assert [row["state"] for row in rows if row["name"] == "retention"] == ["ok"]
-    here.write(f".git/orchestration/{name}/old/output.bin", "x" * 100_000)
+    old = here.harness().repo.state_dir / name / "old"
+    old.mkdir(parents=True)
+    (old / "output.bin").write_text("x" * 100_000)
     monkeypatch.setattr(doctor, "MAX_KEPT_BYTES", 90_000)
     row = next(check for check in doctor.examine(here.root) if check.name == "retention")
     assert (row.state, f"{name} 0.1" in row.found) == ("warn", True)
     assert fix in row.fix
     if name == "turns":
-        old = here.root / ".git" / "orchestration" / name / "old"
         subprocess.run(["sh", "-c", row.fix], cwd=here.root, check=True, timeout=60)
         assert old.exists()
         os.utime(old, (1, 1))

@@ -11,6 +11,7 @@ import pytest
 from orchestration.config import load_config
 from orchestration.documents.ledger import check_ledger, parse_ledger
 from orchestration.errors import HarnessError
+from orchestration.git import Repo
 from orchestration.setup.doctor import Check, examine
 from orchestration.setup.init import find_layout, prepare
 
@@ -161,7 +162,7 @@ def test_doctor_finds_a_missing_import_root_and_a_bad_key(tmp_path: Path) -> Non
 
 def test_doctor_refuses_a_log_with_a_changed_line(tmp_path: Path) -> None:
     root = make(tmp_path, FLAT)
-    folder = root / ".git/orchestration/log"
+    folder = Repo(root).state_dir / "log"
     folder.mkdir(parents=True)
     (folder / "000000.jsonl").write_text("{}\n")
     check = by_name(examine(root))["event log"]

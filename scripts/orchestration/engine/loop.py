@@ -117,7 +117,7 @@ class Engine:
     def _alone(self) -> Iterator[None]:
         """Hold the run lock, read the log again, and end what a killed run left running."""
         harness = self.harness
-        harness.repo.state_dir.mkdir(parents=True, exist_ok=True)
+        harness.repo.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = FileLock(harness.repo.state_dir / "run.lock")
         try:
             lock.acquire(timeout=0)

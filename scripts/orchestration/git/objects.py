@@ -10,9 +10,11 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from orchestration.git.command import GitError, Result, run_git, safe_ref
+from orchestration.git.place import settled_state
 
 ZERO = "0" * 40
 IDENTITY = {"GIT_AUTHOR_NAME": "orchestrate", "GIT_AUTHOR_EMAIL": "orchestrate@localhost"}
@@ -66,10 +68,10 @@ class ObjectStore:
         self.git_dir = Path(git_dir).resolve()
         self.common_dir = Path(common).resolve()
 
-    @property
+    @cached_property
     def state_dir(self) -> Path:
-        """`<git common dir>/orchestration`; whoever writes there makes it."""
-        return self.common_dir / "orchestration"
+        """The harness's own folder, outside checkout and `.git`; whoever writes there makes it."""
+        return settled_state(self.root, self.common_dir)
 
     # -- running ---------------------------------------------------------------------------
 
@@ -136,7 +138,7 @@ class ObjectStore:
     @contextmanager
     def temporary_index(self, tree: str | None = None) -> Iterator[dict[str, str]]:
         """Environment for commands on a throw-away index, filled from `tree` if given."""
-        self.state_dir.mkdir(exist_ok=True)
+        self.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.TemporaryDirectory(dir=self.state_dir, prefix="index-") as folder:
             env = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
             self.run("read-tree", tree if tree else "--empty", env=env)

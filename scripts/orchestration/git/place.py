@@ -1,0 +1,124 @@
+"""Where the harness keeps its own: one folder for a repository, outside its checkout and `.git`.
+
+`$XDG_STATE_HOME/orchestration/<name>-<hash>/`, or what `state_dir:` in orchestration.yaml names. An
+earlier version kept all of it in `.git/orchestration`, where an agent's git could reach it; that
+folder is moved here once, whole. A kill in the middle of the move loses nothing: the old folder
+goes only after the new one is complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import yaml
+from filelock import FileLock, Timeout
+
+from orchestration.errors import HarnessError
+
+MARK = "moved-from"
+
+
+def state_folder(root: Path, common_dir: Path) -> Path:
+    """The state folder of a repository; all of its checkouts share it. Nothing is made.
+
+    Raises HarnessError when it would lie where an agent or a commit can reach it.
+    """
+    home = common_dir.parent if common_dir.name == ".git" else root
+    named = _named(home / "orchestration.yaml")
+    if named:
+        folder = Path(os.path.abspath(home / Path(named).expanduser()))
+        if folder.is_relative_to(home) or folder.is_relative_to(common_dir):
+            raise HarnessError(
+                "state_dir lies inside the repository, where an agent's work lies too",
+                where=home / "orchestration.yaml",
+                expected="a folder outside the checkout and outside .git",
+                got=named,
+                fix="take the line out: the default is outside",
+            )
+        return folder
+    base = os.environ.get("XDG_STATE_HOME", "")
+    states = Path(base) if os.path.isabs(base) else Path.home() / ".local" / "state"
+    digest = hashlib.sha256(os.fsencode(common_dir)).hexdigest()[:12]
+    return states / "orchestration" / f"{home.name or 'root'}-{digest}"
+
+
+def _named(path: Path) -> str:
+    """What `state_dir:` says; a file that cannot be read is told when the settings are loaded."""
+    try:
+        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return ""
+    value = said.get("state_dir") if isinstance(said, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+def settled_state(root: Path, common_dir: Path) -> Path:
+    """`state_folder`, with what an earlier version kept in `.git/orchestration` moved into it.
+
+    Raises HarnessError while a run of the earlier version is at work, and when both folders have
+    a log of their own.
+    """
+    folder, old = state_folder(root, common_dir), common_dir / "orchestration"
+    if old.is_dir() and not old.is_symlink():
+        _move(old, folder)
+    else:  # a kill came after the old folder went: what may appear there later is another one
+        (folder / MARK).unlink(missing_ok=True)
+    return folder
+
+
+def _move(old: Path, folder: Path) -> None:
+    # A lock beside the folders: the one inside is moved with them.
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with FileLock(f"{folder}.moving.lock"):
+        if not old.is_dir():
+            return  # another process was first
+        try:
+            run = FileLock(old / "run.lock")
+            run.acquire(timeout=0)
+        except Timeout:
+            raise HarnessError(
+                "a run of an earlier version is at work in this repository",
+                where=old, fix="wait for its end, or stop it; then run the command again",
+            ) from None  # fmt: skip
+        try:
+            _move_alone(old, folder)
+        finally:
+            run.release()
+
+
+def _move_alone(old: Path, folder: Path) -> None:
+    mark = folder / MARK
+    if folder.exists() and not mark.is_file():
+        if any(old.glob("log/*.jsonl")):
+            raise HarnessError(
+                "the repository has two state folders, each with a log",
+                where=old,
+                got=str(folder),
+                fix=f"look which log is right (orchestrate log), then move the other away: {old}",
+            )
+        return  # an earlier version looked in here after the move; it left no log
+    if not mark.is_file():
+        half = folder.with_name(folder.name + ".half")
+        if half.exists():
+            shutil.rmtree(half)  # a copy that a kill cut short; all of it is still in `old`
+        shutil.copytree(old, half, symlinks=True, ignore=_no_sockets)
+        (half / MARK).write_text(f"{old}\n", encoding="utf-8")
+        os.sync()
+        half.rename(folder)
+    shutil.rmtree(old)
+    mark.unlink()
+    print(f"orchestrate: moved {old} to {folder}", file=sys.stderr)
+
+
+def _no_sockets(folder: str, names: list[str]) -> set[str]:
+    """What cannot be copied and holds nothing: sockets, FIFOs, devices."""
+    paths = {name: Path(folder, name) for name in names}
+    return {
+        name
+        for name, path in paths.items()
+        if not (path.is_symlink() or path.is_file() or path.is_dir())
+    }
