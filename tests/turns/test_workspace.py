@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def test_user_tree_shows_nothing_of_an_attempt(repo: Repo) -> None:
     (repo.root / "pkg/__init__.py").write_text("X = 'my unsaved work'\n")
     before = sh(repo.root, "git", "status", "--porcelain", "--ignored")
     ws = create(repo, "FIX-A-001", 1, "main")
-    assert ws.path.is_relative_to(repo.common_dir / "orchestration")
+    assert ws.path.is_relative_to(repo.state_dir)
     assert ws.branch == "orchestration/attempts/FIX-A-001/1"
     assert (ws.path / "pkg/__init__.py").read_text() == "X = 1\n"
     assert sh(repo.root, "git", "status", "--porcelain", "--ignored") == before
@@ -78,8 +79,8 @@ def test_snapshot_flattens_agent_commits_and_leaves_the_order_out(repo: Repo) ->
     assert shot.changed == ("pkg/__init__.py", "pkg/new.py")
     assert repo.text("log", "-1", "--format=%P", shot.commit) == ws.base
     assert repo.resolve(ws.branch) == shot.commit
-    assert ws.remove() is False  # the order is still there: nothing is lost
-    assert ws.remove(discard=["input.md"]) is True
+    ws.remove()
+    assert not ws.path.exists()
     assert repo.resolve(ws.branch) == shot.commit
 
 
@@ -94,10 +95,10 @@ def test_snapshot_twice_and_after_a_wandering_head(repo: Repo) -> None:
     ws = create(repo, "A-1", 1, "main")
     (ws.path / "pkg/a.py").write_text("1\n")
     first = ws.snapshot()
-    sh(ws.path, "git", "checkout", "-q", "--detach", "main")
+    sh(ws.path, "git", "checkout", "-q", "--detach", "work")
     (ws.path / "pkg/b.py").write_text("2\n")
     second = ws.snapshot()
-    assert second.changed == ("pkg/b.py",)
+    assert second.changed == ("pkg/a.py", "pkg/b.py")
     assert repo.resolve(ws.branch) == second.commit != first.commit
     assert repo.resolve("main") == ws.base
 
@@ -119,20 +120,79 @@ def test_a_folder_in_the_way_is_not_touched(repo: Repo) -> None:
     assert (place / "work.txt").read_text() == "whose?"
 
 
-@pytest.mark.parametrize("trick", ["file", "link"])
-def test_a_worktree_tied_elsewhere_is_tamper(repo: Repo, tmp_path: Path, trick: str) -> None:
+def test_a_repository_tied_elsewhere_is_not_believed(repo: Repo, tmp_path: Path) -> None:
     evil = tmp_path / "evil"
     evil.mkdir()
     sh(evil, "git", "init", "-q")
     ws = create(repo, "A-1", 1, "main")
-    if trick == "file":
-        (ws.path / ".git").write_text(f"gitdir: {evil}/.git\n")
-    else:
-        moved = ws.path.rename(tmp_path / "moved")
-        ws.path.symlink_to(moved)
-    with pytest.raises(HarnessError, match="tampered") as caught:
+    shutil.rmtree(ws.path / ".git")
+    (ws.path / ".git").write_text(f"gitdir: {evil}/.git\n")
+    (ws.path / "pkg/a.py").write_text("1\n")
+    assert ws.snapshot().changed == ("pkg/a.py",)
+    ws.path.rename(tmp_path / "moved")
+    ws.path.symlink_to(tmp_path / "moved")
+    with pytest.raises(HarnessError, match="no longer a folder"):
         ws.snapshot()
-    assert caught.value.exit_code == 5
+    ws.remove()
+    assert (tmp_path / "moved/pkg/a.py").exists() and not ws.path.is_symlink()
+
+
+def test_a_workspace_shares_nothing_with_the_persons_repository(repo: Repo) -> None:
+    """Refs, config, hooks, stashes and blobs that no base has are out of its reach."""
+    secret = repo.write_blob(b"held out\n")
+    repo.update_ref("refs/heads/answers", commit(repo, {"answer.txt": b"42\n"}), None)
+    before = repo.snapshot_refs(), (repo.common_dir / "config").read_bytes()
+    ws = create(repo, "A-1", 1, "main")
+    assert sh(ws.path, "git", "for-each-ref", "--format=%(refname)") == "refs/heads/work"
+    assert sh(ws.path, "git", "remote") == "" == sh(ws.path, "git", "status", "--porcelain")
+    assert sh(ws.path, "git", "log", "--format=%s") == "first"
+    for name in (secret, repo.resolve("answers")):
+        asked = ["git", "cat-file", "-e", name]
+        assert subprocess.run(asked, cwd=ws.path, capture_output=True).returncode != 0
+    (ws.path / "pkg/a.py").write_text("1\n")
+    for words in (
+        "add -A", "commit -qm mine", "commit -q --amend -m again", "branch other", "stash",
+        "reset -q --hard HEAD~1", "reflog expire --expire=now --all", "gc -q --prune=now",
+        "config core.hooksPath /evil", "update-ref -d refs/heads/work",
+    ):  # fmt: skip
+        sh(ws.path, "git", "-c", "user.name=a", "-c", "user.email=a@a", *words.split())
+    refs, config = repo.snapshot_refs(), (repo.common_dir / "config").read_bytes()
+    assert refs.pop(f"refs/heads/{ws.branch}") == ws.base
+    assert (refs, config) == before
+
+
+def test_the_persons_amend_and_gc_do_not_break_a_workspace(repo: Repo) -> None:
+    ws = create(repo, "A-1", 1, "main")
+    sh(repo.root, "git", "commit", "-q", "--amend", "-m", "other words")
+    repo.delete_ref(f"refs/heads/{ws.branch}", ws.base)
+    sh(repo.root, "git", "reflog", "expire", "--expire=now", "--all")
+    sh(repo.root, "git", "gc", "-q", "--prune=now")
+    assert sh(ws.path, "git", "log", "-1", "--format=%s") == "first"
+    assert sh(ws.path, "git", "fsck", "--connectivity-only") == ""
+
+
+def test_files_are_laid_out_and_read_as_bytes(repo: Repo, tmp_path: Path) -> None:
+    """No line-end setting, attribute or filter of anyone changes a byte or runs a program."""
+    ran = tmp_path / "ran"
+    rows = "*.txt eol=crlf\n*.bin filter=evil\n*.sub export-subst\n"
+    base = commit(
+        repo,
+        {".gitattributes": rows.encode(), "deep/.gitattributes": b"* text\n", "a.txt": b"1\n2\r\n",
+         "b.bin": b"data\n", "c.sub": b"$Format:%H$\n"},
+    )  # fmt: skip
+    sh(repo.root, "git", "config", "core.autocrlf", "true")
+    for kind in ("smudge", "clean"):
+        sh(repo.root, "git", "config", f"filter.evil.{kind}", f"touch {ran}; cat")
+    ws = create(repo, "A-1", 1, base)
+    assert (ws.path / "a.txt").read_bytes() == b"1\n2\r\n"
+    assert (ws.path / "c.sub").read_bytes() == b"$Format:%H$\n"
+    assert ws.snapshot().empty
+    (ws.path / "b.bin").write_bytes(b"more\r\n")
+    shot = ws.snapshot()
+    assert (shot.changed, repo.read_blob(shot.commit, "b.bin")) == (("b.bin",), b"more\r\n")
+    place = fresh_checkout(repo, shot.commit)
+    assert (place / "b.bin").read_bytes() == b"more\r\n"
+    assert not ran.exists()
 
 
 @pytest.mark.parametrize(

@@ -326,6 +326,8 @@ class AgentEnded(Payload):
     leaks: tuple[str, ...] = ()
     escaped: tuple[str, ...] = ()
     agent: str = ""
+    unread: str = ""
+    """Why what the agent left could not be taken (a bound that it passes); "" where it was."""
 
 
 @dataclass(frozen=True)

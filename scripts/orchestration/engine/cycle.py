@@ -298,7 +298,8 @@ class Cycle:
         """Put the worktree away (the branch and the snapshot stay) and end the turn."""
         dispatch = self.opened.need(payloads.Dispatched)
         workspace = create(self.harness.repo, self.opened.item, dispatch.attempt, dispatch.base)
-        put_away(self.harness, workspace, self.opened.need(payloads.AgentEnded).snapshot)
+        ended = self.opened.need(payloads.AgentEnded)
+        put_away(self.harness, workspace, ended.snapshot, unread=ended.unread)
         self._end(self.opened.need(payloads.Judged).verdict, "worker")
 
     def _end(self, outcome: str, role: str) -> None:

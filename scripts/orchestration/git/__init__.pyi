@@ -1,4 +1,10 @@
 from . import remote as remote
+from .importing import Bounds as Bounds
+from .importing import PastBounds as PastBounds
+from .importing import import_files as import_files
+from .laid import lay_out as lay_out
+from .laid import private_repository as private_repository
+from .laid import store_with as store_with
 from .objects import TreeEntry as TreeEntry
 from .refs import ATTEMPTS as ATTEMPTS
 from .refs import KEPT as KEPT

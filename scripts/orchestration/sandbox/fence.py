@@ -174,13 +174,13 @@ def wrap(
     return ["bwrap", *_BWRAP, *binds, "--chdir", os.fspath(cwd), "--", *argv]
 
 
-def repository_of(worktree: Path) -> list[str]:
-    """What git needs to see of the repository that a worktree belongs to; [] for another folder."""
-    tie = worktree / ".git"
-    if not tie.is_file():
+def repository_of(workspace: Path) -> list[str]:
+    """The store of objects that a workspace's repository borrows from, which its git must see."""
+    borrowed = workspace / ".git" / "objects" / "info" / "alternates"
+    if borrowed.is_symlink() or not borrowed.is_file():
         return []
-    git_dir = tie.read_text(encoding="utf-8", errors="replace").removeprefix("gitdir:").strip()
-    return [os.path.dirname(os.path.dirname(git_dir))]
+    lines = borrowed.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [os.path.dirname(line) for line in lines[:1]]
 
 
 def _shown(argv: Sequence[str], readable: Sequence[str]) -> list[str]:

@@ -87,6 +87,8 @@ def _look_at_outcome(case: Case) -> None:
         found.turn_down("tamper", reason, "escape")
     elif ended.refs_moved:
         found.turn_down("tamper", "refs were moved: " + "; ".join(ended.refs_moved), "refs")
+    elif ended.unread:
+        found.turn_down("reject", ended.unread, "unread: " + ended.unread[:80])
     elif ended.outcome in ("blocked", "refused"):
         found.turn_down("blocked", f"the agent is {ended.outcome}: {said}", f"blocked: {said}")
     elif ended.outcome in ("crash", "timeout"):

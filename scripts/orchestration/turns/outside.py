@@ -9,7 +9,6 @@ then nothing is put back before a person says so.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,6 @@ from orchestration.gates import escape, watch_file
 from orchestration.git import KEPT
 from orchestration.harness import Harness
 from orchestration.sandbox import fence as isolation
-from orchestration.turns.workspace import Workspace
 
 # What other programs of the person move at any time (a fetch by an editor).
 THEIRS = ("refs/remotes/",)
@@ -138,34 +136,6 @@ def _out_of_the_turn(harness: Harness, aside: Path, store: Path) -> Path:
 
 def _turn(store: Path) -> str:
     return store.parent.name
-
-
-def mend(workspace: Workspace, aside: Path) -> list[str]:
-    """Make the worktree's own ties right again; one line for each that was tampered with."""
-    path, lines = workspace.path, []
-    if path.is_symlink() or not path.is_dir():
-        lines.append(f"{path}: the worktree was replaced or removed")
-        _move_aside(path, aside / "worktree")
-        path.mkdir(parents=True)
-    head = workspace.git_dir / "HEAD"
-    if not head.is_file():
-        lines.append(f"{head}: git's record of the worktree was removed")
-        workspace.git_dir.mkdir(parents=True, exist_ok=True)
-        head.write_text(f"ref: refs/heads/{workspace.branch}\n")
-        (workspace.git_dir / "gitdir").write_text(f"{path / '.git'}\n")
-        (workspace.git_dir / "commondir").write_text("../..\n")
-    broken = workspace.intact()
-    if broken:
-        lines.append(broken)
-        _move_aside(path / ".git", aside / "dot-git")
-        (path / ".git").write_text(f"gitdir: {workspace.git_dir}\n")
-    return lines
-
-
-def _move_aside(path: Path, goal: Path) -> None:
-    if os.path.lexists(path):
-        goal.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(path, goal)
 
 
 def told(lines: Sequence[str]) -> str:

@@ -104,7 +104,7 @@ def _ask(
     order = parse_order(draft, harness.config.order)
     ended = run_agent(side, item, order, brief, workspace, turn, draft)
     text = _written(harness, workspace.path, turn_dir(harness, turn) / "report")
-    put_away(harness, workspace, ended.snapshot)
+    put_away(harness, workspace, ended.snapshot, unread=ended.unread)
     if not ended.changed:
         harness.repo.delete_ref(f"refs/heads/{workspace.branch}", ended.snapshot)
     problems, warnings = _problems(harness, opened, ended, text, base, nodes)

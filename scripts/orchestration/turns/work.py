@@ -1,4 +1,4 @@
-"""One worker turn: a worktree at the recorded base, the order in it, an agent, a snapshot.
+"""One worker turn: a workspace at the recorded base, the order in it, an agent, a snapshot.
 
 Nothing here judges the result; `verify` does, from the snapshot alone.
 """
@@ -15,16 +15,15 @@ from orchestration.documents.ledger import Item
 from orchestration.documents.order import Order
 from orchestration.errors import HarnessError
 from orchestration.gates import artifacts, secrets
-from orchestration.git import OURS, Repo
+from orchestration.git import OURS
 from orchestration.harness import Harness
 from orchestration.sandbox import FILE_FENCES
 from orchestration.turns import outside
 from orchestration.turns.order import recipes_for
-from orchestration.turns.workspace import Workspace, create, slug
+from orchestration.turns.workspace import Snapshot, Workspace, create, slug
 
 UNWATCHED = (*OURS, "refs/remotes/", "refs/stash")
 MAX_TEXT = 4_000
-LITTER = ("__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache")
 
 
 def turn_dir(harness: Harness, turn: int) -> Path:
@@ -51,20 +50,15 @@ def new_stamp(harness: Harness) -> str:
 
 
 def prepare(harness: Harness, item: Item, n: int, base: str, turn: int) -> Workspace:
-    """The attempt's clean worktree at its base.
+    """The attempt's clean workspace at its base.
 
-    What an interrupted agent left in it is kept as a commit under refs/orchestration first.
+    What an interrupted agent left in it is kept as a commit in the reflog of the attempt's branch.
     """
     workspace = create(harness.repo, item.id, n, base)
-    saved = workspace.snapshot("interrupted attempt")
-    repo, path = harness.repo, workspace.path
-    if not saved.empty:
-        move_files(repo, path, saved.tree, base)
-        harness.say(f"kept what an interrupted attempt left as {saved.commit[:12]}")
-    ref = f"refs/heads/{workspace.branch}"
-    now = repo.try_resolve(ref)
-    if now != base:
-        repo.run("update-ref", ref, base, now or "")
+    saved = _saved(harness, workspace)
+    if saved is not None:
+        harness.say(f"kept what an interrupted attempt left as {saved[:12]}")
+    workspace.point_at(base)
     folder = turn_dir(harness, turn)
     if folder.exists():
         shutil.rmtree(folder)
@@ -74,14 +68,19 @@ def prepare(harness: Harness, item: Item, n: int, base: str, turn: int) -> Works
     return workspace
 
 
-def move_files(repo: Repo, path: Path, tree: str, goal: str) -> None:
-    """Bring a worktree of ours, whose files are those of `tree`, to `goal` without any force.
-
-    git refuses (and this raises) when a file is not as `tree` has it.
-    """
-    repo.run("read-tree", tree, cwd=path)
-    repo.run("update-index", "-q", "--refresh", check=False, cwd=path)
-    repo.run("read-tree", "-m", "-u", tree, goal, cwd=path)
+def _saved(harness: Harness, workspace: Workspace) -> str | None:
+    """Empty the workspace of what an interrupted agent left; the commit that holds it, if any."""
+    words = None
+    try:
+        saved = workspace.snapshot("interrupted attempt")
+        if not saved.empty:
+            words = saved.commit
+        workspace.remove()
+    except (HarnessError, OSError) as problem:
+        harness.say(f"what an interrupted attempt left cannot be read: {problem}")
+        harness.say(f"kept as it is: {workspace.set_aside()}")
+    create(workspace.repo, workspace.item, workspace.n, workspace.base)
+    return words
 
 
 def run_agent(
@@ -126,7 +125,6 @@ def run_agent(
     seconds = harness.clock.monotonic() - started
     fenced = outcome.isolation is not None
     escaped = outside.settle(harness, watch) if fenced else outside.leave(watch)
-    escaped += outside.mend(workspace, folder / "watch" / "escaped")
     moved = [] if fenced else _restore_refs(harness, before)
     ended = _exit_facts(harness, workspace, report, outcome, seconds, moved)
     return replace(ended, escaped=tuple(escaped))
@@ -166,10 +164,15 @@ def _exit_facts(
     collected = collect_artifacts(harness, workspace, report, outcome.artifacts)
     leaks = _black_out(harness, report)
     own = [harness.config.order, harness.config.ledger, harness.config.memory]
-    snapshot = workspace.snapshot(
-        f"attempt {workspace.n} of {workspace.item}",
-        exclude=[*own, *collected, *litter(harness, workspace)],
-    )
+    unread, what = "", f"attempt {workspace.n} of {workspace.item}"
+    try:
+        snapshot = workspace.snapshot(what, exclude=[*own, *collected])
+    except (HarnessError, OSError) as problem:
+        unread = " ".join(str(problem).split())[:500]
+        tree = harness.repo.tree_of(workspace.base)
+        snapshot = Snapshot(workspace.base, tree, ())
+    for line in snapshot.skipped[:10]:
+        harness.say(f"not taken from the workspace: {line}")
     tokens = None if outcome.tokens is None else sum(outcome.tokens.values())
     return payloads.AgentEnded(
         outcome=outcome.kind,
@@ -189,6 +192,7 @@ def _exit_facts(
         refs_moved=tuple(moved),
         leaks=tuple(leaks),
         agent=harness.agent.name,
+        unread=unread,
     )
 
 
@@ -202,18 +206,6 @@ def _black_out(harness: Harness, report: Path) -> list[str]:
     for leak in said:
         harness.say(f"blacked out in the agent's output: {leak}")
     return [str(leak) for leak in secrets.black_out(report)]
-
-
-def litter(harness: Harness, workspace: Workspace) -> list[str]:
-    """Caches that running Python leaves where no .gitignore names them: no work of the agent."""
-    tracked = harness.repo.list_tree(workspace.base)
-    names = (
-        path.relative_to(workspace.path)
-        for folder in LITTER
-        for path in workspace.path.rglob(f"{folder}/**/*")
-        if path.is_file() and not path.is_symlink()
-    )
-    return sorted({name.as_posix() for name in names} - set(tracked))
 
 
 def collect_artifacts(

@@ -1,19 +1,19 @@
-"""Where attempts happen: a worktree for the agent, and fresh checkouts for the gates.
+"""Where attempts happen: a workspace for the agent, and fresh checkouts for the gates.
 
-All of it lies under `<git common dir>/orchestration/`, so the user's tree shows nothing.
+All of it lies in the state folder, outside the person's checkout and outside `.git`.
 
-- An attempt is a linked worktree on the branch `orchestration/attempts/<item>/<n>`.
-- A fresh checkout is *not* a linked worktree: it is a plain export with a tiny private repository
-  (borrowed objects, detached shallow HEAD). A test that runs git in it, honest or not, cannot reach
-  the user's refs or config, and finds no later commits to copy an answer from.
+- A workspace is a private repository: one branch at the base, no remote, its objects borrowed from
+  a store of the harness that holds the base's history and nothing else. The agent's git may do what
+  it likes there; the harness runs no git in it and reads its files only (`git.import_files`).
+- A fresh checkout is a plain export with a tiny private repository (borrowed objects, one
+  branch, shallow). A test that runs git in it, honest or not, cannot reach the person's refs or
+  config, and finds no later commits to copy an answer from.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import shutil
-import stat
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -22,7 +22,19 @@ from pathlib import Path
 from orchestration.core import matches
 from orchestration.errors import HarnessError
 from orchestration.gates import is_guarded
-from orchestration.git import ATTEMPTS, Repo, TreeEntry
+from orchestration.git import (
+    ATTEMPTS,
+    Repo,
+    TreeEntry,
+    import_files,
+    lay_out,
+    private_repository,
+    store_with,
+)
+from orchestration.sandbox import run_child, scrub_env
+
+LITTER = ("__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache")
+"""Caches that running Python leaves where no .gitignore names them: no work of the agent."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,8 @@ class Snapshot:
     commit: str
     tree: str
     changed: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
+    """What lay there and is no file (FIFOs, sockets, hard links, repositories), one line each."""
 
     @property
     def empty(self) -> bool:
@@ -41,39 +55,24 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Workspace:
-    """One attempt's worktree. `git_dir` is its private git directory as the harness made it."""
+    """One attempt's private repository, and the attempt's branch in the person's."""
 
     path: Path
     branch: str
     base: str
     item: str
     n: int
-    git_dir: Path
     repo: Repo = field(repr=False, compare=False)
-
-    def intact(self) -> str | None:
-        """None, or what the agent did to the worktree's own ties (link, `.git` file)."""
-        if self.path.is_symlink() or not self.path.is_dir():
-            return f"{self.path} is no longer a folder"
-        tie = self.path / ".git"
-        if tie.is_symlink() or not tie.is_file():
-            return f"{tie} is no longer git's file"
-        if tie.read_text(errors="replace").strip() != f"gitdir: {self.git_dir}":
-            return f"{tie} points elsewhere: {tie.read_text(errors='replace').strip()[:200]}"
-        return None
 
     def snapshot(self, message: str = "attempt", *, exclude: Iterable[str] = ()) -> Snapshot:
         """Commit the files as they are on the attempt's branch, whatever the agent did to git.
 
         The commit's only parent is the base: commits the agent made are flattened into it.
         `exclude` names files of the harness (the order) that stay as in the base. Raises
-        HarnessError when the worktree's ties were tampered with.
+        HarnessError for a workspace that passes a bound or is no longer a folder.
         """
-        broken = self.intact()
-        if broken:
-            raise HarnessError("the attempt's worktree was tampered with", got=broken, exit_code=5)
-        env = {"GIT_DIR": str(self.git_dir), "GIT_WORK_TREE": str(self.path)}
-        tree = self.repo.snapshot_tree(self.path, env=env)
+        read = import_files(self.repo, self.path, self.base, litter=LITTER)
+        tree = read.tree
         before, after = self.repo.list_tree(self.base), self.repo.list_tree(tree)
         moved = [p for p in exclude if before.get(p) != after.get(p)]
         if moved:
@@ -82,31 +81,29 @@ class Workspace:
         commit = self.base
         if changed:
             commit = self.repo.commit_tree(tree, [self.base], message)
-        self._settle(commit, env)
-        return Snapshot(commit, tree, changed)
+        self.point_at(commit)
+        return Snapshot(commit, tree, changed, tuple(read.skipped))
 
-    def _settle(self, commit: str, env: dict[str, str]) -> None:
-        """Make branch, HEAD and index of the worktree say what its files already are."""
+    def point_at(self, commit: str) -> None:
+        """Make the attempt's branch name `commit`."""
         ref = f"refs/heads/{self.branch}"
         old = self.repo.try_resolve(ref)
         if old != commit:
             self.repo.update_ref(ref, commit, old, message="orchestrate: attempt")
-        self.repo.run("symbolic-ref", "HEAD", ref, env=env, cwd=self.path)
-        self.repo.run("read-tree", commit, env=env, cwd=self.path)
 
-    def remove(self, *, discard: Iterable[str] = ()) -> bool:
-        """Remove the worktree if it is clean; the branch stays. False: it was kept.
+    def remove(self) -> None:
+        """Delete the workspace, whatever lies in it; what was taken from it is on the branch."""
+        remove_tree(self.path)
+        _made(self.path).unlink(missing_ok=True)
 
-        `discard` names files that the harness itself wrote there (the order).
-        """
-        if self.intact() is None:
-            known = self.repo.list_tree(self.branch)
-            for name in discard:
-                if name in known:
-                    self.repo.run("checkout", "--quiet", "--", name, cwd=self.path)
-                else:
-                    (self.path / name).unlink(missing_ok=True)
-        return self.repo.worktree_remove(self.path)
+    def set_aside(self) -> Path:
+        """Move a workspace that could not be read out of the way; a person may look into it."""
+        number = 1
+        while os.path.lexists(goal := self.path.with_name(f"{self.n}-unread-{number}")):
+            number += 1
+        self.path.rename(goal)
+        _made(self.path).unlink(missing_ok=True)
+        return goal
 
 
 def slug(item: str) -> str:
@@ -120,8 +117,8 @@ def slug(item: str) -> str:
 
 
 def attempts_dir(repo: Repo) -> Path:
-    """Folder of all attempt worktrees."""
-    return repo.state_dir / "worktrees"
+    """Folder of all workspaces."""
+    return repo.state_dir / "workspaces"
 
 
 def branch_of(item: str, n: int) -> str:
@@ -130,33 +127,38 @@ def branch_of(item: str, n: int) -> str:
 
 
 def create(repo: Repo, item: str, n: int, base: str) -> Workspace:
-    """Worktree for attempt `n` of `item` at `base`; resumes one that a crash left behind."""
+    """Workspace for attempt `n` of `item` at `base`; resumes one that a crash left behind."""
     branch = branch_of(item, n)
     path = attempts_dir(repo) / slug(item) / str(n)
     base_sha = repo.resolve(base)
-    here = next((w for w in repo.worktrees() if w.branch == f"refs/heads/{branch}"), None)
-    if here is not None and here.path.exists():
-        return _open(repo, here.path, branch, base_sha, item, n)
-    if path.exists():
-        raise HarnessError(
-            f"the folder of attempt {n} of {item} is in the way",
-            where=path,
-            fix="look into it, move what you need, then remove it",
-        )
-    if here is not None:
-        repo.worktree_remove(here.path)
-    known = repo.try_resolve(f"refs/heads/{branch}")
-    repo.worktree_add(path, branch, None if known else base_sha)
-    return _open(repo, path, branch, base_sha, item, n)
+    workspace = Workspace(path, branch, base_sha, item, n, repo)
+    if not _made(path).is_file():
+        if os.path.lexists(path):
+            raise HarnessError(
+                f"the folder of attempt {n} of {item} is in the way",
+                where=path,
+                fix="look into it, move what you need, then remove it",
+            )
+        _lay(repo, path, base_sha)
+    if repo.try_resolve(f"refs/heads/{branch}") is None:
+        workspace.point_at(base_sha)
+    return workspace
 
 
-def _open(repo: Repo, path: Path, branch: str, base: str, item: str, n: int) -> Workspace:
-    """The workspace at `path`, once its private git directory is known to belong to `repo`."""
-    for entry in (repo.common_dir / "worktrees").iterdir():
-        tie = entry / "gitdir"
-        if tie.is_file() and Path(tie.read_text().strip()) == path / ".git":
-            return Workspace(path, branch, base, item, n, entry, repo)
-    raise HarnessError("git does not know this worktree", where=path, fix="git worktree prune")
+def _made(path: Path) -> Path:
+    """The harness's word that it laid a workspace out, and whole; beside it, out of reach."""
+    return path.with_name(f"{path.name}.made")
+
+
+def _lay(repo: Repo, path: Path, base: str) -> None:
+    half = path.with_name(f"{path.name}.half")
+    if half.exists():
+        remove_tree(half)  # a kill came while it was laid out; nobody has worked in it
+    half.mkdir(parents=True, mode=0o700)
+    lay_out(repo, base, half)
+    private_repository(repo, half, store_with(repo, base), base)
+    _made(path).write_text(f"{base}\n", encoding="ascii")
+    half.rename(path)
 
 
 def compose(
@@ -229,22 +231,9 @@ def export(repo: Repo, tree: str, *, head: str | None = None, name: str = "") ->
     label = f"{slug(name)}-" if name else ""
     path = repo.state_dir / "checkouts" / f"{label}{uuid.uuid4().hex[:12]}"
     path.mkdir(parents=True)
-    with repo.temporary_index(tree) as env:
-        work = {**env, "GIT_WORK_TREE": str(path), "GIT_DIR": str(repo.common_dir)}
-        repo.run("checkout-index", "--all", "--quiet", env=work, cwd=path)
-    _private_repository(repo, path, head)
+    lay_out(repo, tree, path)
+    private_repository(repo, path, repo.common_dir, head, shallow=True)
     return path
-
-
-def _private_repository(repo: Repo, path: Path, head: str | None) -> None:
-    repo.run("init", "--quiet", "--template=", cwd=path)
-    git_dir = path / ".git"
-    (git_dir / "objects" / "info").mkdir(parents=True, exist_ok=True)
-    (git_dir / "objects" / "info" / "alternates").write_text(f"{repo.common_dir}/objects\n")
-    if head is not None:
-        (git_dir / "shallow").write_text(f"{head}\n")
-        (git_dir / "HEAD").write_text(f"{head}\n")
-        repo.run("read-tree", head, cwd=path)
 
 
 def remove_checkout(repo: Repo, path: Path) -> None:
@@ -252,16 +241,26 @@ def remove_checkout(repo: Repo, path: Path) -> None:
     home = (repo.state_dir / "checkouts").resolve()
     if path.is_symlink() or path.resolve().parent != home:
         raise HarnessError("not a fresh checkout; nothing was deleted", where=path)
-    shutil.rmtree(path, onerror=_make_writable)
+    remove_tree(path)
 
 
-def _make_writable(function: object, path: str, _problem: object) -> None:
-    """A test may leave read-only folders behind; open them and try once more."""
-    parent = os.path.dirname(path)
-    os.chmod(parent, stat.S_IRWXU)
-    if not os.path.islink(path):
-        os.chmod(path, stat.S_IRWXU)
-    function(path)  # type: ignore[operator]
+def remove_tree(path: Path) -> None:
+    """Delete a folder of the harness, however deep and whatever its modes; links are not followed.
+
+    `rm` and `chmod`, since Python's own walk ends at a depth that hostile code passes with ease.
+    """
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    remove = ["rm", "-rf", "--", str(path)]
+    done = run_child(remove, path.parent, scrub_env(), total_s=600.0)
+    if os.path.lexists(path):  # folders that somebody closed
+        reopen = ["chmod", "-R", "u+rwX", "--", str(path)]
+        run_child(reopen, path.parent, scrub_env(), total_s=600.0)
+        done = run_child(remove, path.parent, scrub_env(), total_s=600.0)
+    if os.path.lexists(path):
+        raise HarnessError("a folder of the harness cannot be removed", where=path,
+                           got=done.output_tail[-300:])  # fmt: skip
 
 
 def leftovers(repo: Repo) -> list[Path]:

@@ -1,0 +1,98 @@
+"""Folders of files with a private repository, laid out from bytes: no filter of anyone runs.
+
+- `store_with(repo, base)`: the bare repository that an agent's workspace borrows objects from. It
+  holds the history of the bases and nothing else: no other attempt, no log, no held-out file.
+- `lay_out(repo, tree, path)`: the files of a tree as their blobs are, whatever attributes,
+  line-end settings and filters the person or the tree has.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from orchestration.git.command import safe_ref
+from orchestration.git.repository import Repo
+
+BRANCH = "refs/heads/work"
+"""The one branch of a private repository."""
+_RAW = {"GIT_ATTR_NOSYSTEM": "1", "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
+
+
+def _bare(repo: Repo, name: str) -> Path:
+    """A bare repository in the state folder: no template, no configuration but git's own."""
+    place = repo.state_dir / name
+    if not (place / "HEAD").is_file():
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        form = repo.text("rev-parse", "--show-object-format")
+        how = ("--quiet", "--bare", "--template=", f"--object-format={form}")
+        repo.run("init", *how, "--", str(place), env=_RAW, cwd=repo.common_dir)
+    return place
+
+
+def store_with(repo: Repo, base: str) -> Path:
+    """The store of the workspaces, with `base` and its history in it."""
+    place = _bare(repo, "store.git")
+    pins = place / "refs" / "bases"
+    if (pins / base).is_file():
+        return place
+    known = [pin.name for pin in pins.iterdir()] if pins.is_dir() else []
+    # A pin is written only when its objects are there; one of a history that is gone is left out.
+    asked = [base, *(f"^{sha}" for sha in known if repo.try_resolve(sha))]
+    packs = place / "objects" / "pack"
+    packs.mkdir(parents=True, exist_ok=True)
+    words = "".join(f"{line}\n" for line in asked).encode()
+    how = ("--revs", "--quiet", "--delta-base-offset", str(packs / "pack"))
+    repo.run("pack-objects", *how, stdin=words, timeout_s=600.0)
+    if (repo.common_dir / "shallow").is_file():
+        (place / "shallow").write_bytes((repo.common_dir / "shallow").read_bytes())
+    pins.mkdir(parents=True, exist_ok=True)
+    half = pins / f".{base}.half"
+    half.write_text(f"{base}\n", encoding="ascii")
+    half.replace(pins / base)
+    return place
+
+
+def lay_out(repo: Repo, tree: str, path: Path) -> None:
+    """Write the files of `tree` into the empty folder `path`; submodules are empty folders."""
+    desk = _bare(repo, "desk.git")
+    borrow = desk / "objects" / "info" / "alternates"
+    borrow.parent.mkdir(parents=True, exist_ok=True)
+    borrow.write_text(f"{repo.common_dir}/objects\n", encoding="utf-8")
+    entries = repo.list_tree(tree)
+    # git reads the attributes of the files that it writes: without them it changes no byte.
+    attributes = [name for name in entries if name.rsplit("/", 1)[-1] == ".gitattributes"]
+    bare = repo.write_tree(tree, dict.fromkeys(attributes)) if attributes else tree
+    with repo.temporary_index(bare) as index:
+        env = {**_RAW, **index, "GIT_DIR": str(desk), "GIT_WORK_TREE": str(path)}
+        plain = ("-c", "core.autocrlf=false", "-c", "core.attributesFile=/dev/null")
+        repo.run(*plain, "checkout-index", "--all", "--quiet", env=env, cwd=path)
+    for name in attributes:
+        data = repo.run("cat-file", "blob", entries[name].sha).stdout
+        if entries[name].mode == "120000":
+            (path / name).symlink_to(os.fsdecode(data))
+        else:
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            (path / name).write_bytes(data)
+
+
+def private_repository(
+    repo: Repo, path: Path, borrowed: Path, head: str | None, *, shallow: bool = False
+) -> None:
+    """Give a laid-out folder a repository of its own: one branch at `head`, no remote."""
+    git_dir = path / ".git"
+    form = repo.text("rev-parse", "--show-object-format")
+    repo.run("init", "--quiet", "--template=", f"--object-format={form}", env=_RAW, cwd=path)
+    (git_dir / "objects" / "info").mkdir(parents=True, exist_ok=True)
+    (git_dir / "objects" / "info" / "alternates").write_text(f"{borrowed}/objects\n")
+    (git_dir / "HEAD").write_text(f"ref: {BRANCH}\n")
+    if head is None:
+        return
+    safe_ref(head)
+    if shallow:
+        (git_dir / "shallow").write_text(f"{head}\n")
+    elif (borrowed / "shallow").is_file():
+        (git_dir / "shallow").write_bytes((borrowed / "shallow").read_bytes())
+    (git_dir / "refs" / "heads" / "work").write_text(f"{head}\n")
+    repo.run("read-tree", head, env=_RAW, cwd=path)
+    repo.run("update-index", "-q", "--refresh", check=False, env=_RAW, cwd=path)
