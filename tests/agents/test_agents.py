@@ -184,13 +184,13 @@ def test_custom_agent_gets_order_brief_and_places(workspace: Workspace, tmp_path
 @pytest.mark.parametrize(
     ("code", "kind"),
     [
-        ("pass", "no_change"),
+        ("pass", "done"),
         ("raise SystemExit(6)", "blocked"),
         ("raise SystemExit(1)", "crash"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "crash"),
         ("import time; time.sleep(60)", "timeout"),
         ("open('x', 'w')", "done"),
-        ("open('input.md', 'w').write('my own order')", "no_change"),
+        ("open('input.md', 'w').write('my own order')", "done"),
     ],
 )
 def test_custom_outcomes(workspace: Workspace, tmp_path: Path, code: str, kind: str) -> None:

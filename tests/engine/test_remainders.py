@@ -206,7 +206,7 @@ def test_a_long_reason_is_short_in_status_and_whole_in_show(place: Make) -> None
 
 @pytest.mark.parametrize(
     ("name", "fix"),
-    [("turns", "find '"), ("worktrees", "git worktree remove"), ("checkouts", "run")],
+    [("turns", "find '"), ("workspaces", "orchestrate run"), ("checkouts", "run")],
 )
 def test_doctor_says_what_the_harness_keeps_and_how_to_make_room(
     place: Make, monkeypatch: pytest.MonkeyPatch, name: str, fix: str

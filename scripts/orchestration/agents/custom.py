@@ -13,11 +13,9 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from orchestration.agents.base import Outcome, OutcomeKind, TurnContext
 from orchestration.errors import HarnessError
-from orchestration.git import Repo
 from orchestration.sandbox import ChildResult, run_child
 from orchestration.sandbox import fence as isolation
 
@@ -111,8 +109,6 @@ class CustomAgent:
             kind = "blocked"
         elif not child.ok:
             kind = "crash"
-        elif not _touched(turn.workspace):
-            kind = "no_change"
         return Outcome(
             kind,
             "\n".join(child.output_tail.strip().splitlines()[-40:])[-4000:],
@@ -122,14 +118,6 @@ class CustomAgent:
             isolation=level,
             process_limit=child.process_limit,
         )
-
-
-def _touched(workspace: Path) -> bool:
-    """Whether the worktree differs from its base; a broken one does."""
-    try:
-        return any(entry.path != "input.md" for entry in Repo(workspace).status())
-    except HarnessError:
-        return True
 
 
 def _check_holes(part: str) -> None:

@@ -31,7 +31,7 @@ MAX_KEPT_BYTES = 5 << 30
 """What the harness may keep below the git directory before doctor says how to clear it."""
 CLEARING = {
     "turns": "find '{folder}' -mindepth 1 -maxdepth 1 -mtime +30 -exec rm -r {{}} +",
-    "worktrees": "git worktree list, then: git worktree remove PATH (the branch keeps the attempt)",
+    "workspaces": "orchestrate run (it ends what was interrupted), then look into {folder}",
     "checkouts": "orchestrate run --cycles 1 (a run begins with clearing them)",
 }
 """What makes room: landed evidence is in the commits, attempts are on their branches."""

@@ -173,9 +173,12 @@ def _exit_facts(
         snapshot = Snapshot(workspace.base, tree, ())
     for line in snapshot.skipped[:10]:
         harness.say(f"not taken from the workspace: {line}")
+    kind = outcome.kind
+    if kind == "done" and not (unread or snapshot.changed or collected):
+        kind = "no_change"  # read from the files: the agent's git is not asked
     tokens = None if outcome.tokens is None else sum(outcome.tokens.values())
     return payloads.AgentEnded(
-        outcome=outcome.kind,
+        outcome=kind,
         text=secrets.redact(outcome.text[-MAX_TEXT:]),
         session=outcome.session,
         tokens=tokens,
