@@ -120,15 +120,20 @@ def test_a_folder_in_the_way_is_not_touched(repo: Repo) -> None:
     assert (place / "work.txt").read_text() == "whose?"
 
 
-def test_a_repository_tied_elsewhere_is_not_believed(repo: Repo, tmp_path: Path) -> None:
+@pytest.mark.parametrize("trick", ["file", "link"])
+def test_a_repository_tied_elsewhere_is_not_believed(
+    repo: Repo, tmp_path: Path, trick: str
+) -> None:
     evil = tmp_path / "evil"
     evil.mkdir()
     sh(evil, "git", "init", "-q")
     ws = create(repo, "A-1", 1, "main")
-    shutil.rmtree(ws.path / ".git")
-    (ws.path / ".git").write_text(f"gitdir: {evil}/.git\n")
     (ws.path / "pkg/a.py").write_text("1\n")
-    assert ws.snapshot().changed == ("pkg/a.py",)
+    if trick == "file":
+        shutil.rmtree(ws.path / ".git")
+        (ws.path / ".git").write_text(f"gitdir: {evil}/.git\n")
+        assert ws.snapshot().changed == ("pkg/a.py",)
+        return
     ws.path.rename(tmp_path / "moved")
     ws.path.symlink_to(tmp_path / "moved")
     with pytest.raises(HarnessError, match="no longer a folder"):
