@@ -145,8 +145,9 @@ def test_a_large_file_costs_no_memory(repo: Repo, work: Path) -> None:
     (work / "data.bin").write_bytes(random.Random(1).randbytes(90 << 20))
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from orchestration.git import Repo, import_files\n"
-        "print(import_files(Repo(sys.argv[1]), Path(sys.argv[2]), 'main').tree)\n"
+        "from orchestration.git import Bounds, Repo, import_files\n"
+        "wide = Bounds(file_bytes=1 << 30, bytes=1 << 30)\n"
+        "print(import_files(Repo(sys.argv[1]), Path(sys.argv[2]), 'main', bounds=wide).tree)\n"
         "rows = Path('/proc/self/status').read_text().split('VmHWM:')[1].split()\n"
         "print(int(rows[0]) // 1024)\n"
     )

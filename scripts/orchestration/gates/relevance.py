@@ -29,7 +29,7 @@ def touched_lines(
         entry = after.get(path)
         if not path.endswith(".py") or is_guarded(path) or entry is None or entry.mode[:3] != "100":
             continue
-        diff = repo.run("diff", "--unified=0", "--no-ext-diff", base, commit, "--", path).stdout
+        diff = repo.added_lines(base, commit, path)
         lines: set[int] = set()
         for first, count in _HUNK.findall(diff.decode("utf-8", "replace")):
             lines.update(range(int(first), int(first) + int(count or 1)))

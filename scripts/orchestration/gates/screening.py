@@ -32,7 +32,7 @@ def screen(
     odd = _odd_file(repo, base, commit, changed)
     if odd:
         return odd
-    leaks = secrets.scan_diff(_added_text(repo, base, commit))
+    leaks = secrets.scan_diff(repo.added_lines(base, commit).decode("latin-1"))
     if leaks:
         first = leaks[0]
         return f"{first.path}:{first.line}: a credential ({first.kind}) in an added line"
@@ -40,20 +40,6 @@ def screen(
         repo, base, commit, guard=guard, may_edit=may_edit, new=new, import_roots=import_roots
     )
     return "; ".join(str(finding) for finding in tamper.serious(found)[:3])
-
-
-def _added_text(repo: Repo, base: str, commit: str) -> str:
-    """The diff with every file read as text: attributes or a NUL byte must not hide one."""
-    flags = (
-        "--text",
-        "--unified=0",
-        "--no-ext-diff",
-        "--no-textconv",
-        "--no-color",
-        "--no-renames",
-    )
-    trees = (repo.tree_of(base), repo.tree_of(commit))
-    return repo.run("diff", *flags, *trees).stdout.decode("latin-1")
 
 
 def _odd_file(repo: Repo, base: str, commit: str, changed: Sequence[str]) -> str:

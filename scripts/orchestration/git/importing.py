@@ -40,9 +40,9 @@ class Bounds:
     """Files that differ from the base."""
     looked_at: int = 50_000
     """Files and folders that are not ignored, beside those of the base."""
-    file_bytes: int = 100 << 20
-    bytes: int = 256 << 20
-    """All files that differ."""
+    file_bytes: int = 32 << 20
+    bytes: int = 32 << 20
+    """All files that differ: the gates hold their difference in memory several times over."""
     depth: int = 64
     seconds: float = 60.0
 

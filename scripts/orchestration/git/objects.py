@@ -226,6 +226,12 @@ class ObjectStore:
         out = self.run(*flags, self.tree_of(base), self.tree_of(head), "--", *paths).stdout
         return out.decode("utf-8", "surrogateescape")
 
+    def added_lines(self, base: str, head: str, *paths: str) -> bytes:
+        """The patch without context, every file as text: no attribute or NUL byte hides a line."""
+        flags = ("--text", "--unified=0", "--no-ext-diff", "--no-textconv", "--no-color")
+        trees = (self.tree_of(base), self.tree_of(head))
+        return self.run("diff", *flags, "--no-renames", *trees, "--", *paths).stdout
+
     def patch_id(self, base: str, head: str) -> str:
         """Identity of a change that ignores line numbers and white space; "" for no change."""
         patch = self.diff_text(base, head).encode("utf-8", "surrogateescape")
