@@ -11,7 +11,6 @@ import pytest
 from leftovers import alive
 from orchestration.agents.base import Clocks, Outcome, TurnContext
 from orchestration.agents.custom import CustomAgent
-from orchestration.errors import HarnessError
 from orchestration.gates import escape, scope, secrets, tamper
 from orchestration.git.repository import Repo
 from orchestration.sandbox import fence as isolation
@@ -30,15 +29,17 @@ OUTSIDE = {
     " '-m', 'evil'])",
     "GIT_DIR reset": "subprocess.run(['git', 'update-ref', 'refs/heads/main', 'main~1'],"
     " env={**os.environ, 'GIT_DIR': str(user / '.git')})",
-    "move a branch from inside": "subprocess.run(['git', 'branch', '-f', 'side', 'HEAD~1'])",
-    "delete a branch": "subprocess.run(['git', 'branch', '-D', 'side'])",
+    "move a branch from inside": "subprocess.run(['git', '-C', str(user), 'branch', '-f', 'side',"
+    " 'HEAD~1'])",
+    "delete a branch": "subprocess.run(['git', '-C', str(user), 'branch', '-D', 'side'])",
     "hook in .git": "p = user / '.git/hooks/pre-commit'; p.parent.mkdir(exist_ok=True);"
     " p.write_text('evil')",
-    "config in .git": "subprocess.run(['git', 'config', 'core.hooksPath', '/evil'])",
+    "config in .git": "subprocess.run(['git', '-C', str(user), 'config', 'core.hooksPath',"
+    " '/evil'])",
     "filter by attributes": "p = user / '.git/info'; p.mkdir(exist_ok=True);"
     " (p / 'attributes').write_text('* filter=evil')",
     "through a link": "os.symlink(user, 'inside'); open('inside/calc.py', 'w').write('evil')",
-    "tag": "subprocess.run(['git', 'tag', 'evil'])",
+    "tag": "subprocess.run(['git', '-C', str(user), 'tag', 'evil'])",
     "a file hidden by .git/info/exclude": "p = user / '.git/info'; p.mkdir(exist_ok=True);"
     " (p / 'exclude').write_text('evil.py\\n'); (user / 'evil.py').write_text('evil')",
     "a file hidden by .gitignore": "(user / '.gitignore').write_text('evil.py\\n');"
@@ -52,7 +53,7 @@ OUTSIDE = {
     "subprocess.check_output(['git', 'rev-parse', 'HEAD~1'], text=True))",
     "drop a stash": "subprocess.run(['git', '-C', str(user), 'stash', 'drop', '-q'])",
     "clear the stashes": "subprocess.run(['git', '-C', str(user), 'stash', 'clear'])",
-    "replace a commit": "subprocess.run(['git', 'replace', 'HEAD', 'HEAD~1'])",
+    "replace a commit": "subprocess.run(['git', '-C', str(user), 'replace', 'HEAD', 'HEAD~1'])",
     "stage in the user's index": "(user / 'calc.py').write_text('evil');"
     " subprocess.run(['git', '-C', str(user), 'add', '-A'])",
 }
@@ -168,7 +169,9 @@ def test_forbidden_edits_are_out_of_scope(workspace: Workspace, tmp_path: Path, 
     assert any(line.startswith(f"{path}:") for line in report.violations)
 
 
-def test_a_link_and_a_nested_repository_are_tamper(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_link_is_found_and_a_nested_repository_is_only_its_files(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     code = (
         "os.symlink('/etc', 'data'); os.mkdir('sub'); open('sub/evil.py', 'w').write('x')\n"
         "subprocess.run(['git', 'init', '-q', 'sub'])\n"
@@ -181,7 +184,9 @@ def test_a_link_and_a_nested_repository_are_tamper(workspace: Workspace, tmp_pat
     rules = {
         f.rule for f in tamper.serious(tamper.scan(workspace.repo, workspace.base, shot.commit))
     }
-    assert rules == {"F01", "F02"}
+    assert rules == {"F02"}
+    assert shot.changed == ("data", "sub/evil.py")
+    assert shot.skipped == ("sub/.git is a repository of its own",)
 
 
 def test_a_secret_in_the_diff_is_found(workspace: Workspace, tmp_path: Path) -> None:
@@ -192,12 +197,13 @@ def test_a_secret_in_the_diff_is_found(workspace: Workspace, tmp_path: Path) -> 
     assert [(leak.kind, leak.path) for leak in leaks] == [("GitHub token", "calc.py")]
 
 
-def test_a_worktree_tied_to_another_repository_is_tamper(
+def test_a_workspace_tied_to_another_repository_is_read_all_the_same(
     workspace: Workspace, tmp_path: Path
 ) -> None:
-    work(workspace, tmp_path, "open('.git', 'w').write('gitdir: ' + str(user) + '/.git')")
-    with pytest.raises(HarnessError, match="tampered"):
-        workspace.snapshot()
+    tie = "open('.git', 'w').write('gitdir: ' + str(user) + '/.git')"
+    work(workspace, tmp_path, "os.rename('.git', '../aside')\n" + tie)
+    assert (workspace.path / ".git").is_file()
+    assert workspace.snapshot().empty
 
 
 def test_the_same_patch_again_has_the_same_identity(workspace: Workspace, tmp_path: Path) -> None:
@@ -209,9 +215,10 @@ def test_the_same_patch_again_has_the_same_identity(workspace: Workspace, tmp_pa
     assert ids[0] == ids[1] != ""
 
 
-def test_claims_without_work_are_no_change(workspace: Workspace, tmp_path: Path) -> None:
+def test_claims_without_work_leave_an_empty_snapshot(workspace: Workspace, tmp_path: Path) -> None:
     outcome = work(workspace, tmp_path, "print('All tests passed. EXIT_SIGNAL: true')")
-    assert outcome.kind == "no_change"
+    assert outcome.kind == "done"
+    assert workspace.snapshot().empty
     assert workspace.snapshot().empty
 
 
@@ -222,9 +229,9 @@ RUNAWAY = {
         {"total_s": 0.8},
         "timeout",
     ),
-    "flood": ("for _ in range(800): sys.stdout.write('y' * 65536)", {}, "no_change"),
-    "no newline": ("sys.stdout.write('z' * 3_000_000)", {}, "no_change"),
-    "invalid text": ("sys.stdout.buffer.write(bytes(range(256)) * 50)", {}, "no_change"),
+    "flood": ("for _ in range(800): sys.stdout.write('y' * 65536)", {}, "done"),
+    "no newline": ("sys.stdout.write('z' * 3_000_000)", {}, "done"),
+    "invalid text": ("sys.stdout.buffer.write(bytes(range(256)) * 50)", {}, "done"),
     "deaf to signals": (
         "import signal\nfor s in (15, 2, 1): signal.signal(s, signal.SIG_IGN)\ntime.sleep(60)",
         {"idle_s": 0.6},
@@ -234,20 +241,20 @@ RUNAWAY = {
         "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)', TOKEN],"
         " start_new_session=True, env={}, stdout=-3, stderr=-3)\ntime.sleep(0.2)",
         {},
-        "no_change",
+        "done",
     ),
     "daemon that writes later": (
         "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(1);"
         ' open("late.txt", "w")\', TOKEN], start_new_session=True, env={})\ntime.sleep(0.2)',
         {},
-        "no_change",
+        "done",
     ),
     "chain of forks": (
         "n = 0\nwhile n < 5 and os.fork() == 0: n += 1; os.setsid()\n"
         "if n == 5: os.execv(sys.executable, [sys.executable, '-c',"
         " 'import time; time.sleep(60)', TOKEN])\ntime.sleep(0.2)",
         {},
-        "no_change",
+        "done",
     ),
 }
 

@@ -124,7 +124,7 @@ def test_a_run_of_a_user_who_is_not_root(theirs: Path, token: str) -> None:
     program = [sys.executable, "-c", "from orchestration.cli import main; main()"]
     done = as_nobody(prefix, [*program, "run", "--cycles", "1"], root)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert {path.stat().st_uid for path in (theirs / ".local/state").rglob("*")} == {NOBODY}
+    assert {path.stat().st_uid for path in (root / ".local/state").rglob("*")} == {NOBODY}
     for place in (root, root / ".git"):
         os.chown(place, 0, 0)  # so that git reads it for us
     said = receipt(root)
