@@ -127,10 +127,9 @@ def table(half: LibraryHalf) -> str:
 
 def draw(scan_path: Path, reconstruction_path: Path, target: Path) -> None:
     """One figure: a measured frame, amplitude and phase, the truth, and the error."""
-    from ptycho.data import open_scan
+    from ptycho.data import load_reconstruction, open_scan
     from ptycho.evaluation import evaluate_images
     from ptycho.report import reconstruction_figure, save_figure
-    from ptycho.data import load_reconstruction
 
     scan, rec = open_scan(scan_path), load_reconstruction(reconstruction_path)
     comparison = evaluate_images(rec, scan)

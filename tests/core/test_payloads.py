@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from orchestration.core import Event, payloads, reduce
+from orchestration.core import Event, payloads, replay
 from orchestration.core.events import KINDS, CorruptLog, verify_chain
 from orchestration.core.payloads import PAYLOADS, Payload
 from orchestration.core.records import WrongShape
@@ -52,7 +52,7 @@ def test_an_event_of_another_shape_is_a_corrupt_log(
     kind: str, data: dict[str, Any], place: str
 ) -> None:
     with pytest.raises(CorruptLog) as caught:
-        reduce([event(kind, data)])
+        replay([event(kind, data)])
     assert place in str(caught.value.got)
     assert caught.value.where == f"event 7 ({kind}, turn 3)"
     assert "orchestrate log recover" in str(caught.value.fix)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from orchestration.core.canonical import canonical_state, canonical_text
 from orchestration.core.events import GENESIS, Event
-from orchestration.core.reduce import reduce
+from orchestration.core.reduce import replay
 from orchestration.core.state import State
 
 
@@ -31,15 +31,15 @@ WORK = ("decision", {"action": "work", "cycle": 1, "reason": "", "evidence": {}}
 
 def test_dwell_counts_cycles_without_a_newly_verified_criterion() -> None:
     rows = [START, WORK, verdict("land", "C1"), verdict("land", "C1"), verdict("reject")]
-    state = reduce(log(*rows))
+    state = replay(log(*rows))
     assert state.items["A-1"].dwell == 2
     assert state.items["A-1"].verified == ["C1"]
-    again = reduce(log(*rows, verdict("land", "C1", "C2")))
+    again = replay(log(*rows, verdict("land", "C1", "C2")))
     assert again.items["A-1"].dwell == 0
 
 
 def test_a_stale_attempt_is_nobodys_failure() -> None:
-    state = reduce(log(START, WORK, verdict("stale", patch="p", signature="s")))
+    state = replay(log(START, WORK, verdict("stale", patch="p", signature="s")))
     item = state.items["A-1"]
     assert (item.dwell, item.rejected, item.failed_patches, item.signatures) == (0, 0, [], [])
     assert not state.pending
@@ -47,9 +47,9 @@ def test_a_stale_attempt_is_nobodys_failure() -> None:
 
 def test_unknown_cost_stays_unknown_and_known_cost_adds_up() -> None:
     exit_data = {"seconds": 2.0, "cost": None, "tokens": None}
-    state = reduce(log(START, WORK, ("agent_exit", exit_data)))
+    state = replay(log(START, WORK, ("agent_exit", exit_data)))
     assert (state.money, state.tokens, state.agent_seconds) == (None, None, 2.0)
-    state = reduce(
+    state = replay(
         log(START, WORK, ("agent_exit", exit_data | {"cost": 0.5, "tokens": 10}),
             ("agent_exit", exit_data | {"cost": 0.25, "tokens": 5}))
     )  # fmt: skip
@@ -61,9 +61,9 @@ def test_a_commit_takes_everything_that_was_pending_and_a_reopen_forgets_failure
         START, WORK, verdict("reject", signature="s", patch="p", notes=[{"path": "n"}]),
         ("block", {"reason": "stalled", "notes": []}),
     ]  # fmt: skip
-    state = reduce(log(*rows))
+    state = replay(log(*rows))
     assert state.pending and state.pending.marks["A-1"].status == "blocked"
-    state = reduce(log(*rows, ("commit", {"purpose": "closing", "commit": "c"}), ("reopen", {})))
+    state = replay(log(*rows, ("commit", {"purpose": "closing", "commit": "c"}), ("reopen", {})))
     assert not state.pending
     assert (state.items["A-1"].signatures, state.items["A-1"].rejected) == ([], 1)
     assert state.items["A-1"].blocked == ""
@@ -80,8 +80,8 @@ def test_folding_in_two_parts_is_folding_at_once_and_dwell_is_right(
 ) -> None:
     rows = [START, WORK, *(verdict(word, *found) for word, found in story)]
     events = log(*rows)
-    whole = reduce(events)
-    assert reduce(events[cut:], reduce(events[:cut])) == whole
+    whole = replay(events)
+    assert replay(events[cut:], replay(events[:cut])) == whole
     seen: set[str] = set()
     dwell = 0
     for word, found in story:
@@ -101,7 +101,7 @@ def test_the_canonical_form_forgets_times_hashes_and_durations_only() -> None:
     later = [
         Event(e.seq, "2027" + e.at[4:], e.turn, e.role, e.kind, e.item, e.data) for e in events
     ]
-    assert canonical_state(reduce(events)) == canonical_state(reduce(later))
-    other = reduce(log(START, WORK, verdict("reject", signature="t")))
-    assert canonical_state(other) != canonical_state(reduce(events))
+    assert canonical_state(replay(events)) == canonical_state(replay(later))
+    other = replay(log(START, WORK, verdict("reject", signature="t")))
+    assert canonical_state(other) != canonical_state(replay(events))
     assert canonical_state(State()) == canonical_state(State())

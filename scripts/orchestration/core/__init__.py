@@ -1,49 +1,5 @@
-"""The pure core: events, state = reduce(events), decide(state, items, config); no I/O at all."""
+"""The pure core: events, state = replay(events), decide(state, items, config); no I/O at all."""
 
-from orchestration.core import payloads as payloads
-from orchestration.core.actions import ACTION_TYPES as ACTION_TYPES
-from orchestration.core.actions import allowed_actions as allowed_actions
-from orchestration.core.canonical import canonical_state as canonical_state
-from orchestration.core.canonical import canonical_text as canonical_text
-from orchestration.core.clock import Clock as Clock
-from orchestration.core.clock import compact_stamp as compact_stamp
-from orchestration.core.clock import parse_stamp as parse_stamp
-from orchestration.core.clock import stamp as stamp
-from orchestration.core.events import GENESIS as GENESIS
-from orchestration.core.events import KINDS as KINDS
-from orchestration.core.events import RECOVER as RECOVER
-from orchestration.core.events import ROLES as ROLES
-from orchestration.core.events import CorruptLog as CorruptLog
-from orchestration.core.events import Event as Event
-from orchestration.core.events import follow as follow
-from orchestration.core.events import parse_event as parse_event
-from orchestration.core.events import verify_chain as verify_chain
-from orchestration.core.globs import matches as matches
-from orchestration.core.payloads import Payload as Payload
-from orchestration.core.payloads import Standing as Standing
-from orchestration.core.payloads import Weighed as Weighed
-from orchestration.core.policy import NEEDS_AGENT as NEEDS_AGENT
-from orchestration.core.policy import Decision as Decision
-from orchestration.core.policy import ItemFacts as ItemFacts
-from orchestration.core.policy import PolicyConfig as PolicyConfig
-from orchestration.core.policy import budget_spent as budget_spent
-from orchestration.core.policy import decide as decide
-from orchestration.core.policy import effective as effective
-from orchestration.core.policy import standing as standing
-from orchestration.core.reasons import ExitReason as ExitReason
-from orchestration.core.reasons import Stop as Stop
-from orchestration.core.reduce import reduce as reduce
-from orchestration.core.retrospective import due as due
-from orchestration.core.retrospective import retrospective as retrospective
-from orchestration.core.selectors import Selector as Selector
-from orchestration.core.selectors import of_pytest_command as of_pytest_command
-from orchestration.core.selectors import parse_selector as parse_selector
-from orchestration.core.selectors import split_selector as split_selector
-from orchestration.core.state import PHASES as PHASES
-from orchestration.core.state import ItemState as ItemState
-from orchestration.core.state import Landing as Landing
-from orchestration.core.state import Mark as Mark
-from orchestration.core.state import OpenCycle as OpenCycle
-from orchestration.core.state import Pending as Pending
-from orchestration.core.state import PendingAttempt as PendingAttempt
-from orchestration.core.state import State as State
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -326,7 +326,7 @@ class AgentEnded(Payload):
     leaks: tuple[str, ...] = ()
     escaped: tuple[str, ...] = ()
     agent: str = ""
-    unread: str = ""
+    unread: str = entry("", omit=True)
     """Why what the agent left could not be taken (a bound that it passes); "" where it was."""
 
 

@@ -34,6 +34,10 @@ def reduce(events: Iterable[Event], state: State | None = None) -> State:
     return state
 
 
+#: What the room's face calls it: a name of a face must not be that of one of its modules.
+replay = reduce
+
+
 def _run_start(state: State, event: Event, start: said.RunStarted) -> None:
     first = state.cycle - (state.open is not None)
     state.run = Run(start.run, start.agent, event.at, first, start.cycles)

@@ -11,7 +11,7 @@ import os
 import uuid
 from pathlib import Path
 
-from orchestration.core import Event, State, payloads, reduce, stamp
+from orchestration.core import Event, State, payloads, replay, stamp
 from orchestration.errors import HarnessError
 from orchestration.log.store import EventLog
 
@@ -69,13 +69,13 @@ def _read(path: Path) -> tuple[payloads.Said, str | None]:
 
 def foresee(state_dir: Path, log: EventLog) -> State:
     """The state as it will be when the waiting messages have been taken; nothing is changed."""
-    state = reduce(log.events)
+    state = replay(log.events)
     now = stamp(log.clock.now())
     for name, said, item in waiting(state_dir):
         if name not in state.consumed:
             data = said.to_json()
             event = Event(state.seq + 1, now, state.turn, "user", said.KIND, item, data)
-            reduce([event], state)
+            replay([event], state)
     return state
 
 

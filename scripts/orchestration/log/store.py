@@ -21,7 +21,7 @@ from orchestration.core import (
     State,
     follow,
     parse_event,
-    reduce,
+    replay,
     stamp,
     verify_chain,
 )
@@ -48,7 +48,7 @@ class EventLog:
         if repair:
             self._repair_torn_tail()
         self.events = read_folder(self.directory)
-        self.state: State = reduce(self.events)
+        self.state: State = replay(self.events)
 
     def append(
         self,
@@ -77,7 +77,7 @@ class EventLog:
             self.hook("before", event)
         self._write(event)
         self.events.append(event)
-        reduce([event], self.state)
+        replay([event], self.state)
         if self.hook:
             self.hook("after", event)
         return event

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 from orchestration.config import HarnessConfig, load_config
-from orchestration.core import Event, State, payloads, reduce
+from orchestration.core import Event, State, payloads, replay
 from orchestration.documents.ledger import parse_ledger
 from orchestration.git import Repo, upstream_of
 from orchestration.harness import ledger_text_at
@@ -42,7 +42,7 @@ def load(root: Path, *, now: datetime | None = None) -> Loaded:
     repo = Repo(root)
     config = load_config(repo.root)
     events = read_events(repo)
-    state = reduce(events)
+    state = replay(events)
     branch = config.target or repo.branch() or "HEAD"
     if repo.try_resolve(f"refs/heads/{branch}") is None:  # HEAD is detached
         tip = Tip(repo.head(), repo.head())

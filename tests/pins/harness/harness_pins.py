@@ -23,7 +23,7 @@ from typing import Any
 from unittest import mock
 
 from orchestration.core.events import Event, canonical_json, verify_chain
-from orchestration.core.reduce import reduce
+from orchestration.core.reduce import replay
 from orchestration.core.state import State
 
 HERE = Path(__file__).parent
@@ -129,7 +129,7 @@ def prefix_digests(events: Iterable[Event]) -> Iterator[str]:
     """16 hex digits of the state after each event: where two reducers part is then known."""
     state = State()
     for event in events:
-        reduce([event], state)
+        replay([event], state)
         text = canonical_json(dataclasses.asdict(state))
         yield f"{event.seq} {event.kind} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
 

@@ -199,7 +199,7 @@ def store(source: Path, said: list[dict[str, Any]], folder: Path) -> None:
     exported = pins.orchestrate("log", "export", cwd=source).out
     pack(out / "log.jsonl.gz", exported)
     events = pins.events_of(exported)
-    pack(out / "state.json.gz", pins.pretty(pins.state_json(pins.reduce(events))))
+    pack(out / "state.json.gz", pins.pretty(pins.state_json(pins.replay(events))))
     pack(out / "prefixes.txt.gz", "\n".join(pins.prefix_digests(events)) + "\n")
     bundle = ["bundle", "create", "-q", str(out / "small.bundle"), "--branches"]
     pins.git(source, "gc", "-q", "--aggressive", "--prune=now")
