@@ -90,6 +90,10 @@ class HarnessConfig:
     isolation: str = "auto"
     """The level that agents run behind; `auto` takes the best that works here and starts no agent
     where none protects files; `none` is a person's word that there is no fence."""
+    agent_args: tuple[str, ...] = ()
+    """Further arguments of a known agent program, such as `--model=…`; see `agents`."""
+    agent_env: tuple[str, ...] = ()
+    """Names of environment variables that agents get, such as an API key's; never their values."""
     agent_read: tuple[str, ...] = ()
     """Files and folders below /tmp, /run or /dev that agents may read besides their own."""
     agent_write: tuple[str, ...] = ()
@@ -202,7 +206,7 @@ def _known(raw: dict[Any, Any], kind: type, where: str) -> None:
 def _value(name: str, value: object, where: str) -> Any:
     lists = (
         "import_roots", "protected", "agent_command", "supervisor_command", "keep_env", "plugins",
-        "agent_read", "agent_write",
+        "agent_read", "agent_write", "agent_args", "agent_env",
     )  # fmt: skip
     integers = ("dwell_limit", "cooldown_cycles", "max_processes")
     optional = ("target", "supervisor_agent")

@@ -138,6 +138,11 @@ class Harness:
             }
         )
 
+    def agent_environment(self, root: Path, report: Path, item_id: str) -> dict[str, str]:
+        """The environment of an agent's turn: that of its commands, and what `agent_env:` names."""
+        named = {name: os.environ[name] for name in self.config.agent_env if name in os.environ}
+        return {**named, **self.environment(root, report, item_id)}
+
 
 def item_facts(item: Item, now: datetime) -> ItemFacts:
     """One ledger item in the words of the policy."""

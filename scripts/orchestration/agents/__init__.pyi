@@ -1,3 +1,4 @@
+from .base import OUTAGES as OUTAGES
 from .base import Agent as Agent
 from .base import Clocks as Clocks
 from .base import Outcome as Outcome

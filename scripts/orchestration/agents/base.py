@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
@@ -11,7 +12,12 @@ if TYPE_CHECKING:
     from orchestration.documents.ledger import Item
     from orchestration.documents.order import Order
 
-OutcomeKind = Literal["done", "partial", "blocked", "refused", "no_change", "crash", "timeout"]
+OutageKind = Literal["auth", "rate_limit", "overloaded", "network"]
+OutcomeKind = Literal[
+    "done", "partial", "blocked", "refused", "no_change", "crash", "timeout", OutageKind
+]
+OUTAGES: tuple[OutageKind, ...] = ("auth", "rate_limit", "overloaded", "network")
+"""What is no fault of the work: such a turn is no attempt."""
 KINDS: tuple[OutcomeKind, ...] = (
     "done",
     "partial",
@@ -20,7 +26,13 @@ KINDS: tuple[OutcomeKind, ...] = (
     "no_change",
     "crash",
     "timeout",
+    *OUTAGES,
 )
+
+
+def utc_now() -> datetime:
+    """The machine's time, aware, in UTC."""
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,7 @@ class TurnContext:
     max_processes: int = 4096
     writable: tuple[Path, ...] = ()
     readable: tuple[str, ...] = ()
+    now: Callable[[], datetime] = utc_now
 
 
 @dataclass(frozen=True)
@@ -61,9 +74,11 @@ class Outcome:
     """What the agent claims, and how its process ended. Nothing in it is believed.
 
     `tokens` and `cost` (US dollars) are None when the agent did not report them, never 0.
-    `denials` are the actions its own rules refused. `log_path` is its raw output, `isolation` the
-    level that held, `process_limit` what bounds the number of processes (see `pids`), `artifacts`
-    the globs a recipe declared.
+    `denials` are the actions its own rules refused. `clock` is the one that ran out (`timeout`),
+    `retry_at` when a limit or outage is over, where the program named it. `dead` is true where the
+    program never came to work: it could not start, or died before its first event. `log_path` is
+    its raw output, `isolation` the level that held, `process_limit` what bounds the number of
+    processes (see `pids`), `artifacts` the globs a recipe declared.
     """
 
     kind: OutcomeKind
@@ -74,6 +89,9 @@ class Outcome:
     denials: tuple[str, ...] = ()
     exit_code: int | None = None
     signal: int | None = None
+    retry_at: datetime | None = None
+    clock: Literal["total", "idle"] | None = None
+    dead: bool = False
     log_path: Path | None = None
     isolation: str | None = None
     process_limit: str | None = None

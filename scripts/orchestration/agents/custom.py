@@ -15,9 +15,9 @@ import sys
 from collections.abc import Sequence
 
 from orchestration.agents.base import Outcome, OutcomeKind, TurnContext
+from orchestration.agents.launch import launch
 from orchestration.errors import HarnessError
-from orchestration.sandbox import ChildResult, run_child
-from orchestration.sandbox import fence as isolation
+from orchestration.sandbox import ChildResult
 
 _HOLE = re.compile(r"\{([a-z_]+)\}")  # other braces (JSON, TOML) are the program's own
 PLACEHOLDERS = {
@@ -64,7 +64,6 @@ class CustomAgent:
 
     def run(self, turn: TurnContext) -> Outcome:
         """Start the program in the workspace and wait for all of it to end."""
-        level = isolation.choose(turn.isolation, agent=True)
         brief = turn.log_dir / "brief.md"
         brief.parent.mkdir(parents=True, exist_ok=True)
         brief.write_text(turn.brief, encoding="utf-8")
@@ -77,28 +76,8 @@ class CustomAgent:
             "workspace": str(turn.workspace),
         }
         argv = [_HOLE.sub(lambda hole: values[hole[1]], part) for part in self.command]
-        turn.report_dir.mkdir(parents=True, exist_ok=True)
-        child = run_child(
-            isolation.wrap(
-                argv,
-                level,
-                cwd=turn.workspace,
-                writable=[turn.workspace, turn.report_dir, *turn.writable],
-                readable=[
-                    *turn.env.values(),
-                    *turn.readable,
-                    *isolation.repository_of(turn.workspace),
-                ],
-            ),
-            turn.workspace,
-            turn.env,
-            total_s=turn.clocks.total_s,
-            idle_s=turn.clocks.idle_s,
-            grace_s=turn.clocks.grace_s,
-            max_processes=turn.max_processes,
-            log_path=turn.log_dir / "agent.log",
-            stdin=turn.brief.encode() if self.stdin == "brief" else None,
-        )
+        stdin = turn.brief if self.stdin == "brief" else None
+        child, level = launch(turn, argv, stdin=stdin)
         return self._outcome(turn, child, level)
 
     def _outcome(self, turn: TurnContext, child: ChildResult, level: str) -> Outcome:
@@ -114,6 +93,7 @@ class CustomAgent:
             "\n".join(child.output_tail.strip().splitlines()[-40:])[-4000:],
             exit_code=child.exit_code,
             signal=child.signal,
+            clock=child.timed_out,
             log_path=child.log_path,
             isolation=level,
             process_limit=child.process_limit,

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 
 from orchestration.agents.base import Agent
+from orchestration.agents.programs import ProgramAgent
 from orchestration.errors import HarnessError
 
+PROGRAMS = ("aider", "claude", "codex", "gemini", "opencode")
+"""Programs with an adapter of their own."""
 # name -> "module:class"; adapters are imported when asked for, so a broken one hurts nobody else.
 BUILT_IN: dict[str, str] = {
     "playbook": "orchestration.agents.playbook:PlaybookAgent",
     "custom": "orchestration.agents.custom:CustomAgent",
+    **{name: f"orchestration.agents.{name}:PROGRAM" for name in PROGRAMS},
 }
 
 
@@ -34,7 +39,8 @@ def get_agent(name: str, **options: object) -> Agent:
             fix="use --agent custom with a command of your own, or one of the names above",
         )
     module, _, attribute = target.partition(":")
-    make: Callable[..., Agent] = getattr(import_module(module), attribute)
+    found = getattr(import_module(module), attribute)
+    make: Callable[..., Agent] = partial(ProgramAgent, found) if name in PROGRAMS else found
     return _made(name, make, options)
 
 

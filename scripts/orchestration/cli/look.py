@@ -152,6 +152,8 @@ def _words(said: payloads.Payload) -> str:
             return said.agent
         case payloads.Dispatched():
             return f"attempt {said.attempt} on {said.base[:12]}"
+        case payloads.Outage():
+            return f"{said.agent}: {said.outage}: {said.text}"
         case payloads.AgentEnded():
             return f"{said.outcome} in {said.seconds} s"
         case payloads.Judged():

@@ -303,6 +303,21 @@ class AgentStarted(Payload):
 
 
 @dataclass(frozen=True)
+class Outage(Payload):
+    """The agent's program or service was out: no attempt; `retry_at` is when to ask again."""
+
+    KIND = "outage"
+
+    agent: str
+    outage: str
+    text: str = ""
+    retry_at: str | None = None
+    cost: float | None = None
+    tokens: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
 class AgentEnded(Payload):
     """What an agent claims, what it cost, and the snapshot of what it left."""
 
@@ -515,7 +530,7 @@ class Reverted(Payload):
 
 _ALL = (
     RunStarted, RunEnded, Warned, Imported, Decided, Supervised, Chosen, Reviewed, Ordered,
-    Dispatched, AgentStarted, AgentEnded, Judged, Announced, Committed, TurnEnded, Pivoted, Polled,
-    Blocked, Closed, Reopened, Steered, Paused, Resumed, Approved, Reverted,
+    Dispatched, AgentStarted, Outage, AgentEnded, Judged, Announced, Committed, TurnEnded, Pivoted,
+    Polled, Blocked, Closed, Reopened, Steered, Paused, Resumed, Approved, Reverted,
 )  # fmt: skip
 PAYLOADS: dict[str, type[Payload]] = {one.KIND: one for one in _ALL}

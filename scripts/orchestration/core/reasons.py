@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import Enum
 
 from orchestration.errors import HarnessError
@@ -40,3 +41,11 @@ class Stop(HarnessError):
             exit_code=reason.code,
         )
         self.reason = reason
+
+
+class RetryLater(Stop):
+    """Ends a run because the agent's program or service is out; `at` is when to try again."""
+
+    def __init__(self, what: str, at: datetime | None) -> None:
+        super().__init__(ExitReason.RETRY_LATER, what)
+        self.at = at

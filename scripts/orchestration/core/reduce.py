@@ -105,7 +105,9 @@ def _agent_exit(state: State, event: Event, ended: said.AgentEnded) -> None:
     _spend(state, event, ended)
 
 
-def _spend(state: State, event: Event, agent: said.AgentEnded | said.Supervised) -> None:
+def _spend(
+    state: State, event: Event, agent: said.AgentEnded | said.Supervised | said.Outage
+) -> None:
     """Add an agent's time, money and tokens; what it did not report stays unknown."""
     seconds = agent.seconds or 0.0
     _item(state, event).seconds += seconds
@@ -116,6 +118,11 @@ def _spend(state: State, event: Event, agent: said.AgentEnded | said.Supervised)
         state.money = (state.money or 0.0) + agent.cost
     if agent.tokens is not None:
         state.tokens = (state.tokens or 0) + agent.tokens
+
+
+def _outage(state: State, event: Event, out: said.Outage) -> None:
+    """An outage costs what it cost and changes nothing else."""
+    _spend(state, event, out)
 
 
 def _verdict(state: State, event: Event, judged: said.Judged) -> None:
@@ -293,6 +300,7 @@ HANDLERS: dict[str, Handler] = {
     "order": _order,
     "dispatch": _dispatch,
     "agent_start": _advance("agent"),
+    "outage": _outage,
     "agent_exit": _agent_exit,
     "verdict": _verdict,
     "land": _land,

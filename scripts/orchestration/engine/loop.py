@@ -20,6 +20,7 @@ from orchestration.core import (
     Decision,
     ExitReason,
     Pending,
+    RetryLater,
     Stop,
     Weighed,
     decide,
@@ -169,13 +170,31 @@ class Engine:
     def _loop(self) -> Summary:
         try:
             while True:
-                done = self.step()
+                try:
+                    done = self.step()
+                except RetryLater as out:
+                    if not self._wait_for(out):
+                        raise
+                    continue
                 if done is not None:
                     return self._end(*done)
         except KeyboardInterrupt:
             return self._end(ExitReason.INTERRUPTED, "stopped from the keyboard")
         except Stop as stop:
             return self._end(stop.reason, str(stop))
+
+    def _wait_for(self, out: RetryLater) -> bool:
+        """Sleep until an outage may be over, within `--wait`; false where that does not reach."""
+        clock = self.harness.clock
+        if out.at is None:
+            return False
+        pause = max(1.0, (out.at - clock.now()).total_seconds())
+        if pause > self.wait_left_s:
+            return False
+        self.harness.say(f"{out}; waiting {pause:.0f} s")
+        clock.sleep(pause)
+        self.wait_left_s -= pause
+        return True
 
     def _open_run(self) -> None:
         """Continue a run that was killed; otherwise begin one."""

@@ -14,14 +14,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from orchestration.agents import get_agent
 from orchestration.config import HarnessConfig, load_config
 from orchestration.core import parse_selector
 from orchestration.documents.ledger import Status, check_ledger, parse_ledger
 from orchestration.errors import HarnessError
 from orchestration.git import Repo
 from orchestration.sandbox import FILE_FENCES, choose
-from orchestration.setup.session import make_supervisor
+from orchestration.setup.session import make_agent, make_supervisor
 from orchestration.views import read_events
 
 State = Literal["ok", "warn", "fail"]
@@ -208,13 +207,8 @@ def _roots(repo: Repo, config: HarnessConfig) -> Check:
 
 
 def _agent(config: HarnessConfig, name: str) -> Check:
-    options: dict[str, object] = {}
-    if name == "custom":
-        options = {"command": config.agent_command}
-    elif name == "playbook":
-        options = {"python": config.python}
     try:
-        agent = get_agent(name, **options)
+        agent = make_agent(name, config)
     except HarnessError as problem:
         return _failed("agent", problem)
     version = agent.version()

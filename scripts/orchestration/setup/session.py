@@ -34,7 +34,7 @@ def make_agent(name: str, config: HarnessConfig) -> Agent:
         return get_agent(name, python=config.python)
     if name == "custom":
         return get_agent(name, command=list(config.agent_command), python=config.python)
-    return get_agent(name)
+    return get_agent(name, args=config.agent_args, python=config.python)
 
 
 def open_harness(

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestration.agents import Outcome, TurnContext
-from orchestration.core import compact_stamp, matches, payloads
+from orchestration.core import RetryLater, compact_stamp, matches, payloads
 from orchestration.documents.ledger import Item
 from orchestration.documents.order import Order
 from orchestration.errors import HarnessError
@@ -20,6 +20,7 @@ from orchestration.harness import Harness
 from orchestration.sandbox import FILE_FENCES
 from orchestration.turns import outside
 from orchestration.turns.order import recipes_for
+from orchestration.turns.outage import run_through
 from orchestration.turns.workspace import Snapshot, Workspace, create, slug
 
 UNWATCHED = (*OURS, "refs/remotes/", "refs/stash")
@@ -106,7 +107,7 @@ def run_agent(
         order=order,
         item=doable,
         brief=brief,
-        env=harness.environment(workspace.path, report, item.id),
+        env=harness.agent_environment(workspace.path, report, item.id),
         clocks=harness.clocks(),
         log_dir=folder / "logs",
         report_dir=report,
@@ -114,6 +115,7 @@ def run_agent(
         max_processes=harness.config.max_processes,
         writable=tuple(Path(place) for place in harness.config.agent_write),
         readable=harness.config.agent_read,
+        now=harness.clock.now,
     )
     if not harness.deterministic and outside.level_of(harness) not in FILE_FENCES:
         harness.say("no fence: this agent can change every file that you can (isolation: none)")
@@ -121,7 +123,11 @@ def run_agent(
     watch = outside.begin(harness, folder / "watch", workspace.branch)
     started = harness.clock.monotonic()
     with harness.busy(f"{harness.agent.name} on {item.id}"):
-        outcome = _run(harness, context)
+        try:
+            outcome = run_through(harness, context, item.id, lambda turn: _run(harness, turn))
+        except RetryLater:
+            outside.settle(harness, watch)
+            raise
     seconds = harness.clock.monotonic() - started
     fenced = outcome.isolation is not None
     escaped = outside.settle(harness, watch) if fenced else outside.leave(watch)
@@ -135,7 +141,8 @@ def _run(harness: Harness, context: TurnContext) -> Outcome:
     try:
         return harness.agent.run(context)
     except HarnessError as problem:
-        return Outcome(kind="crash", text=str(problem), isolation=outside.level_of(harness))
+        level = outside.level_of(harness)
+        return Outcome(kind="crash", text=str(problem), dead=True, isolation=level)
 
 
 def _restore_refs(harness: Harness, before: dict[str, str]) -> list[str]:

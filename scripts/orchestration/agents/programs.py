@@ -1,0 +1,232 @@
+"""Known agent programs: what each declares, and the one agent that drives any of them.
+
+An adapter is data and a reader: the command line, how the prompt comes in, what it needs of HOME,
+which variables hold its keys. Starting, clocks, outcome and the private HOME are the same for all.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from orchestration.agents.base import Outcome, OutcomeKind, TurnContext
+from orchestration.agents.launch import launch
+from orchestration.agents.login import Login, private_home
+from orchestration.agents.readers import Reader
+from orchestration.errors import HarnessError
+from orchestration.sandbox import FILE_FENCES, ChildResult, run_child, scrub_env
+from orchestration.sandbox import fence as isolation
+
+PLACES = (
+    ".local/bin", ".npm-global/bin", ".volta/bin", ".bun/bin", ".opencode/bin", ".claude/local",
+    ".nvm/versions/node/*/bin",
+)  # fmt: skip
+"""Folders below HOME where installers put programs; they are often missing from PATH."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a command line may depend on. `fenced`: our fence protects files, theirs can go."""
+
+    workspace: Path
+    brief: Path
+    home: Path
+    python: str
+    env: Mapping[str, str]
+    args: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    fenced: bool = True
+
+
+@dataclass(frozen=True)
+class Program:
+    """What an adapter declares.
+
+    `login` and `settings` are files below HOME; `keys` are variables that sign it in, passed on
+    where `agent_env:` names them; `flags` are those that `help` must know. `env` is set for every
+    turn, `{home}` in it is the turn's HOME; `exits` explains exit codes.
+    """
+
+    name: str
+    executable: str
+    start: Callable[[Start], list[str]]
+    reader: Callable[[Callable[[], datetime]], Reader]
+    install: str
+    sign_in: str
+    prompt: Literal["stdin", "file"] = "stdin"
+    login: tuple[Login, ...] = ()
+    settings: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    help: tuple[str, ...] = ("--help",)
+    flags: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    exits: Mapping[int, str] = field(default_factory=dict)
+    prepared: Callable[[Start], Mapping[str, str]] | None = None
+    files: Callable[[Start], Mapping[str, str]] | None = None
+    args_inside: bool = False
+
+
+class ProgramAgent:
+    """Drives one known program. `args` are added to its command line (`agent_args:`)."""
+
+    offline = False
+
+    def __init__(
+        self, program: Program, *, args: Sequence[str] = (), python: str = sys.executable
+    ) -> None:
+        self.program, self.args, self.python = program, tuple(args), python
+        self.name = program.name
+
+    def version(self) -> str | None:
+        """The first line of `--version`; None where it is not installed or says nothing."""
+        try:
+            done = self._ask(("--version",))
+        except HarnessError:
+            return None
+        lines = done.output_tail.strip().splitlines()
+        return lines[-1].strip()[:80] if done.ok and lines else None
+
+    def run(self, turn: TurnContext) -> Outcome:
+        """Start the program in the workspace and wait for all of it to end."""
+        found = find_program(self.program.executable, self.python, turn.env)
+        if found is None:
+            raise self._missing()
+        home = turn.log_dir.parent / "home"
+        brief = turn.log_dir / "brief.md"
+        brief.parent.mkdir(parents=True, exist_ok=True)
+        brief.write_text(turn.brief, encoding="utf-8")
+        level = isolation.choose(turn.isolation, agent=True)
+        path = os.pathsep.join([str(Path(self.python).parent), turn.env.get("PATH", os.defpath)])
+        path = os.pathsep.join([path, str(found.parent)])
+        start = Start(
+            workspace=turn.workspace,
+            brief=brief,
+            home=home,
+            python=self.python,
+            env=turn.env,
+            args=self.args,
+            files=_task_files(turn),
+            fenced=level in FILE_FENCES,
+        )
+        reader = self.program.reader(turn.now)
+        program = self.program
+        with private_home(
+            home,
+            Path(turn.env.get("HOME") or Path.home()),
+            logins=program.login,
+            settings=program.settings,
+            files=program.files(start) if program.files else None,
+            path=path,
+            locks=turn.log_dir.parent.parent / "locks",
+        ):
+            env = {
+                **turn.env,
+                "HOME": str(home),
+                "PATH": path,
+                **{name: text.replace("{home}", str(home)) for name, text in program.env.items()},
+                **(program.prepared(start) if program.prepared else {}),
+            }
+            child, held = launch(
+                turn,
+                [str(found), *program.start(start), *(() if program.args_inside else self.args)],
+                env=env,
+                stdin=turn.brief if program.prompt == "stdin" else None,
+                writable=[home],
+                readable=[*install_roots(found), str(brief)],
+                on_line=reader.line,
+            )
+        return outcome_of(program, reader, child, held)
+
+    def _ask(self, words: Sequence[str]) -> ChildResult:
+        """Run a question such as `--version` outside any turn."""
+        env = scrub_env()
+        found = find_program(self.program.executable, self.python, env)
+        if found is None:
+            raise self._missing()
+        env["PATH"] = os.pathsep.join([str(found.parent), env.get("PATH", os.defpath)])
+        return run_child([str(found), *words], Path.cwd(), env, total_s=30.0)
+
+    def _missing(self) -> HarnessError:
+        return HarnessError(
+            f"{self.program.executable} is not installed",
+            expected="on PATH, in ~/.local, ~/.nvm or beside the interpreter of the guards",
+            fix=self.program.install,
+        )
+
+
+def outcome_of(program: Program, reader: Reader, child: ChildResult, level: str) -> Outcome:
+    """The typed outcome: what the program reported, else what its end says.
+
+    A result counts before an exit code, which programs set wrongly both ways. A program that was
+    still busy with an outage when it was ended, failed by the outage.
+    """
+    kind: OutcomeKind
+    text = reader.text
+    if reader.claim in ("done", "partial", "blocked", "refused") and reader.fault is None:
+        kind = reader.claim  # type: ignore[assignment]
+    elif reader.fault is not None:
+        kind, text = reader.fault.kind, reader.fault.text
+    elif child.timed_out:
+        kind = "timeout"
+    else:
+        kind, text = "crash", reader.error or text
+        words = program.exits.get(child.exit_code or 0)
+        if words is not None and words.startswith("auth: "):
+            kind = "auth"
+        text = words or text or _last_lines(child.output_tail)
+    return Outcome(
+        kind,
+        text[-4000:],
+        session=reader.session,
+        tokens=reader.tokens,
+        cost=reader.cost,
+        denials=tuple(reader.denials),
+        exit_code=child.exit_code,
+        signal=child.signal,
+        retry_at=reader.fault.retry_at if reader.fault is not None else None,
+        clock=child.timed_out,
+        dead=kind == "crash" and reader.events == 0,
+        log_path=child.log_path,
+        isolation=level,
+        process_limit=child.process_limit,
+    )
+
+
+def find_program(name: str, python: str, env: Mapping[str, str]) -> Path | None:
+    """Where a program is: on PATH, beside the guards' interpreter, or where installers put it."""
+    home = Path(env.get("HOME") or Path.home())
+    folders = [*env.get("PATH", os.defpath).split(os.pathsep), str(Path(python).parent)]
+    for place in PLACES:
+        folders += sorted((str(path) for path in home.glob(place)), reverse=True)
+    found = shutil.which(name, path=os.pathsep.join(folders))
+    return None if found is None else Path(os.path.abspath(found))
+
+
+def install_roots(program: Path) -> list[str]:
+    """What must be readable for a program to start: its folder, and that of what it links to."""
+    roots = [str(program.parent)]
+    real = program.resolve()
+    for folder in real.parents:
+        if folder.name == "node_modules" or (folder / "pyvenv.cfg").is_file():
+            roots.append(str(folder))
+            break
+    else:
+        roots.append(str(real.parent))
+    return roots
+
+
+def _task_files(turn: TurnContext) -> tuple[str, ...]:
+    """The files that the order's tasks name and that are there."""
+    tasks = turn.order.tasks if turn.order is not None else []
+    named = dict.fromkeys(ref.path for task in tasks for ref in task.refs)
+    return tuple(name for name in named if name and (turn.workspace / name).is_file())
+
+
+def _last_lines(text: str) -> str:
+    return "\n".join(text.strip().splitlines()[-20:])[-2000:]

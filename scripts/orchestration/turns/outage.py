@@ -1,0 +1,67 @@
+"""An agent's program or service that is out: wait and ask again, within the clock of the turn.
+
+An outage is no attempt (law 9): what it cost is logged, and where waiting would pass the turn's
+clock the run ends with the time to come back. The cycle stays open where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+from orchestration.agents import OUTAGES, Outcome, TurnContext
+from orchestration.core import RetryLater, payloads, stamp
+from orchestration.gates import secrets
+from orchestration.harness import Harness
+
+FIRST_WAIT_S = 5.0
+LONGEST_WAIT_S = 300.0
+NO_USE = ("auth",)
+"""Outages that waiting does not end: a person has to sign in."""
+
+
+def run_through(
+    harness: Harness, context: TurnContext, item_id: str, run: Callable[[TurnContext], Outcome]
+) -> Outcome:
+    """Run the agent; through outages ask again, each time after twice the wait.
+
+    A time that the program named is waited for instead. Raises RetryLater when the outage lasts
+    longer than the turn may.
+    """
+    clock, total_s = harness.clock, context.clocks.total_s
+    started, wait_s = clock.monotonic(), FIRST_WAIT_S
+    while True:
+        before = clock.monotonic()
+        outcome = run(context)
+        lost = outcome.dead or outcome.kind in OUTAGES
+        if not lost:
+            return outcome
+        now = clock.now()
+        named = outcome.retry_at
+        pause = wait_s if named is None else max(0.0, (named - now).total_seconds())
+        # A short wait that was named is no reason to ask without end.
+        pause = max(pause, wait_s)
+        at = None if outcome.kind in NO_USE else now + timedelta(seconds=pause)
+        said = secrets.redact(" ".join(outcome.text.split()))[:300]
+        harness.log.append(
+            payloads.Outage(
+                agent=harness.agent.name,
+                outage=outcome.kind,
+                text=said,
+                retry_at=None if at is None else stamp(at),
+                cost=outcome.cost,
+                tokens=None if outcome.tokens is None else sum(outcome.tokens.values()),
+                seconds=round(clock.monotonic() - before, 3),
+            ),
+            role="harness",
+            item=item_id,
+        )
+        left_s = total_s - (clock.monotonic() - started) - pause
+        if at is None or left_s <= 0:
+            when = "" if at is None else f"; again at {stamp(at)}"
+            raise RetryLater(f"{harness.agent.name}: {outcome.kind}: {said}{when}", at)
+        harness.say(f"{harness.agent.name}: {outcome.kind}: {said}; asking again in {pause:g} s")
+        clock.sleep(pause)
+        wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+        context = replace(context, clocks=replace(context.clocks, total_s=left_s))

@@ -1,0 +1,129 @@
+"""Readers never raise, whatever a program prints."""
+
+from __future__ import annotations
+
+import json
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from orchestration.agents import faults
+from orchestration.agents.aider import AiderReader
+from orchestration.agents.claude import ClaudeReader
+from orchestration.agents.codex import CodexReader
+from orchestration.agents.gemini import GeminiReader
+from orchestration.agents.opencode import OpencodeReader
+from orchestration.agents.readers import Reader
+
+NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
+FOLDER = Path(__file__).parents[1] / "fixtures/recordings"
+READERS = {
+    "aider": AiderReader, "claude": ClaudeReader, "codex": CodexReader, "gemini": GeminiReader,
+    "opencode": OpencodeReader,
+}  # fmt: skip
+LINES_EACH = 100_000
+ODD = [None, True, -1, 10**400, 1e308, "", "\ud800", [], [1], {}, {"a": 1}, "429", "x" * 5000]
+
+
+def sound(reader: Reader) -> None:
+    reader.text.encode()
+    assert all(n >= 0 for n in (reader.tokens or {}).values())
+    assert reader.cost is None or 0 <= reader.cost < 1e300
+
+
+def recorded(name: str) -> list[str]:
+    streams = sorted(FOLDER.glob(f"{name}-*"))
+    return [line for path in streams for line in path.read_text().splitlines()]
+
+
+def spoil(value: object, dice: random.Random) -> object:
+    """The same with one place changed, of any depth."""
+    if isinstance(value, dict) and value and dice.random() < 0.8:
+        key = dice.choice(sorted(value))
+        return {**value, key: spoil(value[key], dice)}
+    if isinstance(value, list) and value and dice.random() < 0.8:
+        return [spoil(value[0], dice), *value[1:]]
+    return dice.choice(ODD)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(READERS))
+def test_a_hundred_thousand_spoilt_lines(name: str) -> None:
+    dice, lines = random.Random(7), recorded(name)
+    events = []
+    for line in lines:
+        try:
+            events.append(json.loads(line))
+        except ValueError:
+            events.append(None)
+    # Large events are spoilt less often, so that the number of lines is what costs.
+    small = [n for n, line in enumerate(lines) if len(line) < 1500]
+    reader = READERS[name](lambda: NOW)
+    for n in range(LINES_EACH):
+        which = dice.choice(small) if n % 20 else dice.randrange(len(lines))
+        line, event = lines[which], events[which]
+        if isinstance(event, dict) and n % 3:
+            line = json.dumps(spoil(event, dice))
+        elif line:
+            at = dice.randrange(len(line))
+            line = line[:at] + dice.choice(["", "\x00", "{", '"', "\ud800", "9" * 50]) + line[at:]
+        reader.line(line)
+        if n % 1000 == 0:
+            sound(reader)
+            reader = READERS[name](lambda: NOW)
+    sound(reader)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@pytest.mark.parametrize("name", sorted(READERS))
+@settings(max_examples=200, deadline=None)
+@given(lines=st.lists(JSON.map(json.dumps) | st.text(), max_size=5))
+def test_any_lines(name: str, lines: list[str]) -> None:
+    reader = READERS[name](lambda: NOW)
+    for line in lines:
+        reader.line(line)
+    sound(reader)
+
+
+@given(st.text())
+@settings(max_examples=300, deadline=None)
+def test_any_error(text: str) -> None:
+    faults.fault_of(text, NOW)
+    faults.retry_after(text, NOW)
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "seconds"),
+    [
+        ("unexpected status 401 Unauthorized: x", "auth", None),
+        ("Please try again in 1h2m", "None", 3720),
+        ("Rate limit reached for gpt in x. Please try again in 1.5s.", "rate_limit", 1.5),
+        ("Claude AI usage limit reached|1795867260", "rate_limit", 60),
+        ("You've hit your usage limit. Try again in 2 days 3 hours", "rate_limit", 183600),
+        ("litellm.RateLimitError: x; Retrying in 0.2 seconds...", "rate_limit", 0.2),
+        ("limit resets 2026-11-28T12:01:00Z: quota", "rate_limit", 60),
+        ("503 Service Unavailable", "overloaded", None),
+        ("getaddrinfo ENOTFOUND api.example.org", "network", None),
+        ("status 400: prompt is too long", "None", None),
+        ("I read 429 lines", "None", None),
+    ],
+)
+def test_what_errors_say(words: str, kind: str, seconds: float | None) -> None:
+    assert str(faults.kind_of(words)) == kind
+    when = faults.time_in(words, NOW)
+    assert when == (None if seconds is None else NOW + timedelta(seconds=seconds))
+
+
+def test_a_retry_after_header() -> None:
+    assert faults.retry_after("120", NOW) == NOW + timedelta(seconds=120)
+    assert faults.retry_after("Sat, 28 Nov 2026 12:00:30 GMT", NOW) == NOW + timedelta(seconds=30)
+    assert faults.retry_after("-3", NOW) is None
