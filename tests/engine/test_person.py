@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from orchestration.git import Repo
+
 Make = Callable[..., Any]
 LEDGER = """### [A-001] One thing
 - Status: open
@@ -54,14 +56,19 @@ def test_run_revert_run_and_the_ledger_follows(place: Make) -> None:
     assert said(here.root, "verify")["landings"]
 
 
+def written(root: Path) -> set[str]:
+    """Every path in the repository and in the harness's own folder, locks aside."""
+    places = (root / ".git", Repo(root).state_dir)
+    return {str(p) for place in places for p in place.rglob("*") if "lock" not in p.name}
+
+
 def test_pause_stops_and_a_dry_run_knows_of_it_and_writes_nothing(place: Make) -> None:
     here = place(LEDGER, **VALUES)
     assert said(here.root, "pause", "lunch")["kind"] == "pause"
-    before = sorted(str(p) for p in (here.root / ".git").rglob("*") if "lock" not in p.name)
+    before = written(here.root)
     seen = said(here.root, "run", "--dry-run")
     assert (seen["action"], seen["exit"], seen["reason"]) == ("stop", "BLOCKED_ON_USER", "lunch")
-    after = sorted(str(p) for p in (here.root / ".git").rglob("*") if "lock" not in p.name)
-    assert set(after) - set(before) <= {str(here.root / ".git" / "orchestration" / "log")}
+    assert written(here.root) - before <= {str(Repo(here.root).state_dir / "log")}
     assert said(here.root, "run")["reason"] == "BLOCKED_ON_USER"
     assert "paused: lunch" in orchestrate(here.root, "status").stdout
     said(here.root, "resume")
@@ -94,7 +101,7 @@ def test_why_carries_the_evidence_of_the_last_decision_in_80_columns(place: Make
 def test_a_damaged_log_refuses_names_the_line_and_the_named_command_helps(place: Make) -> None:
     here = place(LEDGER, **VALUES)
     orchestrate(here.root, "run")
-    path = here.root / ".git" / "orchestration" / "log" / "000002.jsonl"
+    path = Repo(here.root).state_dir / "log" / "000002.jsonl"
     lines = path.read_text().splitlines(keepends=True)
     path.write_text(lines[0] + lines[1].replace("A-001", "A-002") + "".join(lines[2:]))
     for words in (["run"], ["status"], ["why"], ["tail"], ["log", "export"]):
