@@ -18,6 +18,7 @@ from orchestration.config import HarnessConfig
 from orchestration.core import Clock, ItemFacts, PolicyConfig, State
 from orchestration.documents.ledger import Item, Ledger, read_ledger
 from orchestration.errors import HarnessError
+from orchestration.gates import secrets
 from orchestration.git import Repo, Upstream
 from orchestration.landing import Tip, current_tip, require_one_history
 from orchestration.log import EventLog
@@ -137,6 +138,11 @@ class Harness:
                 **self.extra_env,
             }
         )
+
+    def secret_values(self) -> tuple[str, ...]:
+        """Values of `agent_env:` that no landing, log or message may show."""
+        named = {name: os.environ[name] for name in self.config.agent_env if name in os.environ}
+        return secrets.values_of(named)
 
     def agent_environment(self, root: Path, report: Path, item_id: str) -> dict[str, str]:
         """The environment of an agent's turn: that of its commands, and what `agent_env:` names."""

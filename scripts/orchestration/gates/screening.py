@@ -23,16 +23,17 @@ def screen(
     new: Sequence[str] = (),
     import_roots: Sequence[str] = (".",),
     guard: Sequence[str] = (),
+    secret: Sequence[str] = (),
 ) -> str:
     """Return why the diff must not go on, or "".
 
     A symbolic link or submodule that is new, a file above 5 MiB, a credential in an added line
-    (its kind and place are named, never its text), or a tamper pattern that voids an attempt.
+    (its kind and place are named, never its text; `secret` are values that are known), or a tamper pattern that voids an attempt.
     """
     odd = _odd_file(repo, base, commit, changed)
     if odd:
         return odd
-    leaks = secrets.scan_diff(repo.added_lines(base, commit).decode("latin-1"))
+    leaks = secrets.scan_diff(repo.added_lines(base, commit).decode("latin-1"), secret)
     if leaks:
         first = leaks[0]
         return f"{first.path}:{first.line}: a credential ({first.kind}) in an added line"

@@ -1,15 +1,17 @@
 """Find credentials in a diff or a log before they are committed or shown, and black them out.
 
 Known forms are matched exactly; a value assigned to a name such as `password` counts when it looks
-random (Shannon entropy), so that placeholders in documentation do not.
+random (Shannon entropy), so that placeholders in documentation do not. `known` are values that are
+secret whatever they look like: those of the variables that agents get (`values_of`).
 """
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,8 +89,63 @@ def entropy_bits(text: str) -> float:
     return -sum(n / len(text) * math.log2(n / len(text)) for n in counts) if text else 0.0
 
 
-def _spans(line: str) -> Iterator[tuple[str, int, int]]:
-    """Kind, start and end of every credential in a line, each once."""
+# Settings that stand in the environment beside keys; product code may well name such a value.
+_NO_SECRET = re.compile(r"(?i)(?:^|_)(?:MODEL|REGION|LOCATION|PROFILE|MODE|LEVEL|LANG|TZ)$")
+_SECRET_KEY = re.compile(r"(?i)key|token|secret|passw|auth|credential")
+_PLAIN_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s@?]*")
+MIN_VALUE = 6
+
+
+def values_of(variables: Mapping[str, str]) -> tuple[str, ...]:
+    """The secret values of environment variables, longest first; settings among them are left out.
+
+    No secret is what is shorter than 6 characters, a number, a URL without a user, an absolute
+    path, or the value of a variable named like a model or region. Of a JSON text only the values
+    under names such as `apiKey` are; a text of several lines counts line by line.
+    """
+    found: set[str] = set()
+    for name, text in variables.items():
+        try:
+            inner = json.loads(text) if text.lstrip()[:1] in ("{", "[") else None
+        except (ValueError, RecursionError):
+            inner = None
+        if inner is not None:
+            found.update(_secret_leaves(inner))
+        elif not _NO_SECRET.search(name):
+            found.update(line.strip() for line in text.splitlines())
+    kept = [text for text in found if len(text) >= MIN_VALUE and not _harmless(text)]
+    return tuple(sorted(kept, key=lambda text: (-len(text), text)))
+
+
+def _secret_leaves(value: object, name: str = "") -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _secret_leaves(inner, str(key))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _secret_leaves(inner, name)
+    elif isinstance(value, str) and _SECRET_KEY.search(name):
+        yield value
+
+
+def _harmless(text: str) -> bool:
+    number = text.replace(".", "", 1).isdigit() and len(text) < 16
+    return number or text.startswith(("/", "-----")) or bool(_PLAIN_URL.fullmatch(text))
+
+
+def _spans(line: str, known: Sequence[str]) -> Iterator[tuple[str, int, int]]:
+    """Kind, start and end of every credential in a line, each once; known values first."""
+    for value in known:
+        # A file that is read as Latin-1 shows the bytes of a value's UTF-8.
+        for form in {value, value.encode("utf-8", "replace").decode("latin-1")}:
+            at = line.find(form)
+            while at >= 0:
+                yield "a value of agent_env", at, at + len(form)
+                at = line.find(form, at + len(form))
+    yield from _forms(line)
+
+
+def _forms(line: str) -> Iterator[tuple[str, int, int]]:
     if len(line) <= WINDOW:
         yield from _spans_in(line)
         return
@@ -117,22 +174,25 @@ def _spans_in(line: str) -> Iterator[tuple[str, int, int]]:
             yield "assigned secret", match.start("value"), match.end("value")
 
 
-def scan_lines(lines: Iterable[tuple[int, str]], path: str) -> list[Leak]:
+def scan_lines(
+    lines: Iterable[tuple[int, str]], path: str, known: Sequence[str] = ()
+) -> list[Leak]:
     """Credentials in numbered lines, each place once."""
     found: dict[tuple[int, int], Leak] = {}
     for number, line in lines:
-        for kind, start, end in _spans(line):
-            shown = f"{line[start : start + 4]}…, {end - start} characters"
+        for kind, start, end in _spans(line, known):
+            head = "" if kind == "a value of agent_env" else f"{line[start : start + 4]}…, "
+            shown = f"{head}{end - start} characters"
             found.setdefault((number, start), Leak(kind, path, number, shown))
     return list(found.values())
 
 
-def scan_text(text: str, path: str = "") -> list[Leak]:
+def scan_text(text: str, path: str = "", known: Sequence[str] = ()) -> list[Leak]:
     """Credentials in a file or log."""
-    return scan_lines(enumerate(text.splitlines(), start=1), path)
+    return scan_lines(enumerate(text.splitlines(), start=1), path, known)
 
 
-def scan_diff(diff: str) -> list[Leak]:
+def scan_diff(diff: str, known: Sequence[str] = ()) -> list[Leak]:
     """Credentials in the lines that a git diff adds; a line in a hunk is never read as a header."""
     leaks: list[Leak] = []
     path, number, old, new = "", 0, 0, 0
@@ -140,7 +200,7 @@ def scan_diff(diff: str) -> list[Leak]:
         if old > 0 or new > 0:
             if line.startswith("+"):
                 parts = line[1:].splitlines()
-                leaks += scan_lines([(number, part) for part in parts], path)
+                leaks += scan_lines([(number, part) for part in parts], path, known)
             old -= line[:1] in ("-", " ", "")
             new -= line[:1] in ("+", " ", "")
             number += line[:1] in ("+", " ", "")
@@ -152,7 +212,7 @@ def scan_diff(diff: str) -> list[Leak]:
     return leaks
 
 
-def redact(text: str) -> str:
+def redact(text: str, known: Sequence[str] = ()) -> str:
     """`text` with every credential replaced by `[redacted: kind]`, a key with all of its lines."""
     out, inside = [], False
     for line in text.splitlines(keepends=True):
@@ -162,18 +222,21 @@ def redact(text: str) -> str:
             out.append("[redacted: private key]" + line[len(body) :] if body.strip() else line)
             continue
         inside = bool(_KEY_BEGINS.search(line)) and not ends
-        out.append(_redact_line(line))
+        out.append(_redact_line(line, known))
     return "".join(out)
 
 
-def _redact_line(line: str) -> str:
-    for kind, start, end in sorted(set(_spans(line)), key=lambda s: -s[1]):
+def _redact_line(line: str, known: Sequence[str]) -> str:
+    for value in known:
+        for form in {value, value.encode("utf-8", "replace").decode("latin-1")}:
+            line = line.replace(form, "[redacted: a value of agent_env]")
+    for kind, start, end in sorted(set(_forms(line)), key=lambda s: -s[1]):
         if "[redacted" not in line[start:end]:
             line = f"{line[:start]}[redacted: {kind}]{line[end:]}"
     return line
 
 
-def black_out(folder: Path) -> list[Leak]:
+def black_out(folder: Path, known: Sequence[str] = ()) -> list[Leak]:
     """Overwrite every credential in the files below `folder`, whatever their names.
 
     Returns what was found, by path inside it. Bytes are read as Latin-1, so that invalid UTF-8 or a
@@ -187,9 +250,9 @@ def black_out(folder: Path) -> list[Leak]:
             continue
         with path.open(encoding="latin-1", newline="") as lines:
             numbered = enumerate(lines, start=1)
-            leaks = scan_lines(numbered, path.relative_to(folder).as_posix())
+            leaks = scan_lines(numbered, path.relative_to(folder).as_posix(), known)
         if leaks:
             text = path.read_bytes().decode("latin-1")
-            path.write_bytes(redact(text).encode("latin-1"))
+            path.write_bytes(redact(text, known).encode("latin-1"))
             found += leaks
     return found

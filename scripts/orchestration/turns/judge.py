@@ -68,8 +68,8 @@ def _run_attempt(case: Case) -> None:
             _run_criteria(case)
     finally:
         escaped = outside.settle(harness, watch)
-    leaks = [*case.exit.leaks, *map(str, black_out(case.report))]
-    found.reason = secrets.redact(found.reason)
+    leaks = [*case.exit.leaks, *map(str, black_out(case.report, harness.secret_values()))]
+    found.reason = secrets.redact(found.reason, harness.secret_values())
     if escaped:
         found.verdict, found.signature = "tamper", "escape"
         found.reason = "code under test wrote outside: " + outside.told(escaped)
@@ -129,6 +129,7 @@ def _look_at_diff(case: Case) -> None:
         new=case.new_tests,
         import_roots=harness.config.import_roots,
         guard=_guard_ids(case),
+        secret=harness.secret_values(),
     )
     if alarm:
         found.turn_down("reject", alarm, "screening")

@@ -43,7 +43,7 @@ def run_through(
         # A short wait that was named is no reason to ask without end.
         pause = max(pause, wait_s)
         at = None if outcome.kind in NO_USE else now + timedelta(seconds=pause)
-        said = secrets.redact(" ".join(outcome.text.split()))[:300]
+        said = secrets.redact(" ".join(outcome.text.split()), harness.secret_values())[:300]
         harness.log.append(
             payloads.Outage(
                 agent=harness.agent.name,

@@ -25,6 +25,7 @@ from orchestration.core import (
 from orchestration.documents.ledger import Item
 from orchestration.documents.order import Order, content_hash, parse_order
 from orchestration.errors import HarnessError
+from orchestration.gates import secrets
 from orchestration.harness import Harness
 from orchestration.turns.order import Draft, choose_row, compose_order, limit_brief, mode_of
 from orchestration.turns.order_check import check_order
@@ -107,7 +108,11 @@ def _ask(
     put_away(harness, workspace, ended.snapshot, unread=ended.unread)
     if not ended.changed:
         harness.repo.delete_ref(f"refs/heads/{workspace.branch}", ended.snapshot)
+    known = harness.secret_values()
+    leaks = secrets.scan_text(text, harness.config.order, known)
+    text = secrets.redact(text, known)
     problems, warnings = _problems(harness, opened, ended, text, base, nodes)
+    problems += [f"{leak.path}:{leak.line}: a credential ({leak.kind})" for leak in leaks]
     for line in problems:
         harness.say(f"  {line}")
     asked = payloads.Supervised(

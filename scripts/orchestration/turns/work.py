@@ -127,6 +127,7 @@ def run_agent(
             outcome = run_through(harness, context, item.id, lambda turn: _run(harness, turn))
         except RetryLater:
             outside.settle(harness, watch)
+            _black_out(harness, report)
             raise
     seconds = harness.clock.monotonic() - started
     fenced = outcome.isolation is not None
@@ -186,11 +187,13 @@ def _exit_facts(
     tokens = None if outcome.tokens is None else sum(outcome.tokens.values())
     return payloads.AgentEnded(
         outcome=kind,
-        text=secrets.redact(outcome.text[-MAX_TEXT:]),
+        text=secrets.redact(outcome.text, harness.secret_values())[-MAX_TEXT:],
         session=outcome.session,
         tokens=tokens,
         cost=outcome.cost,
-        denials=tuple(secrets.redact(str(words)) for words in outcome.denials[:50]),
+        denials=tuple(
+            secrets.redact(str(words), harness.secret_values()) for words in outcome.denials[:50]
+        ),
         exit_code=outcome.exit_code,
         signal=outcome.signal,
         isolation=outcome.isolation,
@@ -212,10 +215,11 @@ def _black_out(harness: Harness, report: Path) -> list[str]:
     The report would be committed, so a credential in it turns the attempt down. What the agent
     merely said stays on this machine: it is blacked out and told.
     """
-    said = secrets.black_out(report.parent / "logs")
+    known = harness.secret_values()
+    said = secrets.black_out(report.parent / "logs", known)
     for leak in said:
         harness.say(f"blacked out in the agent's output: {leak}")
-    return [str(leak) for leak in secrets.black_out(report)]
+    return [str(leak) for leak in secrets.black_out(report, known)]
 
 
 def collect_artifacts(
