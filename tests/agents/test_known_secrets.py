@@ -22,7 +22,10 @@ PLAIN = "correct horse battery"
         ({"HOST": "https://me:pässwort@x.org"}, ["https://me:pässwort@x.org"]),
         ({"ANTHROPIC_MODEL": "claude-large", "AWS_REGION": "eu-central-1"}, []),
         ({"FILE": "/home/me/key.json"}, []),
-        ({"PEM": "-----BEGIN X-----\nabcdefgh\nijklmnop\n-----END X-----"}, ["abcdefgh", "ijklmnop"]),
+        (
+            {"PEM": "-----BEGIN X-----\nabcdefgh\nijklmnop\n-----END X-----"},
+            ["abcdefgh", "ijklmnop"],
+        ),
         ({"CONFIG": json.dumps({"p": {"apiKey": "abcdefgh", "name": "provider"}})}, ["abcdefgh"]),
         ({"A": "abcdef", "B": "abcdefghij"}, ["abcdefghij", "abcdef"]),
     ],

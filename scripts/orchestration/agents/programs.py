@@ -7,6 +7,7 @@ which variables hold its keys. Starting, clocks, outcome and the private HOME ar
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ from orchestration.errors import HarnessError
 from orchestration.sandbox import FILE_FENCES, ChildResult, run_child, scrub_env
 from orchestration.sandbox import fence as isolation
 
+_FLAG = re.compile(r"(?<![\w-])--?[A-Za-z][\w-]*")
 PLACES = (
     ".local/bin", ".npm-global/bin", ".volta/bin", ".bun/bin", ".opencode/bin", ".claude/local",
     ".nvm/versions/node/*/bin",
@@ -83,6 +85,10 @@ class ProgramAgent:
         self.program, self.args, self.python = program, tuple(args), python
         self.name = program.name
 
+    def installed(self) -> Path | None:
+        """Where the program is; None where it is not installed."""
+        return find_program(self.program.executable, self.python, scrub_env())
+
     def version(self) -> str | None:
         """The first line of `--version`; None where it is not installed or says nothing."""
         try:
@@ -102,8 +108,9 @@ class ProgramAgent:
         brief.parent.mkdir(parents=True, exist_ok=True)
         brief.write_text(turn.brief, encoding="utf-8")
         level = isolation.choose(turn.isolation, agent=True)
-        path = os.pathsep.join([str(Path(self.python).parent), turn.env.get("PATH", os.defpath)])
-        path = os.pathsep.join([path, str(found.parent)])
+        # The guards' interpreter first; then the program's own folder: its node lies there.
+        places = [str(Path(self.python).parent), str(found.parent)]
+        path = os.pathsep.join([*places, turn.env.get("PATH", os.defpath)])
         start = Start(
             workspace=turn.workspace,
             brief=brief,
@@ -127,6 +134,7 @@ class ProgramAgent:
         ):
             env = {
                 **turn.env,
+                **_user_packages(found),
                 "HOME": str(home),
                 "PATH": path,
                 **{name: text.replace("{home}", str(home)) for name, text in program.env.items()},
@@ -142,6 +150,18 @@ class ProgramAgent:
                 on_line=reader.line,
             )
         return outcome_of(program, reader, child, held)
+
+    def unknown_flags(self) -> tuple[str, ...]:
+        """Flags of the adapter's command line that the installed program's help does not name.
+
+        Raises HarnessError where the program is missing or shows no help.
+        """
+        done = self._ask(self.program.help)
+        if not done.ok or "--" not in done.output_tail:
+            words = " ".join((self.program.executable, *self.program.help))
+            raise HarnessError(f"{words} shows no help", got=_last_lines(done.output_tail)[-300:])
+        known = set(_FLAG.findall(done.output_tail))
+        return tuple(flag for flag in self.program.flags if flag not in known)
 
     def _ask(self, words: Sequence[str]) -> ChildResult:
         """Run a question such as `--version` outside any turn."""
@@ -209,16 +229,44 @@ def find_program(name: str, python: str, env: Mapping[str, str]) -> Path | None:
 
 
 def install_roots(program: Path) -> list[str]:
-    """What must be readable for a program to start: its folder, and that of what it links to."""
-    roots = [str(program.parent)]
-    real = program.resolve()
+    """What must be readable for a program to start: its folder, that of what it links to, and the
+    installation of the interpreter that its first line names."""
+    roots = [program.parent, *_holding(program.resolve())]
+    interpreter = _interpreter_of(program)
+    if interpreter is not None:
+        real = interpreter.resolve()
+        roots += [interpreter.parent, *_holding(real), real.parent.parent / "lib"]
+    if program.parent.name == "bin":  # pip install --user: the packages lie beside it
+        roots += sorted((program.parent.parent / "lib").glob("python3*/site-packages"))
+    return [str(root) for root in dict.fromkeys(roots) if root.exists()]
+
+
+def _holding(real: Path) -> list[Path]:
+    """The folder of packages or the environment that a program lies in, else its own folder."""
     for folder in real.parents:
         if folder.name == "node_modules" or (folder / "pyvenv.cfg").is_file():
-            roots.append(str(folder))
-            break
-    else:
-        roots.append(str(real.parent))
-    return roots
+            return [folder]
+    return [real.parent]
+
+
+def _interpreter_of(program: Path) -> Path | None:
+    """The interpreter that a script's `#!` names by a path; None for `env` and for binaries."""
+    try:
+        with program.open("rb") as file:
+            first = file.readline(4096)
+    except OSError:
+        return None
+    words = first[2:].split() if first.startswith(b"#!") else []
+    if not words or os.path.basename(words[0]) == b"env":
+        return None
+    return Path(os.fsdecode(words[0]))
+
+
+def _user_packages(program: Path) -> dict[str, str]:
+    """Where Python finds what `pip install --user` put beside a program: HOME is another now."""
+    base = program.parent.parent
+    user = program.parent.name == "bin" and any((base / "lib").glob("python3*/site-packages"))
+    return {"PYTHONUSERBASE": str(base)} if user and base.name == ".local" else {}
 
 
 def _task_files(turn: TurnContext) -> tuple[str, ...]:

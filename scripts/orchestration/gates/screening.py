@@ -28,7 +28,8 @@ def screen(
     """Return why the diff must not go on, or "".
 
     A symbolic link or submodule that is new, a file above 5 MiB, a credential in an added line
-    (its kind and place are named, never its text; `secret` are values that are known), or a tamper pattern that voids an attempt.
+    (its kind and place are named, never its text; `secret` are known values), or a tamper pattern
+    that voids an attempt.
     """
     odd = _odd_file(repo, base, commit, changed)
     if odd:

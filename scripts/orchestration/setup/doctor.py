@@ -10,9 +10,7 @@ import json
 import os
 import shutil
 import subprocess
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 from orchestration.config import HarnessConfig, load_config
 from orchestration.core import parse_selector
@@ -20,10 +18,11 @@ from orchestration.documents.ledger import Status, check_ledger, parse_ledger
 from orchestration.errors import HarnessError
 from orchestration.git import Repo
 from orchestration.sandbox import FILE_FENCES, choose
+from orchestration.setup.check import Check, State
+from orchestration.setup.probe import probe
 from orchestration.setup.session import make_agent, make_supervisor
 from orchestration.views import read_events
 
-State = Literal["ok", "warn", "fail"]
 MINIMUM_PYTHON = (3, 11)
 MINIMUM_FREE_BYTES = 1 << 30
 MAX_KEPT_BYTES = 5 << 30
@@ -47,25 +46,6 @@ print(json.dumps(found))
 """What the configured interpreter is asked to run."""
 
 
-@dataclass(frozen=True)
-class Check:
-    """One examined thing. `fix` is what to type, "" when nothing needs mending."""
-
-    name: str
-    state: State
-    found: str
-    fix: str = ""
-
-    @property
-    def mark(self) -> str:
-        """`ok`, `warn` or `FAIL`, for a terminal."""
-        return "FAIL" if self.state == "fail" else self.state
-
-    def as_dict(self) -> dict[str, Any]:
-        """The JSON form."""
-        return asdict(self)
-
-
 def examine(root: Path, *, agent: str | None = None, supervisor: str | None = None) -> list[Check]:
     """Return all checks of the repository around `root`, the most basic ones first.
 
@@ -87,8 +67,7 @@ def examine(root: Path, *, agent: str | None = None, supervisor: str | None = No
         *_ledger(repo, config),
         _log(repo),
         *_interpreter(repo, config),
-        _agent(config, agent or config.agent),
-        *_supervisor(config, supervisor or config.supervisor_agent),
+        *_agents(repo, config, agent or config.agent, supervisor or config.supervisor_agent),
         _isolation(),
         _disk(repo),
         _retention(repo),
@@ -206,25 +185,20 @@ def _roots(repo: Repo, config: HarnessConfig) -> Check:
     return Check("import roots", "ok", ", ".join(config.import_roots))
 
 
-def _agent(config: HarnessConfig, name: str) -> Check:
-    try:
-        agent = make_agent(name, config)
-    except HarnessError as problem:
-        return _failed("agent", problem)
-    version = agent.version()
-    if version is None and not agent.offline:
-        return Check("agent", "warn", f"{name}: its version cannot be told", f"install {name}")
-    return Check("agent", "ok", f"{name} {version or ''}".strip())
-
-
-def _supervisor(config: HarnessConfig, name: str | None) -> list[Check]:
-    try:
-        agent = make_supervisor(name, config)
-    except HarnessError as problem:
-        return [_failed("supervisor", problem)]
-    if agent is None:
-        return []
-    return [Check("supervisor", "ok", f"{name} {agent.version() or ''}".strip())]
+def _agents(repo: Repo, config: HarnessConfig, agent: str, supervisor: str | None) -> list[Check]:
+    """The rows of the worker, and of the supervisor where that is another program."""
+    checks: list[Check] = []
+    for role, name in (("agent", agent), ("supervisor", supervisor)):
+        try:
+            worker = role == "agent"
+            made = make_agent(agent, config) if worker else make_supervisor(name, config)
+        except HarnessError as problem:
+            checks.append(_failed(role, problem))
+            continue
+        if made is not None:
+            same = role == "supervisor" and made.name == agent != "custom"
+            checks += [Check(role, "ok", made.name)] if same else probe(repo, config, made, role)
+    return checks
 
 
 def _isolation() -> Check:
