@@ -76,7 +76,8 @@ class Outcome:
     `tokens` and `cost` (US dollars) are None when the agent did not report them, never 0.
     `denials` are the actions its own rules refused. `clock` is the one that ran out (`timeout`),
     `retry_at` when a limit or outage is over, where the program named it. `dead` is true where the
-    program never came to work: it could not start, or died before its first event. `log_path` is
+    program never came to work: it could not start, or died before its first event. `suspected` is
+    an outage that its last lines name, which counts where nothing was changed. `log_path` is
     its raw output, `isolation` the level that held, `process_limit` what bounds the number of
     processes (see `pids`), `artifacts` the globs a recipe declared.
     """
@@ -92,6 +93,7 @@ class Outcome:
     retry_at: datetime | None = None
     clock: Literal["total", "idle"] | None = None
     dead: bool = False
+    suspected: OutageKind | None = None
     log_path: Path | None = None
     isolation: str | None = None
     process_limit: str | None = None

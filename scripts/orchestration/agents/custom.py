@@ -2,9 +2,11 @@
 
 Placeholders in an argument: `{order}` and `{brief}` (files), `{workspace}`, `{report_dir}`,
 `{item}`, `{python}`; another word in braces is an error. The brief also arrives on standard input
-unless `stdin` is "none". Exit code 0 means "done", `blocked_code` means "blocked"; whatever it
-prints is kept as a log and its last lines as text. It reports neither tokens nor cost, so both are
-unknown.
+unless `stdin` is "none". Exit code 0 means "done", `blocked_code` "blocked", `retry_code` (75) that
+it is worth trying again later; whatever it prints is kept as a log and its last lines as text. It
+reports neither tokens nor cost, so both are unknown.
+
+Last lines that name an outage ("429 Too Many Requests") count as one where nothing was changed.
 """
 
 from __future__ import annotations
@@ -13,13 +15,22 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 
 from orchestration.agents.base import Outcome, OutcomeKind, TurnContext
+from orchestration.agents.faults import Fault, fault_of, time_in
 from orchestration.agents.launch import launch
 from orchestration.errors import HarnessError
 from orchestration.sandbox import ChildResult
 
 _HOLE = re.compile(r"\{([a-z_]+)\}")  # other braces (JSON, TOML) are the program's own
+_ERROR = re.compile(
+    r"(?i)^\W*(?:[\w.]*(?:error|exception)|fatal)\W*:|please run /login"
+    r"|\b(?:401|403|429|5\d\d) (?:unauthorized|forbidden|too many|internal|bad g|service|gateway)"
+)
+NOT_STARTED = (126, 127)
+"""Exit codes that shells and `env` give for a program that is not there."""
 PLACEHOLDERS = {
     "brief": "the file with everything that the agent is told",
     "item": "the focus issue's ID",
@@ -42,6 +53,7 @@ class CustomAgent:
         *,
         stdin: str = "brief",
         blocked_code: int = 6,
+        retry_code: int = 75,
         python: str = sys.executable,
     ) -> None:
         argv = shlex.split(command) if isinstance(command, str) else [str(p) for p in command]
@@ -56,7 +68,7 @@ class CustomAgent:
         for part in argv:
             _check_holes(part)
         self.command, self.stdin, self.python = tuple(argv), stdin, python
-        self.blocked_code = blocked_code
+        self.blocked_code, self.retry_code = blocked_code, retry_code
 
     def version(self) -> str | None:
         """A template has no version; the receipt records the command itself."""
@@ -82,8 +94,12 @@ class CustomAgent:
 
     def _outcome(self, turn: TurnContext, child: ChildResult, level: str) -> Outcome:
         kind: OutcomeKind = "done"
+        last = child.output_tail.strip().splitlines()[-20:]
+        fault = _named(last, turn.now(), failed=not child.ok)
         if child.timed_out:
             kind = "timeout"
+        elif child.exit_code == self.retry_code:
+            kind = fault.kind if fault else "overloaded"
         elif child.exit_code == self.blocked_code:
             kind = "blocked"
         elif not child.ok:
@@ -93,11 +109,24 @@ class CustomAgent:
             "\n".join(child.output_tail.strip().splitlines()[-40:])[-4000:],
             exit_code=child.exit_code,
             signal=child.signal,
+            retry_at=fault.retry_at if fault else None,
             clock=child.timed_out,
+            dead=child.exit_code in NOT_STARTED,
+            suspected=fault.kind if fault else None,
             log_path=child.log_path,
             isolation=level,
             process_limit=child.process_limit,
         )
+
+
+def _named(lines: Sequence[str], now: datetime, *, failed: bool) -> Fault | None:
+    """The outage that the last lines of an output name; after success only an error's line may."""
+    lines = [line for line in lines if failed or _ERROR.search(line)]
+    # The last error is why it ended; a time may stand in a line of its own beside it.
+    found = next((f for line in reversed(lines) if (f := fault_of(line, now))), None)
+    if found is None or found.retry_at is not None:
+        return found
+    return replace(found, retry_at=time_in("\n".join(lines), now))
 
 
 def _check_holes(part: str) -> None:

@@ -343,6 +343,8 @@ class AgentEnded(Payload):
     agent: str = ""
     unread: str = entry("", omit=True)
     """Why what the agent left could not be taken (a bound that it passes); "" where it was."""
+    clock: str = entry("", omit=True)
+    """The clock that ended it (`total`, `idle`)."""
 
 
 @dataclass(frozen=True)

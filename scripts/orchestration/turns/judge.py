@@ -92,9 +92,10 @@ def _look_at_outcome(case: Case) -> None:
     elif ended.outcome in ("blocked", "refused"):
         found.turn_down("blocked", f"the agent is {ended.outcome}: {said}", f"blocked: {said}")
     elif ended.outcome in ("crash", "timeout"):
+        clock = f" (its {ended.clock} clock)" if ended.clock else ""
         found.turn_down(
             "reject",
-            f"the agent ended with {ended.outcome}: {said}",
+            f"the agent ended with {ended.outcome}{clock}: {said}",
             f"{ended.outcome}: exit {ended.exit_code} signal {ended.signal}",
         )
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
-from orchestration.agents import OUTAGES, Outcome, TurnContext
+from orchestration.agents import OUTAGES, Outcome, TurnContext, last_words
 from orchestration.core import RetryLater, payloads, stamp
 from orchestration.gates import secrets
 from orchestration.harness import Harness
@@ -22,20 +22,24 @@ NO_USE = ("auth",)
 
 
 def run_through(
-    harness: Harness, context: TurnContext, item_id: str, run: Callable[[TurnContext], Outcome]
+    harness: Harness,
+    context: TurnContext,
+    item_id: str,
+    run: Callable[[TurnContext], Outcome],
+    untouched: Callable[[], bool],
 ) -> Outcome:
     """Run the agent; through outages ask again, each time after twice the wait.
 
-    A time that the program named is waited for instead. Raises RetryLater when the outage lasts
-    longer than the turn may.
+    A time that the program named is waited for instead. An agent that fell silent and has changed
+    nothing is an outage too (the model's stream stopped), and so is an error of its that names one.
+    Raises RetryLater when the outage lasts longer than the turn may.
     """
     clock, total_s = harness.clock, context.clocks.total_s
     started, wait_s = clock.monotonic(), FIRST_WAIT_S
     while True:
         before = clock.monotonic()
-        outcome = run(context)
-        lost = outcome.dead or outcome.kind in OUTAGES
-        if not lost:
+        outcome = _lost(run(context), again=context.clocks.total_s < total_s, untouched=untouched)
+        if not (outcome.dead or outcome.kind in OUTAGES):
             return outcome
         now = clock.now()
         named = outcome.retry_at
@@ -43,7 +47,10 @@ def run_through(
         # A short wait that was named is no reason to ask without end.
         pause = max(pause, wait_s)
         at = None if outcome.kind in NO_USE else now + timedelta(seconds=pause)
-        said = secrets.redact(" ".join(outcome.text.split()), harness.secret_values())[:300]
+        ended = f"exit {outcome.exit_code}" if outcome.exit_code is not None else "no word"
+        said = (
+            secrets.redact(" ".join(outcome.text.split()), harness.secret_values())[:300] or ended
+        )
         harness.log.append(
             payloads.Outage(
                 agent=harness.agent.name,
@@ -65,3 +72,15 @@ def run_through(
         clock.sleep(pause)
         wait_s = min(2 * wait_s, LONGEST_WAIT_S)
         context = replace(context, clocks=replace(context.clocks, total_s=left_s))
+
+
+def _lost(outcome: Outcome, *, again: bool, untouched: Callable[[], bool]) -> Outcome:
+    """The outcome, as an outage where only an outage explains it. `again`: it was asked before."""
+    silent = outcome.kind == "timeout" and (outcome.clock == "idle" or again)
+    failed = outcome.suspected is not None and outcome.kind in ("crash", "done")
+    if outcome.dead or not (silent or failed) or not untouched():
+        return outcome
+    if outcome.suspected is not None and not silent:
+        return replace(outcome, kind=outcome.suspected)
+    said = last_words(outcome.text, 200)
+    return replace(outcome, kind="network", text=f"no output until its clock ran out; {said}")

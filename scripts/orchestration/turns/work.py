@@ -124,7 +124,13 @@ def run_agent(
     started = harness.clock.monotonic()
     with harness.busy(f"{harness.agent.name} on {item.id}"):
         try:
-            outcome = run_through(harness, context, item.id, lambda turn: _run(harness, turn))
+            outcome = run_through(
+                harness,
+                context,
+                item.id,
+                lambda turn: _run(harness, turn),
+                lambda: _left_nothing(harness, workspace, report),
+            )
         except RetryLater:
             outside.settle(harness, watch)
             _black_out(harness, report)
@@ -144,6 +150,13 @@ def _run(harness: Harness, context: TurnContext) -> Outcome:
     except HarnessError as problem:
         level = outside.level_of(harness)
         return Outcome(kind="crash", text=str(problem), dead=True, isolation=level)
+
+
+def _left_nothing(harness: Harness, workspace: Workspace, report: Path) -> bool:
+    """Whether a turn so far has left neither a change nor evidence."""
+    if any(path.is_file() for path in report.rglob("*")):
+        return False
+    return workspace.untouched(exclude=[harness.config.order])
 
 
 def _restore_refs(harness: Harness, before: dict[str, str]) -> list[str]:
@@ -206,6 +219,7 @@ def _exit_facts(
         leaks=tuple(leaks),
         agent=harness.agent.name,
         unread=unread,
+        clock=outcome.clock or "",
     )
 
 

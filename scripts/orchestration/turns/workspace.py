@@ -84,6 +84,14 @@ class Workspace:
         self.point_at(commit)
         return Snapshot(commit, tree, changed, tuple(read.skipped))
 
+    def untouched(self, *, exclude: Iterable[str] = ()) -> bool:
+        """Whether the files are those of the base; what cannot be read is not."""
+        try:
+            read = import_files(self.repo, self.path, self.base, litter=LITTER)
+        except (HarnessError, OSError):
+            return False
+        return not set(self.repo.diff_names(self.base, read.tree)) - set(exclude)
+
     def point_at(self, commit: str) -> None:
         """Make the attempt's branch name `commit`."""
         ref = f"refs/heads/{self.branch}"

@@ -1,0 +1,169 @@
+"""One row a program and fault: recorded streams of real programs, through the whole engine.
+
+An executable in the program's place plays the recording until the fault is over, then the stream of
+a good run, for which it makes the change that the order asks for.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_outages import LEDGER, VALUES, Clock
+
+Make = Callable[..., Any]
+FOLDER = Path(__file__).parents[1] / "fixtures/recordings"
+INDEX = json.loads((FOLDER / "index.json").read_text())
+PLAYER = """#!{python}
+import os, pathlib, signal, sys, time
+sys.stdin.buffer.read()
+over = pathlib.Path({over!r}).exists()
+with open({count!r}, "a") as file:
+    file.write("x")
+sys.stdout.buffer.write(open({good!r} if over else {stream!r}, "rb").read())
+sys.stdout.flush()
+if over:
+    pathlib.Path("value.txt").write_text("right\\n")
+    raise SystemExit
+if {hang}:
+    time.sleep(600)
+if {code} < 0:
+    os.kill(os.getpid(), -{code})
+raise SystemExit({code})
+"""
+# An outage ends the run with RETRY_LATER and costs nothing. What fell silent before it changed
+# anything (gemini and opencode tell nothing of a 500) is one as well, known by the idle clock.
+OUT = {
+    "claude": {"401": "auth", "401-r1": "auth", "429": "rate_limit", "429-r1": "rate_limit",
+               "500": "overloaded", "500-r1": "overloaded", "hang": "network",
+               "malformed": "network"},
+    "codex": {"401": "auth", "bare401": "auth", "429": "rate_limit", "429-noretry": "rate_limit",
+              "500": "overloaded", "500-noretry": "overloaded", "hang": "network",
+              "hang-idle5": "network", "malformed": "network", "cut": "network"},
+    "opencode": {"401": "auth", "429": "rate_limit", "500": "network", "hang": "network",
+                 "malformed": "network"},
+    "gemini": {"401": "auth", "429": "network", "500": "network", "hang": "network",
+               "malformed": "network"},
+    "aider": {"401": "auth", "429": "rate_limit", "500": "overloaded", "hang": "network",
+              "malformed": "overloaded"},
+}  # fmt: skip
+ROWS = [(program, fault) for program, faults in OUT.items() for fault in faults]
+SETTINGS = "isolation: scan\nbudgets:\n  turn_s: 40\n  idle_s: 0.6\n  grace_s: 0.3\n"
+
+
+def install(tmp_path: Path, program: str, fault: str) -> tuple[Path, Path]:
+    """The player in the program's place; the files that end the fault, and that count starts."""
+    facts = INDEX[f"{program}-{fault}"]
+    stream = next(FOLDER.glob(f"{program}-{fault}.*"))
+    over, count = tmp_path / "over", tmp_path / "count"
+    place = tmp_path / "bin" / program
+    place.parent.mkdir()
+    place.write_text(
+        PLAYER.format(
+            python=sys.executable, over=str(over), count=str(count), stream=str(stream),
+            good=str(next(FOLDER.glob(f"{program}-ok.*"))), code=facts["exit_code"],
+            hang=facts["wall"] > 70 and (facts["exit_code"] < 0 or facts["exit_code"] == 143),
+        )
+    )  # fmt: skip
+    place.chmod(0o755)
+    return over, count
+
+
+@pytest.mark.parametrize(("program", "fault"), ROWS)
+def test_an_outage_of_a_program_costs_nothing_and_is_over_when_it_is_over(
+    program: str, fault: str, place: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over, count = install(tmp_path, program, fault)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    here = place(LEDGER, **VALUES, **{"orchestration.yaml": SETTINGS})
+    before, clock = here.subjects(), Clock()
+    summary = here.run(program, clock=clock)
+    kind = OUT[program][fault]
+    assert (summary.reason, summary.exit_code) == ("RETRY_LATER", 75)
+    assert f"{program}: {kind}: " in summary.text and "\n" not in summary.text
+    assert ("; again at 2026-11-28T12:" in summary.text) == (kind != "auth")
+    assert (summary.rejected, summary.blocked, here.subjects()) == ([], [], before)
+    # Nobody asks again for a login; the others are asked until the turn's 40 s are over, which is
+    # sooner where a stream names a wait of half a minute.
+    asked = len(count.read_text())
+    assert asked == 1 if kind == "auth" else asked in (2, 4)
+    told = [e.data["outage"] for e in here.harness().log.events if e.kind == "outage"]
+    assert set(told) == {kind}
+    over.touch()
+    summary = here.run(program, clock=clock)
+    assert summary.landed == ["A-001"], summary.text
+    known = here.harness().state.items["A-001"]
+    assert (known.attempts, known.rejected, known.dwell) == (1, 0, 0)
+
+
+@pytest.mark.parametrize("program", ["claude-429once", "codex-429once", "claude-cut"])
+def test_a_fault_that_the_program_overcame_itself_is_none(
+    program: str, place: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, _, fault = program.partition("-")
+    over, count = install(tmp_path, name, fault)
+    stream = next(FOLDER.glob(f"{program}.*"))
+    text = (tmp_path / "bin" / name).read_text()
+    (tmp_path / "bin" / name).write_text(text.replace(f"{name}-ok{stream.suffix}", stream.name))
+    over.touch()
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    here = place(LEDGER, **VALUES, **{"orchestration.yaml": SETTINGS})
+    assert here.run(name, clock=Clock()).landed == ["A-001"]
+    assert len(count.read_text()) == 1
+
+
+# -- a program of one's own: exit codes, and the last words before it ended ----------------------
+
+CUSTOM = SETTINGS + 'agent_command: ["{{python}}", "-c", {code}]\n'
+HTML = "<html>503 Service Unavailable</html>"
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "when"),
+    [
+        ("raise SystemExit(75)", "overloaded", "12:01:15"),
+        ("print('usage limit reached, try again in 3 hours'); raise SystemExit(75)",
+         "rate_limit", "15:00:00"),
+        ("print('Error: 429 Too Many Requests'); raise SystemExit(1)", "rate_limit", "12:01:15"),
+        ("print('status 429\\nretry after: 2h'); raise SystemExit(1)", "rate_limit", "14:00:00"),
+        ("raise SystemExit('API Error: 401 Unauthorized')", "auth", ""),
+        (f"raise SystemExit({HTML!r})", "overloaded", "12:01:15"),
+        ("raise SystemExit('getaddrinfo ENOTFOUND api.example.org')", "network", "12:01:15"),
+        ("print('litellm.AuthenticationError: no api key')", "auth", ""),
+        ("raise SystemExit(127)", "crash", "12:01:15"),
+        ("import time; time.sleep(600)", "network", "12:01:15"),
+    ],
+)  # fmt: skip
+def test_what_a_custom_program_says_of_an_outage(
+    code: str, kind: str, when: str, place: Make
+) -> None:
+    settings = CUSTOM.replace("{{", "{").replace("}}", "}").replace("{code}", json.dumps(code))
+    here = place(LEDGER, **VALUES, **{"orchestration.yaml": settings})
+    before = here.subjects()
+    summary = here.run("custom", clock=Clock())
+    assert summary.reason == "RETRY_LATER" and f"custom: {kind}: " in summary.text
+    assert (f"again at 2026-11-28T{when}" in summary.text) == bool(when)
+    assert (summary.rejected, summary.blocked, here.subjects()) == ([], [], before)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "raise SystemExit('ValueError: no such item')",
+        # What was changed is judged, whatever the program says about its way there.
+        "open('other.txt', 'w').write('x'); raise SystemExit('429 Too Many Requests')",
+        "print('I read about rate limits and network errors')",
+        "print('Error handling: rate limits and 429 are covered')",
+        "open('other.txt', 'w').write('x'); import time; time.sleep(600)",
+    ],
+)
+def test_a_failure_of_its_own_is_an_attempt(code: str, place: Make) -> None:
+    settings = CUSTOM.replace("{{", "{").replace("}}", "}").replace("{code}", json.dumps(code))
+    here = place(LEDGER, **VALUES, **{"orchestration.yaml": settings})
+    summary = here.run("custom", clock=Clock(), cycles=1)
+    assert summary.reason != "RETRY_LATER"
+    assert here.harness().state.items["A-001"].attempts == 1
