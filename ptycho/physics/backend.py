@@ -8,9 +8,12 @@ while those of complex tensors are conjugated in JAX.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import Any
 
@@ -245,6 +248,61 @@ def concrete(value: Any) -> np.ndarray[Any, Any] | None:
 
         return None if isinstance(value, jax.core.Tracer) else np.asarray(value)
     return None if value.is_meta else np.asarray(value.detach().cpu().numpy())
+
+
+@dataclasses.dataclass
+class Reads:
+    """How often numbers came from the device to the host."""
+
+    count: int = 0
+
+
+_reads: ContextVar[Reads | None] = ContextVar("reads", default=None)
+
+
+@contextlib.contextmanager
+def counting_reads() -> Iterator[Reads]:
+    """Inside: each `read` of this thread is counted."""
+    reads = Reads()
+    token = _reads.set(reads)
+    try:
+        yield reads
+    finally:
+        _reads.reset(token)
+
+
+def read(*tensors: Any) -> list[np.ndarray[Any, Any]]:
+    """The numbers of real tensors as float32 arrays: one copy from device to host for all."""
+    shapes = [tuple(int(side) for side in each.shape) for each in tensors]
+    flat = ops.concatenate([ops.reshape(ops.cast(each, "float32"), (-1,)) for each in tensors])
+    numbers = concrete(flat)
+    if (reads := _reads.get()) is not None:
+        reads.count += 1
+    parts = np.split(np.asarray(numbers), np.cumsum([math.prod(shape) for shape in shapes])[:-1])
+    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def lanes() -> int:
+    """How many compiled programs may run at the same time.
+
+    A loop of an XLA program runs on one core of a CPU; PyTorch's operators take all of them, and a
+    GPU has one queue.
+    """
+    if name() == "tensorflow":
+        import tensorflow as tf
+
+        if not xla_enabled() or tf.config.list_physical_devices("GPU"):
+            return 1
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    return 1
+
+
+def side_by_side(function: Callable[[Any], Any], jobs: Sequence[Any]) -> list[Any]:
+    """`function` of each job, all at the same time; the results in their order."""
+    if len(jobs) < 2:
+        return [function(job) for job in jobs]
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        return list(pool.map(function, jobs))
 
 
 def real_dtype(value: Any) -> str:

@@ -161,9 +161,12 @@ def _add(patches: Any, corners: Any, size: Size, form: str, kernel: Kernel) -> A
     down, across = kernel.weights(fr), kernel.weights(fc)
     if form == "inside" and kernel.taps == 2:
         return windows.add_taps(patches, rows, cols, down, across, size)
-    spread = _spread(patches, down, across)
     if form == "inside":
-        return windows.add_serial(spread, rows, cols, size, kernel.lead)
+        rim = windows.framed(patches, kernel.taps - 1, corners)
+        return windows.add_serial(
+            _blended(rim, down[::-1], across[::-1]), rows, cols, size, kernel.lead
+        )
+    spread = _spread(patches, down, across)
     cut = windows.cut if form == "gather" else windows.cut_framed
     return windows.paste(spread, rows - kernel.lead, cols - kernel.lead, size, cut)
 

@@ -9,14 +9,15 @@ import numpy as np
 from keras import ops
 
 from ptycho.config import BACKGROUND_FLOOR
-from ptycho.physics import backend, illumination
+from ptycho.physics import backend
 from ptycho.refinement import step
 from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.start import Canvas, Frames
-from ptycho.refinement.variation import compiled_prox
 
-CHUNK_PIXELS = 1 << 19
-"""Pixels of the frames that a whole-scan pass works on at once."""
+CHUNK_PIXELS = 1 << 18
+"""Pixels of the frames that one program of a whole-scan pass works on at once."""
+KEPT_BYTES = 1 << 30
+"""Of counts that stay on the device between whole-scan passes; larger scans stream."""
 WHOLE_DAMPING = 0.05
 FIRST_WEIGHT = 0.25
 """Of total variation, where held-out counts are to choose it."""
@@ -44,30 +45,11 @@ class Snapshot(NamedTuple):
     light: np.ndarray | None
 
 
-class _Tally:
-    """What the batches of one pass saw, summed."""
+class Told(NamedTuple):
+    """What a pass says of itself."""
 
-    def __init__(self) -> None:
-        self._error: Any = 0.0
-        self._ratio: Any = 0.0
-        self._measured = self._dose = 0.0
-
-    def add(self, counts: np.ndarray, dose: np.ndarray, seen: step.Seen) -> None:
-        """One batch."""
-        self._error = self._error + seen.residual
-        self._ratio = self._ratio + seen.ratio
-        self._measured += float(np.einsum("bij,b->", np.sqrt(counts.clip(0)), dose))
-        self._dose += float(dose.sum())
-
-    @property
-    def residual(self) -> float:
-        """Σ|√I−√y| / Σ√y."""
-        return float(_numpy(self._error)) / max(self._measured, 1e-30)
-
-    @property
-    def mean_ratio(self) -> np.ndarray:
-        """(N, N): mean of y/I."""
-        return _numpy(self._ratio) / self._dose
+    residual: float  # Σ|√I−√y| / Σ√y as it went
+    held_out: float | None  # half-deviance per pixel of the held-out counts after it
 
 
 def rings_of(side: int) -> np.ndarray:
@@ -116,18 +98,24 @@ class Engine:
         self._mask = np.asarray(frames.mask, np.float32)
         if config.background == "rings":
             # A step multiplies, and would take long from the floor: 1 % of the light.
-            light = self._few_counts().mean(axis=0) * RINGS_START
+            light = self._few()[1].mean(axis=0) * RINGS_START
             self.background = np.maximum(self.background, ring_mean(light, self._mask))
-        self._chunk = min(frames.scan.n_frames, max(batch, CHUNK_PIXELS // canvas.N**2))
+        n = frames.scan.n_frames
+        self._chunk = min(n, max(1, CHUNK_PIXELS // canvas.N**2))
         self._dual = backend.tensor(np.zeros((4, *canvas.shape), np.float32))
         self._passes = self._whole = 0
+        self._light: Any = None
+        self._kept: dict[int, Any] = {}
+        self._lanes = backend.lanes()
 
-    def _few_counts(self) -> np.ndarray:
+    def _few(self) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers and counts of at most 64 frames from all over the scan."""
         n = self.frames.scan.n_frames
-        return self.frames.counts(np.unique(np.linspace(0, n - 1, min(n, 64)).astype(int)))
+        indices = np.unique(np.linspace(0, n - 1, min(n, 64)).astype(int))
+        return indices, self.frames.counts(indices)
 
-    def run_pass(self, order: np.ndarray, factor: float, *, move: bool) -> float:
-        """One pass over the frames in `order`, `factor` on all steps; the residual as it went."""
+    def run_pass(self, order: np.ndarray, factor: float, *, move: bool) -> Told:
+        """One pass over the frames in `order`, `factor` on all steps."""
         config, detector = self.config, self._detector()
         rates = _rates(
             config.object_step * factor,
@@ -136,22 +124,23 @@ class Engine:
             float(config.damping),
             config.position_step * factor if move else 0.0,
         )
-        update = step.compiled_update(step.Model(config.kernel, "amplitude", config.positions))
-        tally = _Tally()
+        model = step.Model(config.kernel, "amplitude", config.positions, config.update_probe)
+        light, told = 0.0, []
+        size = -(-self.batch // self._lanes)
         for indices in _batches(order, self.batch):
-            counts, dose = self.frames.training(indices)
-            batch = self._batch(indices, counts, dose)
-            self.state, seen = update(self.state, batch, rates, detector)
-            tally.add(counts, dose, seen)
-            if move:
-                self._move(indices, _numpy(seen.moves))
-            self._brighten(indices, seen)
-        if self.config.regularise != "off":
-            auto = self.config.regularise == "auto"
-            self.smooth(BATCH_WEIGHT * (FIRST_WEIGHT if auto else float(self.config.regularise)))
-        return self._after(tally, move)
+            parts = [indices[first : first + size] for first in range(0, len(indices), size)]
+            found, seen = self._slopes(model, parts, size, rates, detector)
+            self.state = step.compiled_apply()(self.state, found, rates)
+            light = light + found.light
+            told += seen
+        weight = 0.0
+        if config.regularise != "off":
+            first_weight = FIRST_WEIGHT if config.regularise == "auto" else config.regularise
+            weight = BATCH_WEIGHT * float(first_weight)
+        self._finish(None, light, weight)
+        return self._after(told, move=move)
 
-    def run_whole(self, loss: str, weight: float) -> float:
+    def run_whole(self, loss: str, weight: float, *, judge: bool = False) -> Told:
         """One accelerated pass over all frames at once, then total variation of `weight`."""
         config, detector = self.config, self._detector()
         momentum = self._whole / (self._whole + 3)
@@ -162,52 +151,83 @@ class Engine:
             WHOLE_DAMPING,
             config.position_step if config.positions else 0.0,
         )
-        part = step.compiled_part(step.Model(config.kernel, loss, config.positions))
-        tally, found = _Tally(), step.no_slopes(self.state)
+        # The illumination stays as it is while neither probe, positions nor light of frames move.
+        still = not (config.update_probe or config.positions) and self.frames.light is None
+        lit = self._light if still else None
+        model = step.Model(
+            config.kernel, loss, config.positions, config.update_probe, light=lit is None
+        )
         n = self.frames.scan.n_frames
-        moves = np.zeros((n, 2))
-        for first in range(0, n, self._chunk):
-            indices = np.arange(first, min(first + self._chunk, n))
-            counts, dose = self.frames.training(indices)
-            padded = _padded(counts, self._chunk), _padded(dose, self._chunk)
-            batch = self._batch(np.resize(indices, self._chunk), *padded)
-            found, seen = part(self.state, batch, rates, detector, found)
-            tally.add(counts, dose, seen)
-            if config.positions:
-                moves[indices] = _numpy(seen.moves)[: len(indices)]
-            self._brighten(indices, seen)
+        parts = [
+            np.arange(first, min(first + self._chunk, n)) for first in range(0, n, self._chunk)
+        ]
+        found, told = self._slopes(model, parts, self._chunk, rates, detector, keep=True)
+        found = found if lit is None else found._replace(light=lit)
+        self._light = found.light
         before = self.state.object
         self.state = step.compiled_apply()(self.state, found, rates)
-        if config.positions:
-            self._move(np.arange(n), moves)
-        if weight:
-            self.smooth(weight)
-            moved = self.state.object - before
-            self.state = self.state._replace(object_velocity=moved)
+        self._finish(before, found.light, weight)
         self._whole += 1
-        return self._after(tally, config.positions)
+        return self._after(told, move=config.positions, judge=judge)
 
-    def smooth(self, weight: float) -> None:
-        """The proximal map of total variation, `weight` in units of the counts' own error."""
-        strength = backend.scalar(weight / self.error_unit(), "float32")
-        image, self._dual = compiled_prox()(self.state.object, self._dual, strength)
-        self.state = self.state._replace(object=image)
+    def _slopes(
+        self,
+        model: step.Model,
+        parts: list[np.ndarray],
+        size: int,
+        rates: step.Rates,
+        detector: step.Detector,
+        *,
+        keep: bool = False,
+    ) -> tuple[step.Slopes, list[tuple[np.ndarray, step.Seen]]]:
+        """Slopes of all parts (each filled up to `size` frames), and what was seen of each."""
+        part, state = step.compiled_part(model), self.state
+
+        def lane(mine: list[np.ndarray]) -> Any:
+            found, told = step.no_slopes(state), []
+            for indices in mine:
+                batch = self._training(indices, size, keep=keep)
+                found, seen = part(state, batch, rates, detector, found)
+                told.append((indices, seen))
+            return found, told
+
+        lanes = min(self._lanes, len(parts))
+        results = backend.side_by_side(lane, [parts[first::lanes] for first in range(lanes)])
+        found = results[0][0]
+        for other, _ in results[1:]:
+            found = step.Slopes(*(a + b for a, b in zip(found, other, strict=True)))
+        return found, [each for _, told in results for each in told]
+
+    def _training(self, indices: np.ndarray, size: int, *, keep: bool) -> step.Batch:
+        """The counts that may be seen, as tensors; kept on the device if they fit and return."""
+        first = int(indices[0])
+        counts = self._kept.get(first) if keep else None
+        seen, dose = None, self.frames.dose(indices)
+        if counts is None:
+            seen = self.frames.training(indices)
+            counts = backend.tensor(_padded(seen, size))
+            if keep and self.frames.scan.n_frames * seen[0].nbytes <= KEPT_BYTES:
+                self._kept[first] = counts
+        corners = self.canvas.corners(self.positions_px[np.resize(indices, size)])
+        return step.Batch(counts, backend.tensor(corners), backend.tensor(_padded(dose, size)))
+
+    def _finish(self, before: Any, light: Any, weight: float) -> None:
+        """Total variation of `weight` (0: none), and the gauge."""
+        finish = step.compiled_finish(smooth=weight > 0, whole=before is not None)
+        scalars = (backend.scalar(value, "float32") for value in (weight, self._energy))
+        more = () if before is None else (before,)
+        self.state, self._dual = finish(self.state, *more, light, self._dual, *scalars)
 
     def begin_whole(self) -> None:
         """Without the momentum of what came before."""
         still = ops.zeros_like(self.state.object), ops.zeros_like(self.state.probe)
         self.state = self.state._replace(object_velocity=still[0], probe_velocity=still[1])
-        self._dual, self._whole = ops.zeros_like(self._dual), 0
+        self._dual, self._whole, self._light = ops.zeros_like(self._dual), 0, None
 
-    def error_unit(self) -> float:
-        """2·√(largest light): its inverse is the error that the counts leave in a lit pixel."""
-        light = illumination(
-            _numpy(self.state.probe),
-            self.positions_px,
-            shape=self.canvas.shape,
-            origin_px=self.canvas.origin_px,
-        )
-        return 2.0 * float(np.sqrt(light.max()))
+    def give_back(self) -> None:
+        """From now on the refinement sees all counts."""
+        self.frames.give_back()
+        self._kept, self._light = {}, None
 
     def snapshot(self) -> Snapshot:
         """All that a pass changes; `restore` goes back to it."""
@@ -224,21 +244,43 @@ class Engine:
     def _detector(self) -> step.Detector:
         return step.Detector(backend.tensor(self._mask), backend.tensor(self.background))
 
-    def _after(self, tally: _Tally, move: bool) -> float:
+    def _after(
+        self, told: list[tuple[np.ndarray, step.Seen]], *, move: bool, judge: bool = True
+    ) -> Told:
+        """What the pass saw comes to the host, once; background, light and positions follow it."""
         self._passes += 1
-        if self.config.background == "rings" and self._passes > RINGS_FROM:
-            self.background = ring_background(self.background, tally.mean_ratio, self._mask)
-        self._fix_gauge(move)
-        return tally.residual
-
-    def _brighten(self, indices: np.ndarray, seen: step.Seen) -> None:
-        if self.frames.light is not None or self.config.clean == "auto":
-            self.frames.brighten(indices, _numpy(seen.light)[: len(indices)])
-
-    def _batch(self, indices: np.ndarray, counts: np.ndarray, dose: np.ndarray) -> step.Batch:
-        corners = self.canvas.corners(self.positions_px[indices])
-        arrays = (counts, corners, dose)
-        return step.Batch(*(backend.tensor(array) for array in arrays))
+        config, frames = self.config, self.frames
+        rings = config.background == "rings" and self._passes > RINGS_FROM
+        bright = frames.light is not None or config.clean == "auto"
+        every = [seen for _, seen in told]
+        wanted = [
+            ops.stack([sum(seen.residual for seen in every), sum(seen.measured for seen in every)])
+        ]
+        held = self._held_sums() if judge and len(frames.held) else None
+        if held is not None:
+            wanted.append(held)
+        if rings:
+            wanted.append(sum(seen.ratio for seen in every))
+        if bright:
+            wanted.append(ops.concatenate([seen.light for seen in every]))
+        if move:
+            wanted.append(ops.concatenate([seen.moves for seen in every]))
+        (error, measured), *more = backend.read(*wanted)
+        deviance = None if held is None else self._deviance(more.pop(0))
+        if rings:
+            self.background = ring_background(
+                self.background, more.pop(0) / self._doses(told), self._mask
+            )
+        size = int(every[0].light.shape[0])
+        rows = [size * k + np.arange(len(indices)) for k, (indices, _) in enumerate(told)]
+        row = np.concatenate(rows)
+        indices = np.concatenate([indices for indices, _ in told])
+        if bright:
+            frames.brighten(indices, more.pop(0)[row])
+        if move:
+            self._move(indices, more.pop(0)[row])
+            self.positions_px -= (self.positions_px - self._measured_px).mean(0)
+        return Told(float(error) / max(float(measured), 1e-30), deviance)
 
     def _move(self, indices: np.ndarray, moves: np.ndarray) -> None:
         limit = self.config.position_limit_px
@@ -246,18 +288,8 @@ class Engine:
         home = self._measured_px[indices]
         self.positions_px[indices] = np.clip(moved, home - limit, home + limit)
 
-    def _fix_gauge(self, move: bool) -> None:
-        """Probe energy as at the start (the object takes the scale); positions do not drift."""
-        state = self.state
-        scale = float(np.sqrt(float(_numpy(ops.sum(step.power(state.probe)))) / self._energy))
-        self.state = step.State(
-            state.object * scale,
-            state.object_velocity * scale,
-            state.probe / scale,
-            state.probe_velocity / scale,
-        )
-        if move:
-            self.positions_px -= (self.positions_px - self._measured_px).mean(0)
+    def _doses(self, told: list[tuple[np.ndarray, step.Seen]]) -> float:
+        return float(sum(self.frames.dose(indices).sum() for indices, _ in told))
 
     def held_out_deviance(self, *, report: bool = False) -> float | None:
         """Half-deviance per pixel of the held-out counts, or None if nothing is held out.
@@ -265,44 +297,51 @@ class Engine:
         Args:
             report: of those that chose nothing, instead of those that choose.
         """
+        if not len(self.frames.held) or (report and self.frames.report_counts is None):
+            return None
+        return self._deviance(backend.read(self._held_sums(report=report))[0])
+
+    def _deviance(self, sums: np.ndarray) -> float:
+        return float(sums[2] / (len(self.frames.held) * self.frames.mask.sum()))
+
+    def _held_sums(self, *, report: bool = False) -> Any:
         frames = self.frames
         counts = frames.report_counts if report else frames.choosing
-        if counts is None or not len(frames.held):
-            return None
+        assert counts is not None
         share = frames.share if frames.report_counts is None else frames.share / 2
-        sums = np.zeros(4)
-        for first in range(0, len(frames.held), self.batch):
-            part = slice(first, first + self.batch)
-            sums += self._sums(frames.held[part], counts[part], share)
-        return float(sums[2] / (len(frames.held) * frames.mask.sum()))
+        size = self._chunk
+        parts = [slice(first, first + size) for first in range(0, len(frames.held), size)]
+        return sum(self._sums(frames.held[part], counts[part], share) for part in parts)
 
     def score(self) -> Score:
         """Residual and deviance of the present state on all measured counts."""
-        sums = np.zeros(4)
-        n = self.frames.scan.n_frames
-        for first in range(0, n, self.batch):
-            indices = np.arange(first, min(first + self.batch, n))
-            sums += self._sums(indices, self.frames.measured(indices), 1.0)
+        n, size = self.frames.scan.n_frames, self._chunk
+        parts = np.split(np.arange(n), range(size, n, size))
+
+        def lane(mine: list[np.ndarray]) -> np.ndarray:
+            values = (self._sums(part, self.frames.measured(part), 1.0) for part in mine)
+            return sum((backend.read(each)[0].astype(np.float64) for each in values), np.zeros(4))
+
+        lanes = min(self._lanes, len(parts))
+        sums = sum(backend.side_by_side(lane, [parts[first::lanes] for first in range(lanes)]))
         pixels = n * self.frames.mask.sum()
         return Score(float(sums[0] / max(sums[1], 1e-30)), float(sums[2] / pixels))
 
-    def _sums(self, indices: np.ndarray, counts: np.ndarray, share: float) -> np.ndarray:
-        """`step.scores`, padded to the batch size by frames of no dose and no counts."""
-        dose = np.zeros(self.batch, np.float32)
-        dose[: len(indices)] = share * self.frames.flux(indices)
-        padded = np.zeros((self.batch, *counts.shape[1:]), np.float32)
-        padded[: len(indices)] = counts
-        batch = self._batch(np.resize(indices, self.batch), padded, dose)
+    def _sums(self, indices: np.ndarray, counts: np.ndarray, share: float) -> Any:
+        """`step.scores` (4,), filled up to the chunk by frames of no dose and no counts."""
+        size = self._chunk
+        corners = self.canvas.corners(self.positions_px[np.resize(indices, size)])
+        dose = _padded(share * self.frames.flux(indices), size)
+        batch = step.Batch(*map(backend.tensor, (_padded(counts, size), corners, dose)))
         score = step.compiled_scores(self.config.kernel)
-        values = score(self.state.object, self.state.probe, batch, self._detector())
-        return _numpy(values).astype(np.float64)
+        return score(self.state.object, self.state.probe, batch, self._detector())
 
     def match_intensity(self) -> None:
         """Scale the probe so that the model's total equals the measured total of the frames."""
-        n = self.frames.scan.n_frames
-        indices = np.unique(np.linspace(0, n - 1, self.batch).astype(int))
-        counts = self.frames.counts(indices)
-        modelled = self._sums(indices, counts, 1.0)[3]
+        indices, counts = self._few()
+        parts = np.split(np.arange(len(indices)), range(self._chunk, len(indices), self._chunk))
+        sums = sum(self._sums(indices[part], counts[part], 1.0) for part in parts)
+        modelled = float(backend.read(sums)[0][3])
         dark = float(np.sum(self.frames.flux(indices)) * np.sum(self.background * self._mask))
         scale = float(np.sqrt(counts.sum() / max(modelled - dark, 1e-30)))
         self.state = self.state._replace(probe=self.state.probe * scale)

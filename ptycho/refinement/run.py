@@ -209,8 +209,7 @@ def _loop(
         factor = schedule.step(used)
         move = config.positions and used >= config.position_start
         order = rng.permutation(engine.frames.scan.n_frames)
-        residual = engine.run_pass(order, factor, move=move)
-        held_out = engine.held_out_deviance()
+        residual, held_out = engine.run_pass(order, factor, move=move)
         if not math.isfinite(residual):
             raise ModelError(
                 "the refinement diverged",

@@ -88,18 +88,24 @@ class Frames:
         """From now on the refinement sees all counts: nothing is held out any more."""
         self._kept = {}
 
-    def training(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """counts/dose (B, N, N) and dose (B,) of the part that the refinement may see.
+    def training(self, indices: np.ndarray) -> np.ndarray:
+        """(B, N, N) the counts that the refinement may see, of `dose` (B,).
 
         A count that is no measurement in its frame only is −1 (`Scan.valid`).
         """
         counts = self.counts(indices)
-        dose = self.flux(indices)
         for row, index in enumerate(indices):
             if (kept := self._kept.get(int(index))) is not None:
-                dose[row] *= 1 - self.share
                 counts[row] = counts[row] - self.held_counts[kept]
-        return self._measured(counts / dose[:, None, None], indices), dose
+        return self._measured(counts, indices)
+
+    def dose(self, indices: np.ndarray) -> np.ndarray:
+        """(B,) float32: light of these frames, less the share that is held out."""
+        dose = self.flux(indices).copy()
+        for row, index in enumerate(indices):
+            if int(index) in self._kept:
+                dose[row] *= 1 - self.share
+        return dose
 
     def measured(self, indices: np.ndarray) -> np.ndarray:
         """Like `counts`, and −1 where a frame has no measurement though others have."""

@@ -15,8 +15,9 @@ Nesterov momentum:
     ΔO = −β_O · place(Σ_k P̄_k χ_k) / [(1−α)·place(d_j·Σ_k|P_k|²) + α·max]
     ΔP = −β_P · Σ_j ō_j χ_jk      / [(1−α)·Σ_j d_j·|o_j|²       + α·max]
 
-A batch may come in parts: `contribute` sums the slopes of one, `apply` moves the state. Written in
-`keras.ops`; each is one program of the backend (`ptycho.physics.backend.jit`).
+A batch may come in parts, side by side: `contribute` sums the slopes of one, `apply` moves the
+state, `finish` ends a pass with total variation and the gauge. Written in `keras.ops`; each is one
+program of the backend (`ptycho.physics.backend.jit`).
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from ptycho.physics import (
     slopes,
     window,
 )
+from ptycho.refinement.variation import prox
 
 
 class State(NamedTuple):
@@ -53,7 +55,7 @@ class State(NamedTuple):
 class Batch(NamedTuple):
     """Some frames."""
 
-    counts: Any  # (B, N, N) float32, counts / dose; negative: no measurement in this frame
+    counts: Any  # (B, N, N) float32; negative: no measurement in this frame
     corners: Any  # (B, 2) float32, where on the canvas pixel [0, 0] of the patch lies
     dose: Any  # (B,) float32; 0: a frame that only fills the batch up
 
@@ -88,8 +90,9 @@ class Slopes(NamedTuple):
 class Seen(NamedTuple):
     """What was seen of the frames on the way, each over valid pixels."""
 
-    residual: Any  # scalar, Σ d·|√I − √y|
-    ratio: Any  # (N, N), Σ_j d·y/I
+    residual: Any  # scalar, Σ d·|√I − √(y/d)|
+    measured: Any  # scalar, Σ d·√(y/d)
+    ratio: Any  # (N, N), Σ_j y/I
     light: Any  # (B,), the factor on each frame's light that explains its counts best
     moves: Any  # (B, 2), position steps in px
 
@@ -100,6 +103,8 @@ class Model(NamedTuple):
     kernel: str = "bilinear"
     loss: str = "amplitude"
     positions: bool = False
+    probe: bool = True  # whether its slope is wanted
+    light: bool = True  # whether the illumination of the object is wanted
 
 
 def contribute(
@@ -114,7 +119,8 @@ def contribute(
     far = [backend.fft2(wave) for wave in exit_waves(patches, centred)]
     dose = batch.dose[:, None, None]
     intensity = incoherent(far, detector.background)
-    valid, counts = _valid(batch, detector), ops.maximum(batch.counts, 0.0)
+    valid = _valid(batch, detector)
+    counts = ops.maximum(batch.counts, 0.0) / ops.maximum(dose, 1e-30)
     root, modelled = ops.sqrt(counts), ops.sqrt(intensity)
     if model.loss == "poisson":
         error = poisson_error(intensity, counts, valid)
@@ -126,23 +132,25 @@ def contribute(
     pull = sum(ops.conj(centred[k]) * wave for k, wave in enumerate(chi))
     light = power(probe) * dose
     shape = (int(canvas.shape[0]), int(canvas.shape[1]))
+    none = no_slopes(state)
     by_object = place(pull[None], corners, shape, inside=True, kernel=model.kernel)[0]
-    by_probe = ops.stack([ops.sum(ops.conj(patches) * wave, axis=0) for wave in chi])
+    lit, by_probe, by_light = none.light, none.probe, none.seen
+    if model.light:
+        # Two taps: an illumination has no sign, and a kernel of more taps would give it one.
+        lit = place(light[None], corners, shape, inside=True)[0]
+    if model.probe:
+        by_probe = ops.stack([ops.sum(ops.conj(patches) * wave, axis=0) for wave in chi])
+        by_probe, by_light = centring(by_probe, size[0]), ops.sum(_square(patches) * dose, axis=0)
     moves = ops.zeros_like(batch.corners)
     if model.positions:
         moves = rates.positions * _moves(canvas, light, pull, batch, size, model.kernel)
-    found = Slopes(
-        by_object,
-        # Two taps: an illumination has no sign, and a kernel of more taps would give it one.
-        place(light[None], corners, shape, inside=True)[0],
-        centring(by_probe, size[0]),
-        ops.sum(_square(patches) * dose, axis=0),
-    )
+    found = Slopes(by_object, lit, by_probe, by_light)
     # Least squares in the amplitudes: (Σ √y √I / Σ I)².
     fits = ops.sum(valid * root * modelled, axis=(-2, -1))
     factor = ops.square(fits / (ops.sum(valid * intensity, axis=(-2, -1)) + 1e-30))
     ratio = ops.sum(dose * valid * counts / intensity, axis=0)
-    return found, Seen(residual, ratio, factor, moves)
+    measured = ops.sum(root * valid * dose)
+    return found, Seen(residual, measured, ratio, factor, moves)
 
 
 def no_slopes(state: State) -> Slopes:
@@ -166,10 +174,34 @@ def apply(state: State, found: Slopes, rates: Rates) -> State:
     )
 
 
+def finish(
+    state: State, origin: Any, light: Any, dual: Any, weight: Any, energy: Any, *, smooth: bool
+) -> tuple[State, Any]:
+    """The end of a pass: total variation, and the gauge.
+
+    Args:
+        state: moved. origin: object before a whole-scan pass, so that the velocity is that of the
+            smoothed object; None: the velocity stays.
+        light: (H, W), illumination of the pass. dual: of the last prox.
+        weight: of total variation in units of 1/(2·√(largest light)), the error that the counts
+            leave in a lit pixel.
+        energy: Σ|P|² that the probe keeps; the object takes the scale.
+        smooth: whether there is total variation at all.
+    """
+    image, velocity = state.object, state.object_velocity
+    if smooth:
+        image, dual = prox(image, dual, weight / (2.0 * ops.sqrt(ops.max(light)) + 1e-30))
+        velocity = velocity if origin is None else image - origin
+    scale = ops.sqrt(ops.sum(power(state.probe)) / energy)
+    fields = image, velocity, state.probe, state.probe_velocity
+    scales = scale, scale, 1 / scale, 1 / scale
+    return State(*(_times(f, s) for f, s in zip(fields, scales, strict=True))), dual
+
+
 def scores(canvas: Any, probe: Any, batch: Batch, detector: Detector, kernel: str) -> Any:
     """Of a batch, valid pixels only: Σ|√I−√y|, Σ√y, Σ half-deviance, Σ of the model: (4,).
 
-    Here `batch.counts` are the measured counts themselves, and the model is d_j·I_j.
+    The model of the counts is d_j·I_j.
     """
     model = intensity(canvas, probe, batch, detector, kernel) * batch.dose[:, None, None]
     valid, counts = _valid(batch, detector), ops.maximum(batch.counts, 0.0)
@@ -188,17 +220,6 @@ def intensity(canvas: Any, probe: Any, batch: Batch, detector: Detector, kernel:
 
 
 @functools.cache
-def compiled_update(model: Model) -> Callable[..., Any]:
-    """(state, batch, rates, detector) → state and `Seen`: a whole batch at once, compiled."""
-
-    def update(state: State, batch: Batch, rates: Rates, detector: Detector) -> Any:
-        found, seen = contribute(state, batch, rates, detector, model)
-        return apply(state, found, rates), seen
-
-    return backend.jit(update)
-
-
-@functools.cache
 def compiled_part(model: Model) -> Callable[..., Any]:
     """(state, batch, rates, detector, slopes so far) → slopes and `Seen`, compiled."""
 
@@ -213,6 +234,17 @@ def compiled_part(model: Model) -> Callable[..., Any]:
 def compiled_apply() -> Callable[..., Any]:
     """`apply`, compiled."""
     return backend.jit(apply)
+
+
+@functools.cache
+def compiled_finish(*, smooth: bool, whole: bool) -> Callable[..., Any]:
+    """`finish`, compiled; without `whole` the object before the pass is not asked for."""
+
+    def end(state: State, *rest: Any) -> Any:
+        rest = rest if whole else (None, *rest)
+        return finish(state, *rest, smooth=smooth)
+
+    return backend.jit(end)
 
 
 @functools.cache

@@ -9,8 +9,6 @@ between calls (a warm start), so that few steps do (fast gradient projection: Be
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
 from keras import ops
@@ -20,26 +18,21 @@ from ptycho.physics import backend
 DUAL_STEPS = 8
 
 
-@functools.cache
-def compiled_prox() -> Callable[..., Any]:
-    """(image (H, W) complex64, dual (4, H, W) float32, λ) → image, dual; compiled."""
-
-    def prox(image: Any, dual: Any, weight: Any) -> tuple[Any, Any]:
-        planes = ops.stack(backend.planes(image))
-        weight = ops.maximum(weight, 1e-12)
-        p = ahead = dual
-        t = 1.0
-        for _ in range(DUAL_STEPS):
-            # 8 bounds the squared norm of the gradient in two dimensions.
-            step = ahead + _gradient(planes - weight * _divergence(ahead)) / (8.0 * weight)
-            new = step / ops.maximum(ops.sqrt(ops.sum(step * step, axis=0)), 1.0)
-            following = (1.0 + (1.0 + 4.0 * t * t) ** 0.5) / 2.0
-            ahead = new + ((t - 1.0) / following) * (new - p)
-            p, t = new, following
-        re, im = ops.unstack(planes - weight * _divergence(p))
-        return backend.joined((re, im)), p
-
-    return backend.jit(prox)
+def prox(image: Any, dual: Any, weight: Any) -> tuple[Any, Any]:
+    """(image (H, W) complex64, dual (4, H, W) float32, λ) → image, dual."""
+    planes = ops.stack(backend.planes(image))
+    weight = ops.maximum(weight, 1e-12)
+    p = ahead = dual
+    t = 1.0
+    for _ in range(DUAL_STEPS):
+        # 8 bounds the squared norm of the gradient in two dimensions.
+        step = ahead + _gradient(planes - weight * _divergence(ahead)) / (8.0 * weight)
+        new = step / ops.maximum(ops.sqrt(ops.sum(step * step, axis=0)), 1.0)
+        following = (1.0 + (1.0 + 4.0 * t * t) ** 0.5) / 2.0
+        ahead = new + ((t - 1.0) / following) * (new - p)
+        p, t = new, following
+    re, im = ops.unstack(planes - weight * _divergence(p))
+    return backend.joined((re, im)), p
 
 
 def _gradient(planes: Any) -> Any:

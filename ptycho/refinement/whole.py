@@ -61,7 +61,7 @@ def descend(
     elif judged:
         found.held_out_deviance = engine.held_out_deviance()
         found.reported_deviance = engine.held_out_deviance(report=True)
-    engine.frames.give_back()
+    engine.give_back()
     engine.begin_whole()
     for _ in range(passes):
         found.passes += 1
@@ -118,7 +118,7 @@ def _choose(
 
 
 def _pass(engine: Engine, loss: str, weight: float, tell: Tell, facts: dict[str, Any]) -> None:
-    residual = engine.run_whole(loss, weight)
+    residual = engine.run_whole(loss, weight).residual
     if not math.isfinite(residual):
         raise ModelError(
             "the whole-scan descent diverged",

@@ -35,7 +35,7 @@ def as_tensors(case, velocity=0.0):
     fields = (canvas, velocity * (canvas - 1), probe, velocity * probe)
     state = step.State(*(backend.tensor(field.astype(np.complex64)) for field in fields))
     at = (corners + fractions).astype(np.float32)
-    arrays = (amplitude**2, at, dose)
+    arrays = (amplitude**2 * dose[:, None, None], at, dose)
     batch = step.Batch(*map(backend.tensor, arrays))
     background = np.full((N, N), BACKGROUND, np.float32)
     return state, batch, step.Detector(backend.tensor(mask), backend.tensor(background))
@@ -72,17 +72,13 @@ def test_one_update_equals_the_formulas_in_float64(case, parts):
     canvas, probe, corners, fractions, amplitude, dose, mask = case
     velocity, momentum, damping = 0.05, 0.9, 0.1
     state, batch, detector = as_tensors(case, velocity)
-    if parts == 1:
-        new, seen = step.compiled_update(step.Model())(state, batch, rates(), detector)
-        residual = seen.residual
-    else:
-        found, residual = step.no_slopes(state), 0.0
-        for first in range(0, B, B // parts):
-            some = step.Batch(*(each[first : first + B // parts] for each in batch))
-            part = step.compiled_part(step.Model())
-            found, seen = part(state, some, rates(), detector, found)
-            residual = residual + float(seen.residual)
-        new = step.compiled_apply()(state, found, rates())
+    found, residual = step.no_slopes(state), 0.0
+    for first in range(0, B, B // parts):
+        some = step.Batch(*(each[first : first + B // parts] for each in batch))
+        part = step.compiled_part(step.Model())
+        found, seen = part(state, some, rates(), detector, found)
+        residual = residual + float(seen.residual)
+    new = step.compiled_apply()(state, found, rates())
 
     ahead_canvas = canvas + momentum * velocity * (canvas - 1)
     ahead_probe = probe * (1 + momentum * velocity)
@@ -110,8 +106,9 @@ def test_position_steps_go_downhill(case):
     inside = np.clip(fractions, 0.2, 0.8)
     moved_case = (canvas, probe, corners, inside, amplitude, dose, mask)
     state, batch, detector = as_tensors(moved_case)
-    run = step.compiled_update(step.Model(positions=True))
-    moves = numbers(run(state, batch, rates(positions=1.0), detector)[1].moves)
+    run = step.compiled_part(step.Model(positions=True))
+    nothing = step.no_slopes(state)
+    moves = numbers(run(state, batch, rates(positions=1.0), detector, nothing)[1].moves)
     moves = moves * (1e-3 / np.abs(moves).max(1, keepdims=True))
     for j in range(B):
         one = slice(j, j + 1)
@@ -124,12 +121,13 @@ def test_position_steps_go_downhill(case):
 def test_masked_pixels_cannot_be_felt(case):
     canvas, probe, corners, fractions, amplitude, dose, mask = case
     poisoned = np.where(mask > 0, amplitude, 1e6).astype(np.float32)
-    run = step.compiled_update(step.Model())
+    run = step.compiled_part(step.Model())
     results = []
     for values in (amplitude, poisoned):
         changed = (canvas, probe, corners, fractions, values, dose, mask)
         state, batch, detector = as_tensors(changed)
-        results.append(run(state, batch, rates(), detector)[0])
+        found, _ = run(state, batch, rates(), detector, step.no_slopes(state))
+        results.append(step.compiled_apply()(state, found, rates()))
     np.testing.assert_array_equal(numbers(results[0].object), numbers(results[1].object))
     np.testing.assert_array_equal(numbers(results[0].probe), numbers(results[1].probe))
 
