@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from orchestration.agents.base import Outcome, TurnContext
-from orchestration.turns.order import BRIEF_LIMIT
+from orchestration.turns.brief import BRIEF_LIMIT
 
 Make = Callable[..., Any]
 LEDGER = """### [A-001] One thing

@@ -2,6 +2,7 @@ from .base import OUTAGES as OUTAGES
 from .base import Agent as Agent
 from .base import Clocks as Clocks
 from .base import Outcome as Outcome
+from .base import OutcomeKind as OutcomeKind
 from .base import TurnContext as TurnContext
 from .base import last_words as last_words
 from .programs import ProgramAgent as ProgramAgent

@@ -21,6 +21,7 @@ from datetime import datetime
 from orchestration.agents.base import Outcome, OutcomeKind, TurnContext
 from orchestration.agents.faults import Fault, fault_of, time_in
 from orchestration.agents.launch import launch
+from orchestration.agents.readers import MAX_TEXT
 from orchestration.errors import HarnessError
 from orchestration.sandbox import ChildResult
 
@@ -106,7 +107,7 @@ class CustomAgent:
             kind = "crash"
         return Outcome(
             kind,
-            "\n".join(child.output_tail.strip().splitlines()[-40:])[-4000:],
+            child.output_tail.strip()[-MAX_TEXT:],
             exit_code=child.exit_code,
             signal=child.signal,
             retry_at=fault.retry_at if fault else None,

@@ -19,7 +19,7 @@ from typing import Literal
 from orchestration.agents.base import Outcome, OutcomeKind, TurnContext
 from orchestration.agents.launch import launch
 from orchestration.agents.login import Login, private_home
-from orchestration.agents.readers import Reader
+from orchestration.agents.readers import MAX_TEXT, Reader
 from orchestration.errors import HarnessError
 from orchestration.sandbox import FILE_FENCES, ChildResult, run_child, scrub_env
 from orchestration.sandbox import fence as isolation
@@ -202,7 +202,7 @@ def outcome_of(program: Program, reader: Reader, child: ChildResult, level: str)
         text = words or text or _last_lines(child.output_tail)
     return Outcome(
         kind,
-        text[-4000:],
+        text[-MAX_TEXT:],
         session=reader.session,
         tokens=reader.tokens,
         cost=reader.cost,

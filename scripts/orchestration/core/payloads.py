@@ -345,6 +345,8 @@ class AgentEnded(Payload):
     """Why what the agent left could not be taken (a bound that it passes); "" where it was."""
     clock: str = entry("", omit=True)
     """The clock that ended it (`total`, `idle`)."""
+    reported: str = entry("", omit=True)
+    """What `outcome.json` claims, `unreported`, or why it cannot be read; "" of the playbook."""
 
 
 @dataclass(frozen=True)

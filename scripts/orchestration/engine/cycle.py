@@ -178,7 +178,8 @@ class Cycle:
         harness.say(f"{name} works on {item.id} (attempt {dispatch.attempt})")
         text = self.opened.need(payloads.Ordered).text
         order = parse_order(text, harness.config.order)
-        brief = write_brief(harness, item, text, dispatch.steers)
+        report = turn_dir(harness, turn) / "report"
+        brief = write_brief(harness, item, order, text, dispatch.base, report, dispatch.steers)
         ended = run_agent(harness, item, order, brief, workspace, turn, text)
         first = ended.text.strip().splitlines()
         harness.say(f"{name}: {ended.outcome}; {first[0] if first else ''}")

@@ -1,12 +1,12 @@
 from . import commits as commits
 from . import outside as outside
+from .brief import write_brief as write_brief
 from .case import Case as Case
 from .case import Findings as Findings
 from .judge import collect_in as collect_in
 from .judge import judge_attempt as judge_attempt
 from .order import Draft as Draft
 from .order import RepeatedOrder as RepeatedOrder
-from .order import write_brief as write_brief
 from .order import write_order as write_order
 from .order_check import check_order as check_order
 from .putaway import put_away as put_away

@@ -7,7 +7,6 @@ back to it once, then the built-in one writes a minimal order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from orchestration.core import ItemState, payloads
@@ -15,9 +14,6 @@ from orchestration.documents.ledger import Item, Recipe
 from orchestration.documents.order import Order, content_hash, parse_order
 from orchestration.errors import HarnessError
 from orchestration.harness import Harness
-
-BRIEF_LIMIT = 12_000
-"""Bytes that a brief may have."""
 
 
 class RepeatedOrder(HarnessError):
@@ -184,33 +180,3 @@ def _recipe_task(harness: Harness, base: str, number: int, recipe: Recipe) -> st
         return f"- [ ] T{number} Run the recipe: apply {recipe.patch} ({version})"
     text = recipe.command.text if recipe.command else ""
     return f"- [ ] T{number} Run the recipe: {text}"
-
-
-def write_brief(
-    harness: Harness, item: Item, draft_text: str, steers: Sequence[payloads.Steer] = ()
-) -> str:
-    """The text for the worker: order, what failed before, steering; at most 12 KB."""
-    known = harness.state.items.get(item.id, ItemState())
-    parts = [draft_text]
-    if known.last_reason:
-        parts.append(f"## What happened last\n{known.last_verdict}: {known.last_reason}")
-    if harness.state.retro:
-        parts.append(harness.state.retro)
-    if steers:
-        said = "\n".join(f"- {steer.text}" for steer in steers)
-        parts.append(f"## From a person (obey first)\n{said}")
-    parts.append(
-        "## Rules\n"
-        "- Work only in this directory; do not commit, push, or touch tests not named above.\n"
-        "- Evidence files go to $TURN_DIR. The harness runs every check itself.\n"
-    )
-    return limit_brief("\n\n".join(parts))
-
-
-def limit_brief(text: str) -> str:
-    """Cut a brief to its 12 KB; the cut is said."""
-    encoded = text.encode()
-    if len(encoded) <= BRIEF_LIMIT:
-        return text
-    mark = "\n\n[cut: the brief is limited to 12 KB; the whole order is input.md]\n"
-    return encoded[: BRIEF_LIMIT - len(mark.encode())].decode(errors="ignore") + mark

@@ -1,14 +1,14 @@
 """An agent as supervisor: it gets a brief, writes an order, and may repair it once.
 
 The built-in draft lies in its worktree as `input.md`; it edits or replaces that file, or writes
-`$TURN_DIR/input.md`. What it asks for is validated on the base before anybody works on it. Each
-asking is one `supervise` event, so a killed run neither asks nor pays twice.
+`$TURN_DIR/input.md`, or prints the order as its last words. What it asks for is
+validated on the base before anybody works on it. Each asking is one `supervise` event, so a killed
+run neither asks nor pays twice.
 """
 
 from __future__ import annotations
 
 import stat
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,10 +27,12 @@ from orchestration.documents.order import Order, content_hash, parse_order
 from orchestration.errors import HarnessError
 from orchestration.gates import secrets
 from orchestration.harness import Harness
-from orchestration.turns.order import Draft, choose_row, compose_order, limit_brief, mode_of
+from orchestration.turns.brief import supervisor_brief
+from orchestration.turns.order import Draft, choose_row, compose_order, mode_of
 from orchestration.turns.order_check import check_order
 from orchestration.turns.putaway import put_away
-from orchestration.turns.work import prepare, run_agent, turn_dir
+from orchestration.turns.reported import printed_order
+from orchestration.turns.work import SAID, prepare, run_agent, turn_dir
 
 TRIES = 2
 """The first asking and one repair."""
@@ -93,7 +95,8 @@ def _ask(
     number = len(tries) + 1
     draft = compose_order(harness, item, base, turn, choose_row(item), retry="").text
     errors = tries[-1].errors if tries else ()
-    brief = supervisor_brief(harness, opened, item, draft, errors)
+    order = parse_order(draft, harness.config.order)
+    brief = supervisor_brief(harness, opened, item, order, draft, errors, base)
     place = replace(item, id=PLACE, recipes=[])
     workspace = prepare(harness, place, turn * 10 + number, base, turn)
     side = replace(
@@ -102,9 +105,8 @@ def _ask(
         extra_env={**harness.extra_env, "ORCHESTRATION_ROLE": "supervisor"},
     )
     harness.say(f"{agent.name} writes the order for {item.id} (asked {number} of {TRIES})")
-    order = parse_order(draft, harness.config.order)
     ended = run_agent(side, item, order, brief, workspace, turn, draft)
-    text = _written(harness, workspace.path, turn_dir(harness, turn) / "report")
+    text = _written(harness, workspace.path, turn_dir(harness, turn), draft)
     put_away(harness, workspace, ended.snapshot, unread=ended.unread)
     if not ended.changed:
         harness.repo.delete_ref(f"refs/heads/{workspace.branch}", ended.snapshot)
@@ -133,14 +135,24 @@ def _ask(
     harness.log.append(asked, role="supervisor", item=item.id)
 
 
-def _written(harness: Harness, worktree: Path, report: Path) -> str:
-    """The order's text as the agent left it: of the turn's folder, else of the worktree."""
-    for path in (report / "input.md", worktree / harness.config.order):
-        try:
-            if stat.S_ISREG(path.lstat().st_mode) and path.stat().st_size <= MAX_ORDER_BYTES:
-                return path.read_bytes().decode("utf-8", "replace")
-        except OSError:
-            continue
+def _written(harness: Harness, worktree: Path, folder: Path, draft: str) -> str:
+    """The order's text: as it lies in the turn's folder or the worktree, else as it was printed.
+
+    What was printed counts only where the draft in the worktree was left as it is.
+    """
+    text = _read(folder / "report/input.md") or _read(worktree / harness.config.order)
+    if text.strip() in ("", draft.strip()):
+        return printed_order(_read(folder / SAID)) or text
+    return text
+
+
+def _read(path: Path) -> str:
+    """A regular file of a bounded size as text; "" for anything else."""
+    try:
+        if stat.S_ISREG(path.lstat().st_mode) and path.stat().st_size <= MAX_ORDER_BYTES:
+            return path.read_bytes().decode("utf-8", "replace")
+    except OSError:
+        pass
     return ""
 
 
@@ -200,44 +212,3 @@ def _header(order: Order, names: tuple[str, ...]) -> str:
 
 def _action_type(order: Order) -> str:
     return _header(order, TYPE_KEYS).lower() or "implementation"
-
-
-def supervisor_brief(
-    harness: Harness, opened: OpenCycle, item: Item, draft: str, errors: Sequence[str]
-) -> str:
-    """The text for the supervisor agent: focus, choice, history, draft, errors; at most 12 KB."""
-    known = harness.state.items.get(item.id, ItemState())
-    decision = opened.need(payloads.Decided)
-    parts = [
-        f"# Write the order for {item.id} — {item.title}\n"
-        f"It is chosen because: {decision.reason}.\n"
-        f"Edit {harness.config.order} in this directory (it holds a valid draft; leaving it as it "
-        "is accepts it), or write $TURN_DIR/input.md. Change nothing else."
-    ]
-    if errors:
-        listed = "\n".join(f"- {line}" for line in errors)
-        parts.append(f"## Your last order was not valid; fix these (last chance)\n{listed}")
-    allowed = ", ".join(allowed_actions(known.actions))
-    parts.append(
-        "## Rules\n"
-        f"- One focus. Header `ActionType:` is one of: {allowed} (default implementation).\n"
-        "- Another item of the list only with a header line `Reason: why this one first`.\n"
-        "- The selector must collect at least one test, or a task creates it (`new: path`).\n"
-        "- An order that was given before needs `retry-reason:`."
-    )
-    rows = [row for row in decision.evidence.items if row.runnable][:20]
-    listed = "\n".join(
-        f"- {row.id}: open {', '.join(row.open_criteria) or 'guard'}; dwell {row.dwell}, "
-        f"attempts {row.attempts}"
-        for row in rows
-    )
-    parts.append(f"## Runnable items, preferred first\n{listed}")
-    if known.last_reason:
-        parts.append(f"## What happened last\n{known.last_verdict}: {known.last_reason}")
-    if harness.state.retro:
-        parts.append(harness.state.retro)
-    if harness.state.steers:
-        said = "\n".join(f"- {steer.text}" for steer in harness.state.steers)
-        parts.append(f"## From a person (obey first)\n{said}")
-    parts.append(f"## The draft\n{draft}")
-    return limit_brief("\n\n".join(parts))

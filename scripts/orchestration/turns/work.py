@@ -9,7 +9,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from orchestration.agents import Outcome, TurnContext
+from orchestration.agents import Outcome, OutcomeKind, TurnContext
 from orchestration.core import RetryLater, compact_stamp, matches, payloads
 from orchestration.documents.ledger import Item
 from orchestration.documents.order import Order
@@ -21,10 +21,13 @@ from orchestration.sandbox import FILE_FENCES
 from orchestration.turns import outside
 from orchestration.turns.order import recipes_for
 from orchestration.turns.outage import run_through
+from orchestration.turns.reported import NAME, Report, take_report
 from orchestration.turns.workspace import Snapshot, Workspace, create, slug
 
 UNWATCHED = (*OURS, "refs/remotes/", "refs/stash")
 MAX_TEXT = 4_000
+SAID = "said.txt"
+"""The agent's last words, whole, in the harness's folder of a turn."""
 
 
 def turn_dir(harness: Harness, turn: int) -> Path:
@@ -182,6 +185,10 @@ def _exit_facts(
     seconds: float,
     moved: list[str],
 ) -> payloads.AgentEnded:
+    told = Report("") if harness.deterministic else _reported(harness, workspace, report)
+    said = secrets.redact(told.summary or outcome.text, harness.secret_values())
+    words = secrets.redact(outcome.text, harness.secret_values())
+    (report.parent / SAID).write_text(words, encoding="utf-8", errors="replace")
     collected = collect_artifacts(harness, workspace, report, outcome.artifacts)
     leaks = _black_out(harness, report)
     own = [harness.config.order, harness.config.ledger, harness.config.memory]
@@ -194,13 +201,11 @@ def _exit_facts(
         snapshot = Snapshot(workspace.base, tree, ())
     for line in snapshot.skipped[:10]:
         harness.say(f"not taken from the workspace: {line}")
-    kind = outcome.kind
-    if kind == "done" and not (unread or snapshot.changed or collected):
-        kind = "no_change"  # read from the files: the agent's git is not asked
+    kind = _kind(outcome, told, idle=not (unread or snapshot.changed or collected))
     tokens = None if outcome.tokens is None else sum(outcome.tokens.values())
     return payloads.AgentEnded(
         outcome=kind,
-        text=secrets.redact(outcome.text, harness.secret_values())[-MAX_TEXT:],
+        text=said[-MAX_TEXT:],
         session=outcome.session,
         tokens=tokens,
         cost=outcome.cost,
@@ -220,7 +225,26 @@ def _exit_facts(
         agent=harness.agent.name,
         unread=unread,
         clock=outcome.clock or "",
+        reported=secrets.redact(told.claim, harness.secret_values()),
     )
+
+
+def _kind(outcome: Outcome, told: Report, *, idle: bool) -> OutcomeKind:
+    """How the turn ended: the program's own word, lowered by what the agent reports."""
+    if outcome.kind in ("done", "partial"):
+        if told.claim in ("blocked", "refused"):
+            return told.claim  # type: ignore[return-value]
+        if idle and outcome.kind == "done":
+            return "no_change"  # read from the files: the agent's git is not asked
+        if told.claim == "partial":
+            return "partial"
+    return outcome.kind
+
+
+def _reported(harness: Harness, workspace: Workspace, report: Path) -> Report:
+    """What the agent reports; an `outcome.json` of the product's own is no report."""
+    own = harness.repo.exists_in(workspace.base, NAME)
+    return take_report(report, report if own else workspace.path)
 
 
 def _black_out(harness: Harness, report: Path) -> list[str]:
