@@ -213,10 +213,26 @@ def test_caches_without_a_gitignore_are_no_part_of_an_attempt(place: Make, stub:
     here = place(LEDGER, **VALUES)
 
     def work(turn: TurnContext, n: int) -> None:
-        for name in ("__pycache__/a.pyc", "tests/__pycache__/b.pyc", ".pytest_cache/v/c"):
+        for name in (
+            "__pycache__/a.pyc", "tests/__pycache__/b.pyc", ".pytest_cache/v/c", ".coverage",
+            ".aider.tags.cache.v4/cache.db", ".aider.chat.history.md", "tests/.aider.input.history",
+        ):  # fmt: skip
             (turn.workspace / name).parent.mkdir(parents=True, exist_ok=True)
             (turn.workspace / name).write_text("cache")
         (turn.workspace / "value.txt").write_text("right\n")
 
     assert here.run(stub(work), cycles=1).landed == ["A-001"]
-    assert "cache" not in here.git("ls-tree", "-r", "--name-only", "main")
+    landed = here.git("ls-tree", "-r", "--name-only", "main")
+    assert not any(word in landed for word in ("cache", "aider", "coverage"))
+
+
+def test_a_file_named_like_litter_that_a_person_committed_is_work(place: Make, stub: Any) -> None:
+    here = place(LEDGER, **VALUES, **{".aider.conf.yml": "model: a\n"})
+
+    def work(turn: TurnContext, n: int) -> None:
+        (turn.workspace / ".aider.conf.yml").write_text("model: b\n")
+        (turn.workspace / "value.txt").write_text("right\n")
+
+    here.run(stub(work), cycles=1)
+    ended = next(e.data for e in here.harness().log.events if e.kind == "agent_exit")
+    assert ".aider.conf.yml" in ended["changed"]

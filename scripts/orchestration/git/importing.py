@@ -14,8 +14,9 @@ import stat
 import tempfile
 import time
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from orchestration.errors import HarnessError
@@ -61,8 +62,8 @@ def import_files(
 ) -> Imported:  # fmt: skip
     """Make a tree of the files below `path`, which was laid out from `base`.
 
-    `litter` names folders (caches) whose new files are no work. Raises PastBounds, and HarnessError
-    where `path` is no longer a folder.
+    `litter` are globs of names (caches) that are no work where they are new. Raises PastBounds, and
+    HarnessError where `path` is no longer a folder.
     """
     try:
         top = os.open(path, _FOLDER)
@@ -72,7 +73,7 @@ def import_files(
         ) from None
     try:
         with tempfile.TemporaryDirectory(dir=repo.state_dir, prefix="ignored-") as scratch:
-            return _Import(repo, top, base, Path(scratch), set(litter), bounds or Bounds()).run()
+            return _Import(repo, top, base, Path(scratch), tuple(litter), bounds or Bounds()).run()
     finally:
         os.close(top)
 
@@ -84,7 +85,7 @@ def _is_bytes(name: str) -> bool:
 
 class _Import:
     def __init__(
-        self, repo: ObjectStore, top: int, base: str, scratch: Path, litter: set[str],
+        self, repo: ObjectStore, top: int, base: str, scratch: Path, litter: Sequence[str],
         bounds: Bounds,
     ) -> None:  # fmt: skip
         self.repo, self.top, self.scratch, self.litter = repo, top, scratch, litter
@@ -150,9 +151,10 @@ class _Import:
                         if folder:
                             self.skipped.append(f"{name} is a repository of its own")
                         continue
-                    if entry.name in self.litter and name not in self.folders:
+                    new = name not in self.base and name not in self.folders
+                    if new and any(fnmatchcase(entry.name, glob) for glob in self.litter):
                         continue
-                    if name not in self.base and name not in self.folders:
+                    if new:
                         self.count += 1
                         if self.count > self.bounds.looked_at:
                             self._past("more files than", self.bounds.looked_at, folder or ".")

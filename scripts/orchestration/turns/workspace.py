@@ -33,8 +33,11 @@ from orchestration.git import (
 )
 from orchestration.sandbox import run_child, scrub_env
 
-LITTER = ("__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache")
-"""Caches that running Python leaves where no .gitignore names them: no work of the agent."""
+LITTER = (
+    "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", ".coverage",
+    ".aider.*",
+)  # fmt: skip
+"""What running Python, and agents' programs, leave where no .gitignore names it: no work."""
 
 
 @dataclass(frozen=True)
