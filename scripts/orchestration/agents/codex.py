@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from orchestration.agents.programs import Login, Program, Start
@@ -63,11 +64,17 @@ def start(turn: Start) -> list[str]:
     ]  # fmt: skip
 
 
+def files(turn: Start) -> Mapping[str, str]:
+    """It refuses to start where the folder that CODEX_HOME names is absent."""
+    return {".codex/config.toml": ""}
+
+
 PROGRAM = Program(
     name="codex",
     executable="codex",
     start=start,
     args_inside=True,
+    files=files,
     reader=CodexReader,
     install="npm install --global @openai/codex",
     sign_in="codex login",
