@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 # BACKENDS=torch or all: further backends, at the versions of constraints.txt.
 EXTRAS := $(foreach name,$(if $(filter all,$(BACKENDS)),torch jax,$(BACKENDS)),$(VENV)/.$(name))
 
-.PHONY: help install demo check test proofs lint clean
+.PHONY: help install demo check test proofs agents lint clean
 
 help:  ## print this list
 	@echo "ptycho: physics-informed neural ptychography, and the harness that develops it"
@@ -43,6 +43,9 @@ test: $(STAMP) $(EXTRAS) lint  ## lint, types, layers, and all tests but the pro
 
 proofs: $(STAMP)  ## kills, attacks, a person's dirt, 500 cycles, fuzz, quality: hours; writes tables
 	@$(BIN)/python scripts/benchmarks/proofs.py
+
+agents: $(STAMP)  ## install agent programs for the tests marked agents (.agent-programs/; network)
+	@$(BIN)/python scripts/tools/agent_programs.py install
 
 lint: $(STAMP)  ## ruff, mypy, import-linter
 	$(BIN)/python -m ruff check .

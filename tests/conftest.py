@@ -34,7 +34,7 @@ HOW_TO_GET = {
     "browser": "install Chromium (Debian: apt-get install chromium)",
     "bwrap": "install bubblewrap (Debian: apt-get install bubblewrap)",
     "peers": "pip install cdtools-py ptychodus",
-    "agents": "install and sign in to an agent program (claude, codex, opencode)",
+    "agents": "make agents (npm and pip; into .agent-programs/)",
 }
 
 

@@ -1,0 +1,150 @@
+"""Real agent programs for the tests marked `agents`: install them here, and write what they did.
+
+    agent_programs.py install        into .agent-programs/, an environment for each (make agents)
+    agent_programs.py table          run each against the model on loopback; writes docs/agents.md
+
+Nothing of a person's is used: no login, no key, a HOME of its own for each run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PLACE = ROOT / ".agent-programs"
+NPM = {
+    "claude": "@anthropic-ai/claude-code",
+    "codex": "@openai/codex",
+    "opencode": "opencode-ai",
+    "gemini": "@google/gemini-cli",
+}
+PIP = {"aider": "aider-chat"}
+PAGE = ROOT / "docs/agents.md"
+
+
+def install() -> int:
+    """Install what is missing; say what could not be, and why."""
+    PLACE.mkdir(exist_ok=True)
+    left_out = []
+    for name, package in {**NPM, **PIP}.items():
+        problem = _npm(name, package) if name in NPM else _pip(name, package)
+        print(f"{name}: {problem or 'installed'}")
+        left_out += [name] if problem else []
+    if left_out:
+        print(f"skipped: {', '.join(left_out)}; the tests marked `agents` skip them too")
+    return 0
+
+
+def _npm(name: str, package: str) -> str:
+    folder = PLACE / name
+    if (folder / "node_modules/.bin" / name).exists():
+        return ""
+    npm = shutil.which("npm")
+    if npm is None:
+        return "npm is not installed (Node.js 20 or later)"
+    folder.mkdir(exist_ok=True)
+    words = [npm, "install", "--prefix", str(folder), "--no-fund", "--no-audit", package]
+    return _run(words)
+
+
+def _pip(name: str, package: str) -> str:
+    folder = PLACE / name
+    if (folder / "bin" / name).exists():
+        return ""
+    problem = _run([sys.executable, "-m", "venv", str(folder)])
+    return problem or _run([str(folder / "bin/pip"), "install", "--quiet", package])
+
+
+def _run(words: list[str]) -> str:
+    """Run a command; "" when it went well, else its last line."""
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=900, check=False)
+    except (OSError, subprocess.TimeoutExpired) as problem:
+        return str(problem)
+    said = (done.stderr or done.stdout).strip().splitlines()
+    return "" if done.returncode == 0 else (said[-1] if said else f"exit {done.returncode}")
+
+
+def table() -> int:
+    """Run every program with every fault and write the page."""
+    sys.path.insert(0, str(ROOT / "tests/agents"))
+    from real_programs import CASES, PROGRAMS, drive, installed, version
+
+    rows, versions = [], []
+    for program in PROGRAMS:
+        if installed(program) is None:
+            versions.append(f"| {program} | not installed here | |")
+            rows.append(f"| {program} |" + " skipped |" * len(CASES))
+            continue
+        cells = []
+        for name, case in CASES.items():
+            with tempfile.TemporaryDirectory(prefix="agents-") as folder:
+                started = time.monotonic()
+                run = drive(program, Path(folder), case.fault, idle_s=case.idle_s)
+                cells.append(_cell(run, time.monotonic() - started))
+                print(f"{program} {name}: {cells[-1]}", flush=True)
+            if name == "a good run":
+                ended = run.events("agent_exit")[-1]
+                told = f"{ended['tokens']} tokens, {_money(ended['cost'])}"
+                versions.append(f"| {program} | {version(program)} | {told} |")
+        rows.append(f"| {program} | " + " | ".join(cells) + " |")
+    PAGE.write_text(_page(versions, rows, list(CASES)), encoding="utf-8")
+    print(f"wrote {PAGE.relative_to(ROOT)}")
+    return 0
+
+
+def _money(cost: object) -> str:
+    return "cost unknown" if cost is None else f"{cost} USD"
+
+
+def _cell(run, seconds: float) -> str:  # type: ignore[no-untyped-def]
+    outages = [str(event["outage"]) for event in run.events("outage")]
+    after = f" after {outages[0]}" + (f" ×{len(outages)}" if len(outages) > 1 else "")
+    ending = "landed" if run.summary.landed else run.summary.reason
+    return f"{ending}{after if outages else ''} ({len(run.served.paths)} requests, {seconds:.0f} s)"
+
+
+def _page(versions: list[str], rows: list[str], cases: list[str]) -> str:
+    day = datetime.now(UTC).date().isoformat()
+    lines = [
+        "# Agent programs, as they were tried",
+        "",
+        "Written by `python scripts/tools/agent_programs.py table` (first `make agents`) on "
+        f"{day}, Linux {platform.release().split('-')[0]}, Python {platform.python_version()}. "
+        "Each program is the real one, behind the fence, with an API key of a model on "
+        "127.0.0.1 that follows a script (`tests/agents/model_server.py`). It has to fix a bug "
+        "of one line; the gates judge and land it.",
+        "",
+        "| program | version | a good run reports |",
+        "| --- | --- | --- |",
+        *versions,
+        "",
+        "Faults: what became of the run, after which outage (×: how often it was asked again). "
+        "Waits between askings are not slept here. Every ending but `landed` is RETRY_LATER: no "
+        "attempt is spent, nothing is blocked or committed.",
+        "",
+        "| program | " + " | ".join(cases) + " |",
+        "| --- |" + " --- |" * len(cases),
+        *rows,
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["install", "table"])
+    return {"install": install, "table": table}[parser.parse_args().what]()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

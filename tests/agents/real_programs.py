@@ -1,0 +1,183 @@
+"""Real agent programs against the model on loopback, through the whole engine behind the fence."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import yaml
+from model_server import Fault, Served, serving
+from orchestration.engine.loop import Engine, Summary
+from orchestration.harness import Harness
+from orchestration.setup.session import open_harness
+from turns import BROKEN, TEST, git
+
+PROGRAMS = ("claude", "codex", "opencode", "aider", "gemini")
+INSTALLED = Path(__file__).parents[2] / ".agent-programs"
+LEDGER = """# Plan
+
+### [FIX-1] Addition subtracts
+- Status: open
+- Guard: tests/test_calc.py
+
+`add()` in `calc/__init__.py` must add.
+"""
+KEY = "sk-loopback-key"
+# A stream that stops is known by the idle clock; opencode takes ten seconds to its first word.
+BUDGETS = {"turn_s": 100, "idle_s": 25, "grace_s": 8}
+
+
+class QuickClock:
+    """The machine's time, except that nobody waits: what a sleep takes is added."""
+
+    def __init__(self) -> None:
+        import time
+
+        self.time, self.slept = time, 0.0
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=self.slept)
+
+    def monotonic(self) -> float:
+        return self.time.monotonic() + self.slept
+
+    def sleep(self, seconds: float) -> None:
+        self.slept += seconds
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a program: how it ended, and what the server and the log saw."""
+
+    summary: Summary
+    harness: Harness
+    served: Served
+
+    def events(self, kind: str) -> list[dict[str, object]]:
+        return [e.data for e in self.harness.log.events if e.kind == kind]
+
+
+def bin_folders() -> list[Path]:
+    """Where `make agents` puts the programs."""
+    found = [INSTALLED / name / "node_modules/.bin" for name in PROGRAMS]
+    return [*found, INSTALLED / "aider/bin"]
+
+
+def installed(program: str) -> Path | None:
+    """The program as `make agents` installed it."""
+    return next((f / program for f in bin_folders() if (f / program).exists()), None)
+
+
+def settings(program: str, url: str) -> tuple[dict[str, str], list[str]]:
+    """The environment and the arguments that lead a program to the model on loopback."""
+    provider = f'{{name="mock",base_url="{url}/v1",env_key="MOCK_API_KEY",wire_api="responses"}}'
+    model = {"provider": {"mock": {
+        "npm": "@ai-sdk/openai-compatible",
+        "options": {"baseURL": f"{url}/v1", "apiKey": KEY}, "models": {"mock": {}}}},
+        "model": "mock/mock", "small_model": "mock/mock"}  # fmt: skip
+    return {
+        "claude": ({"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": KEY}, []),
+        "codex": (
+            {"MOCK_API_KEY": KEY},
+            ["-m", "mock", "-c", 'model_provider="mock"', "-c", f"model_providers.mock={provider}"],
+        ),
+        "opencode": (
+            {"OPENCODE_CONFIG_CONTENT": json.dumps(model), "OPENCODE_DISABLE_MODELS_FETCH": "1"},
+            ["-m", "mock/mock"],
+        ),
+        "gemini": (
+            {"GEMINI_API_KEY": KEY, "GOOGLE_GEMINI_BASE_URL": url},
+            ["-m", "gemini-2.5-flash"],
+        ),
+        "aider": (
+            {"OPENAI_API_BASE": f"{url}/v1", "OPENAI_API_KEY": KEY},
+            ["--model=openai/mock", "--edit-format=diff"],
+        ),
+    }[program]
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def drive(
+    program: str, folder: Path, fault: Fault | None = None, *, cycles: int = 1, idle_s: float = 25
+) -> Run:
+    """One run in a fresh repository below `folder`, with a HOME of its own."""
+    root, home = folder / "repo", folder / "home"
+    home.mkdir(parents=True)
+    with serving(fault) as served:
+        env, args = settings(program, served.url)
+        config = {
+            "agent": program,
+            "agent_env": sorted(env),
+            "agent_args": args,
+            "budgets": {**BUDGETS, "idle_s": idle_s},
+        }
+        files = {
+            "calc/__init__.py": BROKEN,
+            "tests/test_calc.py": TEST,
+            "docs/fix_plan.md": LEDGER,
+            "orchestration.yaml": yaml.safe_dump(config),
+        }
+        for name, text in files.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text)
+        for words in ("init -q -b main", "config user.name P", "config user.email p@example.org",
+                      "add .", "commit -qm start"):  # fmt: skip
+            git(root, *words.split())
+        path = os.pathsep.join([*map(str, bin_folders()), os.environ["PATH"]])
+        with _environment(PATH=path, HOME=str(home), **env):
+            harness = open_harness(root, cycles=cycles, clock=QuickClock())
+            summary = Engine(harness, lambda: "run1").run()
+    return Run(summary, harness, served)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fault, and what becomes of it: "landed", or RETRY_LATER after one of `outages`."""
+
+    fault: Fault | None
+    ends: str
+    outages: tuple[str, ...] = ()
+    idle_s: float = 25
+
+
+CASES = {
+    "a good run": Case(None, "landed"),
+    "401": Case(Fault(401), "RETRY_LATER", ("auth",)),
+    "429 once, retry-after 2": Case(Fault(429, "2", times=1), "landed", ("rate_limit",)),
+    "429, retry-after 3600": Case(
+        Fault(429, "3600"), "RETRY_LATER", ("rate_limit", "network"), idle_s=15
+    ),
+    "500": Case(Fault(500), "RETRY_LATER", ("overloaded", "network"), idle_s=15),
+    "a stream that stops, once": Case(
+        Fault(stream="hang", times=1), "landed", ("network",), idle_s=15
+    ),
+    "malformed JSON": Case(
+        Fault(stream="malformed"), "RETRY_LATER", ("network", "overloaded"), idle_s=15
+    ),
+    "a hang after the result": Case(Fault(stream="hold"), "landed"),
+}
+
+
+def version(program: str) -> str:
+    """What the installed program says that it is."""
+    import subprocess
+
+    place = installed(program)
+    assert place is not None
+    done = subprocess.run([place, "--version"], capture_output=True, text=True, timeout=60)
+    return done.stdout.strip().splitlines()[-1]
