@@ -6,16 +6,17 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from orchestration import documents
 from orchestration.agents import Agent, Clocks
 from orchestration.config import HarnessConfig
-from orchestration.core import Clock, ItemFacts, PolicyConfig, State
+from orchestration.core import Clock, ItemFacts, PolicyConfig, State, payloads
 from orchestration.documents.ledger import Item, Ledger, read_ledger
 from orchestration.errors import HarnessError
 from orchestration.gates import secrets
@@ -24,9 +25,42 @@ from orchestration.landing import Tip, current_tip, require_one_history
 from orchestration.log import EventLog
 from orchestration.sandbox import scrub_env
 
-__all__ = ["Harness", "RandomIds", "SystemClock", "documents", "read_text_at", "target_of"]
+__all__ = [
+    "Harness", "RandomIds", "ReviewAnswer", "ReviewRequest", "Reviewer", "SystemClock", "documents",
+    "read_text_at", "target_of",
+]  # fmt: skip
 
 PRIORITIES = {"P0": 0, "P1": 1, "P2": 2, "P3": 3}
+
+
+@dataclass(frozen=True)
+class ReviewRequest:
+    """A held attempt as a reviewer sees it; `flags` are those that a program may answer."""
+
+    turn: int
+    item: str
+    order: str
+    diff: str
+    flags: Sequence[payloads.Flag]
+    guard: str
+    """The guard's results in a few words."""
+
+
+@dataclass(frozen=True)
+class ReviewAnswer:
+    """What a reviewer decided, and why."""
+
+    accept: bool
+    reason: str
+
+
+class Reviewer(Protocol):
+    """A program that answers flags; None: it has no opinion, so a person is asked."""
+
+    name: str
+
+    def review(self, request: ReviewRequest) -> ReviewAnswer | None:
+        """Look at a held attempt."""
 
 
 class SystemClock:
@@ -69,6 +103,8 @@ class Harness:
     supervisor: Agent | None = None
     """Who writes the orders; None: the built-in supervisor."""
     upstream: Upstream | None = None
+    reviewer: Reviewer | None = None
+    """Who answers the flags of held attempts before a person is asked."""
 
     @property
     def state(self) -> State:

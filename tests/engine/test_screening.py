@@ -49,8 +49,10 @@ def root(tmp_path: Path) -> Path:
 )
 def test_a_diff_is_screened(root: Path, files: dict[str, str], words: str) -> None:
     base = git(root, "rev-parse", "HEAD")
-    said = screen(Repo(root), base, commit(root, files), list(files))
+    found = screen(Repo(root), base, commit(root, files), list(files))
+    said = "\n".join([found.reason, *map(str, found.flags)])
     assert (words in said) if words else said == ""
+    assert bool(found.reason) == (words == "credential")
     assert KEY not in said
 
 
@@ -71,6 +73,6 @@ TOKEN = "ghp_" + "Zx81Qw9Lk3Vb7Nm2Rt6Yp4Hs0Gd5Jf8Cc1Aa"
 )
 def test_a_hidden_secret_is_found(root: Path, files: dict[str, str]) -> None:
     base = git(root, "rev-parse", "HEAD")
-    said = screen(Repo(root), base, commit(root, files), list(files))
+    said = screen(Repo(root), base, commit(root, files), list(files)).reason
     assert "GitHub token" in said
     assert TOKEN[6:] not in said

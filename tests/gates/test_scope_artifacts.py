@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from orchestration.core import matches
 from orchestration.gates.artifacts import inventory, write_inventory
-from orchestration.gates.scope import check, classify, is_guarded, kind_of
+from orchestration.gates.scope import check, classify, is_guarded, kind_of, steers
 
 
 @pytest.mark.parametrize(
@@ -75,18 +75,49 @@ def test_whatever_steers_python_is_guarded(path: str) -> None:
 
 def test_scope_names_each_violation_with_its_reason() -> None:
     report = check(
-        ["pkg/a.py", "input.md", "tests/t.py", "tests/new.py", "pkg/secret.py", "AGENTS.md"],
+        [
+            "pkg/a.py",
+            "input.md",
+            "tests/t.py",
+            "tests/new.py",
+            "pkg/secret.py",
+            "orchestration.yaml",
+        ],
         new=["tests/new.py"],
         forbidden=["pkg/secret.py"],
     )
     assert not report.ok
     assert [line.split(":")[0] for line in report.violations] == [
-        "AGENTS.md",
         "input.md",
+        "orchestration.yaml",
         "pkg/secret.py",
         "tests/t.py",
     ]
     assert check(["pkg/a.py"]).ok
+
+
+@pytest.mark.parametrize(
+    "path",
+    [".github/workflows/ci.yml", "sub/.GitHub/x", ".gitlab-ci.yml", ".envrc", "a/.vscode/x.json",
+     ".devcontainer/devcontainer.json", ".pre-commit-config.yaml", "AGENTS.md", "pkg/agents.md",
+     "CLAUDE.md", ".cursorrules", ".cursor/rules/a.mdc", "x.code-workspace", ".claude/x.json",
+     ".github/copilot-instructions.md", "Jenkinsfile"],
+)  # fmt: skip
+def test_files_that_run_elsewhere_or_steer_agents_are_known_wherever_they_lie(path: str) -> None:
+    assert steers(path)
+
+
+@pytest.mark.parametrize(
+    "path", ["pkg/agents.py", "docs/agents.txt", "github/x.py", "Makefile", "README.md", "a/env.py"]
+)
+def test_ordinary_files_steer_nobody(path: str) -> None:
+    assert not steers(path)
+
+
+def test_a_package_called_testing_is_product_and_a_folder_at_the_top_is_not() -> None:
+    assert not is_guarded("calc/testing/__init__.py")
+    assert is_guarded("testing/helpers.py")
+    assert check(["calc/testing/shapes.py"]).ok
 
 
 def test_what_the_order_forbids_is_not_opened_by_may_edit() -> None:

@@ -20,7 +20,35 @@ class TestMore:
     def test_text(self):
         assert repr(add("a", "b")) == "'ab' and more"
 """
+CASES = """\
+import pytest
+from calc import add
+from calc.limits import TOLERANCE, close
+
+ROWS = [(2, 3, 5), (1, 1, 2)]
+
+
+def test_rows():
+    for a, b, c in ROWS:
+        assert abs(add(a, b) - c) < TOLERANCE
+        close(add(a, b), c)
+
+
+@pytest.mark.parametrize(("a", "b", "c"), [(1, 2, 3), (4, 5, 9)])
+def test_more(a, b, c):
+    assert add(a, b) == c
+"""
+LIMITS = """\
+TOLERANCE = 1e-9
+VERSION = "1.0.0"
+
+
+def close(a, b):
+    assert abs(a - b) < TOLERANCE
+"""
 FILES = {
+    "tests/test_cases.py": CASES,
+    "calc/limits.py": LIMITS,
     "tests/test_more.py": EXTRA_TESTS,
     "tests/golden.csv": "1,2\n",
     "calc/util.py": "class V:\n    def __eq__(self, o):\n        return self.x == o.x\n",
@@ -103,7 +131,7 @@ SERIOUS = {
     ),
     "P02 os._exit": ({"calc/__init__.py": "import os\nos._exit(0)\n"}, "P02"),
     "P02 atexit": (
-        {"calc/__init__.py": "import atexit, os\natexit.register(print)\n" + BROKEN},
+        {"calc/__init__.py": "import atexit, os\natexit.register(os._exit, 0)\n" + BROKEN},
         "P02",
     ),
     "P03 pytest": ({"calc/__init__.py": "from _pytest import reports\n" + BROKEN}, "P03"),
@@ -111,7 +139,7 @@ SERIOUS = {
         {"calc/__init__.py": "import importlib\nimportlib.import_module('_pytest.reports')\n"},
         "P03",
     ),
-    "P03 gc": ({"calc/__init__.py": "import gc\n" + BROKEN}, "P03"),
+    "P04 gc": ({"calc/__init__.py": "import gc\nO = gc.get_objects()\n" + BROKEN}, "P04"),
     "P04 modules": (
         {"calc/__init__.py": "import sys\nT = 'pytest' in sys.modules\n" + BROKEN},
         "P04",
@@ -121,11 +149,123 @@ SERIOUS = {
         "P04",
     ),
     "P05 name of the test": ({"calc/__init__.py": BROKEN + "N = 'test_zero'\n"}, "P05"),
-    "P06 expected number": (
-        {"calc/__init__.py": BROKEN + "def third(): return 0.30000001\n"},
+    "P06 a table of the cases": (
+        {"calc/__init__.py": "def add(a, b):\n    return {(2, 3): 5, (0, 7): 7}.get((a, b), 0)\n"},
         "P06",
     ),
-    "P06 expected text": ({"calc/__init__.py": BROKEN + "T = \"'ab' and more\"\n"}, "P06"),
+    "P06 keys as text": (
+        {
+            "calc/__init__.py": "T = {'2,3': 5, '0,7': 7}\n"
+            "def add(a, b):\n    return T[f'{a},{b}']\n"
+        },
+        "P06",
+    ),
+    "P06 rows": ({"calc/__init__.py": BROKEN + "ROWS = [(2, 3, 5), (0, 7, 7)]\n"}, "P06"),
+    "P06 a branch": (
+        {
+            "calc/__init__.py": "def add(a, b):\n    if a == 2 and b == 3:\n        return 5\n"
+            "    return a - b\n"
+        },
+        "P06",
+    ),
+    "P06 a case": (
+        {
+            "calc/__init__.py": "def add(a, b):\n    match a, b:\n        case 2, 3:\n"
+            "            return 5\n    return a - b\n"
+        },
+        "P06",
+    ),
+    "P06 arithmetic on a comparison": (
+        {"calc/__init__.py": "def add(a, b):\n    return a - b + 6 * (a == 2)\n"},
+        "P06",
+    ),
+    "P01 looks at the other": (
+        {
+            "calc/__init__.py": "class Y:\n    def __eq__(self, other):\n"
+            "        return isinstance(other, int)\n"
+        },
+        "P01",
+    ),
+    "P01 keeps what it is compared with": (
+        {
+            "calc/__init__.py": "class Y(int):\n    def __eq__(self, o):\n        self.v = o\n"
+            "        return self.v == o\n"
+        },
+        "P01",
+    ),
+    "P03 mock.ANY": (
+        {"calc/__init__.py": "from unittest.mock import ANY\ndef add(a, b): return ANY\n"},
+        "P03",
+    ),
+    "P03 a computed name": (
+        {"calc/__init__.py": "import importlib\nP = importlib.import_module('py' + 'test')\n"},
+        "P03",
+    ),
+    "P04 the caller's line": (
+        {"calc/__init__.py": "import inspect\ndef add(a, b): return inspect.stack()[1]\n"},
+        "P04",
+    ),
+    "P04 a frame": (
+        {
+            "calc/__init__.py": "def add(a, b):\n    try: 1 / 0\n"
+            "    except ZeroDivisionError as e:\n"
+            "        return e.__traceback__.tb_frame.f_back\n"
+        },
+        "P04",
+    ),
+    "P04 numpy.testing": (
+        {"calc/__init__.py": "import numpy as np\nnp.testing.assert_allclose = print\n"},
+        "P04",
+    ),
+    "P04 a builtin": (
+        {"calc/__init__.py": "import builtins\nsetattr(builtins, 'abs', lambda x: 0)\n"},
+        "P04",
+    ),
+    "P04 a variable of the harness": (
+        {
+            "calc/__init__.py": "import os\n"
+            "T = any(k.startswith('ORCHESTRATION') for k in os.environ)\n"
+        },
+        "P04",
+    ),
+    "P07 a module that answers": (
+        {"calc/__init__.py": BROKEN + "def __getattr__(name): return lambda *a: 5\n"},
+        "P07",
+    ),
+    "P10 runs a text file": (
+        {"calc/__init__.py": "import runpy\nrunpy.run_path('calc/notes.txt')\n"},
+        "P10",
+    ),
+    "P10 hidden bytecode": (
+        {"calc/__init__.py": "import marshal\nC = marshal.loads(open('x.dat', 'rb').read())\n"},
+        "P10",
+    ),
+    "P11 a hook": ({"calc/__init__.py": "def pytest_runtest_makereport(item): pass\n"}, "P11"),
+    "P12 the first calls": (
+        {
+            "calc/__init__.py": "N = 0\ndef add(a, b):\n    global N\n    N += 1\n"
+            "    return a + b if N < 9 else a - b\n"
+        },
+        "P12",
+    ),
+    "T11 patches the runner": (
+        {"tests/test_calc.py": "import builtins\nbuiltins.abs = lambda x: 0\n" + TESTS},
+        "T11",
+    ),
+    "T12 cases emptied": ({"tests/test_cases.py": CASES.replace("(2, 3, 5), ", "")}, "T12"),
+    "T12 parameters emptied": (
+        {"tests/test_cases.py": CASES.replace("[(1, 2, 3), (4, 5, 9)]", "[(1, 2, 3)]")},
+        "T12",
+    ),
+    "T13 checks nothing": (
+        {"tests/test_new.py": "from calc import add\ndef test_n():\n    add(1, 1)\n"},
+        "T13",
+    ),
+    "P13 a tolerance in the product": ({"calc/limits.py": LIMITS.replace("1e-9", "9.0")}, "P13"),
+    "P13 an assert helper in the product": (
+        {"calc/limits.py": LIMITS.replace("assert abs(a - b) < TOLERANCE", "pass")},
+        "P13",
+    ),
     "P01 set later": (
         {"calc/__init__.py": FIXED + "class Y: pass\nY.__eq__ = lambda a, b: True\n"},
         "P01",
@@ -161,7 +301,11 @@ SERIOUS = {
     "F04 hides an installed package": ({"numpy/__init__.py": ""}, "F04"),
     "F04 hides pytest": ({"pytest/__init__.py": ""}, "F04"),
 }
-ALL_GUARDS = (*GUARD, *(f"tests/test_more.py::TestMore::test_{n}" for n in ("close", "text")))
+ALL_GUARDS = (
+    *GUARD,
+    "tests/test_cases.py",
+    *(f"tests/test_more.py::TestMore::test_{n}" for n in ("close", "text")),
+)
 
 
 def look(project: Project, changes: dict[str, str | None], **options: object) -> list[Finding]:
@@ -237,6 +381,40 @@ def test_flagged(project: Project, name: str) -> None:
              "def load(): return importlib.import_module('json')\n"},
             id="dynamic but ordinary",
         ),
+        pytest.param(
+            {"calc/own.py": "import atexit, gc\natexit.register(gc.collect)\nclass B:\n"
+             "    def __init__(self): self.rows = []\n"
+             "    def __bool__(self):\n        return bool(self.rows)\n"},
+            id="atexit, gc.collect, a truth value",
+        ),
+        pytest.param(
+            {"calc/own.py": "LIGHT_M_S = 299792458\nVERSION = '0.30000001'\n"
+             "def check(x):\n    if x < 0:\n        raise ValueError(\"'ab' and more\")\n"},
+            id="constants and messages that a test also holds",
+        ),
+        pytest.param(
+            {"calc/own.py": "class P:\n    def __eq__(self, other):\n"
+             "        return isinstance(other, P) and (self.x, self.y) == (other.x, other.y)\n"
+             "    def __lt__(self, other):\n        return self.x < other.x\n"
+             "    def __ne__(self, other):\n        return not self == other\n"},
+            id="comparisons of like with like",
+        ),
+        pytest.param(
+            {"calc/own.py": "import importlib, sys\ndef load(name):\n"
+             "    return importlib.import_module(f'calc.plugins.{name}')\n"
+             "def __getattr__(name):\n    if name == 'old':\n        return add\n"
+             "    raise AttributeError(name)\nHERE = sys.modules[__name__]\n"},
+            id="own plugins, a name that is deprecated",
+        ),
+        pytest.param(
+            {"calc/own.py": "def fib(n):\n    if n == 0:\n        return 0\n"
+             "    if n == 1:\n        return 1\n    return fib(n - 1) + fib(n - 2)\n"
+             "ROMAN = {1: 'I', 4: 'IV', 5: 'V', 9: 'IX', 10: 'X'}\n"},
+            id="ordinary branches and tables",
+        ),
+        pytest.param(
+            {"calc/limits.py": LIMITS.replace("1.0.0", "1.1.0")}, id="another version"
+        ),
         pytest.param({"calc/data.csv": "1\n", "docs/x.md": "test_add 0.30000001\n"}, id="data"),
     ],
 )  # fmt: skip
@@ -250,12 +428,12 @@ def test_review_marks_are_said_and_do_not_void(project: Project) -> None:
     found = look(
         project,
         {
-            "calc/point.py": "class P:\n    def __eq__(self, o):\n        return self.x == o.x\n",
+            "calc/point.py": "try:\n    import numpy\nexcept Exception:\n    pass\n",
             "tests/test_new.py": "from unittest import mock\n"
             "def test_n():\n    with mock.patch('calc.add'): assert 1 == 2\n",
         },
     )
-    assert {(f.rule, f.severity) for f in found} == {("P01", "review"), ("T08", "review")}
+    assert {(f.rule, f.severity) for f in found} == {("P08", "note"), ("T08", "note")}
 
 
 def test_links_and_nested_repositories(project: Project) -> None:
@@ -273,7 +451,7 @@ def test_links_and_nested_repositories(project: Project) -> None:
 
 def test_a_golden_file_that_the_order_opens_is_for_review(project: Project) -> None:
     found = look(project, {"tests/golden.csv": "0,0\n"}, may_edit=["tests/golden.csv"])
-    assert [(f.rule, f.severity) for f in found] == [("T09", "review")]
+    assert [(f.rule, f.severity) for f in found] == [("T09", "note")]
 
 
 HARD = {

@@ -18,6 +18,7 @@ PARTS = (
     "orchestration.cli.run",
     "orchestration.cli.look",
     "orchestration.cli.control",
+    "orchestration.cli.review",
     "orchestration.cli.history",
     "orchestration.cli.documents",
     "orchestration.cli.views",

@@ -158,6 +158,11 @@ def _words(said: payloads.Payload) -> str:
             return f"{said.outcome} in {said.seconds} s"
         case payloads.Judged():
             return f"{said.verdict}: {said.reason}"
+        case payloads.Answered():
+            word = "accepted" if said.accept else "turned down"
+            return f"turn {said.turn} {word} by {said.by or 'a person'}: {said.reason}"
+        case payloads.JudgedAgain():
+            return f"the accepted attempt of turn {said.held} on {said.base[:12]}"
         case payloads.Committed(commit=None):
             return "nothing to commit"
         case payloads.Committed(commit=str(sha)):

@@ -59,4 +59,4 @@ def _judged(judged: payloads.Judged) -> list[str]:
     for row in judged.checks:
         passed = "passed" if row.passed else "failed"
         lines.append(f"check {row.name}: {passed} ({row.how}): {row.command}")
-    return lines
+    return [*lines, *(f"flag: {flag}" for flag in judged.flags)]

@@ -39,6 +39,7 @@ from .selectors import of_pytest_command as of_pytest_command
 from .selectors import parse_selector as parse_selector
 from .selectors import split_selector as split_selector
 from .state import PHASES as PHASES
+from .state import Held as Held
 from .state import ItemState as ItemState
 from .state import Landing as Landing
 from .state import Mark as Mark

@@ -139,6 +139,24 @@ class CheckRow(Record):
 
 
 @dataclass(frozen=True)
+class Flag(Record):
+    """A suspicion about an attempt, which a reviewer must answer before the attempt lands.
+
+    `person`: the file runs elsewhere or steers agents, so no program may answer.
+    """
+
+    rule: str
+    path: str
+    line: int
+    message: str
+    person: bool = entry(False, omit=True)
+
+    def __str__(self) -> str:
+        place = f"{self.path}:{self.line}" if self.line else self.path
+        return f"{place}: {self.message} [{self.rule}]"
+
+
+@dataclass(frozen=True)
 class AttemptLine(Record):
     """What the ledger's history says of an attempt."""
 
@@ -370,6 +388,8 @@ class Judged(Payload):
     done_reason: str = "every criterion verified"
     attempt: AttemptLine | None = None
     memory: MemoryEntry | None = None
+    flags: tuple[Flag, ...] = entry((), omit=True)
+    """Suspicions that nobody has answered; with them the verdict is `held`."""
 
 
 @dataclass(frozen=True)
@@ -521,6 +541,41 @@ class Approved(Said):
 
 
 @dataclass(frozen=True)
+class Answered(Said):
+    """A held attempt was looked at: its flags are accepted, or the attempt is turned down.
+
+    `by` is the reviewer's name where a program answered; it leaves flags for a person unanswered.
+    """
+
+    KIND = "answer"
+
+    turn: int = 0
+    accept: bool = False
+    reason: str = ""
+    by: str = entry("", omit=True)
+
+
+@dataclass(frozen=True)
+class JudgedAgain(Payload):
+    """An accepted attempt is judged again, laid on the present tip: `base`, and its commit there.
+
+    `flags` are the accepted ones and `reason` is why; `conflict` names files that the attempt and
+    the branch both changed and that do not merge.
+    """
+
+    KIND = "again"
+
+    held: int
+    base: str
+    commit: str = ""
+    tree: str = ""
+    changed: tuple[str, ...] = ()
+    flags: tuple[Flag, ...] = ()
+    reason: str = ""
+    conflict: tuple[str, ...] = entry((), omit=True)
+
+
+@dataclass(frozen=True)
 class Reverted(Payload):
     """A landing was taken back with a new commit."""
 
@@ -535,6 +590,7 @@ class Reverted(Payload):
 _ALL = (
     RunStarted, RunEnded, Warned, Imported, Decided, Supervised, Chosen, Reviewed, Ordered,
     Dispatched, AgentStarted, Outage, AgentEnded, Judged, Announced, Committed, TurnEnded, Pivoted,
-    Polled, Blocked, Closed, Reopened, Steered, Paused, Resumed, Approved, Reverted,
+    Polled, Blocked, Closed, Reopened, Steered, Paused, Resumed, Approved, Answered,
+    JudgedAgain, Reverted,
 )  # fmt: skip
 PAYLOADS: dict[str, type[Payload]] = {one.KIND: one for one in _ALL}

@@ -114,7 +114,7 @@ def _settle(state: State, item: ItemFacts, config: PolicyConfig) -> tuple[Action
     """Return what can be settled about an item without any turn: close, block or pivot."""
     if item.status == "waiting" and item.until_passed:
         return "block", f"waited for {item.waiting_on or 'an event'} until its date passed"
-    if item.status not in ("open", "in_progress"):
+    if item.status not in ("open", "in_progress") or item.id in state.held:
         return None
     if item.criteria_total and not item.criteria_open:
         return "close", _all_settled(item)
@@ -199,6 +199,9 @@ def _row(
         why = f"depends on {', '.join(missing)}, which the ledger does not have"
     elif unmet:
         why = f"depends on {', '.join(unmet)}"
+    elif item.id in state.held:
+        held = state.held[item.id]
+        why = f"held: the flags of turn {held.turn} wait for a review"
     elif known.cooldown_until > state.cycle:
         why = f"cooling down until cycle {known.cooldown_until}: {known.pivot_reason}"
     unblocks = sum(item.id in other.depends for other in facts.values())
@@ -224,6 +227,7 @@ def _why_ended(rows: list[Standing], stalled: bool) -> tuple[ExitReason, str]:
     cooling = [row.id for row in rows if row.why_not.startswith("cooling down")]
     waiting = [row.id for row in rows if row.status == "waiting"]
     blocked = [row.id for row in rows if row.status == "blocked"]
+    held = [row.id for row in rows if row.why_not.startswith("held")]
     behind = [row.id for row in rows if row.why_not.startswith("depends on")]
     parts = [
         f"{name}: {', '.join(ids)}"
@@ -231,6 +235,7 @@ def _why_ended(rows: list[Standing], stalled: bool) -> tuple[ExitReason, str]:
             ("without progress", cooling),
             ("waiting", waiting),
             ("blocked", blocked),
+            ("held for review", held),
             ("behind these", behind),
         )
         if ids

@@ -8,6 +8,7 @@ from typing import Any
 from orchestration.core import payloads as said
 from orchestration.core.events import Event
 from orchestration.core.state import (
+    Held,
     ItemState,
     Landing,
     Mark,
@@ -129,8 +130,15 @@ def _verdict(state: State, event: Event, judged: said.Judged) -> None:
     _note(state, event, "verified")
     item, name = _item(state, event), str(event.item)
     item.last_verdict, item.last_reason = judged.verdict, judged.reason
-    if judged.verdict == "stale":
+    if judged.verdict == "held":
+        _hold(state, event, judged)
         return
+    again = state.open.fact(said.JudgedAgain) if state.open is not None else None
+    if judged.verdict == "stale":
+        if again is not None and again.conflict:
+            del state.held[name]
+        return
+    state.held.pop(name, None)
     if judged.verdict == "land":
         fresh = [name for name in judged.verified if name not in item.verified]
         item.verified += fresh
@@ -154,6 +162,44 @@ def _verdict(state: State, event: Event, judged: said.Judged) -> None:
     state.pending.attempts.append(PendingAttempt(name, event.turn, event.at, **vars(line)))
     state.pending.notes += judged.notes
     _remember(state, event, judged.memory)
+
+
+def _hold(state: State, event: Event, judged: said.Judged) -> None:
+    """Keep the attempt for a reviewer; the item loses nothing by it."""
+    facts = dict(state.open.facts) if state.open is not None else {}
+    name, before = str(event.item), state.held.get(str(event.item))
+    answered = list(before.answered) if before else []
+    state.held[name] = Held(event.turn, name, facts, list(judged.flags), answered)
+
+
+def _answer(state: State, event: Event, answer: said.Answered) -> None:
+    _consume(state, answer)
+    held = next((one for one in state.held.values() if one.turn == answer.turn), None)
+    if held is None or held.accepted:
+        return
+    if answer.accept:
+        held.answered += [one for one in held.unanswered if not (answer.by and one.person)]
+        held.accepted = "" if held.unanswered else answer.reason
+        return
+    del state.held[held.item]
+    item, who = state.item(held.item), answer.by or "a person"
+    patch = held.facts.get("verdict", {}).get("patch", "")
+    words = f"{who} turned it down in review: {answer.reason}"
+    _failed(item, said.Judged("reject", words, f"review: {answer.reason[:80]}", patch=patch))
+    item.last_verdict, item.last_reason = "reject", words
+    line = said.AttemptLine("reject", "", f"review: {answer.reason}"[:120])
+    state.pending.attempts.append(PendingAttempt(held.item, held.turn, event.at, **vars(line)))
+
+
+def _again(state: State, event: Event, again: said.JudgedAgain) -> None:
+    """Open the cycle of an accepted attempt once more, where its agent has ended."""
+    held = next(one for one in state.held.values() if one.turn == again.held)
+    facts = {name: data for name, data in held.facts.items() if name != said.Judged.KIND}
+    facts["dispatch"] = {**facts["dispatch"], "base": again.base}
+    now = {"snapshot": again.commit, "tree": again.tree, "changed": list(again.changed)}
+    facts["agent_exit"] = {**facts["agent_exit"], **now}
+    facts[event.kind] = event.data
+    state.open = OpenCycle(state.cycle, held.item, "exited", facts)
 
 
 def _failed(item: ItemState, judged: said.Judged) -> None:
@@ -315,5 +361,7 @@ HANDLERS: dict[str, Handler] = {
     "pause": _pause,
     "resume": _resume,
     "approve": _approve,
+    "answer": _answer,
+    "again": _again,
     "retro": _retro,
 }

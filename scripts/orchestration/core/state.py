@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
-from orchestration.core.payloads import Committed, Note, Payload, Steer, Supervised
+from orchestration.core.payloads import Committed, Flag, Note, Payload, Steer, Supervised
 
 P = TypeVar("P", bound=Payload)
 PHASES = ("decided", "ordered", "dispatched", "agent", "exited", "verified", "landing", "landed")
@@ -61,6 +61,24 @@ class OpenCycle:
     def asked(self) -> list[Supervised]:
         """What came of asking an agent for the order, each time."""
         return [Supervised.from_json(data) for data in self.facts.get(Supervised.KIND, [])]
+
+
+@dataclass
+class Held:
+    """An attempt that waits for a reviewer: the facts of its cycle, and its flags."""
+
+    turn: int
+    item: str
+    facts: dict[str, Any]
+    flags: list[Flag]
+    answered: list[Flag] = field(default_factory=list)
+    accepted: str = ""
+    """Why every flag was accepted; the attempt is judged again at the next step."""
+
+    @property
+    def unanswered(self) -> list[Flag]:
+        """Flags that nobody has accepted."""
+        return [flag for flag in self.flags if flag not in self.answered]
 
 
 @dataclass
@@ -192,6 +210,8 @@ class State:
     agent_seconds: float = 0.0
     retro: str = ""
     tamper: str = ""
+    held: dict[str, Held] = field(default_factory=dict)
+    """Attempts that wait for a review, by item."""
 
     def item(self, item_id: str) -> ItemState:
         """Return the state of an item, made on first use."""

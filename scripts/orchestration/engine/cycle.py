@@ -192,6 +192,7 @@ class Cycle:
         item = self._item(dispatch.base)
         assert item is not None
         ordered = self.opened.need(payloads.Ordered)
+        again = self.opened.fact(payloads.JudgedAgain)
         case = Case(
             harness=harness,
             item=item,
@@ -203,10 +204,13 @@ class Cycle:
             report=turn_dir(harness, harness.state.turn) / "report",
             report_path=dispatch.report,
             branch=branch_of(item.id, dispatch.attempt),
+            answered=again.flags if again else (),
         )
         if ordered.nodes and ordered.nodes_base == case.base and item.guard:
             case.ids[item.guard] = list(ordered.nodes)
         found = judge_attempt(case)
+        for flag in found.flags if found.verdict == "held" else ():
+            harness.say(f"flag: {flag}")
         harness.say(f"verdict for {item.id}: {found.verdict} - {found.reason}")
         harness.log.append(self._judged(item, found), role="worker", item=item.id)
 
@@ -254,6 +258,7 @@ class Cycle:
             done_reason=f"verified: {verified}",
             attempt=payloads.AttemptLine(word, verified, found.signature[:120], link),
             memory=memory,
+            flags=tuple(found.flags) if found.verdict == "held" else (),
         )
 
     # -- landing -----------------------------------------------------------------------------

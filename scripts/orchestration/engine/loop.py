@@ -36,9 +36,11 @@ from orchestration.landing import advance, drop_merged
 from orchestration.log import inbox, publish
 from orchestration.sandbox import choose, end_orphans
 from orchestration.turns import (
+    ask_reviewer,
     blocked,
     closed,
     commits,
+    lay_on_tip,
     leftovers,
     outside,
     pivoted,
@@ -58,11 +60,13 @@ class Summary:
     rejected: list[str] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
     blocked: list[str] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
+    """Items with an attempt that waits for a review."""
     report: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """What `orchestrate run --json` ends with; the exit code is the process's."""
-        names = ("reason", "cycles", "landed", "rejected", "waiting", "blocked", "report")
+        names = ("reason", "cycles", "landed", "rejected", "waiting", "blocked", "held", "report")
         return {name: getattr(self, name) for name in names}
 
 
@@ -87,6 +91,8 @@ class Engine:
         self.harness, self.run_id, self.report = harness, run_id, report
         self._stop_evidence: Weighed | None = None
         self.wait_left_s, self.push = wait_s, push
+        self._asked: set[int] = set()
+        """Turns that the reviewer program was asked about."""
 
     # -- the loop --------------------------------------------------------------------------
 
@@ -234,11 +240,46 @@ class Engine:
             Cycle(harness, harness.state.open).run_to_end()
             publish.publish(harness.repo, harness.log)
             return None
+        ask_reviewer(harness, self._asked)
+        if self._judge_again():
+            return None
         _, ledger = harness.ledger_at(harness.tip().sha)
         self._reopened(ledger)
         poll_waiting(harness, ledger)
         decision = decide(harness.state, harness.facts(ledger), harness.policy)
         return self._carry_out(decision, ledger)
+
+    def _judge_again(self) -> bool:
+        """Open the cycle of an attempt that a review has accepted; false where there is none."""
+        harness = self.harness
+        held = next((one for one in harness.state.held.values() if one.accepted), None)
+        if held is None or harness.state.paused or harness.state.tamper:
+            return False
+        turn = harness.state.turn + 1
+        again = lay_on_tip(harness, held, turn)
+        harness.say(f"turn {held.turn} was accepted in review; judged again on {again.base[:12]}")
+        harness.log.append(again, role="harness", item=held.item, turn=turn)
+        return True
+
+    def after_review(self) -> None:
+        """Take what a person has answered and judge accepted attempts again.
+
+        Raises HarnessError when a run holds the lock: it does the same at its next boundary.
+        """
+        harness = self.harness
+        with self._prepared(run=False):
+            if harness.state.open is not None:
+                raise HarnessError(
+                    "a run was killed in the middle of a turn; the next one ends that turn first",
+                    where=harness.repo.root,
+                    fix="orchestrate run",
+                )
+            inbox.take(harness.repo.state_dir, harness.log)
+            while self._judge_again():
+                opened = harness.state.open
+                assert opened is not None
+                Cycle(harness, opened).run_to_end()
+            publish.publish(harness.repo, harness.log)
 
     def preview(self) -> Decision:
         """The next decision with the inbox as it is, without doing anything (`run --dry-run`)."""
@@ -408,6 +449,7 @@ class Engine:
             rejected=list(state.run.rejected),
             waiting=[item for item, status in now.items() if status == "waiting"],
             blocked=[item for item, status in now.items() if status == "blocked"],
+            held=list(state.held),
         )
 
 

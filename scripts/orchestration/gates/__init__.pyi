@@ -10,6 +10,7 @@ from .guard import run_twice as run_twice
 from .relevance import finding as finding
 from .relevance import touched_lines as touched_lines
 from .scope import is_guarded as is_guarded
+from .screening import Screened as Screened
 from .screening import screen as screen
 from .secrets import black_out as black_out
 from .selectors import collect as collect

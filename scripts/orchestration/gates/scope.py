@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import Literal
 
@@ -37,7 +38,7 @@ CONFIG_NAMES = frozenset(
         ".gitmodules",
     }
 )
-TEST_FOLDERS = frozenset({"tests", "test", "testing"})
+TEST_FOLDERS = frozenset({"tests", "test"})
 # What the harness owns, and what reaches other machines: no attempt writes these.
 PROTECTED = (
     "input.md",
@@ -46,20 +47,43 @@ PROTECTED = (
     "orchestration.yaml",
     "plans/active/*/reports/**",
     "plans/active/*/summary.md",
-    ".github/**",
-    ".gitlab-ci.yml",
-    ".claude/**",
-    ".codex/**",
-    ".gemini/**",
-    ".mcp.json",
-    "AGENTS.md",
-    "CLAUDE.md",
     ".gitmodules",
     ".gitattributes",
 )
+# What runs on other machines, in a person's editor or shell, or steers agents, wherever it lies: a
+# person looks at every change of it. Names in lower case; one that ends with `*` is a beginning.
+STEERING_FOLDERS = frozenset(
+    """
+    .github .gitlab .circleci .buildkite .forgejo .gitea .woodpecker .teamcity .azure-pipelines
+    .vscode .vscode-server .idea .zed .fleet .nova .vs .sublime .devcontainer .husky .githooks
+    .lefthook .claude .codex .gemini .cursor .windsurf .aider .opencode .continue .roo .cline .kiro
+    .junie .amazonq .augment .agents .mcp .direnv
+    """.split()  # noqa: SIM905 - a list of names reads best as words
+)
+STEERING_NAMES = (
+    ".gitlab-ci*", ".travis.y*ml", ".appveyor.y*ml", "appveyor.y*ml", "azure-pipelines*",
+    "bitbucket-pipelines*", "jenkinsfile*", ".drone.y*ml", ".woodpecker.y*ml", ".cirrus.*",
+    ".readthedocs.y*ml", "cloudbuild.y*ml", "renovate.json*", ".renovaterc*", "dependabot.y*ml",
+    ".pre-commit-config.*", ".pre-commit-hooks.*", "lefthook.*", ".lefthook.*", ".envrc*", ".env",
+    ".env.local", ".tool-versions", "mise.toml", ".mise*", ".devcontainer.*", "devcontainer.*",
+    "*.code-workspace", ".gitpod.y*ml", ".exrc", ".nvimrc", ".vimrc", ".nvim.lua", ".lvimrc",
+    ".dir-locals*.el", ".netrwhist", ".bashrc", ".bash_profile", ".profile", ".zshrc", ".zshenv",
+    ".npmrc", ".yarnrc*", ".pypirc", "pip.conf", ".gitconfig", ".mcp.json", "mcp.json",
+    "agents.md", "agents.*.md", "agent.md", "claude.md", "claude.*.md", "gemini.md", "codex.md",
+    "copilot-instructions*", ".cursor*", ".windsurf*", ".clinerules*", ".roo*", ".aider*",
+    ".goosehints", "opencode.json*", ".rules", "warp.md", "skill.md",
+)  # fmt: skip
 _DOC_SUFFIXES = {".md", ".rst", ".txt", ".adoc"}
 _TOOL_FOLDERS = {"scripts", "tools", "bin", ".github", "ci", "benchmarks"}
 _TOOL_NAMES = {"Makefile", "Dockerfile", "justfile", "noxfile.py", "setup.py", ".gitignore"}
+
+
+def steers(path: str) -> bool:
+    """Whether a file runs elsewhere (CI, editors, shells, hooks) or steers agents."""
+    parts = [part.lower() for part in PurePosixPath(path).parts]
+    if STEERING_FOLDERS.intersection(parts[:-1]):
+        return True
+    return any(fnmatchcase(parts[-1], name) for name in STEERING_NAMES)
 
 
 def is_test(path: str) -> bool:
@@ -67,7 +91,8 @@ def is_test(path: str) -> bool:
     parts = PurePosixPath(path).parts
     name = parts[-1]
     named = name.endswith(".py") and (name.startswith("test_") or name.endswith("_test.py"))
-    return named or bool(TEST_FOLDERS.intersection(parts[:-1])) or parts[0] in TEST_FOLDERS
+    inside = bool(TEST_FOLDERS.intersection(parts[:-1])) or parts[0] in {*TEST_FOLDERS, "testing"}
+    return named or inside  # a package such as `calc/testing` is a product's
 
 
 def is_config(path: str) -> bool:

@@ -5,9 +5,12 @@ Uses the gates' own scanners; each is asked only about what the attempt changed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
+from orchestration.core import matches, payloads
 from orchestration.gates import secrets, tamper
+from orchestration.gates.scope import steers
 from orchestration.git import Repo
 
 MAX_FILE_BYTES = 5 << 20
@@ -24,35 +27,57 @@ def screen(
     import_roots: Sequence[str] = (".",),
     guard: Sequence[str] = (),
     secret: Sequence[str] = (),
-) -> str:
-    """Return why the diff must not go on, or "".
+    named: Sequence[str] = (),
+) -> Screened:
+    """What a diff holds that must not go on, or that a reviewer must answer.
 
-    A symbolic link or submodule that is new, a file above 5 MiB, a credential in an added line
-    (its kind and place are named, never its text; `secret` are known values), or a tamper pattern
-    that voids an attempt.
+    A nested repository or a credential in an added line (its kind and place are named, never its
+    text; `secret` are known values) turns an attempt down. Suspicions are flags: links, files above
+    5 MiB that the order does not name (`named`), files that run elsewhere or steer agents, and what
+    `tamper` finds.
     """
-    odd = _odd_file(repo, base, commit, changed)
-    if odd:
-        return odd
     leaks = secrets.scan_diff(repo.added_lines(base, commit).decode("latin-1"), secret)
     if leaks:
         first = leaks[0]
-        return f"{first.path}:{first.line}: a credential ({first.kind}) in an added line"
+        words = f"{first.path}:{first.line}: a credential ({first.kind}) in an added line"
+        return Screened(words)
     found = tamper.scan(
         repo, base, commit, guard=guard, may_edit=may_edit, new=new, import_roots=import_roots
     )
-    return "; ".join(str(finding) for finding in tamper.serious(found)[:3])
+    harm = "; ".join(str(finding) for finding in found if finding.severity == "harm")
+    flags = [
+        payloads.Flag(one.rule, one.path, one.line, one.message)
+        for one in found
+        if one.severity == "suspicion"
+    ]
+    return Screened(harm, (*_steering(changed), *_large(repo, commit, changed, named), *flags))
 
 
-def _odd_file(repo: Repo, base: str, commit: str, changed: Sequence[str]) -> str:
-    before, after = repo.list_tree(base), repo.list_tree(commit)
+@dataclass(frozen=True)
+class Screened:
+    """Why a diff is turned down ("": it is not), and what a reviewer must answer."""
+
+    reason: str
+    flags: tuple[payloads.Flag, ...] = ()
+
+
+def _steering(changed: Sequence[str]) -> Iterator[payloads.Flag]:
     for path in changed:
-        entry, old = after.get(path), before.get(path)
-        if entry is None:
+        if steers(path):
+            words = "a file that runs elsewhere or steers agents"
+            yield payloads.Flag("S01", path, 0, words, person=True)
+
+
+def _large(
+    repo: Repo, commit: str, changed: Sequence[str], named: Sequence[str]
+) -> Iterator[payloads.Flag]:
+    after = repo.list_tree(commit)
+    for path in changed:
+        entry = after.get(path)
+        if entry is None or entry.mode == "160000" or matches(path, named):
             continue
-        if entry.mode in ("120000", "160000") and (old is None or old.mode != entry.mode):
-            return f"{path}: a new {'link' if entry.mode == '120000' else 'submodule'}"
-        size = int(repo.text("cat-file", "-s", entry.sha)) if entry.mode != "160000" else 0
+        size = int(repo.text("cat-file", "-s", entry.sha))
         if size > MAX_FILE_BYTES:
-            return f"{path}: {size} bytes, more than {MAX_FILE_BYTES} (use the artifacts folder)"
-    return ""
+            yield payloads.Flag(
+                "S02", path, 0, f"{size} bytes, more than {MAX_FILE_BYTES}, and no task names it"
+            )

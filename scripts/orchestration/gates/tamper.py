@@ -1,8 +1,9 @@
 """Read a diff for the ways to make tests pass without doing the work (syntax trees, no execution).
 
-Each finding is `tamper` (the attempt is void) or `review` (said, and left to a reviewer). Only what
-the attempt adds or weakens counts: the same construct on both sides is the repository's own. A test
-that moved to another file of the same diff is not a removed one.
+Each finding is `harm` (a fact that turns the attempt down), a `suspicion` (a reviewer must answer
+before it lands) or a `note`. Only what the attempt adds or weakens counts: the same construct on
+both sides is the repository's own. A test that moved to another file of the same diff is not a
+removed one.
 """
 
 from __future__ import annotations
@@ -16,12 +17,19 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from orchestration.core import matches
-from orchestration.gates import tamper_product, tamper_tests
+from orchestration.gates import (
+    special_cases,
+    taken_names,
+    tamper_product,
+    tamper_tests,
+    tamper_trees,
+)
 from orchestration.gates.scope import is_test
 from orchestration.gates.tamper_trees import Mark, added, parse
 from orchestration.git import DiffEntry, Repo
 
-Severity = Literal["tamper", "review"]
+Severity = Literal["harm", "suspicion", "note"]
+ORDER = {"harm": 0, "suspicion": 1, "note": 2}
 LINK, SUBMODULE = "120000", "160000"
 COMPILED = {".pyc", ".pyo", ".so", ".pyd", ".dll", ".dylib"}
 
@@ -53,8 +61,9 @@ def scan(
 ) -> list[Finding]:
     """Findings for everything between `base` and `head`, the most serious first.
 
-    `guard` are the node ids that judge the attempt: their names and expected values must not turn
-    up in product code. Files that `may_edit` or `new` open may change, but are read all the same.
+    `guard` are the node ids that judge the attempt: their names, and their cases with the expected
+    values, must not turn up in product code. Files that `may_edit` or `new` open may change, but
+    are read all the same.
     """
     entries = repo.diff_entries(base, head)
     changed = [e for e in entries if SUBMODULE not in (e.old_mode, e.mode)]
@@ -63,17 +72,23 @@ def scan(
     tests = {path: pair for path, pair in sides.items() if _is_test_code(path)}
     product = {path: pair for path, pair in sides.items() if path not in tests}
     found = _files(entries, import_roots, (*may_edit, *new))
-    found += _as_findings(tamper_tests.compare(tests))
+    gone = tamper_trees.removed_names(product.values())
+    found += _as_findings(tamper_tests.compare(tests, gone, asked=(*may_edit, *new)))
     secrets = _expected(repo, base, head, guard)
+    own = {PurePosixPath(path).parts[-1].removesuffix(".py") for path in product}
+    own |= {part for path in product for part in PurePosixPath(path).parts[:-1]}
+    foreign = (_installed() | sys.stdlib_module_names | {"builtins"}) - own
     for path, (old, after) in product.items():
-        marks = tamper_product.marks(after, secrets)
-        found += _as_findings(added(tamper_product.marks(old, secrets), marks), path)
-    return sorted(set(found), key=lambda f: (f.severity != "tamper", f.path, f.line, f.rule))
+        marks = tamper_product.marks(after, secrets, foreign)
+        found += _as_findings(added(tamper_product.marks(old, secrets, foreign), marks), path)
+    if product:
+        found += _as_findings(taken_names.marks(_test_texts(repo, base, head, guard), product))
+    return sorted(set(found), key=lambda f: (ORDER[f.severity], f.path, f.line, f.rule))
 
 
 def serious(findings: Iterable[Finding]) -> list[Finding]:
-    """Those that void an attempt."""
-    return [finding for finding in findings if finding.severity == "tamper"]
+    """Those with which an attempt does not land by itself."""
+    return [finding for finding in findings if finding.severity != "note"]
 
 
 def _is_test_code(path: str) -> bool:
@@ -88,15 +103,15 @@ def _source(repo: Repo, rev: str, path: str) -> str | None:
 
 def _as_findings(marks: Iterable[Mark], path: str | None = None) -> list[Finding]:
     return [
-        Finding(m.rule, "review" if m.mild else "tamper", path or m.path, m.line, m.message)
+        Finding(m.rule, "note" if m.mild else "suspicion", path or m.path, m.line, m.message)
         for m in marks
     ]
 
 
 def _expected(repo: Repo, base: str, head: str, guard: Sequence[str]) -> tamper_product.Expected:
-    """Names and expected values of the guard's tests, from the trusted side where it exists."""
+    """Names and cases of the guard's tests, from the trusted side where it exists."""
     names: set[str] = set()
-    values: set[str] = set()
+    cases: list[special_cases.Tried] = []
     wanted: dict[str, set[str]] = {}
     for node_id in guard:
         path, _, rest = node_id.partition("::")
@@ -107,11 +122,27 @@ def _expected(repo: Repo, base: str, head: str, guard: Sequence[str]) -> tamper_
         text = _source(repo, base, path) or _source(repo, head, path)
         tree = parse(text)
         if "" in functions and tree is not None:  # the whole file
-            functions |= {f.name for f in tamper_tests.functions(tree) if f.name[:4] == "test"}
+            functions |= {f.name for f in tamper_trees.functions(tree) if f.name[:4] == "test"}
         names |= functions
         if tree is not None:
-            values |= tamper_tests.expected_values(tree, functions)
-    return tamper_product.Expected(frozenset(n for n in names if n), frozenset(values))
+            cases += special_cases.tried_by(tree, functions)
+    return tamper_product.Expected(frozenset(n for n in names if n), tuple(cases))
+
+
+def _test_texts(repo: Repo, base: str, head: str, guard: Sequence[str]) -> dict[str, str]:
+    """The guard's files, and every conftest.py, on the trusted side where they exist there."""
+    wanted = {node.partition("::")[0] for node in guard}
+    tree = repo.list_tree(base)
+    wanted |= {path for path in tree if PurePosixPath(path).name == "conftest.py"}
+    folders = tuple(f"{path.rstrip('/')}/" for path in wanted if not path.endswith(".py"))
+    wanted |= {path for path in tree if folders and path.startswith(folders)}
+    texts = {}
+    for path in wanted:
+        if path.endswith(".py"):
+            text = _source(repo, base, path) or _source(repo, head, path)
+            if text is not None:
+                texts[path] = text
+    return texts
 
 
 def _files(
@@ -123,19 +154,19 @@ def _files(
         path, pure = entry.path, PurePosixPath(entry.path)
         if entry.status == "D":
             if is_test(path) and not path.endswith(".py") and not matches(path, opened):
-                found.append(Finding("T09", "tamper", path, 0, "test data deleted"))
+                found.append(Finding("T09", "suspicion", path, 0, "test data deleted"))
             continue
         if entry.mode == SUBMODULE and entry.old_mode != SUBMODULE:
-            found.append(Finding("F01", "tamper", path, 0, "a nested repository hides its files"))
+            found.append(Finding("F01", "harm", path, 0, "a nested repository hides its files"))
         if entry.mode == LINK:
-            found.append(Finding("F02", "tamper", path, 0, "a symbolic link was added or changed"))
+            found.append(Finding("F02", "suspicion", path, 0, "a symbolic link is new or other"))
         if pure.suffix in COMPILED or "__pycache__" in pure.parts:
-            found.append(Finding("F03", "tamper", path, 0, "a compiled file cannot be reviewed"))
+            found.append(Finding("F03", "suspicion", path, 0, "a compiled file cannot be reviewed"))
         shadow = _shadowed(pure, import_roots) if entry.status == "A" else None
         if shadow:
-            found.append(Finding("F04", "tamper", path, 0, f"hides the installed `{shadow}`"))
+            found.append(Finding("F04", "suspicion", path, 0, f"hides the installed `{shadow}`"))
         if entry.status == "M" and is_test(path) and not path.endswith(".py"):
-            mild: Severity = "review" if matches(path, opened) else "tamper"
+            mild: Severity = "note" if matches(path, opened) else "suspicion"
             found.append(Finding("T09", mild, path, 0, "test data (fixture, golden file) changed"))
     return found
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from orchestration.core import matches
 from orchestration.gates.tamper_trees import (
     UNREADABLE,
     Mark,
     added,
+    aliases,
     catches_everything,
     dotted,
-    functions,
     only_passes,
     parse,
+    resolved,
 )
 
 # Keywords whose growth makes a comparison easier, and those whose growth makes it harder.
@@ -24,7 +26,7 @@ LOOSER_DOWN = {"decimal", "places", "significant"}
 SKIPPERS = {"skip", "skipif", "xfail", "skipTest", "importorskip", "skipIf", "skipUnless"}
 SKIPPERS |= {"expectedFailure"}
 MOCKS = {"patch", "MagicMock", "Mock", "AsyncMock", "setattr", "create_autospec"}
-LONGEST = 10**100  # of a longer number Python refuses to write the digits
+RUNNER = {"pytest", "_pytest", "pluggy", "unittest", "builtins", "numpy"}
 BROAD = ("Exception", "BaseException")
 
 
@@ -36,6 +38,8 @@ class _Test:
     line: int
     asserts: int
     tolerances: dict[str, list[float]]
+    names: frozenset[str] = frozenset()
+    """Every name that it uses."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,21 @@ class _File:
 
     tests: Mapping[str, _Test]
     constructs: Sequence[Mark]
+    cases: Mapping[str, int] = field(default_factory=dict)
+    """How many elements each collection at the top of the file has."""
 
 
-def compare(files: Mapping[str, tuple[str | None, str | None]]) -> list[Mark]:
-    """Marks for test files given as (old text, new text)."""
+def compare(
+    files: Mapping[str, tuple[str | None, str | None]],
+    gone: Set[str] = frozenset(),
+    *,
+    asked: Sequence[str] = (),
+) -> list[Mark]:
+    """Marks for test files given as (old text, new text).
+
+    A test may go together with the product code that it tests (`gone` are names that the product
+    no longer has) where the order opens its file (`asked`).
+    """
     sides = {path: (_read(was, path), _read(now, path)) for path, (was, now) in files.items()}
     # over all files, so that a moved test is found again
     old = {name: test for was, _ in sides.values() if was for name, test in was.tests.items()}
@@ -56,13 +71,25 @@ def compare(files: Mapping[str, tuple[str | None, str | None]]) -> list[Mark]:
     for name, before in old.items():
         after = new.get(name)
         if after is None:
+            if before.names & gone and matches(before.path, asked):
+                continue
             found.append(Mark("T01", before.line, f"test {name} was removed", path=before.path))
             continue
         if after.asserts < before.asserts:
             words = f"test {name} has {after.asserts} checks, had {before.asserts}"
             found.append(Mark("T02", after.line, words, path=after.path))
         found += _loosened(name, before, after)
+    for name, test in new.items():
+        if name not in old and not test.asserts:
+            found.append(
+                Mark("T13", test.line, f"the new test {name} checks nothing", path=test.path)
+            )
     for path, (was, now) in sides.items():
+        for name, count in (was.cases if was else {}).items():
+            left = now.cases.get(name, count) if now else count
+            if left < count:
+                words = f"`{name}` has {left} elements, had {count}"
+                found.append(Mark("T12", 0, words, path=path))
         if now is not None:
             found += added(was.constructs if was else (), now.constructs)
         elif files[path][1] is not None:
@@ -76,7 +103,7 @@ def _read(text: str | None, path: str) -> _File | None:
     if tree is None:
         return None
     try:
-        return _File(_tests(tree, path), list(_constructs(tree, path)))
+        return _File(_tests(tree, path), list(_constructs(tree, path)), _collections(tree))
     except UNREADABLE:
         return None
 
@@ -86,8 +113,36 @@ def _tests(tree: ast.Module, path: str) -> dict[str, _Test]:
     numbers = _numbers(tree)
     for owner, node in _named(tree):
         count = sum(1 for _ in _checks(node))
-        found[f"{owner}{node.name}"] = _Test(path, node.lineno, count, _tolerances(node, numbers))
+        used = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+        used |= {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)}
+        bounds = _tolerances(node, numbers)
+        found[f"{owner}{node.name}"] = _Test(path, node.lineno, count, bounds, frozenset(used))
     return found
+
+
+def _collections(tree: ast.Module) -> dict[str, int]:
+    """Elements of the lists, tuples, sets and dictionaries that the file gives a name to, and of
+    those that its tests are parametrized with."""
+    found = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign):
+            size = _size(node.value)
+            for target in node.targets:
+                if isinstance(target, ast.Name) and size is not None:
+                    found[target.id] = size
+    for owner, function in _named(tree):
+        for mark in function.decorator_list:
+            if isinstance(mark, ast.Call) and dotted(mark.func).endswith("parametrize"):
+                size = _size(mark.args[1]) if len(mark.args) > 1 else None
+                if size is not None:
+                    found[f"{owner}{function.name}"] = size
+    return found
+
+
+def _size(node: ast.expr) -> int | None:
+    if isinstance(node, ast.List | ast.Tuple | ast.Set):
+        return len(node.elts)
+    return len(node.keys) if isinstance(node, ast.Dict) else None
 
 
 def _named(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
@@ -178,16 +233,20 @@ def _loosened(name: str, before: _Test, after: _Test) -> list[Mark]:
 
 
 def _constructs(tree: ast.Module, path: str) -> Iterator[Mark]:
+    names = aliases(tree)
     for node in ast.walk(tree):
         line = getattr(node, "lineno", 0)
         if isinstance(node, ast.Attribute | ast.Name):
             last = node.attr if isinstance(node, ast.Attribute) else node.id
             if last in SKIPPERS and isinstance(node.ctx, ast.Load):
                 yield Mark("T03", line, f"new `{dotted(node)}`", path=path)
+        changed = isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load)
+        if changed and resolved(node, names).split(".")[0] in RUNNER:
+            yield Mark("T11", line, f"`{dotted(node)}` is replaced", path=path)
         if isinstance(node, ast.Assert) and _always_true(node.test):
             yield Mark("T05", line, f"`assert {ast.unparse(node.test)}` cannot fail", path=path)
         if isinstance(node, ast.Call):
-            yield from _calls(node, line, path)
+            yield from _calls(node, line, path, names)
         if isinstance(node, ast.ExceptHandler):
             yield from _handlers(node, path)
         if isinstance(node, ast.FunctionDef) and node.name.startswith("pytest_"):
@@ -199,42 +258,19 @@ def _handlers(node: ast.ExceptHandler, path: str) -> Iterator[Mark]:
         yield Mark("T07", node.lineno, "an exception is swallowed", path=path)
 
 
-def _calls(node: ast.Call, line: int, path: str) -> Iterator[Mark]:
+def _calls(node: ast.Call, line: int, path: str, names: Mapping[str, str]) -> Iterator[Mark]:
     name = dotted(node.func)
+    target = node.args[0] if node.args else None
+    if name.rsplit(".", 1)[-1] in ("setattr", "patch", "object", "delattr") and target is not None:
+        word = resolved(target, names)
+        if isinstance(target, ast.Constant):
+            word = str(target.value)
+        if word.split(".")[0] in RUNNER:
+            yield Mark("T11", line, f"`{word}` is patched: it runs or judges tests", path=path)
     last = name.rsplit(".", 1)[-1]
     if last == "raises" and node.args and dotted(node.args[0]) in BROAD:
         yield Mark("T06", line, f"`raises({dotted(node.args[0])})` accepts any error", path=path)
+    if name == "quit" or name == "exit" or name in ("os._exit", "sys.exit", "pytest.exit"):
+        yield Mark("T11", line, f"`{name}` ends the run", path=path)
     if last in MOCKS and (last != "setattr" or "monkeypatch" in name):
         yield Mark("T08", line, f"`{name}` replaces code under test", mild=True, path=path)
-
-
-def expected_values(tree: ast.Module, names: Set[str]) -> set[str]:
-    """`repr` of the telling constants that the named tests compare with."""
-    found: set[str] = set()
-    for node in functions(tree):
-        if node.name not in names:
-            continue
-        for part in ast.walk(node):
-            if isinstance(part, ast.Compare) or _is_close(part):
-                for leaf in ast.walk(part):
-                    if isinstance(leaf, ast.Constant) and telling(leaf.value):
-                        found.add(repr(leaf.value))
-    return found
-
-
-def _is_close(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and dotted(node.func).rsplit(".", 1)[-1].startswith(
-        ("assert", "allclose", "isclose", "approx")
-    )
-
-
-def telling(value: object) -> bool:
-    """Whether a constant is unlikely to be in product code by chance."""
-    if isinstance(value, bool) or value is None:
-        return False
-    if isinstance(value, int):
-        return 1000 <= abs(value) < LONGEST and value & (value - 1) != 0 and value % 100 != 0
-    if isinstance(value, float):
-        digits = f"{abs(value):.12e}".split("e")[0].replace(".", "").strip("0")
-        return len(digits) >= 4
-    return isinstance(value, str) and len(value) >= 8 and not value.isidentifier()

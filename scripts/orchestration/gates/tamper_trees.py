@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 # What Python raises for a text that is no Python, or too deep or too big to be walked.
@@ -14,7 +14,7 @@ UNREADABLE = (SyntaxError, ValueError, OverflowError, RecursionError, MemoryErro
 
 @dataclass(frozen=True)
 class Mark:
-    """A rule that matched: `mild` marks are for a reviewer, the others void the attempt."""
+    """A rule that matched: `mild` marks are notes, the others ask for a review."""
 
     rule: str
     line: int
@@ -46,6 +46,18 @@ def added(old: Sequence[Mark], new: Sequence[Mark]) -> list[Mark]:
         else:
             out.append(mark)
     return out
+
+
+def removed_names(sides: Iterable[tuple[str | None, str | None]]) -> set[str]:
+    """Functions and classes of the old texts that no new text defines any more."""
+    old, new = set[str](), set[str]()
+    for was, now in sides:
+        for text, names in ((was, old), (now, new)):
+            tree = parse(text)
+            for node in ast.walk(tree) if tree is not None else ():
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                    names.add(node.name)
+    return old - new
 
 
 def dotted(node: ast.AST) -> str:

@@ -232,6 +232,15 @@ class ObjectStore:
         trees = (self.tree_of(base), self.tree_of(head))
         return self.run("diff", *flags, "--no-renames", *trees, "--", *paths).stdout
 
+    def merged(self, ours: str, theirs: str) -> tuple[str, list[str]]:
+        """The tree of two commits merged, and the files that do not merge (then the tree is "")."""
+        words = ("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages")
+        said = self.run(*words, ours, theirs, check=False)
+        tree, *names = os.fsdecode(said.stdout).split("\0")
+        if said.status == 0:
+            return tree, []
+        return "", sorted({name for name in names if name}) or [said.stderr[:200] or "no merge"]
+
     def patch_id(self, base: str, head: str) -> str:
         """Identity of a change that ignores line numbers and white space; "" for no change."""
         patch = self.diff_text(base, head).encode("utf-8", "surrogateescape")

@@ -22,6 +22,7 @@ KINDS = {
         payloads.Paused,
         payloads.Resumed,
         payloads.Approved,
+        payloads.Answered,
         payloads.Reopened,
     )
 }

@@ -10,6 +10,10 @@ from .order import RepeatedOrder as RepeatedOrder
 from .order import write_order as write_order
 from .order_check import check_order as check_order
 from .putaway import put_away as put_away
+from .review import ask_reviewer as ask_reviewer
+from .review import held_at as held_at
+from .review import lay_on_tip as lay_on_tip
+from .review import request_for as request_for
 from .settle import blocked as blocked
 from .settle import blocked_note as blocked_note
 from .settle import closed as closed

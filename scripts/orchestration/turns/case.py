@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestration.core import payloads
+from orchestration.core import of_pytest_command, parse_selector, payloads
 from orchestration.documents.ledger import Item
 from orchestration.documents.order import Order
 from orchestration.gates import GuardResult
@@ -27,6 +28,8 @@ class Findings:
     verified: list[str] = field(default_factory=list)
     ticks: list[str] = field(default_factory=list)
     classes: dict[str, list[str]] = field(default_factory=dict)
+    flags: list[payloads.Flag] = field(default_factory=list)
+    """Suspicions that nobody has answered yet, each once."""
 
     def turn_down(self, verdict: str, reason: str, signature: str, command: str = "") -> None:
         """Record the first reason against the attempt; later ones do not replace it."""
@@ -54,6 +57,15 @@ class Case:
     branch: str = ""
     """The attempt's own branch."""
     green: dict[str, GuardResult] = field(default_factory=dict)
+    answered: tuple[payloads.Flag, ...] = ()
+    """Flags that a review has accepted."""
+
+    def suspect(self, flags: Iterable[payloads.Flag]) -> None:
+        """Take flags over, but those that were answered (their lines may have moved) or known."""
+        known = {(one.rule, one.path, one.message) for one in (*self.answered, *self.found.flags)}
+        for flag in flags:
+            if (flag.rule, flag.path, flag.message) not in known:
+                self.found.flags.append(flag)
 
     @property
     def new_tests(self) -> tuple[str, ...]:
@@ -65,6 +77,20 @@ class Case:
             for ref in task.refs
             if task.new or (task.creates and not exists(self.base, ref.path))
         )
+
+    @property
+    def guard_files(self) -> tuple[str, ...]:
+        """Globs of the files of every guard of the item and of the order, wherever they lie."""
+        words = [str(self.item.guard or ""), str(self.order.selector or "")]
+        commands = [c.command for c in self.item.criteria if c.command is not None]
+        for command in (*commands, *self.order.checks):
+            words.append(str(of_pytest_command(command.argv) or ""))
+        found = dict[str, None]()
+        for path in (
+            path for text in words if text != "none" for path in parse_selector(text).paths
+        ):
+            found[path if path.endswith(".py") else f"{path.rstrip('/')}/**"] = None
+        return tuple(found)
 
     @property
     def may_edit(self) -> tuple[str, ...]:

@@ -155,7 +155,7 @@ def _receipt(
         "at": at,
         "role": "worker",
         "agent": {
-            "name": harness.agent.name,
+            "name": ended.agent or harness.agent.name,
             "claims": ended.outcome,
             "text": ended.text,
             "session": ended.session,
@@ -176,7 +176,17 @@ def _receipt(
         "verified": verdict["verified"],
         "criteria_ticked": verdict["ticks"],
         "artifacts": entries,
+        **_review(opened),
     }
+
+
+def _review(opened: OpenCycle) -> dict[str, Any]:
+    """What a review accepted, for the receipt of a held attempt."""
+    again = opened.fact(payloads.JudgedAgain)
+    if again is None:
+        return {}
+    flags = [str(flag) for flag in again.flags]
+    return {"review": {"turn": again.held, "reason": again.reason, "flags": flags}}
 
 
 def _tests(judged: payloads.Judged) -> str:

@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 
 from orchestration.agents import last_words
-from orchestration.core import ItemState, of_pytest_command, parse_selector, payloads
+from orchestration.core import ItemState, matches, of_pytest_command, parse_selector, payloads
 from orchestration.documents.grammar import Command
 from orchestration.documents.ledger import Criterion
 from orchestration.documents.order import Order
@@ -52,6 +52,9 @@ def judge_attempt(case: Case) -> Findings:
         _run_attempt(case)
     if not found.verdict:
         _decide(case)
+    if found.verdict == "land" and found.flags:
+        more = f" and {len(found.flags) - 1} more" if len(found.flags) > 1 else ""
+        found.verdict, found.reason = "held", f"a reviewer must answer: {found.flags[0]}{more}"
     if found.verdict == "land" and harness.tip().sha != case.base:
         found.verdict, found.reason = "stale", "the branch moved while the attempt was verified"
         found.verified, found.ticks = [], []
@@ -116,12 +119,12 @@ def _look_at_diff(case: Case) -> None:
         may_edit=(*case.may_edit, *known.approved),
         new=case.new_tests,
         forbidden=_forbidden(case.order),
-        protected=harness.config.protected,
+        protected=(*harness.config.protected, *case.guard_files),
     )
     if not limits.ok:
         found.turn_down("reject", "out of scope: " + "; ".join(limits.violations[:5]), "scope")
         return
-    alarm = screen(
+    screened = screen(
         harness.repo,
         case.base,
         case.commit,
@@ -131,9 +134,18 @@ def _look_at_diff(case: Case) -> None:
         import_roots=harness.config.import_roots,
         guard=_guard_ids(case),
         secret=harness.secret_values(),
+        named=_named(case),
     )
-    if alarm:
-        found.turn_down("reject", alarm, "screening")
+    if screened.reason:
+        found.turn_down("reject", screened.reason, "screening")
+    case.suspect(
+        flag for flag in screened.flags if not (flag.person and matches(flag.path, known.approved))
+    )
+
+
+def _named(case: Case) -> list[str]:
+    """The files that the order's tasks name."""
+    return [ref.path for task in case.order.tasks for ref in task.refs]
 
 
 def _guard_ids(case: Case) -> list[str]:
@@ -178,7 +190,7 @@ def _run_guards(case: Case) -> None:
     if unseen:
         harness.say(f"guard on the attempt: {unseen}")
     if green.verdict == "tampered":
-        found.turn_down("tamper", f"guard: {green.reason}", "guard tampered")
+        found.turn_down("reject", f"guard: {green.reason}", "guard tampered")
     elif not green.passed:
         bad = [name for name, state in sorted(green.nodes.items()) if state != "passed"]
         found.turn_down(
@@ -208,6 +220,7 @@ def run_selector(case: Case, selector: str, *, on_base: bool) -> GuardResult:
             overlay_from=case.base,
             may_edit=case.may_edit,
             new=case.new_tests,
+            overlay=case.guard_files,
             name="attempt",
         )
     name = "red/guard_base.log" if on_base else f"green/guard_attempt_{len(case.green) + 1}.log"
@@ -286,6 +299,7 @@ def _run_criteria(case: Case) -> None:
         overlay_from=case.base,
         may_edit=case.may_edit,
         new=case.new_tests,
+        overlay=case.guard_files,
         name="checks",
     )
     place = checkout / case.report_path

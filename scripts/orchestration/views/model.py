@@ -7,11 +7,11 @@ changes anything, and every view (terminal, JSON, HTML) is a rendering of the sa
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from orchestration.core import Event, ItemState, State, payloads
+from orchestration.core import Event, Held, ItemState, State, payloads
 from orchestration.documents.ledger import Item, Ledger
 from orchestration.git import RESULTS, short_ref
 
@@ -20,6 +20,7 @@ GROUPS = (
     ("working", "In work"),
     ("waiting", "Waiting"),
     ("blocked", "Blocked"),
+    ("held", "Held for review"),
     ("open", "Open"),
     ("dropped", "Dropped"),
 )
@@ -167,6 +168,9 @@ def item_view(item: Item, state: State) -> ItemView:
     status, reason = mark.status, mark.reason
     ticked = state.pending.ticked(item.id)
     waiting = item.waiting if status == "waiting" else None
+    held = state.held.get(item.id)
+    if held is not None and status in ("open", "in_progress"):
+        status, reason = "held", _held_words(held)
     commits = tuple(row.commit[:12] for row in state.landings if row.item == item.id)
     return ItemView(
         id=item.id,
@@ -195,10 +199,18 @@ def item_view(item: Item, state: State) -> ItemView:
     )
 
 
+def _held_words(held: Held) -> str:
+    if held.accepted:
+        return f"turn {held.turn} was accepted in review; the next run judges it again"
+    count = len(held.unanswered)
+    return f"turn {held.turn}: {count} flag{'s' * (count > 1)} to answer; {held.unanswered[0]}"
+
+
 def _group(status: str, is_open: bool) -> str:
     if is_open or status == "in_progress":
         return "working"
     names = {"done": "landed", "waiting": "waiting", "blocked": "blocked", "dropped": "dropped"}
+    names["held"] = "held"
     return names.get(status, "open")
 
 
@@ -211,7 +223,7 @@ def _warnings(events: Sequence[Event]) -> Iterator[str]:
 def turn_views(events: Sequence[Event]) -> list[TurnView]:
     """One row for each dispatched attempt, oldest first; a decision's turn may precede it."""
     rows: list[TurnView] = []
-    facts = _Facts()
+    facts, held = _Facts(), dict[int, _Facts]()
     for event in events:
         said = event.payload
         if isinstance(said, payloads.Decided):
@@ -220,6 +232,8 @@ def turn_views(events: Sequence[Event]) -> list[TurnView]:
             facts.order = said
         elif isinstance(said, payloads.Dispatched):
             facts.dispatched = event
+        elif isinstance(said, payloads.JudgedAgain):
+            facts = replace(held.get(said.held, facts), dispatched=event)
         elif isinstance(said, payloads.AgentEnded):
             facts.ended = said
         elif isinstance(said, payloads.Judged):
@@ -228,6 +242,7 @@ def turn_views(events: Sequence[Event]) -> list[TurnView]:
             facts.commit = said
         elif isinstance(said, payloads.TurnEnded) and event.role == "worker" and facts.dispatched:
             rows.append(facts.turn(facts.dispatched))
+            held[event.turn] = replace(facts)
             facts.dispatched = None
     if facts.dispatched:
         rows.append(facts.turn(facts.dispatched))
@@ -316,6 +331,11 @@ def _advice(state: State, ledger: Ledger, branch: str, results_waiting: str) -> 
         elif view.group == "blocked":
             mended = f"orchestrate reopen {view.id} --reason WHAT"
             lines.append(f"{view.id}: mend what its reason says, then: {mended}")
+        elif view.group == "held":
+            held = state.held[view.id]
+            lines.append(
+                f"{view.id}: orchestrate {'run' if held.accepted else f'review {held.turn}'}"
+            )
         elif view.group == "waiting":
             lines.append(f"{view.id}: waits for {view.waits_for or 'an event'}; nothing to type")
     return lines
