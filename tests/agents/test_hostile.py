@@ -11,7 +11,7 @@ import pytest
 from leftovers import alive
 from orchestration.agents.base import Clocks, Outcome, TurnContext
 from orchestration.agents.custom import CustomAgent
-from orchestration.gates import escape, scope, secrets, tamper
+from orchestration.gates import escape, scope, screen, secrets, tamper
 from orchestration.git.repository import Repo
 from orchestration.sandbox import fence as isolation
 from orchestration.sandbox.process import scrub_env
@@ -147,10 +147,6 @@ INSIDE = {
     "edits a guard": ("open('tests/test_c.py', 'w').write('')", "tests/test_c.py"),
     "adds a conftest": ("open('conftest.py', 'w').write('')", "conftest.py"),
     "adds a start-up file": ("open('sitecustomize.py', 'w').write('')", "sitecustomize.py"),
-    "adds agent settings": (
-        "os.mkdir('.claude'); open('.claude/settings.json', 'w').write('{}')",
-        ".claude/settings.json",
-    ),
     "commits and hides": (
         "open('pytest.ini', 'w').write(''); subprocess.run(['git', 'add', '-A']);"
         " subprocess.run(['git', 'commit', '-qm', 'x']); os.unlink('pytest.ini');"
@@ -158,6 +154,14 @@ INSIDE = {
         "pytest.ini",
     ),
 }
+
+
+def test_agent_settings_need_a_person(workspace: Workspace, tmp_path: Path) -> None:
+    work(workspace, tmp_path, "os.mkdir('.claude'); open('.claude/x.json', 'w').write('{}')")
+    shot = workspace.snapshot()
+    assert scope.check(shot.changed).ok
+    found = screen(workspace.repo, workspace.base, shot.commit, shot.changed)
+    assert [(flag.path, flag.person) for flag in found.flags] == [(".claude/x.json", True)]
 
 
 @pytest.mark.parametrize("name", INSIDE)

@@ -37,7 +37,8 @@ def test_exit_codes_and_first_error_lines(imported: Path) -> None:
 
 
 def test_exit_codes_outside_of_a_repository(tmp_path: Path) -> None:
-    assert pins.outside_codes(tmp_path) == json.loads(pins.pinned("outside_codes.json"))
+    wanted, found = json.loads(pins.pinned("outside_codes.json")), pins.outside_codes(tmp_path)
+    assert {name: found[name] for name in wanted} == wanted  # commands may be added
 
 
 def test_validate_input_md_valid_invalid_and_missing(tmp_path: Path) -> None:
