@@ -147,6 +147,7 @@ INSIDE = {
     "edits a guard": ("open('tests/test_c.py', 'w').write('')", "tests/test_c.py"),
     "adds a conftest": ("open('conftest.py', 'w').write('')", "conftest.py"),
     "adds a start-up file": ("open('sitecustomize.py', 'w').write('')", "sitecustomize.py"),
+    "sets the harness": ("open('orchestration.yaml', 'w').write('')", "orchestration.yaml"),
     "commits and hides": (
         "open('pytest.ini', 'w').write(''); subprocess.run(['git', 'add', '-A']);"
         " subprocess.run(['git', 'commit', '-qm', 'x']); os.unlink('pytest.ini');"
