@@ -11,7 +11,7 @@ import pytest
 from leftovers import alive
 from orchestration.agents.base import Clocks, Outcome, TurnContext
 from orchestration.agents.custom import CustomAgent
-from orchestration.gates import escape, scope, screen, secrets, tamper
+from orchestration.gates import scope, screen, secrets, tamper
 from orchestration.git.repository import Repo
 from orchestration.sandbox import fence as isolation
 from orchestration.sandbox.process import scrub_env
@@ -93,6 +93,14 @@ def work(
     return agent.run(context)
 
 
+def everything(repo: Repo) -> tuple[dict[str, bytes], dict[str, str], dict[str, bytes]]:
+    """Checkout, refs, and git's own settings, hooks and marks."""
+    control = [repo.common_dir / name for name in ("config", "MERGE_HEAD")]
+    control += [*(repo.common_dir / "hooks").glob("*"), *(repo.common_dir / "info").glob("*")]
+    kept = {str(path): path.read_bytes() for path in control if path.is_file()}
+    return picture(repo.root), repo.snapshot_refs(), kept
+
+
 def picture(root: Path) -> dict[str, bytes]:
     skip = {".git"}
     files = {
@@ -106,38 +114,27 @@ def picture(root: Path) -> dict[str, bytes]:
     return files
 
 
+FENCES = [level for level in ("bwrap", "kernel") if level in isolation.available()]
+
+
 @pytest.mark.parametrize("name", OUTSIDE)
-def test_without_a_fence_an_escape_is_found_and_put_back(
+def test_without_a_fence_the_attack_does_harm(
     workspace: Workspace, tmp_path: Path, name: str
 ) -> None:
-    repo = workspace.repo
-    files, refs, config = picture(repo.root), repo.snapshot_refs(), (repo.common_dir / "config")
-    settings = config.read_bytes()
-    watch = escape.take(repo, tmp_path / "store")
+    before = everything(workspace.repo)
     work(workspace, tmp_path, OUTSIDE[name])
-    found = escape.changes(watch)
-    assert found, "the attack must do harm when nothing stops it"
-    escape.restore(watch, found)
-    assert picture(repo.root) == files
-    assert repo.snapshot_refs() == refs
-    assert config.read_bytes() == settings
-    assert escape.changes(escape.take(repo, tmp_path / "again")) == []
+    assert everything(workspace.repo) != before, "what a fence stops must be harm"
 
 
-@pytest.mark.bwrap
-@pytest.mark.skipif("bwrap" not in isolation.available(), reason="bubblewrap does not work here")
 @pytest.mark.parametrize("name", OUTSIDE)
-def test_behind_bubblewrap_nothing_outside_changes(
-    workspace: Workspace, tmp_path: Path, name: str
+@pytest.mark.parametrize("level", FENCES)
+def test_behind_a_fence_nothing_outside_changes(
+    workspace: Workspace, tmp_path: Path, name: str, level: str
 ) -> None:
-    repo = workspace.repo
-    files, refs = picture(repo.root), repo.snapshot_refs()
-    watch = escape.take(repo, tmp_path / "store")
-    outcome = work(workspace, tmp_path, OUTSIDE[name] + "\nprint('survived')", "bwrap")
-    assert outcome.isolation == "bwrap"
-    assert escape.changes(watch) == []
-    assert picture(repo.root) == files
-    assert repo.snapshot_refs() == refs
+    before = everything(workspace.repo)
+    outcome = work(workspace, tmp_path, OUTSIDE[name] + "\nprint('survived')", level)
+    assert outcome.isolation == level
+    assert everything(workspace.repo) == before
 
 
 INSIDE = {

@@ -150,22 +150,6 @@ def test_a_commit_made_while_the_agent_works_is_kept_and_the_attempt_made_again(
     assert here.harness().state.items["A-001"].dwell == 0
 
 
-def test_an_agent_that_moves_refs_is_tamper(place: Make, stub: Any) -> None:
-    here = place(ITEM, **VALUES)
-    here.git("branch", "precious")
-    before = here.git("rev-parse", "precious")
-
-    def attack(turn: TurnContext, n: int) -> None:
-        fix(turn, n)
-        here.git("-c", "user.name=x", "commit-tree", "HEAD^{tree}", "-m", "evil")
-        evil = here.git("commit-tree", "HEAD^{tree}", "-m", "evil").strip()
-        here.git("update-ref", "refs/heads/precious", evil)
-
-    summary = here.run(stub(attack))
-    assert (summary.reason, summary.exit_code, summary.landed) == ("TAMPER", 5, [])
-    assert here.git("rev-parse", "precious") == before
-
-
 def test_a_person_may_switch_branch_and_make_refs_while_an_agent_works(
     place: Make, stub: Any
 ) -> None:

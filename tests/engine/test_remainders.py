@@ -139,25 +139,6 @@ def test_tail_follows_until_it_is_ended(place: Make) -> None:
     assert len(last) == 2 and "run_end: DONE (0)" in last[1]
 
 
-def test_a_supervisor_that_writes_to_the_persons_checkout_ends_the_run(place: Make) -> None:
-    here = place(ITEM, **VALUES, **{"orchestration.yaml": "isolation: scan\n"})
-    program = (
-        f"import pathlib; pathlib.Path({str(here.root / 'value.txt')!r}).write_text('tampered')"
-    )
-    command = json.dumps(["{python}", "-c", program])
-    text = f"isolation: scan\nsupervisor_command: {command}\n"
-    here.write("orchestration.yaml", text)
-    said = orchestrate(here.root, "run", "--supervisor-agent", "custom", "--json", wrong=True)
-    summary = json.loads(said.stdout)
-    assert (said.returncode, summary["reason"], summary["landed"]) == (5, "TAMPER", [])
-    assert (here.root / "value.txt").read_text() == "wrong\n"
-    assert here.subjects() == ["start"]
-    assert "value.txt" in orchestrate(here.root, "status").stdout
-    assert orchestrate(here.root, "run", wrong=True).returncode == 5
-    orchestrate(here.root, "resume")
-    assert orchestrate(here.root, "run").returncode == 0
-
-
 def test_a_cycle_that_an_earlier_run_left_open_counts_for_the_run_that_finishes_it(
     place: Make, stub: Any
 ) -> None:

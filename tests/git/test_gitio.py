@@ -267,19 +267,6 @@ def test_patch_id_ignores_where_and_blanks_but_not_what(repo: Repo) -> None:
     assert repo.patch_id(base, base) == ""
 
 
-def test_refs_are_restored_with_a_line_for_each(repo: Repo) -> None:
-    before = repo.snapshot_refs()
-    new = next_commit(repo, "a.txt", b"two\n")
-    sh(repo.root, "git", "update-ref", "refs/heads/main", new)
-    sh(repo.root, "git", "branch", "extra")
-    sh(repo.root, "git", "symbolic-ref", "HEAD", "refs/heads/extra")
-    lines = repo.restore_refs(before)
-    assert repo.snapshot_refs() == before
-    assert len(lines) == 3
-    assert any(new in line for line in lines)
-    assert repo.restore_refs(before) == []
-
-
 def test_no_child_of_git_is_left_behind(repo: Repo) -> None:
     for _ in range(3):
         Repo(repo.root).status()

@@ -1,4 +1,4 @@
-"""`orchestrate steer`, `approve`, `pause`, `resume`, `reopen`, `revert`, `settle`: a person's word.
+"""`orchestrate steer`, `approve`, `pause`, `resume`, `reopen`, `revert`: a person's word.
 
 Messages go to the inbox and reach a running harness at its next boundary, exactly once.
 """
@@ -31,7 +31,6 @@ def register(app: typer.Typer) -> None:
     app.command("resume")(resume)
     app.command("reopen")(reopen)
     app.command("revert")(revert)
-    app.command("settle")(settle)
 
 
 def steer(
@@ -93,30 +92,6 @@ def revert(
         print(json.dumps(result))
     else:
         print(f"reverted turn {turn} of {result['item']} as {result['commit'][:12]}")
-
-
-def settle(
-    keep: bool = typer.Option(False, "--keep", help="Every change is yours: all of it stays."),
-    restore: bool = typer.Option(
-        False, "--restore", help="Put it back as before the turn; what is there now is kept aside."
-    ),
-    path: Path = REPO,
-    json_output: bool = JSON,
-) -> None:
-    """After a run was killed in a turn without a fence: whose are the changes made since?"""
-    if keep == restore:
-        raise HarnessError(
-            "say whose the changes are", expected="one of --keep, --restore",
-            got="both" if keep else "neither", fix="git status",
-        )  # fmt: skip
-    changed, aside = Engine(open_harness(path), RandomIds().run_id).settle(restore=restore)
-    if json_output:
-        told = None if aside is None else str(aside)
-        print(json.dumps({"restored": changed, "kept_in": told}))
-        return
-    for line in changed:
-        print(f"put back  {line}")
-    print("everything stays as it is" if keep else f"what was there is in {aside}")
 
 
 def _known(path: Path, item: str) -> None:

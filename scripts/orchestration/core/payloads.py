@@ -254,6 +254,7 @@ class Supervised(Payload):
     changed: tuple[str, ...] = ()
     isolation: str | None = None
     tamper: str = ""
+    """Of earlier versions: what the asking had changed outside."""
 
 
 @dataclass(frozen=True)
@@ -356,8 +357,10 @@ class AgentEnded(Payload):
     tree: str = ""
     changed: tuple[str, ...] = ()
     refs_moved: tuple[str, ...] = ()
+    """Of earlier versions: refs that were put back."""
     leaks: tuple[str, ...] = ()
     escaped: tuple[str, ...] = ()
+    """What changed in the person's repository meanwhile, where no fence held; told only."""
     agent: str = ""
     unread: str = entry("", omit=True)
     """Why what the agent left could not be taken (a bound that it passes); "" where it was."""

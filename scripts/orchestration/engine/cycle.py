@@ -91,8 +91,7 @@ class Cycle:
             harness.log.append(payloads.Reviewed(text), item=item.id)
         draft = self._draft(item, base)
         if draft is None:
-            outcome = "tamper" if harness.state.tamper else "settled"
-            self._end(outcome, "supervisor")
+            self._end("settled", "supervisor")
             return
         item = self._item(base)
         assert item is not None
@@ -114,8 +113,8 @@ class Cycle:
         harness = self.harness
         if harness.supervisor is not None:
             draft = ordered_by_agent(harness, self.opened, item, base, self.nodes)
-            if draft is not None or harness.state.tamper:
-                return None if harness.state.tamper else draft
+            if draft is not None:
+                return draft
         try:
             return write_order(harness, item, base, harness.state.turn)
         except RepeatedOrder as problem:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -42,7 +41,6 @@ from orchestration.turns import (
     commits,
     lay_on_tip,
     leftovers,
-    outside,
     pivoted,
     remove_checkout,
 )
@@ -109,7 +107,6 @@ class Engine:
         """Hold the run lock; check the log; clear what a killed run left; open the run."""
         harness = self.harness
         with self._alone():
-            outside.look_after_kill(harness)
             publish.check_fork(harness.repo, harness.log)
             for path in leftovers(harness.repo):
                 remove_checkout(harness.repo, path)
@@ -393,11 +390,6 @@ class Engine:
             log.append(again, role="user", item=found.item)
             publish.publish(harness.repo, log)
         return {"item": found.item, **taken_back.to_json()}
-
-    def settle(self, *, restore: bool) -> tuple[list[str], Path | None]:
-        """Say whose the changes since a killed turn are: `outside.settle_after_kill`."""
-        with self._alone():
-            return outside.settle_after_kill(self.harness, restore=restore)
 
     # -- the end -----------------------------------------------------------------------------
 

@@ -1,8 +1,6 @@
 from . import artifacts as artifacts
-from . import escape as escape
 from . import scope as scope
 from . import secrets as secrets
-from . import watch_file as watch_file
 from .guard import GuardResult as GuardResult
 from .guard import GuardSpec as GuardSpec
 from .guard import run_guard as run_guard

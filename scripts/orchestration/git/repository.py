@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -121,35 +120,10 @@ class Repo(ObjectStore):
         return {name: sha for sha, name in (line.split(" ", 1) for line in lines)}
 
     def snapshot_refs(self) -> dict[str, str]:
-        """Every ref, and HEAD (`ref: refs/heads/x` or a hash), for `restore_refs`."""
+        """Every ref, and HEAD (`ref: refs/heads/x` or a hash)."""
         symbolic = self.run("symbolic-ref", "--quiet", "HEAD", check=False).stdout.decode().strip()
         head = f"ref: {symbolic}" if symbolic else self.try_resolve("HEAD") or ""
         return {**self.refs(), "HEAD": head}
-
-    def restore_refs(self, snapshot: Mapping[str, str], *, ignore: Iterable[str] = ()) -> list[str]:
-        """Put every ref back where `snapshot` has it; returns a line for each that had moved.
-
-        `ignore` holds prefixes the harness itself moves. Nothing is lost: what a ref pointed to
-        stays in the object store and in the returned line.
-        """
-        skip = tuple(ignore)
-        now, lines = self.snapshot_refs(), []
-        for name in sorted({*now, *snapshot} - {"HEAD"}):
-            before, after = snapshot.get(name), now.get(name)
-            if before == after or (skip and name.startswith(skip)):
-                continue
-            if before is None:
-                self.run("update-ref", "-d", name, after or ZERO)
-            else:
-                self.run("update-ref", "-m", "orchestrate: restored", name, before, after or ZERO)
-            lines.append(f"{name}: {after or 'deleted'} put back to {before or 'absent'}")
-        if snapshot["HEAD"] != now["HEAD"] and snapshot["HEAD"]:
-            if snapshot["HEAD"].startswith("ref: "):
-                self.run("symbolic-ref", "HEAD", snapshot["HEAD"][5:])
-            else:
-                self.run("update-ref", "--no-deref", "HEAD", snapshot["HEAD"])
-            lines.append(f"HEAD: {now['HEAD'] or 'unborn'} put back to {snapshot['HEAD']}")
-        return lines
 
     def is_ancestor(self, old: str, new: str) -> bool:
         """Whether `new` contains `old`."""

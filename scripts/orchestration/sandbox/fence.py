@@ -4,7 +4,7 @@
 - ``kernel``: the same from namespaces and Landlock, with nothing installed (`kernel.py`).
 - ``landlock``: files are protected but for their metadata (chmod), where namespaces are refused;
   processes are found as by ``scan``. It has no /tmp of its own, so it is never taken by itself.
-- ``pidns``: nothing outlives the child; files are not protected (detected afterwards instead).
+- ``pidns``: nothing outlives the child; files are not protected (what changed is told).
 - ``scan``: `reaping` finds what is left by group, marker and adoption; files as above.
 
 The level that held is returned with every run and goes into the receipt: never assumed.

@@ -62,22 +62,15 @@ def judge_attempt(case: Case) -> Findings:
 
 
 def _run_attempt(case: Case) -> None:
-    """Everything that executes code of the attempt, which may try to leave its checkout."""
+    """Everything that executes code of the attempt."""
     found, harness = case.found, case.harness
-    watch = outside.begin(harness, case.report.parent / "watch-verify", case.branch)
-    try:
+    with outside.told(harness):
         _run_guards(case)
         if not found.verdict:
             _run_criteria(case)
-    finally:
-        escaped = outside.settle(harness, watch)
     leaks = [*case.exit.leaks, *map(str, black_out(case.report, harness.secret_values()))]
     found.reason = secrets.redact(found.reason, harness.secret_values())
-    if escaped:
-        found.verdict, found.signature = "tamper", "escape"
-        found.reason = "code under test wrote outside: " + outside.told(escaped)
-        found.verified, found.ticks = [], []
-    elif leaks:
+    if leaks:
         found.verified, found.ticks = [], []
         found.turn_down("reject", f"a log of the turn shows {leaks[0]}", "secret in a log")
 
@@ -85,12 +78,7 @@ def _run_attempt(case: Case) -> None:
 def _look_at_outcome(case: Case) -> None:
     ended, found = case.exit, case.found
     said = last_words(ended.text, 300)
-    if ended.escaped:
-        reason = "changes outside the worktree: " + outside.told(ended.escaped)
-        found.turn_down("tamper", reason, "escape")
-    elif ended.refs_moved:
-        found.turn_down("tamper", "refs were moved: " + "; ".join(ended.refs_moved), "refs")
-    elif ended.unread:
+    if ended.unread:
         found.turn_down("reject", ended.unread, "unread: " + ended.unread[:80])
     elif ended.outcome in ("blocked", "refused"):
         found.turn_down("blocked", f"the agent is {ended.outcome}: {said}", f"blocked: {said}")

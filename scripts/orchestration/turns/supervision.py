@@ -130,7 +130,6 @@ def _ask(
         seconds=ended.seconds,
         changed=ended.changed,
         isolation=ended.isolation,
-        tamper="; ".join([*ended.escaped, *ended.refs_moved])[:500],
     )
     harness.log.append(asked, role="supervisor", item=item.id)
 

@@ -15,7 +15,6 @@ from orchestration.documents.ledger import Item
 from orchestration.documents.order import Order
 from orchestration.errors import HarnessError
 from orchestration.gates import artifacts, secrets
-from orchestration.git import OURS
 from orchestration.harness import Harness
 from orchestration.sandbox import FILE_FENCES
 from orchestration.turns import outside
@@ -24,7 +23,6 @@ from orchestration.turns.outage import run_through
 from orchestration.turns.reported import NAME, Report, take_report
 from orchestration.turns.workspace import Snapshot, Workspace, create, slug
 
-UNWATCHED = (*OURS, "refs/remotes/", "refs/stash")
 MAX_TEXT = 4_000
 SAID = "said.txt"
 """The agent's last words, whole, in the harness's folder of a turn."""
@@ -122,10 +120,8 @@ def run_agent(
     )
     if not harness.deterministic and outside.level_of(harness) not in FILE_FENCES:
         harness.say("no fence: this agent can change every file that you can (isolation: none)")
-    before = harness.repo.snapshot_refs()
-    watch = outside.begin(harness, folder / "watch", workspace.branch)
     started = harness.clock.monotonic()
-    with harness.busy(f"{harness.agent.name} on {item.id}"):
+    with harness.busy(f"{harness.agent.name} on {item.id}"), outside.told(harness) as changed:
         try:
             outcome = run_through(
                 harness,
@@ -135,15 +131,11 @@ def run_agent(
                 lambda: _left_nothing(harness, workspace, report),
             )
         except RetryLater:
-            outside.settle(harness, watch)
             _black_out(harness, report)
             raise
     seconds = harness.clock.monotonic() - started
-    fenced = outcome.isolation is not None
-    escaped = outside.settle(harness, watch) if fenced else outside.leave(watch)
-    moved = [] if fenced else _restore_refs(harness, before)
-    ended = _exit_facts(harness, workspace, report, outcome, seconds, moved)
-    return replace(ended, escaped=tuple(escaped))
+    ended = _exit_facts(harness, workspace, report, outcome, seconds)
+    return replace(ended, escaped=tuple(changed))
 
 
 def _run(harness: Harness, context: TurnContext) -> Outcome:
@@ -162,28 +154,12 @@ def _left_nothing(harness: Harness, workspace: Workspace, report: Path) -> bool:
     return workspace.untouched(exclude=[harness.config.order])
 
 
-def _restore_refs(harness: Harness, before: dict[str, str]) -> list[str]:
-    """Put back refs that an agent inside this process moved; checked-out branches are left alone.
-
-    A person may commit while an agent works: a checked-out branch is theirs, and that it moved is
-    found later as a moved base. The playbook runs only what a person wrote and is not suspected.
-    """
-    if harness.deterministic:
-        return []
-    mine = [w.branch for w in harness.repo.worktrees() if w.branch]
-    now = harness.repo.snapshot_refs()
-    # HEAD is a checkout's own, and a new ref may be a person's: both stay as they are.
-    wanted = {**now, **before, "HEAD": now["HEAD"]}
-    return harness.repo.restore_refs(wanted, ignore=(*UNWATCHED, *mine))
-
-
 def _exit_facts(
     harness: Harness,
     workspace: Workspace,
     report: Path,
     outcome: Outcome,
     seconds: float,
-    moved: list[str],
 ) -> payloads.AgentEnded:
     told = Report("") if harness.deterministic else _reported(harness, workspace, report)
     said = secrets.redact(told.summary or outcome.text, harness.secret_values())
@@ -220,7 +196,6 @@ def _exit_facts(
         snapshot=snapshot.commit,
         tree=snapshot.tree,
         changed=snapshot.changed,
-        refs_moved=tuple(moved),
         leaks=tuple(leaks),
         agent=harness.agent.name,
         unread=unread,

@@ -211,8 +211,8 @@ READING: tuple[tuple[str, ...], ...] = (
     ("run", "--agent", "nobody"), ("run", "--wait", "soon"), ("run", "--cycles", "0"),
     ("run", "--dry-run"), ("worker", "--role", "galph"), ("supervisor", "--role", "ralph"),
     ("steer",), ("steer", " "), ("approve",), ("approve", "NONE-001", "a"), ("reopen", "WORK-001"),
-    ("reopen", "NONE-001", "--reason", "x"), ("revert",), ("revert", "7777"), ("settle",),
-    ("settle", "--keep", "--restore"), ("pause", "a", "b"), ("resume", "a"),
+    ("reopen", "NONE-001", "--reason", "x"), ("revert",), ("revert", "7777"),
+    ("pause", "a", "b"), ("resume", "a"),
 )  # fmt: skip
 """Commands whose exit code and words are pinned; none of them starts an agent."""
 
