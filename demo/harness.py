@@ -95,8 +95,11 @@ def run(root: Path, output: Path, library: Path) -> HarnessHalf:
         )
     made = subprocess.run(
         [*program("orchestrate"), "report", "--output", str(page), "--json"],
-        cwd=clone, env=clean_env(), capture_output=True, text=True,
-    )  # fmt: skip
+        cwd=clone,
+        env=clean_env(),
+        capture_output=True,
+        text=True,
+    )
     if made.returncode:
         raise DemoError(f"orchestrate report failed:\n{made.stderr.strip()}")
     view = json.loads(made.stdout)

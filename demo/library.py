@@ -63,19 +63,42 @@ def run(folder: Path, settings: Settings | None = None) -> LibraryHalf:
     scan, trained = str(folder / "scan.npz"), str(folder / "run")
     first, refined = str(folder / "reconstructed.h5"), str(folder / "refined.h5")
     half.step(
-        "simulate", "simulate", "-o", scan,
-        "--set", f"n_frames={chosen.n_frames}", "--set", f"photons={chosen.photons:g}",
-        "--set", f"amplitude={chosen.amplitude}", "--set", f"phase={chosen.phase}",
-    )  # fmt: skip
+        "simulate",
+        "simulate",
+        "-o",
+        scan,
+        "--set",
+        f"n_frames={chosen.n_frames}",
+        "--set",
+        f"photons={chosen.photons:g}",
+        "--set",
+        f"amplitude={chosen.amplitude}",
+        "--set",
+        f"phase={chosen.phase}",
+    )
     half.step(
-        "train", "train", scan, "-o", trained,
-        "--set", f"epochs={chosen.epochs}", "--set", f"time_budget_s={chosen.train_s:g}",
-    )  # fmt: skip
+        "train",
+        "train",
+        scan,
+        "-o",
+        trained,
+        "--set",
+        f"epochs={chosen.epochs}",
+        "--set",
+        f"time_budget_s={chosen.train_s:g}",
+    )
     half.step("reconstruct", "reconstruct", trained, scan, "-o", first)
     half.step(
-        "refine", "refine", scan, "--start", first, "-o", refined,
-        "--passes", str(chosen.refine_passes),
-    )  # fmt: skip
+        "refine",
+        "refine",
+        scan,
+        "--start",
+        first,
+        "-o",
+        refined,
+        "--passes",
+        str(chosen.refine_passes),
+    )
     for name, path in (("reconstruct", first), ("refine", refined)):
         half.metrics[name] = chosen_metrics(
             half.step(f"evaluate {name}", "evaluate", path, "--truth", scan)
@@ -145,9 +168,12 @@ def run_ptycho(words: list[str]) -> dict[str, Any]:
     env = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     with subprocess.Popen(
         [*program("ptycho"), *words],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, env=env,
-    ) as child:  # fmt: skip
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=env,
+    ) as child:
         assert child.stdout is not None and child.stderr is not None
         said: list[str] = []
         relay = threading.Thread(target=_relay, args=(child.stderr, said), daemon=True)

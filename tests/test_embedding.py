@@ -70,14 +70,25 @@ def test_a_plain_program_fits_predicts_saves_loads(tmp_path: Path) -> None:
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 1, "the library prints nothing on stdout"
     assert json.loads(done.stdout) == {
-        "import changed": [], "use changed": [], "same prediction": True, "same object": True,
-        "keras model": True, "unseeded op": [2], "progress": True, "refused": True,
-    }  # fmt: skip
+        "import changed": [],
+        "use changed": [],
+        "same prediction": True,
+        "same object": True,
+        "keras model": True,
+        "unseeded op": [2],
+        "progress": True,
+        "refused": True,
+    }
     assert {path.name for path in tmp_path.iterdir()} == {"run", "object.h5"}
 
 

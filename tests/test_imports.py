@@ -97,8 +97,11 @@ def without(gone: tuple[str, ...], code: str, *words: str) -> subprocess.Complet
     """Run `code` in a process where the packages `gone` are not installed."""
     return subprocess.run(
         [sys.executable, "-c", BARE.format(gone=gone) + code, *words],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -153,9 +156,10 @@ def test_the_extra_library_is_what_the_programs_ask_for() -> None:
     names = {
         extra: {re.split(r"[\[>=<; ]", line)[0] for line in lines}
         for extra, lines in {
-            "base": project["dependencies"], **project["optional-dependencies"]
+            "base": project["dependencies"],
+            **project["optional-dependencies"],
         }.items()
-    }  # fmt: skip
+    }
     called = {"skimage": "scikit-image"}
     assert names["library"] == {called.get(name, name) for name in LIBRARY}
     assert not names["base"] & names["library"]

@@ -43,9 +43,11 @@ def _fresh_process(N: int, batch: int, target: Path) -> subprocess.Popen[bytes]:
     )
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}
     return subprocess.Popen(
-        [sys.executable, "-c", code], env=environment,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [sys.executable, "-c", code],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 @pytest.mark.slow
@@ -89,9 +91,14 @@ print(json.dumps({"random": before[:2] == after[:2], "logging": before[2] == aft
                              if isinstance(v, keras.layers.Layer)]}))
 """
     result = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=120, capture_output=True,
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}, text=True,
-    )  # fmt: skip
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        check=True,
+        timeout=120,
+        capture_output=True,
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"},
+        text=True,
+    )
     facts = json.loads(result.stdout.splitlines()[-1])
     assert facts["random"] and facts["logging"]
     assert facts["files"] == [] and facts["layers"] == []

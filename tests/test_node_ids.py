@@ -24,9 +24,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 IDS = ROOT / "tests/fixtures/node_ids"
 DOCUMENTS = [
-    *ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("demo/*.md"),
+    *ROOT.glob("*.md"),
+    *ROOT.glob("docs/**/*.md"),
+    *ROOT.glob("demo/*.md"),
     *(path for path in ROOT.glob("plans/**/*.md") if "templates" not in path.parts),
-]  # fmt: skip
+]
 
 
 def function(node_id: str) -> str:
@@ -38,10 +40,23 @@ def function(node_id: str) -> str:
 def today() -> Counter[str]:
     """Today's tests without their parameters, and how many cases each has."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider",
-         "-o", "addopts=--strict-markers --import-mode=importlib"],
-        cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "--collect-only",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-o",
+            "addopts=--strict-markers --import-mode=importlib",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return Counter(function(line) for line in done.stdout.splitlines() if "::" in line)
 
@@ -57,10 +72,13 @@ def complaints(
                 found[node_id] = "is listed as removed and is still here"
             continue
         place = plan["renamed"].get(node_id) or next(
-            (new + node_id.removeprefix(start)
-             for start, new in plan["moved"].items() if node_id.startswith(start)),
+            (
+                new + node_id.removeprefix(start)
+                for start, new in plan["moved"].items()
+                if node_id.startswith(start)
+            ),
             node_id,
-        )  # fmt: skip
+        )
         if place not in now:
             found[node_id] = f"has no test {place}"
         elif now[place] < cases and not plan["fewer"].get(node_id):

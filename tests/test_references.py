@@ -21,8 +21,12 @@ sys.path.append(str(SCRIPT.parent))
 def test_the_pages_are_what_the_script_writes_today() -> None:
     done = subprocess.run(
         [sys.executable, str(SCRIPT), "--check"],
-        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
 

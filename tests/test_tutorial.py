@@ -31,12 +31,20 @@ def test_the_code_runs_as_it_stands(tmp_path: Path) -> None:
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
         [sys.executable, "tutorial.py"],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     found = re.search(r"phase SSIM ([\d.]+), residual ([\d.]+)", done.stdout)
     assert found and float(found[1]) > 0.6 and float(found[2]) < 0.2, done.stdout
     assert "(144, 32, 32) (144, 2) (1, 32, 32)" in done.stdout
     assert {path.name for path in tmp_path.iterdir()} == {
-        "tutorial.py", "scan.npz", "run", "object.h5",
-    }  # fmt: skip
+        "tutorial.py",
+        "scan.npz",
+        "run",
+        "object.h5",
+    }

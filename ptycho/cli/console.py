@@ -154,6 +154,10 @@ def settings_option(kind: str) -> Any:
         raise typer.Exit
 
     return typer.Option(
-        False, "--list-settings", is_eager=True, callback=show, expose_value=True,
+        False,
+        "--list-settings",
+        is_eager=True,
+        callback=show,
+        expose_value=True,
         help="Print all settings with their defaults, and stop.",
-    )  # fmt: skip
+    )

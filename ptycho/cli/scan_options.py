@@ -89,53 +89,66 @@ def _options() -> dict[str, tuple[Any, Any]]:
 
     return {
         "measurement": (
-            str | None, option("counts, amplitude or intensity, where the file does not say."),
+            str | None,
+            option("counts, amplitude or intensity, where the file does not say."),
         ),
         "frames": (
             str | None,
             option(
                 "START:STOP:STEP takes these frames; a FILE is the diffraction file of a "
-                "ptychodus product, or the .ptyd of a .ptyr.", metavar="SLICE|FILE",
+                "ptychodus product, or the .ptyd of a .ptyr.",
+                metavar="SLICE|FILE",
             ),
         ),
         "clean": (
             str | None,
-            option("auto (default): mask bad pixels and leave out bad frames; report; off.",
-                   metavar="auto|report|off"),
+            option(
+                "auto (default): mask bad pixels and leave out bad frames; report; off.",
+                metavar="auto|report|off",
+            ),
         ),
         "leave_out": (str | None, option("Frames not to use: 3,17,40:50.", metavar="NUMBERS")),
         "mask": (
-            Path | None, option("A mask: NPY, NPZ, HDF5 (FILE:/DATASET), PNG; nonzero = valid."),
+            Path | None,
+            option("A mask: NPY, NPZ, HDF5 (FILE:/DATASET), PNG; nonzero = valid."),
         ),
         "crop": (int | None, option("Keep a window of so many pixels.", metavar="PIXELS")),
         "bin": (int, option("Sum so many × so many pixels.", default=1, metavar="PIXELS")),
         "center": (
             str | None,
-            option("Pixel of the direct beam, which becomes the centre; auto: where the light is.",
-                   metavar="ROW,COL|auto"),
+            option(
+                "Pixel of the direct beam, which becomes the centre; auto: where the light is.",
+                metavar="ROW,COL|auto",
+            ),
         ),
-        "transpose": (bool, option("Exchange rows and columns of the frames.", "--transpose",
-                                   default=False)),
+        "transpose": (
+            bool,
+            option("Exchange rows and columns of the frames.", "--transpose", default=False),
+        ),
         "flip": (str | None, option("Reverse the frames' axes.", metavar="rows|cols|both")),
         "orientation": (
             str | None,
-            option("auto: try all eight ways the frames may lie, judged by held-out counts.",
-                   metavar="auto"),
+            option(
+                "auto: try all eight ways the frames may lie, judged by held-out counts.",
+                metavar="auto",
+            ),
         ),
         "match": (
             str | None,
-            option("Another number of positions than frames: first, or nearest (spread evenly).",
-                   metavar="first|nearest"),
+            option(
+                "Another number of positions than frames: first, or nearest (spread evenly).",
+                metavar="first|nearest",
+            ),
         ),
         "follow_links": (
-            bool, option("Read what links to files in the same folder.", "--follow-links",
-                         default=False),
+            bool,
+            option("Read what links to files in the same folder.", "--follow-links", default=False),
         ),
         "positions_unit": (
             str | None,
             option("Unit of positions where the file does not say: m, mm, um, nm.", metavar="UNIT"),
         ),
-    }  # fmt: skip
+    }
 
 
 def scan_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -179,9 +192,11 @@ def _opening(
         )
     if orientation not in (None, "auto"):
         raise UsageError(
-            "unknown orientation", where="--orientation",
-            expected="auto; or say it with --transpose and --flip", got=orientation,
-        )  # fmt: skip
+            "unknown orientation",
+            where="--orientation",
+            expected="auto; or say it with --transpose and --flip",
+            got=orientation,
+        )
     if orientation is not None and (ways["transpose"] or ways["flip"]):
         raise UsageError(
             "the orientation is either found or said",

@@ -40,11 +40,14 @@ def simulate(
     config: Path | None = typer.Option(None, help="YAML file with the keys of --set."),
     settings: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="One setting."),
     list_settings: bool = typer.Option(
-        False, "--list-settings", callback=_list, is_eager=True,
+        False,
+        "--list-settings",
+        callback=_list,
+        is_eager=True,
         help="Print all settings, their defaults and the names of all objects.",
     ),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
-) -> None:  # fmt: skip
+) -> None:
     """Simulate a scan: counts with Poisson noise, positions, probe, truth.
 
     \b

@@ -24,8 +24,11 @@ E, D, S = "entry_1", "entry_1/instrument_1/detector_1", "entry_1/instrument_1/so
 FRAMES_AT = ("data_1", "instrument_1/detector_1")
 FRAMES_ALONE = (
     *(f"{E}/{place}" for place in FRAMES_AT),
-    "entry/data", "entry/instrument/detector", "exchange", "/",
-)  # fmt: skip
+    "entry/data",
+    "entry/instrument/detector",
+    "exchange",
+    "/",
+)
 NUMBERED = re.compile(r"data_\d+")
 TRANSLATION = (
     "data_1/translation",

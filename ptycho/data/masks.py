@@ -39,9 +39,11 @@ def read_mask(path: str | Path) -> np.ndarray:
         found = next((arrays[n] for n in (key, *NAMES) if n in arrays), None)
         if found is None:
             raise MissingKeyError(
-                "the file has no mask", where=file, expected=" or ".join(NAMES),
+                "the file has no mask",
+                where=file,
+                expected=" or ".join(NAMES),
                 got=", ".join(arrays),
-            )  # fmt: skip
+            )
         mask = found != 0
     elif head.startswith((b"\x89PNG", b"II*", b"MM\0*")):
         from skimage.io import imread
@@ -49,9 +51,11 @@ def read_mask(path: str | Path) -> np.ndarray:
         mask = imread(file) != 0
     else:
         raise UnknownFormatError(
-            "the mask has no format that is known", where=file,
-            expected="NPY, NPZ, HDF5 (FILE:/DATASET), PNG or TIFF", got=f"first bytes {head!r}",
-        )  # fmt: skip
+            "the mask has no format that is known",
+            where=file,
+            expected="NPY, NPZ, HDF5 (FILE:/DATASET), PNG or TIFF",
+            got=f"first bytes {head!r}",
+        )
     if mask.ndim != 2:
         raise ShapeError("a mask is one image", where=path, expected="(rows, cols)", got=mask.shape)
     return np.asarray(mask, bool)

@@ -53,14 +53,15 @@ def read(
     if ptychodus.X_M in arrays and ptychodus.Y_M in arrays:
         return ptychodus.read_npz(path, arrays, frames)
     raise UnknownFormatError(
-        "the NPZ file holds frames without positions" if "patterns" in arrays
+        "the NPZ file holds frames without positions"
+        if "patterns" in arrays
         else "the NPZ file holds no scan",
         where=path,
         expected="counts + positions_px, diff3d/diffraction + xcoords + ycoords, data + scan, or "
         f"{ptychodus.X_M} + {ptychodus.Y_M}",
         got=", ".join(sorted(arrays)) or "no arrays",
         fix=f"ptycho inspect PRODUCT --frames {path}" if "patterns" in arrays else None,
-    )  # fmt: skip
+    )
 
 
 def write(scan: Scan, path: Path) -> Path:

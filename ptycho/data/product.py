@@ -35,8 +35,10 @@ def save_product(rec: Reconstruction, scan: Scan, path: str | Path) -> Path:
     if positions.shape != scan.positions_px.shape:
         raise ShapeError(
             "positions of the reconstruction and of the scan differ in number",
-            where=path, expected=scan.positions_px.shape, got=positions.shape,
-        )  # fmt: skip
+            where=path,
+            expected=scan.positions_px.shape,
+            got=positions.shape,
+        )
     return hdf5.write_atomically(
         Path(path), lambda file: _fill(file, rec, scan, geometry, positions)
     )

@@ -33,8 +33,10 @@ def read(path: Path, file: h5py.File, measurement: str | None = None) -> Measure
     if "zo" not in file and "zled" in file:
         raise NearFieldError(
             "this is Fourier ptychography: the frames are images, not diffraction patterns",
-            where=f"{path}:zled", expected="zo, the distance to the detector", got="zled",
-        )  # fmt: skip
+            where=f"{path}:zled",
+            expected="zo, the distance to the detector",
+            got="zled",
+        )
     data = hdf5.frame_stack(file, "ptychogram")
     at = hdf5.find(file, "orientation")
     orientation = 0 if at is None else int(hdf5.number(at))
@@ -47,9 +49,11 @@ def read(path: Path, file: h5py.File, measurement: str | None = None) -> Measure
         encoder = encoder.T  # as PtyLab does with files of MATLAB
     if encoder.ndim != 2 or encoder.shape[1] != 2:
         raise ShapeError(
-            "positions are no list of (row, col)", where=f"{path}:encoder", expected="(M, 2)",
+            "positions are no list of (row, col)",
+            where=f"{path}:encoder",
+            expected="(M, 2)",
             got=encoder.shape,
-        )  # fmt: skip
+        )
     wavelength, distance, pixel = (
         hdf5.length_m(hdf5.need(file, key)) for key in ("wavelength", "zo", "dxd")
     )

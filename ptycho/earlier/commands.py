@@ -57,9 +57,11 @@ def _train_commands(program: str, words: list[str]) -> list[Command]:
     scan, run = values.get("train_data_file"), values.get("output_dir") or "training_outputs"
     if not scan:
         raise UsageError(
-            "there is nothing to train on", where=program,
-            expected="--train_data_file SCAN, or train_data_file in --config", got="neither",
-        )  # fmt: skip
+            "there is nothing to train on",
+            where=program,
+            expected="--train_data_file SCAN, or train_data_file in --config",
+            got="neither",
+        )
     command = ["train", scan, "-o", run]
     settings = [f"{new}={values[old]}" for old, new in SETTINGS.items() if old in values]
     for setting in [*values["own"], *settings, *given.settings]:
@@ -77,8 +79,13 @@ def _inference_commands(program: str, words: list[str]) -> list[Command]:
     parser.add_argument("--test_data", help="a scan", required=True)
     parser.add_argument("--output_dir", default="inference_outputs", help="a folder")
     parser.add_argument("--config", type=Path, help="YAML with settings of ptycho reconstruct")
-    parser.add_argument("--debug_dump", nargs="?", const="", metavar="DIR",
-                        help="intermediate values; default OUTPUT_DIR/debug_dump")  # fmt: skip
+    parser.add_argument(
+        "--debug_dump",
+        nargs="?",
+        const="",
+        metavar="DIR",
+        help="intermediate values; default OUTPUT_DIR/debug_dump",
+    )
     parser.add_argument("--measurement", help="counts, amplitude or intensity")
     given = _parse(program, parser, words)
     command = ["reconstruct", given.model_path, given.test_data]

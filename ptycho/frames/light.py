@@ -84,9 +84,11 @@ def judge_frames(
     empty, expected = _empty(photons, positions_px, ~drop, table)
     if empty.any():
         note(
-            "frame-empty", empty,
-            most_photons=float(photons[empty].max()), expected=float(expected[empty].min()),
-        )  # fmt: skip
+            "frame-empty",
+            empty,
+            most_photons=float(photons[empty].max()),
+            expected=float(expected[empty].min()),
+        )
     good = np.flatnonzero(~drop)
     if len(good) < NEAR + 1:
         return Light(drop, None, findings)

@@ -82,9 +82,11 @@ def _look(scan: Measured) -> _Found:
         drop |= far
     if drop.all():
         raise ValueRangeError(
-            "no frame has a position", where="positions_px", expected="finite (row, col) pixels",
+            "no frame has a position",
+            where="positions_px",
+            expected="finite (row, col) pixels",
             got="NaN or infinity in all of them",
-        )  # fmt: skip
+        )
     pixels, census, spots = _pixels(scan)
     findings += pixels.findings
     kernel = None if scan.probe is None else (np.abs(scan.probe) ** 2).sum(axis=0)

@@ -304,8 +304,11 @@ def _in_unit(scan: Measured, unit: str) -> Measured:
     if said and UNITS_M.get(said) != UNITS_M[unit]:
         raise UsageError(
             "the file says in which unit its positions are",
-            where="--positions-unit", expected=said, got=unit, fix="leave the option away",
-        )  # fmt: skip
+            where="--positions-unit",
+            expected=said,
+            got=unit,
+            fix="leave the option away",
+        )
     if scan.geometry is None:
         raise UsageError(
             "a unit of the positions needs a geometry: pixels of the object are in metres then",
@@ -362,9 +365,11 @@ def _chosen(scan: Measured, ways: Ways) -> Measured:
         return scan
     if not keep.any():
         raise UsageError(
-            "no frame is left", where="--frames, --leave-out", expected=f"some of {count} frames",
+            "no frame is left",
+            where="--frames, --leave-out",
+            expected=f"some of {count} frames",
             got=f"frames {ways.frames}, leave out {ways.leave_out}",
-        )  # fmt: skip
+        )
     return replace(scan, **scan.rows_of(np.flatnonzero(keep)))
 
 
@@ -414,12 +419,16 @@ def _masked(scan: Measured, mask: np.ndarray) -> Measured:
     if mask.shape != tuple(scan.counts.shape[1:]):
         raise ShapeError(
             "the mask does not fit the frames",
-            where="--mask", expected=tuple(scan.counts.shape[1:]), got=mask.shape,
-        )  # fmt: skip
+            where="--mask",
+            expected=tuple(scan.counts.shape[1:]),
+            got=mask.shape,
+        )
     if not mask.any():
         raise MaskPolarityError(
             "the mask leaves no pixel",
-            where="--mask", expected="True = valid", got="no valid pixel",
+            where="--mask",
+            expected="True = valid",
+            got="no valid pixel",
             fix="invert the mask: true or nonzero means valid",
-        )  # fmt: skip
+        )
     return replace(scan, mask=mask if scan.mask is None else scan.mask & mask)

@@ -187,8 +187,10 @@ def _check_manifest(folder: Path) -> None:
     if manifest.get("schema") != SCHEMA:
         raise ArchiveError(
             "the run has a schema that this version does not read",
-            where=folder / MANIFEST, expected=SCHEMA, got=manifest.get("schema"),
-        )  # fmt: skip
+            where=folder / MANIFEST,
+            expected=SCHEMA,
+            got=manifest.get("schema"),
+        )
     noted = manifest.get("sha256")
     for name in _FILES:
         found = file_sha256(folder / name) if (folder / name).is_file() else "no file"
@@ -196,9 +198,11 @@ def _check_manifest(folder: Path) -> None:
         if found != wanted:
             raise ArchiveError(
                 "a file of the run is missing or was altered",
-                where=folder / name, expected=f"sha256 {wanted}", got=found,
+                where=folder / name,
+                expected=f"sha256 {wanted}",
+                got=found,
                 fix="copy the run again, or train it again",
-            )  # fmt: skip
+            )
 
 
 def _parse(kind: type[Any], path: Path) -> Any:
@@ -260,14 +264,20 @@ def _array(file: h5py.File, name: str, shape: tuple[int, ...], path: Path) -> np
         link = file.get(inner, getlink=True)
         if not isinstance(link, h5py.HardLink):
             kind = "nothing" if link is None else type(link).__name__
-            raise ArchiveError("an array of the run is not in its file", where=f"{path}:/{inner}",
-                               expected="a dataset", got=kind)  # fmt: skip
+            raise ArchiveError(
+                "an array of the run is not in its file",
+                where=f"{path}:/{inner}",
+                expected="a dataset",
+                got=kind,
+            )
     dataset = file[name]
     plain = isinstance(dataset, h5py.Dataset) and dataset.dtype.kind in "fiu"
     if not plain or dataset.is_virtual or dataset.external or dataset.shape != shape:
         got = f"{dataset.dtype} {dataset.shape}" if isinstance(dataset, h5py.Dataset) else "a group"
         raise ArchiveError(
             "an array of the run does not fit the model",
-            where=f"{path}:/{name}", expected=f"numbers {shape}, stored in the file", got=got,
-        )  # fmt: skip
+            where=f"{path}:/{name}",
+            expected=f"numbers {shape}, stored in the file",
+            got=got,
+        )
     return dataset[()]

@@ -48,8 +48,10 @@ def probe_array(probe: Any, N: int) -> np.ndarray:
     if array.ndim != 3 or array.shape[1:] != (N, N):
         raise ShapeError(
             "the probe does not fit the frames",
-            where="probe", expected=f"(K, {N}, {N}) complex", got=np.shape(probe),
-        )  # fmt: skip
+            where="probe",
+            expected=f"(K, {N}, {N}) complex",
+            got=np.shape(probe),
+        )
     return array
 
 

@@ -333,9 +333,11 @@ class PtychoPINN(keras.Model):
         ):
             if array is not None and tuple(array.shape[1:]) != tail:
                 raise ShapeError(
-                    f"{name} do not fit the model", where=name,
-                    expected=f"(B, {', '.join(map(str, tail))})", got=tuple(array.shape),
-                )  # fmt: skip
+                    f"{name} do not fit the model",
+                    where=name,
+                    expected=f"(B, {', '.join(map(str, tail))})",
+                    got=tuple(array.shape),
+                )
         if counts is not None and offsets is not None and counts.shape[0] and offsets.shape[0]:
             require_same("counts", counts, "offsets", offsets, 1, "give every group its offsets")
         return counts, offsets, features

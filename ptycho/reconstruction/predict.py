@@ -132,9 +132,12 @@ def _choose_probe(model: PtychoPINN | None, scan: Scan, config: ReconstructConfi
         return np.asarray(scan.probe, np.complex64)
     if wanted == "scan" or model is None:
         raise DataError(
-            "the scan has no probe", where=scan.name, expected="a probe (K, N, N)", got="none",
+            "the scan has no probe",
+            where=scan.name,
+            expected="a probe (K, N, N)",
+            got="none",
             fix=f"ptycho refine {scan.name} -o OUT.h5 recovers one",
-        )  # fmt: skip
+        )
     probe = model.probe
     if scan.probe is not None:
         ratio = np.sum(np.abs(scan.probe) ** 2) / np.sum(np.abs(probe) ** 2)
@@ -147,13 +150,17 @@ def _groups(model: PtychoPINN | None, scan: Scan, config: ReconstructConfig) -> 
     if model is not None and gridsize != model.gridsize:
         raise UsageError(
             "the run was trained with groups of another size",
-            where="gridsize", expected=model.gridsize, got=gridsize,
-        )  # fmt: skip
+            where="gridsize",
+            expected=model.gridsize,
+            got=gridsize,
+        )
     if model is not None and model.N != scan.N:
         raise ShapeError(
             "the frames do not have the size that the run was trained with",
-            where=scan.name, expected=f"{model.N} px", got=f"{scan.N} px",
-        )  # fmt: skip
+            where=scan.name,
+            expected=f"{model.N} px",
+            got=f"{scan.N} px",
+        )
     return make_groups(
         scan.positions_px,
         gridsize,
@@ -192,10 +199,16 @@ def _predictor(
     def estimate(counts: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         planes = np.asarray(
             group_estimate(
-                counts, offsets, probe, steps=untrained, canvas_size=size, lit_px=lit,
-                mask=scan.mask, background=max(float(scan.background), BACKGROUND_FLOOR),
+                counts,
+                offsets,
+                probe,
+                steps=untrained,
+                canvas_size=size,
+                lit_px=lit,
+                mask=scan.mask,
+                background=max(float(scan.background), BACKGROUND_FLOOR),
             )
-        )  # fmt: skip
+        )
         return planes[..., 0] + 1j * planes[..., 1], planes[..., 4]
 
     return estimate, size

@@ -110,8 +110,10 @@ def patch_grid_png(path: str | Path, patches: Any, title: str, *, cmap: str = "m
     if patches.ndim < 3 or np.iscomplexobj(patches):
         raise ShapeError(
             "a grid shows a stack of real images",
-            where=path, expected="(…, H, W), real", got=f"{patches.shape} {patches.dtype}",
-        )  # fmt: skip
+            where=path,
+            expected="(…, H, W), real",
+            got=f"{patches.shape} {patches.dtype}",
+        )
     flat = patches.reshape(-1, *patches.shape[-2:])
     shown = flat[:SHOWN]
     rows = -(-len(shown) // _COLUMNS)

@@ -122,9 +122,14 @@ def draw_scale_bar(axes: Axes, width_px: int, *, colour: str | None = None) -> N
     )
     axes.add_patch(Rectangle((left, base), length, 0.014 * height, color=ink, linewidth=0))
     axes.text(
-        left + length / 2, base - 0.004 * height, f"{int(length)} px", color=ink, fontsize=7,
-        ha="center", va="bottom",
-    )  # fmt: skip
+        left + length / 2,
+        base - 0.004 * height,
+        f"{int(length)} px",
+        color=ink,
+        fontsize=7,
+        ha="center",
+        va="bottom",
+    )
 
 
 def plain_log_ticks(axes: Axes) -> None:

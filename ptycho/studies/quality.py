@@ -76,11 +76,16 @@ def _arms_at(dose: float, seed: int) -> list[dict[str, Any]]:
         for steps in CONTROL_STEPS
     ]
     arms += [
-        {"family": network, "method": f"{network}-{'thinned' if thinned else 'plain'}",
-         "network": network, "thinned": thinned, **shared}
+        {
+            "family": network,
+            "method": f"{network}-{'thinned' if thinned else 'plain'}",
+            "network": network,
+            "thinned": thinned,
+            **shared,
+        }
         for network in NETWORKS
         for thinned in (True, False)
-    ]  # fmt: skip
+    ]
     arms += [
         {"family": "refine", "method": f"refine-{start}", "start": start, **shared}
         for start in ("scratch", "default")
@@ -132,9 +137,11 @@ def finished(folder: Path, arm: dict[str, Any], config: QualityConfig) -> dict[s
     if record["settings"] != wanted:
         raise DataError(
             "this arm was run with other settings",
-            where=path, expected=wanted, got=record["settings"],
+            where=path,
+            expected=wanted,
+            got=record["settings"],
             fix=f"choose another --output, or remove {path}",
-        )  # fmt: skip
+        )
     return dict(record)
 
 

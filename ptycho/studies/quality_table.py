@@ -71,8 +71,9 @@ def write_section(page: Path, text: str) -> None:
     if begin < 0 or end < begin:
         raise DataError(
             "the page has one mark of the table without the other",
-            where=page, expected=f"{BEGIN} … {END}",
-        )  # fmt: skip
+            where=page,
+            expected=f"{BEGIN} … {END}",
+        )
     page.write_text(f"{content[: begin + len(BEGIN)]}\n{text}\n{content[end:]}", encoding="utf-8")
 
 
@@ -105,9 +106,10 @@ def _table(config: QualityConfig, records: Records, reasons: Mapping[str, str]) 
     for dose in config.photons:
         for method in methods:
             arms = [
-                arm for arm in quality_arms(wanted)
+                arm
+                for arm in quality_arms(wanted)
                 if arm["method"] == method and arm.get("photons") == dose
-            ]  # fmt: skip
+            ]
             found = [records[arm["name"]] for arm in arms if arm["name"] in records]
             cells = _cells(found) if found else [_absent(arms, reasons), *[""] * 4]
             seeds = f"{len(found)} of {config.seeds}" if found else ""

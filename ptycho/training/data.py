@@ -268,8 +268,10 @@ def _dose_ratio(scan: Scan, first: Scan, probe: np.ndarray) -> float:
     if scan.N != first.N or other.shape != probe.shape:
         raise DataError(
             "scans that are trained together must have frames and probes of one size",
-            where=scan.name, expected=probe.shape, got=other.shape,
-        )  # fmt: skip
+            where=scan.name,
+            expected=probe.shape,
+            got=other.shape,
+        )
     norms = [float(np.sqrt(np.sum(np.abs(field) ** 2))) for field in (probe, other)]
     agreement = abs(np.vdot(probe, other)) / (norms[0] * norms[1])
     if agreement < PROBE_AGREEMENT:
@@ -318,7 +320,9 @@ def _mean_frame(
         if integers and (block != np.rint(block))[:, counted].any():
             raise ConfigError(
                 "thinning splits photons, and these counts are not whole numbers",
-                where=name, expected="photons as whole numbers",
-                got="fractional counts", fix="--set thinning=null",
-            )  # fmt: skip
+                where=name,
+                expected="photons as whole numbers",
+                got="fractional counts",
+                fix="--set thinning=null",
+            )
     return total / len(counts)

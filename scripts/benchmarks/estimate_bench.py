@@ -31,10 +31,13 @@ def main() -> None:
         for photons in options.photons:
             scan = simulate(
                 SimulationConfig(
-                    n_frames=options.frames, photons=photons, amplitude=amplitude, phase=phase,
+                    n_frames=options.frames,
+                    photons=photons,
+                    amplitude=amplitude,
+                    phase=phase,
                     seed=options.seed,
                 )
-            )  # fmt: skip
+            )
             cells = []
             for name, plan in zip(names, PLANS, strict=True):
                 print(f"{amplitude}/{phase} {photons:.0e} {name}", file=sys.stderr)

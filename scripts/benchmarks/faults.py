@@ -77,10 +77,16 @@ def base() -> Scan:
     """The clean scan: 90 frames of 32 × 32, 2e5 photons each, with its truth."""
     return simulate(
         SimulationConfig(
-            N=N, n_frames=M, photons=PHOTONS, amplitude="camera", phase="gravel", seed=1,
-            trajectory="jittered", step_px=3.2,
+            N=N,
+            n_frames=M,
+            photons=PHOTONS,
+            amplitude="camera",
+            phase="gravel",
+            seed=1,
+            trajectory="jittered",
+            step_px=3.2,
         )
-    )  # fmt: skip
+    )
 
 
 def fresh(scan: Scan) -> File:

@@ -39,9 +39,13 @@ LINES = sorted({line for text in TEXTS for line in text.split("\n")}) + [
 
 # What stands before a value in a document, and what a value may be made of.
 BEGINNINGS = sorted(
-    {line[: line.index(mark) + len(mark)] for line in LINES for mark in (":", "`", "— ", "| ", "# ")
-     if mark in line}
-)  # fmt: skip
+    {
+        line[: line.index(mark) + len(mark)]
+        for line in LINES
+        for mark in (":", "`", "— ", "| ", "# ")
+        if mark in line
+    }
+)
 MARKS = [*"`*_[](){}:—-|~#>\"'\\,;.= \t\xa0", "A-1", "a.py", "::f", "none", "1", "--", "within: "]
 
 
@@ -60,17 +64,21 @@ DOCUMENTS = st.one_of(
         st.sampled_from(["\n", "\r\n", "\r"]),
     ),
     st.builds(
-        damaged, st.sampled_from(TEXTS), st.integers(0, 20000), st.integers(0, 200),
+        damaged,
+        st.sampled_from(TEXTS),
+        st.integers(0, 20000),
+        st.integers(0, 200),
         st.one_of(st.text(max_size=30), st.sampled_from(LINES)),
     ),
     st.lists(
         st.builds(
             lambda begin, marks: begin + "".join(marks),
-            st.sampled_from(BEGINNINGS), st.lists(st.sampled_from(MARKS), max_size=6),
+            st.sampled_from(BEGINNINGS),
+            st.lists(st.sampled_from(MARKS), max_size=6),
         ),
         max_size=9,
     ).map("\n".join),
-)  # fmt: skip
+)
 
 
 def check(text: str) -> None:
@@ -121,8 +129,12 @@ def main() -> int:
 
         batch = min(2500, options.examples - done)
         run = given(DOCUMENTS)(one)
-        run = settings(max_examples=batch, deadline=None, database=None,
-                       suppress_health_check=list(HealthCheck))(run)  # fmt: skip
+        run = settings(
+            max_examples=batch,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )(run)
         try:
             seed(round_number)(run)()
         except Exception as error:
@@ -132,8 +144,16 @@ def main() -> int:
         done += counted[0]
         round_number += 1
         print(f"{done} inputs, {len(failures)} failures", file=sys.stderr)
-    print(json.dumps({"inputs": done, "failures": failures, "seed": options.seed,
-                      "seconds": round(time.monotonic() - began, 1)}))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "inputs": done,
+                "failures": failures,
+                "seed": options.seed,
+                "seconds": round(time.monotonic() - began, 1),
+            }
+        )
+    )
     return 1 if failures else 0
 
 

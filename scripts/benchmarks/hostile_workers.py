@@ -166,9 +166,13 @@ def unprotected(attack: Attack, work: Path, source: Path) -> str:
     script = program(work / "bare-agent", attack, root, token)
     before = picture(root)
     child = subprocess.Popen(
-        [sys.executable, str(script)], cwd=root, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, str(script)],
+        cwd=root,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
     size, hung = _drain(child, 4.0 if attack.fooled == "hangs" else 60.0)
     time.sleep(0.3)
     left = processes(token)
@@ -225,8 +229,13 @@ def harnessed(attack: Attack, level: str, work: Path, source: Path) -> Now:
     env = {**os.environ, "PYTHONPATH": str(SOURCES)}
     done = subprocess.run(
         [sys.executable, "-c", PEAK, *PROGRAM, "run", "--json", "--cycles", cycles],
-        cwd=root, env=env, capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
+        cwd=root,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
     left = processes(token)
     end(left)
     told = re.findall(r"verdict for FIX-1: (\w+) - (.*)", done.stderr)

@@ -62,9 +62,12 @@ LEDGER = """# Plan
 """
 PATCH = "--- a/value.txt\n+++ b/value.txt\n@@ -1 +1 @@\n-wrong\n+right\n"
 FILES = {
-    "docs/fix_plan.md": LEDGER, "fix.patch": PATCH, "value.txt": "wrong\n",
-    "wanted.txt": "right\n", "other.txt": "other\n",
-}  # fmt: skip
+    "docs/fix_plan.md": LEDGER,
+    "fix.patch": PATCH,
+    "value.txt": "wrong\n",
+    "wanted.txt": "right\n",
+    "other.txt": "other\n",
+}
 
 
 BOSS = """import pathlib, re, sys
@@ -143,12 +146,15 @@ def outcome(root: Path) -> dict[str, Any]:
         "files": _without_sizes(files),
         "subjects": git(root, "log", "--format=%s", "main").splitlines(),
         "refs": refs,
-        "attempts": {ref: git(root, "diff", f"{ref}~1", ref) for ref in refs
-                     if ref.startswith("refs/heads/orchestration/attempts/")},
+        "attempts": {
+            ref: git(root, "diff", f"{ref}~1", ref)
+            for ref in refs
+            if ref.startswith("refs/heads/orchestration/attempts/")
+        },
         "worktrees": len(git(root, "worktree", "list").splitlines()),
         "mine": (root / "mine.txt").read_text(),
         "status": git(root, "status", "--porcelain"),
-    }  # fmt: skip
+    }
 
 
 def _without_sizes(files: dict[str, str]) -> dict[str, str]:
@@ -195,8 +201,13 @@ def compare(template: Path, place: Path, expected: dict[str, Any], kill: Kill) -
     wrong += differences(expected, got, but=("end",) if ended else ())
     detail = {key: [expected[key], got.get(key)] for key in wrong[:1]}
     shutil.rmtree(place, ignore_errors=True)
-    return {"killed": os.WIFSIGNALED(status), "ended": ended, "resumed": again, "wrong": wrong,
-            "detail": detail}  # fmt: skip
+    return {
+        "killed": os.WIFSIGNALED(status),
+        "ended": ended,
+        "resumed": again,
+        "wrong": wrong,
+        "detail": detail,
+    }
 
 
 def differences(
@@ -268,8 +279,12 @@ def main() -> int:
         seconds = time.monotonic() - started
         expected = outcome(reference)
         kinds = [event.kind for event in open_harness(reference, agent="playbook").log.events]
-        start = {"events": len(kinds), "end": expected["end"], "subjects": expected["subjects"],
-                 "kinds": {kind: kinds.count(kind) for kind in kinds}}  # fmt: skip
+        start = {
+            "events": len(kinds),
+            "end": expected["end"],
+            "subjects": expected["subjects"],
+            "kinds": {kind: kinds.count(kind) for kind in kinds},
+        }
         print(json.dumps(start), flush=True)
         rows = []
         for number, (label, kill) in enumerate(trials(options, kinds, seconds)):
@@ -277,10 +292,17 @@ def main() -> int:
             rows.append(row)
             print(json.dumps({"trial": label, **row}), flush=True)
     differ = sum(bool(row["resumed"] or row["wrong"]) for row in rows)
-    print(json.dumps({
-        "seed": options.seed, "trials": len(rows), "killed": sum(row["killed"] for row in rows),
-        "after_run_end": sum(row["ended"] for row in rows), "different": differ,
-    }))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "seed": options.seed,
+                "trials": len(rows),
+                "killed": sum(row["killed"] for row in rows),
+                "after_run_end": sum(row["ended"] for row in rows),
+                "different": differ,
+            }
+        )
+    )
     return 1 if differ else 0
 
 

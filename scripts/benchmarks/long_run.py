@@ -68,8 +68,15 @@ class StubAgent:
 
 def git(root: Path, *args: str, stdin: str | None = None) -> str:
     """Run git and return its output."""
-    done = subprocess.run(["git", *args], cwd=root, check=True, capture_output=True, text=True,
-                          input=stdin, timeout=120)  # fmt: skip
+    done = subprocess.run(
+        ["git", *args],
+        cwd=root,
+        check=True,
+        capture_output=True,
+        text=True,
+        input=stdin,
+        timeout=120,
+    )
     return done.stdout
 
 
@@ -97,8 +104,12 @@ def make_repo(root: Path, cycles: int) -> None:
 def sizes(root: Path, path: str) -> list[int]:
     """Bytes of a file at every commit of main that has it, oldest first."""
     commits = git(root, "log", "--reverse", "--format=%H", "main", "--", path).split()
-    rows = git(root, "cat-file", "--batch-check=%(objectsize)",
-               stdin="".join(f"{sha}:{path}\n" for sha in commits))  # fmt: skip
+    rows = git(
+        root,
+        "cat-file",
+        "--batch-check=%(objectsize)",
+        stdin="".join(f"{sha}:{path}\n" for sha in commits),
+    )
     return [int(row) for row in rows.split()]
 
 

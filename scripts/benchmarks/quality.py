@@ -84,8 +84,14 @@ def _parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--star-seconds", default="15,12", help="whole scan, each half")
     parser.add_argument("--frames", type=int, default=1024)
     parser.add_argument("--cores", type=int, default=2)
-    parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE",
-                        help="a setting of every training")  # fmt: skip
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting of every training",
+    )
     parser.add_argument("--table-only", action="store_true", help="run nothing")
     return parser.parse_args(words)
 
@@ -140,8 +146,10 @@ def _run_one(arm: Any, config: QualityConfig, folder: Path) -> str | None:
     task.write_text(json.dumps(content), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, __file__, "--one", str(task)],
-        stdout=subprocess.PIPE, text=True, check=False,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
     if done.returncode == 0:
         return None
     lines = done.stdout.strip().splitlines() or ["no words"]

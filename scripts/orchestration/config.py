@@ -184,9 +184,12 @@ def _place(text: str, where: str, root: Path) -> str:
     path = root / Path(text).expanduser()
     if not path.exists():
         raise ConfigProblem(
-            "no such file or folder", where=where, expected="an existing path", got=text,
+            "no such file or folder",
+            where=where,
+            expected="an existing path",
+            got=text,
             fix=f"mkdir -p {path}, or take it out",
-        )  # fmt: skip
+        )
     return str(path)
 
 
@@ -205,9 +208,17 @@ def _known(raw: dict[Any, Any], kind: type, where: str) -> None:
 
 def _value(name: str, value: object, where: str) -> Any:
     lists = (
-        "import_roots", "protected", "agent_command", "supervisor_command", "keep_env", "plugins",
-        "agent_read", "agent_write", "agent_args", "agent_env",
-    )  # fmt: skip
+        "import_roots",
+        "protected",
+        "agent_command",
+        "supervisor_command",
+        "keep_env",
+        "plugins",
+        "agent_read",
+        "agent_write",
+        "agent_args",
+        "agent_env",
+    )
     integers = ("dwell_limit", "cooldown_cycles", "max_processes")
     optional = ("target", "supervisor_agent")
     if name == "isolation" and value == "none":

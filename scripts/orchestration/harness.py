@@ -26,9 +26,16 @@ from orchestration.log import EventLog
 from orchestration.sandbox import scrub_env
 
 __all__ = [
-    "Harness", "RandomIds", "ReviewAnswer", "ReviewRequest", "Reviewer", "SystemClock", "documents",
-    "read_text_at", "target_of",
-]  # fmt: skip
+    "Harness",
+    "RandomIds",
+    "ReviewAnswer",
+    "ReviewRequest",
+    "Reviewer",
+    "SystemClock",
+    "documents",
+    "read_text_at",
+    "target_of",
+]
 
 PRIORITIES = {"P0": 0, "P1": 1, "P2": 2, "P3": 3}
 

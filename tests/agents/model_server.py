@@ -118,8 +118,10 @@ class _Handler(BaseHTTPRequestHandler):
         return fault
 
     def _refuse(self, fault: Fault) -> None:
-        words = {401: ("authentication_error", "invalid api key"),
-                 429: ("rate_limit_error", "rate limit exceeded")}  # fmt: skip
+        words = {
+            401: ("authentication_error", "invalid api key"),
+            429: ("rate_limit_error", "rate limit exceeded"),
+        }
         kind, text = words.get(fault.status, ("api_error", "internal server error"))
         headers = {"retry-after": fault.retry_after} if fault.retry_after else {}
         error = {"type": kind, "message": text, "code": fault.status, "status": kind}
@@ -206,11 +208,18 @@ def _script(results: int, where: str, names: dict[str, str]) -> tuple[str, Call 
         ],
         "gemini": [
             ("read_file", {"file_path": path, "absolute_path": path}),
-            ("replace", {"file_path": path, "old_string": BROKEN, "new_string": FIXED,
-                         "instruction": "add instead of subtracting"}),
+            (
+                "replace",
+                {
+                    "file_path": path,
+                    "old_string": BROKEN,
+                    "new_string": FIXED,
+                    "instruction": "add instead of subtracting",
+                },
+            ),
             ("run_shell_command", {"command": test}),
         ],
-    }  # fmt: skip
+    }
     todo = calls[names["program"]]
     return ("said", None) if results >= len(todo) else (todo[results][0], todo[results])
 
@@ -220,8 +229,9 @@ def anthropic(asked: dict[str, Any], text: str) -> Speaker:
     if not asked.get("tools"):
         step, call = "title", None
     else:
-        blocks = [b for m in asked["messages"] if isinstance(m["content"], list)
-                  for b in m["content"]]  # fmt: skip
+        blocks = [
+            b for m in asked["messages"] if isinstance(m["content"], list) for b in m["content"]
+        ]
         done = sum(b.get("type") == "tool_result" for b in blocks)
         step, call = _script(done, _where(text), {"program": "claude"})
     number = f"msg_{uuid.uuid4().hex[:8]}"
@@ -230,8 +240,14 @@ def anthropic(asked: dict[str, Any], text: str) -> Speaker:
         block = {"type": "tool_use", "id": f"toolu_{number}", "name": call[0], "input": call[1]}
     reason = "tool_use" if call else "end_turn"
     usage = {"input_tokens": 100, "output_tokens": 20}
-    message = {"id": number, "type": "message", "role": "assistant", "model": asked["model"],
-               "stop_sequence": None, "usage": usage}  # fmt: skip
+    message = {
+        "id": number,
+        "type": "message",
+        "role": "assistant",
+        "model": asked["model"],
+        "stop_sequence": None,
+        "usage": usage,
+    }
     if not asked.get("stream"):
         return Speaker(
             step, False, [json.dumps({**message, "content": [block], "stop_reason": reason})]
@@ -246,10 +262,13 @@ def anthropic(asked: dict[str, Any], text: str) -> Speaker:
         {"type": "content_block_start", "index": 0, "content_block": empty},
         {"type": "content_block_delta", "index": 0, "delta": delta},
         {"type": "content_block_stop", "index": 0},
-        {"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": None},
-         "usage": usage},
+        {
+            "type": "message_delta",
+            "delta": {"stop_reason": reason, "stop_sequence": None},
+            "usage": usage,
+        },
         {"type": "message_stop"},
-    ]  # fmt: skip
+    ]
     return Speaker(step, True, [_event(e, e["type"]) for e in events])
 
 
@@ -260,14 +279,27 @@ def responses(asked: dict[str, Any], text: str) -> Speaker:
     done = sum(str(i.get("type", "")).endswith("_call_output") for i in items)
     step, call = _script(done, "", {"program": "codex"})
     number = f"resp_{uuid.uuid4().hex[:8]}"
-    item: dict[str, Any] = {"type": "message", "role": "assistant", "id": f"m_{number}",
-                            "content": [{"type": "output_text", "text": SAID}]}  # fmt: skip
+    item: dict[str, Any] = {
+        "type": "message",
+        "role": "assistant",
+        "id": f"m_{number}",
+        "content": [{"type": "output_text", "text": SAID}],
+    }
     if call:
-        item = {"type": "function_call", "id": f"f_{number}", "call_id": f"c_{number}",
-                "name": call[0], "arguments": json.dumps(call[1])}  # fmt: skip
-    usage = {"input_tokens": 100, "output_tokens": 20, "total_tokens": 120,
-             "input_tokens_details": {"cached_tokens": 0},
-             "output_tokens_details": {"reasoning_tokens": 0}}  # fmt: skip
+        item = {
+            "type": "function_call",
+            "id": f"f_{number}",
+            "call_id": f"c_{number}",
+            "name": call[0],
+            "arguments": json.dumps(call[1]),
+        }
+    usage = {
+        "input_tokens": 100,
+        "output_tokens": 20,
+        "total_tokens": 120,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": 0},
+    }
     events: list[dict[str, Any]] = [
         {"type": "response.created", "response": {"id": number}},
         {"type": "response.output_item.done", "item": item},
@@ -322,11 +354,15 @@ def gemini(asked: dict[str, Any], text: str) -> Speaker:
     if call:
         part = {"functionCall": {"name": call[0], "args": call[1]}}
     body = {
-        "candidates": [{"content": {"role": "model", "parts": [part]}, "finishReason": "STOP",
-                        "index": 0}],
-        "usageMetadata": {"promptTokenCount": 100, "candidatesTokenCount": 20,
-                          "totalTokenCount": 120},
-    }  # fmt: skip
+        "candidates": [
+            {"content": {"role": "model", "parts": [part]}, "finishReason": "STOP", "index": 0}
+        ],
+        "usageMetadata": {
+            "promptTokenCount": 100,
+            "candidatesTokenCount": 20,
+            "totalTokenCount": 120,
+        },
+    }
     return Speaker(step, True, [_event(body)])
 
 

@@ -45,6 +45,13 @@ def turn_in(
     env = scrub_env({"HOME": str(home)})
     env["PATH"] = ":".join([*map(str, path), "/usr/bin", "/bin"])
     return TurnContext(
-        workspace, None, None, brief, env, Clocks(30, 20, 0.3), tmp_path / "turns/1/logs",
-        tmp_path / "turns/1/report", isolation=level,
-    )  # fmt: skip
+        workspace,
+        None,
+        None,
+        brief,
+        env,
+        Clocks(30, 20, 0.3),
+        tmp_path / "turns/1/logs",
+        tmp_path / "turns/1/report",
+        isolation=level,
+    )

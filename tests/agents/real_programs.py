@@ -76,10 +76,17 @@ def installed(program: str) -> Path | None:
 def settings(program: str, url: str) -> tuple[dict[str, str], list[str]]:
     """The environment and the arguments that lead a program to the model on loopback."""
     provider = f'{{name="mock",base_url="{url}/v1",env_key="MOCK_API_KEY",wire_api="responses"}}'
-    model = {"provider": {"mock": {
-        "npm": "@ai-sdk/openai-compatible",
-        "options": {"baseURL": f"{url}/v1", "apiKey": KEY}, "models": {"mock": {}}}},
-        "model": "mock/mock", "small_model": "mock/mock"}  # fmt: skip
+    model = {
+        "provider": {
+            "mock": {
+                "npm": "@ai-sdk/openai-compatible",
+                "options": {"baseURL": f"{url}/v1", "apiKey": KEY},
+                "models": {"mock": {}},
+            }
+        },
+        "model": "mock/mock",
+        "small_model": "mock/mock",
+    }
     return {
         "claude": ({"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": KEY}, []),
         "codex": (
@@ -135,8 +142,13 @@ def drive(
         for name, text in files.items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text(text)
-        for words in ("init -q -b main", "config user.name P", "config user.email p@example.org",
-                      "add .", "commit -qm start"):  # fmt: skip
+        for words in (
+            "init -q -b main",
+            "config user.name P",
+            "config user.email p@example.org",
+            "add .",
+            "commit -qm start",
+        ):
             git(root, *words.split())
         path = os.pathsep.join([*map(str, bin_folders()), os.environ["PATH"]])
         with _environment(PATH=path, HOME=str(home), **env):

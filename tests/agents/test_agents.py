@@ -59,9 +59,14 @@ def item(*steps: str) -> Item:
 
 
 def turn(
-    workspace: Workspace, tmp_path: Path, found: Item | None, *, clocks: Clocks | None = None,
-    row: str | None = None, brief: str = "",
-) -> TurnContext:  # fmt: skip
+    workspace: Workspace,
+    tmp_path: Path,
+    found: Item | None,
+    *,
+    clocks: Clocks | None = None,
+    row: str | None = None,
+    brief: str = "",
+) -> TurnContext:
     report = tmp_path / "report"
     report.mkdir(exist_ok=True)
     return TurnContext(

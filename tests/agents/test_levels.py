@@ -95,9 +95,14 @@ def as_nobody(
 ) -> subprocess.CompletedProcess[str]:
     env = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(SOURCES)}
     return subprocess.run(
-        [*prefix, *argv], cwd=folder, env=env, capture_output=True, text=True, check=False,
+        [*prefix, *argv],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
         timeout=300,
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture

@@ -49,8 +49,10 @@ def test_a_renewed_token_goes_back_and_the_copy_is_wiped(tmp_path: Path, level: 
     assert (home / LOGIN).stat().st_mode & 0o777 == 0o600
     assert not (tmp_path / "turns/1/home").exists()
     assert sorted(p.name for p in home.rglob("*") if p.is_file()) == [
-        ".credentials.json", "diary.txt", "settings.json",
-    ]  # fmt: skip
+        ".credentials.json",
+        "diary.txt",
+        "settings.json",
+    ]
 
 
 def test_replacing_the_file_counts_as_renewal_too(tmp_path: Path) -> None:

@@ -21,9 +21,12 @@ from orchestration.agents.readers import Reader
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 FOLDER = Path(__file__).parents[1] / "fixtures/recordings"
 READERS = {
-    "aider": AiderReader, "claude": ClaudeReader, "codex": CodexReader, "gemini": GeminiReader,
+    "aider": AiderReader,
+    "claude": ClaudeReader,
+    "codex": CodexReader,
+    "gemini": GeminiReader,
     "opencode": OpencodeReader,
-}  # fmt: skip
+}
 LINES_EACH = 100_000
 ODD = [None, True, -1, 10**400, 1e308, "", "\ud800", [], [1], {}, {"a": 1}, "429", "x" * 5000]
 

@@ -67,9 +67,16 @@ def play(name: str, tmp_path: Path) -> Outcome:
     env = scrub_env({"HOME": str(tmp_path / "home")})
     env["PATH"] = f"{program.parent}{os.pathsep}{env['PATH']}"
     context = TurnContext(
-        workspace, None, None, "fix it", env, Clocks(60, 0.7 if hang else 30, 0.3),
-        tmp_path / "turn/logs", tmp_path / "turn/report", isolation="scan",
-    )  # fmt: skip
+        workspace,
+        None,
+        None,
+        "fix it",
+        env,
+        Clocks(60, 0.7 if hang else 30, 0.3),
+        tmp_path / "turn/logs",
+        tmp_path / "turn/report",
+        isolation="scan",
+    )
     return get_agent(facts["cli"]).run(context)
 
 

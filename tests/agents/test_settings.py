@@ -94,9 +94,10 @@ def test_a_guard_sees_the_variables_that_are_kept_and_no_others(
     monkeypatch.setenv("BEAMLINE", "ID13")
     monkeypatch.setenv("BEAMLINE_PIN", "hidden")
     test = TEST.replace(
-        "    assert", "    import os\n    assert 'BEAMLINE_PIN' not in os.environ\n"
+        "    assert",
+        "    import os\n    assert 'BEAMLINE_PIN' not in os.environ\n"
         "    assert os.environ.get('BEAMLINE') == 'ID13'\n    assert",
-    )  # fmt: skip
+    )
     files = {"tests/test_calc.py": test}
     _, summary, _ = work(tmp_path / "without", FIX, files=files)
     assert summary.landed == []

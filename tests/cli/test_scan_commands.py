@@ -25,8 +25,12 @@ def ptycho(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "COLUMNS": "80", "TERM": "dumb"}
     return subprocess.run(
         [sys.executable, "-m", "ptycho", *words],
-        cwd=cwd, env=environment, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 def npz(**arrays: object) -> Callable[[Path], None]:

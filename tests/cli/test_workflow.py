@@ -141,10 +141,14 @@ MISTAKES = {
     "same names": (["reconstruct", "run", "a.npz", "./a.npz", "-o", "new"], 2, "one file"),
     "zero steps": (["reconstruct", "--untrained", "0", "a.npz", "-o", "new.h5"], 2, "--untrained"),
     "no geometry": (
-        ["reconstruct", "--untrained", "1", "a.npz", "-o", "new.h5", "--product"], 3, "geometry",
+        ["reconstruct", "--untrained", "1", "a.npz", "-o", "new.h5", "--product"],
+        3,
+        "geometry",
     ),
     "output is a scan": (
-        ["reconstruct", "--untrained", "1", "a.npz", "-o", "b.npz"], 2, "would be overwritten",
+        ["reconstruct", "--untrained", "1", "a.npz", "-o", "b.npz"],
+        2,
+        "would be overwritten",
     ),
     "modes in words": (["refine", "a.npz", "-o", "new.h5", "--modes", "two"], 2, "'auto'"),
     "start is a scan": (["refine", "a.npz", "-o", "new.h5", "--start", "b.npz"], 3, "b.npz"),
@@ -161,7 +165,7 @@ MISTAKES = {
     "unknown measurement": (["inspect", "a.npz", "--measurement", "count"], 3, "not a kind"),
     "nothing to compare": (["evaluate", "r.h5"], 2, "exactly one"),
     "no such result": (["evaluate", "new.h5", "--truth", "a.npz"], 3, "new.h5"),
-}  # fmt: skip
+}
 
 
 def test_what_is_written_beside_a_result_replaces_no_measurement(
@@ -184,10 +188,13 @@ def test_what_is_written_beside_a_result_replaces_no_measurement(
 @pytest.mark.parametrize(
     ("name", "stem"),
     [
-        ("s_0.5um.npz.bz2", "s_0.5um"), ("2026.11.23-a.NPZ", "2026.11.23-a"), ("x.cxi", "x"),
-        ("run.7", "run.7"), (".h5", ".h5"),
+        ("s_0.5um.npz.bz2", "s_0.5um"),
+        ("2026.11.23-a.NPZ", "2026.11.23-a"),
+        ("x.cxi", "x"),
+        ("run.7", "run.7"),
+        (".h5", ".h5"),
     ],
-)  # fmt: skip
+)
 def test_dots_inside_a_name_belong_to_it(name: str, stem: str) -> None:
     from ptycho.data.names import scan_stem
 

@@ -50,17 +50,23 @@ def test_unknown_cost_stays_unknown_and_known_cost_adds_up() -> None:
     state = replay(log(START, WORK, ("agent_exit", exit_data)))
     assert (state.money, state.tokens, state.agent_seconds) == (None, None, 2.0)
     state = replay(
-        log(START, WORK, ("agent_exit", exit_data | {"cost": 0.5, "tokens": 10}),
-            ("agent_exit", exit_data | {"cost": 0.25, "tokens": 5}))
-    )  # fmt: skip
+        log(
+            START,
+            WORK,
+            ("agent_exit", exit_data | {"cost": 0.5, "tokens": 10}),
+            ("agent_exit", exit_data | {"cost": 0.25, "tokens": 5}),
+        )
+    )
     assert (state.money, state.tokens, state.agent_seconds) == (0.75, 15, 4.0)
 
 
 def test_a_commit_takes_everything_that_was_pending_and_a_reopen_forgets_failures() -> None:
     rows = [
-        START, WORK, verdict("reject", signature="s", patch="p", notes=[{"path": "n"}]),
+        START,
+        WORK,
+        verdict("reject", signature="s", patch="p", notes=[{"path": "n"}]),
         ("block", {"reason": "stalled", "notes": []}),
-    ]  # fmt: skip
+    ]
     state = replay(log(*rows))
     assert state.pending and state.pending.marks["A-1"].status == "blocked"
     state = replay(log(*rows, ("commit", {"purpose": "closing", "commit": "c"}), ("reopen", {})))

@@ -115,8 +115,10 @@ def test_memory_does_not_follow_the_scan(large_scan: Path, stage: str) -> None:
     """The peak grows by less than 0.4 of the frames' size (read at once: 1 and more)."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(stage=STAGES[stage]), str(large_scan)],
-        capture_output=True, text=True, timeout=500,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     before, after, frames_mib = json.loads(done.stdout.splitlines()[-1])
     assert frames_mib > 120

@@ -176,8 +176,9 @@ def test_cxi_units_attributes_are_honoured(tmp_path: Path, units: str, factor: f
 
 def test_cxi_background_is_written_where_others_look(tmp_path: Path) -> None:
     """`data_dark` holds it too; a dark that is not even is said."""
-    scan = Scan(COUNTS, POSITIONS, geometry=Geometry(WAVELENGTH, DISTANCE, (PITCH, PITCH)),
-                background=0.1)  # fmt: skip
+    scan = Scan(
+        COUNTS, POSITIONS, geometry=Geometry(WAVELENGTH, DISTANCE, (PITCH, PITCH)), background=0.1
+    )
     path = save_scan(scan, tmp_path / "a.cxi")
     with h5py.File(path, "a") as file:
         np.testing.assert_allclose(file[f"{D}/data_dark"][()], np.full((N, N), 0.1), rtol=1e-6)

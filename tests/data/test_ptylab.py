@@ -21,9 +21,14 @@ POSITIONS = np.array([[0, 0], [0, 3.5], [0, 7], [4, 1], [4, 5], [9, -2.0]])
 def ptylab(path: Path, **changes: object) -> Path:
     """As PtyLab's own simulation writes it: numbers are arrays of one."""
     content: dict[str, object] = {
-        "ptychogram": COUNTS, "encoder": POSITIONS * PIXEL, "wavelength": [WAVELENGTH],
-        "dxd": [PITCH], "zo": [DISTANCE], "orientation": 0, **changes,
-    }  # fmt: skip
+        "ptychogram": COUNTS,
+        "encoder": POSITIONS * PIXEL,
+        "wavelength": [WAVELENGTH],
+        "dxd": [PITCH],
+        "zo": [DISTANCE],
+        "orientation": 0,
+        **changes,
+    }
     with h5py.File(path, "w") as file:
         for key, value in content.items():
             if value is not None:
@@ -44,10 +49,13 @@ def test_frames_positions_and_geometry(tmp_path: Path, turned: bool) -> None:
 def test_the_orientation_turns_the_frames(tmp_path: Path) -> None:
     """4 transposes, then 1 reverses the columns and 2 the rows."""
     for code, expected in {
-        1: COUNTS[:, :, ::-1], 2: COUNTS[:, ::-1], 3: COUNTS[:, ::-1, ::-1],
-        4: COUNTS.swapaxes(1, 2), 5: COUNTS.swapaxes(1, 2)[:, :, ::-1],
+        1: COUNTS[:, :, ::-1],
+        2: COUNTS[:, ::-1],
+        3: COUNTS[:, ::-1, ::-1],
+        4: COUNTS.swapaxes(1, 2),
+        5: COUNTS.swapaxes(1, 2)[:, :, ::-1],
         6: COUNTS.swapaxes(1, 2)[:, ::-1],
-    }.items():  # fmt: skip
+    }.items():
         scan = open_scan(ptylab(tmp_path / f"{code}", orientation=code))
         np.testing.assert_array_equal(scan.frames(np.arange(M)), expected)
     with pytest.raises(ValueRangeError, match="orientation"):

@@ -51,8 +51,11 @@ def test_every_historic_fixture_becomes_canonical_and_stays_so(name: str) -> Non
     assert missing_lines(text, new) == []
     assert (new == text) == (name in LEFT), LEFT.get(name, "it is not rewritten")
     most = Counter(text.split("\n"))
-    assert not [line for line, n in Counter(new.split("\n")).items()
-                if len(line) > 20 and n > max(1, most[line])], "a second copy"  # fmt: skip
+    assert not [
+        line
+        for line, n in Counter(new.split("\n")).items()
+        if len(line) > 20 and n > max(1, most[line])
+    ], "a second copy"
     found = kinds.check_document(KIND_OF[name], new, ValidationContext(path=name))
     assert not {"W06", "W09", "E20"} & {d.code for d in found}, found
 
@@ -117,8 +120,9 @@ def test_a_plan_and_a_summary_are_read_as_they_stand() -> None:
     assert canonical("plan", text, "plan.md") == text
     read = plan.parse_plan(text)
     assert (read.status, [(r.id, r.state) for r in read.rows]) == (
-        "done", [("A1", "x"), ("A2", "P"), ("A3", "x")]
-    )  # fmt: skip
+        "done",
+        [("A1", "x"), ("A2", "P"), ("A3", "x")],
+    )
     turn = "### Turn Summary\na\n- Tests run: none\nChecklist: kept words\n"
     assert canonical("summary", turn, "summary.md") == turn
     assert summary.parse_summary(turn).turns[0].tests == []

@@ -44,13 +44,18 @@ C1
 """
 PY = {"pkg/a.py": "def f():\n    return 1\n", "tests/t.py": "from pkg import a\n", "d.md": "x\n"}
 CONTEXT = ValidationContext(
-    path="input.md", exists=lambda path: path in PY,
+    path="input.md",
+    exists=lambda path: path in PY,
     read_lines=lambda path: PY[path].split("\n")[:-1] if path in PY else None,
-    ledger=parse_ledger(LEDGER), finding_ids={"SHAPE-1"},
-    now=datetime(2026, 6, 1, tzinfo=UTC), branch="main",
-    resolve=lambda ref: None, protected=["secret/**"], plan_local=lambda item: 2,
+    ledger=parse_ledger(LEDGER),
+    finding_ids={"SHAPE-1"},
+    now=datetime(2026, 6, 1, tzinfo=UTC),
+    branch="main",
+    resolve=lambda ref: None,
+    protected=["secret/**"],
+    plan_local=lambda item: 2,
     known_orders=[content_hash(parse_order(ORDER.replace("C1\n\n## Tasks", "C1 old\n\n## Tasks")))],
-)  # fmt: skip
+)
 ITEM = "### [A-1] x\n- Status: {}\n"
 ENTRY = "# 2026-01-0{}T10:00:00Z: e\n- focus=A-1 state={} dwell={} next_action={}\n"
 
@@ -171,8 +176,11 @@ def test_exit_codes_of_validate(tmp_path: Path) -> None:
     place = tmp_path / "fix_plan.md"
     sound = ITEM.format("open") + "- Exit:\n  - [ ] C1 `pytest a` — b\n"
     for text, words, expected in (
-        (sound, [], 0), (sound, ["--strict"], 0), (ITEM.format("open"), [], 0),
-        (ITEM.format("open"), ["--strict"], 3), (ITEM.format("flying"), ["--strict"], 1),
-    ):  # fmt: skip
+        (sound, [], 0),
+        (sound, ["--strict"], 0),
+        (ITEM.format("open"), [], 0),
+        (ITEM.format("open"), ["--strict"], 3),
+        (ITEM.format("flying"), ["--strict"], 1),
+    ):
         place.write_text(text)
         assert call("validate", str(place), *words)[0] == expected

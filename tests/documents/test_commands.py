@@ -49,9 +49,14 @@ def test_quoted_operators_are_words(text: str) -> None:
 
 def test_scripts_carry_exports_and_continuations() -> None:
     lines = [
-        (1, "# comment"), (2, "set -euo pipefail"), (3, "export A=1 B='x y'"), (4, "pytest t \\"),
-        (5, "  -vv"), (6, "C=2"), (7, "B=z run me"),
-    ]  # fmt: skip
+        (1, "# comment"),
+        (2, "set -euo pipefail"),
+        (3, "export A=1 B='x y'"),
+        (4, "pytest t \\"),
+        (5, "  -vv"),
+        (6, "C=2"),
+        (7, "B=z run me"),
+    ]
     first, second = read_script(lines)
     assert (first.env, first.argv, first.line) == (
         {"A": "1", "B": "x y"},

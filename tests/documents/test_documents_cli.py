@@ -19,9 +19,11 @@ FIXTURES = ROOT / "tests" / "fixtures" / "documents"
 @pytest.fixture
 def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, source in (
-        ("input.md", "order_b.md"), ("docs/fix_plan.md", "ledger_form1.md"),
-        ("docs/findings.md", "findings.md"), ("galph_memory.md", "seed_galph_memory.md"),
-    ):  # fmt: skip
+        ("input.md", "order_b.md"),
+        ("docs/fix_plan.md", "ledger_form1.md"),
+        ("docs/findings.md", "findings.md"),
+        ("galph_memory.md", "seed_galph_memory.md"),
+    ):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes((FIXTURES / source).read_bytes())
@@ -86,8 +88,19 @@ def test_explain() -> None:
 
 def test_ledger_commands(repo: Path) -> None:
     before = (repo / "docs/fix_plan.md").read_text()
-    assert call("ledger", "add", "NEW-ITEM-001", "A new one", "--depends", "FIX-SHIFT-001",
-                "--exit", "`pytest tests/test_a.py` — green")[0] == 0  # fmt: skip
+    assert (
+        call(
+            "ledger",
+            "add",
+            "NEW-ITEM-001",
+            "A new one",
+            "--depends",
+            "FIX-SHIFT-001",
+            "--exit",
+            "`pytest tests/test_a.py` — green",
+        )[0]
+        == 0
+    )
     assert (repo / "docs/fix_plan.md").read_text().startswith(before)
     shown = json.loads(call("ledger", "show", "NEW-ITEM-001", "--json")[1])
     assert shown["criteria"][0]["command"] == "pytest tests/test_a.py"
@@ -95,9 +108,12 @@ def test_ledger_commands(repo: Path) -> None:
     rows = json.loads(call("ledger", "list", "--status", "open", "--json")[1])["items"]
     assert [row["id"] for row in rows] == ["NEW-ITEM-001"]
     after = (repo / "docs/fix_plan.md").read_text()
-    for words in (["ledger", "add", "LOOP-1", "x", "--depends", "NOPE-1"],
-                  ["ledger", "add", "LOOP-1", "x", "--exit", "`a | b`"],
-                  ["ledger", "show", "NOPE-1"], ["ledger", "list", "--status", "odd"]):  # fmt: skip
+    for words in (
+        ["ledger", "add", "LOOP-1", "x", "--depends", "NOPE-1"],
+        ["ledger", "add", "LOOP-1", "x", "--exit", "`a | b`"],
+        ["ledger", "show", "NOPE-1"],
+        ["ledger", "list", "--status", "odd"],
+    ):
         with pytest.raises(HarnessError):
             call(*words)
     assert (repo / "docs/fix_plan.md").read_text() == after

@@ -45,8 +45,10 @@ def test_form_1_in_detail() -> None:
     assert study.criteria[1].command.within_s == 1800
     assert study.criteria[1].command.argv[:2] == ("python", "scripts/check_doses.py")
     assert [(a.label, a.at is not None) for a in study.attempts] == [
-        ("Stage A audit", True), ("Stage B", True), ("Tasks 2-7", True)
-    ]  # fmt: skip
+        ("Stage A audit", True),
+        ("Stage B", True),
+        ("Tasks 2-7", True),
+    ]
     assert study.attempts[2].until == datetime(2026, 1, 28, tzinfo=UTC)
     assert fix.status is Status.DONE and fix.deferred == [("D4", "STUDY-DOSE-001")]
     assert data.waiting is not None and data.waiting.poll_s == 600
@@ -65,8 +67,9 @@ def test_form_1_in_detail() -> None:
 def test_forms_0_and_2() -> None:
     old = parse_ledger(text_of(0))
     assert [(i.id, i.status) for i in old] == [
-        ("FIX-SHIFT-001", Status.IN_PROGRESS), ("PLOT-COLOURS-002", Status.DONE)
-    ]  # fmt: skip
+        ("FIX-SHIFT-001", Status.IN_PROGRESS),
+        ("PLOT-COLOURS-002", Status.DONE),
+    ]
     assert [a.turn for a in old.items[0].attempts] == [1, 2]
     assert [c.meaning for c in old.items[0].criteria] == ["The guard passes", "The study runs"]
     dose = parse_ledger(text_of(2))
@@ -82,13 +85,18 @@ def test_forms_0_and_2() -> None:
 @pytest.mark.parametrize(
     ("text", "status", "reason"),
     [
-        ("pending", "open", ""), ("`in_progress`", "in_progress", ""),
+        ("pending", "open", ""),
+        ("`in_progress`", "in_progress", ""),
         ("In Progress (phase 2)", "in_progress", "(phase 2)"),
-        ("blocked_escalation — see log", "blocked", "see log"), ("✅ done", "done", ""),
-        ("**Complete**: shipped", "done", "shipped"), ("flying", "unknown", ""),
-        ("archived", "done", ""), ("✅", "done", ""), ("", "unknown", ""),
+        ("blocked_escalation — see log", "blocked", "see log"),
+        ("✅ done", "done", ""),
+        ("**Complete**: shipped", "done", "shipped"),
+        ("flying", "unknown", ""),
+        ("archived", "done", ""),
+        ("✅", "done", ""),
+        ("", "unknown", ""),
     ],
-)  # fmt: skip
+)
 def test_status_words(text: str, status: str, reason: str) -> None:
     item = parse_ledger(f"### [A-1] x\n- Status: {text}\n").items[0]
     assert (item.status.value, item.reason) == (status, reason)
@@ -146,8 +154,10 @@ def spans(old: str, new: str) -> tuple[str, str]:
 def test_edits_of_the_fixture_change_one_span() -> None:
     text = text_of(1)
     new = set_status(text, "FIX-SHIFT-001", "open", "again")
-    assert spans(text, new) == ("done — All phases complete. D4 deferred to STUDY-DOSE-001",
-                                "open — again")  # fmt: skip
+    assert spans(text, new) == (
+        "done — All phases complete. D4 deferred to STUDY-DOSE-001",
+        "open — again",
+    )
     new = tick(text, "STUDY-DOSE-001", "C2")
     assert spans(text, new) == (" ", "x")
     new = append_attempt(text, "STUDY-DOSE-001", Attempt(turn=4, outcome="landed", criteria="C2"))
@@ -160,8 +170,11 @@ def test_edits_of_the_fixture_change_one_span() -> None:
     waiting = parse_ledger(set_status(text, "FIX-SHIFT-001", "waiting", wait)).items[1].waiting
     assert waiting is not None
     assert (waiting.on, waiting.check.argv, waiting.poll_s, waiting.until) == (
-        "me", ("test", "-f", "a b"), 90.0, wait.until
-    )  # fmt: skip
+        "me",
+        ("test", "-f", "a b"),
+        90.0,
+        wait.until,
+    )
 
 
 def test_edits_of_the_report_form() -> None:
@@ -194,8 +207,10 @@ def test_add_item_appends_and_is_read_back() -> None:
     assert new.startswith(text) and "\n" not in new.replace("\r\n", "")
     item = parse_ledger(new).items[1]
     assert (item.title, item.depends, [c.id for c in item.criteria]) == (
-        "new one", ["A-1"], ["C1", "C2"]
-    )  # fmt: skip
+        "new one",
+        ["A-1"],
+        ["C1", "C2"],
+    )
 
 
 @pytest.mark.parametrize("form", [0, 1, 2])
@@ -281,9 +296,17 @@ ITEMS = """### [FIX-001] first
 
 @pytest.mark.parametrize(
     "section",
-    ["TO-DO", "IN-PROGRESS", "FOLLOW-UPS", "CI-CD", "[Active]", "[Backlog]", "P0-CRITICAL items",
-     "[EPIC-001] the whole"],
-)  # fmt: skip
+    [
+        "TO-DO",
+        "IN-PROGRESS",
+        "FOLLOW-UPS",
+        "CI-CD",
+        "[Active]",
+        "[Backlog]",
+        "P0-CRITICAL items",
+        "[EPIC-001] the whole",
+    ],
+)
 def test_a_section_over_items_swallows_none(section: str) -> None:
     """`## TO-DO` looks like an id; an item in brackets is one wherever it stands."""
     ledger = parse_ledger(f"# Plan\n\n## {section}\n\n{ITEMS}")
@@ -295,9 +318,16 @@ def test_a_section_over_items_swallows_none(section: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [" FIX-001 and NOPE-009", " FIX-001 NOPE-009", " FIX-001 / NOPE-009", " `FIX-001` `NOPE-009`",
-     " FIX-001 + NOPE-009", "\n  - FIX-001\n  - NOPE-009", " FIX-001, NOPE-009, FIX-001"],
-)  # fmt: skip
+    [
+        " FIX-001 and NOPE-009",
+        " FIX-001 NOPE-009",
+        " FIX-001 / NOPE-009",
+        " `FIX-001` `NOPE-009`",
+        " FIX-001 + NOPE-009",
+        "\n  - FIX-001\n  - NOPE-009",
+        " FIX-001, NOPE-009, FIX-001",
+    ],
+)
 def test_no_dependency_is_lost_in_a_way_of_writing(text: str) -> None:
     ledger = parse_ledger(ITEMS.replace(" FIX-001\n", f"{text}\n"))
     assert ledger.items[1].depends == ["FIX-001", "NOPE-009"]
@@ -306,8 +336,9 @@ def test_no_dependency_is_lost_in_a_way_of_writing(text: str) -> None:
 
 def test_an_item_named_among_other_words_is_an_error_and_in_parentheses_is_not() -> None:
     for text, codes in (
-        ("the tests of FIX-001 being green", ["E23"]), ("release of the data (see FIX-001)", []),
-    ):  # fmt: skip
+        ("the tests of FIX-001 being green", ["E23"]),
+        ("release of the data (see FIX-001)", []),
+    ):
         ledger = parse_ledger(ITEMS.replace("Depends: FIX-001", f"Depends: {text}"))
         assert [d.code for d in check_ledger(ledger)] == codes
 

@@ -34,8 +34,16 @@ def test_the_seed_file_loads_completely() -> None:
     assert [e.dwell for e in memory.in_order()] == [3, 1, 2, 0, 0, 1, 0, None, 0]
     assert [e.role for e in memory.in_order()].count("worker") == 1
     assert [e.commit for e in memory.in_order()] == [
-        "11fd5fc4", "1945a45f", None, "3e877cde", "0206ff42", "b838de47", "347ce7d6", None, None
-    ]  # fmt: skip
+        "11fd5fc4",
+        "1945a45f",
+        None,
+        "3e877cde",
+        "0206ff42",
+        "b838de47",
+        "347ce7d6",
+        None,
+        None,
+    ]
     assert {e.state for e in memory.entries} == {"ready_for_implementation", None}
     assert memory.entries[-1].summary is not None and memory.entries[-1].artifacts is None
     assert claimed_actions(memory.entries[0].action) == ["planning", "implementation_handoff"]
@@ -57,9 +65,11 @@ def test_the_seed_file_says_three_things() -> None:
     assert reissued.startswith("FIX-TF-C1D-SCALED-RERUN-001 was re-issued")
     assert "without any worker execution" in reissued
     assert stats.foci == {
-        "FIX-TF-C1D-SCALED-RERUN-001": 1, "REFACTOR-MODEL-SINGLETON-001": 5,
-        "STUDY-SYNTH-DOSE-COMPARISON-001": 2, "FIX-GRIDSIZE-TRANSLATE-BATCH-001": 1,
-    }  # fmt: skip
+        "FIX-TF-C1D-SCALED-RERUN-001": 1,
+        "REFACTOR-MODEL-SINGLETON-001": 5,
+        "STUDY-SYNTH-DOSE-COMPARISON-001": 2,
+        "FIX-GRIDSIZE-TRANSLATE-BATCH-001": 1,
+    }
     assert [row.recomputed for row in stats.dwell] == [None, 0, 1, 0, 0, 0, 0, None, 0]
     assert stats.disagreements == 3
 
@@ -68,15 +78,17 @@ def test_the_seed_file_says_three_things() -> None:
     "pairs",
     [
         [("2026-01-06", "2031-05-20"), ("2026-01-07", "2031-05-21"), ("2025-11-20", "2031-05-01")],
-        [("FIX-GRIDSIZE-TRANSLATE-BATCH-001", "BUG-OFFSET-007"),
-         ("FIX-TF-C1D-SCALED-RERUN-001", "RERUN-XYZ-009"),
-         ("STUDY-SYNTH-DOSE-COMPARISON-001", "STUDY-Q-002")],
+        [
+            ("FIX-GRIDSIZE-TRANSLATE-BATCH-001", "BUG-OFFSET-007"),
+            ("FIX-TF-C1D-SCALED-RERUN-001", "RERUN-XYZ-009"),
+            ("STUDY-SYNTH-DOSE-COMPARISON-001", "STUDY-Q-002"),
+        ],
         [("translations", "offsets"), ("images_batch", "count"), ("tf.", "jnp.")],
         [("Partial Fix Attempted", "Tried before"), ("This didn't fix the issue", "No effect")],
         [("Fix Design", "Proposed fix"), ("\n", "\r\n")],
         [("This didn't fix", "This made no difference to")],
     ],
-)  # fmt: skip
+)
 def test_variants_of_the_seed_say_the_same_three_things(pairs: list[tuple[str, str]]) -> None:
     text = text_of("seed_galph_memory.md")
     for old, new in pairs:
@@ -135,8 +147,10 @@ def test_dose_and_october_styles() -> None:
     assert first.extra["notes"] == "the pull was blocked by a dirty tree"
     assert first.next_action == "write the snapshot"
     assert (second.item_id, second.row, second.state) == (
-        "DEBUG-DOSE-001", "F1", "unknown:B0f_complete"
-    )  # fmt: skip
+        "DEBUG-DOSE-001",
+        "F1",
+        "unknown:B0f_complete",
+    )
     assert third.artifacts is None
     assert [o.kind for o in memory_stats(dose).observations] == ["repeated-order"]
     rows = memory_stats(dose).dwell
@@ -207,8 +221,9 @@ def test_an_order_in_nearly_the_same_words_is_issued_again() -> None:
         "## 2026-01-0{}T10:00:00Z\nfocus=FIX-A-001 state=planning dwell={} "
         "ralph_last_commit=a{} next_action={}\n"
     )
-    text = "\n".join(entry.format(n, 0, n, words) for n, words in enumerate(
-        [first, other, second], 1))  # fmt: skip
+    text = "\n".join(
+        entry.format(n, 0, n, words) for n, words in enumerate([first, other, second], 1)
+    )
     seen = memory_stats(parse_memory(text)).observations
     assert [(o.kind, o.lines) for o in seen] == [("similar-order", (7, 1))]
 

@@ -55,9 +55,11 @@ def test_fix_gives_a_canonical_order_that_says_the_same(name: str) -> None:
 def test_encodings_do_not_change_the_meaning(name: str, change: str) -> None:
     text = text_of(name)
     other = {
-        "crlf": text.replace("\n", "\r\n"), "cr": text.replace("\n", "\r"),
-        "bom": "\ufeff" + text, "no-final-newline": text.rstrip("\n"),
-    }[change]  # fmt: skip
+        "crlf": text.replace("\n", "\r\n"),
+        "cr": text.replace("\n", "\r"),
+        "bom": "\ufeff" + text,
+        "no-final-newline": text.rstrip("\n"),
+    }[change]
     first, second = parse_order(text), parse_order(other)
     assert meaning(first) == meaning(second)
     assert first.lines == second.lines
@@ -86,8 +88,15 @@ def test_shape_b_keeps_everything() -> None:
     assert order.checks[0].env == {"AUTHORITATIVE_CMDS_DOC": "./docs/TESTING_GUIDE.md"}
     assert "$HUB/green/guard.log" in [a.name for a in order.artifacts]
     kept = "\n".join(section.text for section in order.sections)
-    for words in ("nothing else is needed", "No new dependencies", "must collect", "index.",
-                  "guard is red", "See docs/spec.md", "The study."):  # fmt: skip
+    for words in (
+        "nothing else is needed",
+        "No new dependencies",
+        "must collect",
+        "index.",
+        "guard is red",
+        "See docs/spec.md",
+        "The study.",
+    ):
         assert words in kept, words
 
 
@@ -100,8 +109,9 @@ def test_a_fence_in_a_task_is_opaque() -> None:
 def test_two_foci_are_an_error() -> None:
     order = parse_order("Focus: FIX-A-001\nFocus: FIX-B-002\n")
     assert [d.code for d in order.diagnostics if d.severity == "error"] == ["E11"]
-    assert not [d for d in parse_order("Focus: FIX-A-001 — see CONFIG-002").diagnostics
-                if d.code == "E11"]  # fmt: skip
+    assert not [
+        d for d in parse_order("Focus: FIX-A-001 — see CONFIG-002").diagnostics if d.code == "E11"
+    ]
 
 
 def test_the_hash_ignores_stamps_numbers_base_and_ticks_only() -> None:

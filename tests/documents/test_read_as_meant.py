@@ -102,14 +102,18 @@ def test_two_items_are_still_two_foci() -> None:
 @pytest.mark.parametrize(
     ("task", "paths"),
     [
-        ("Record: docs/fix_plan.md::Attempts + inbox/reply.md::Status — sum up",
-         ["docs/fix_plan.md", "inbox/reply.md"]),
-        ("Refresh: docs/a.md, docs/b.md and docs/c.md — all of them",
-         ["docs/a.md", "docs/b.md", "docs/c.md"]),
+        (
+            "Record: docs/fix_plan.md::Attempts + inbox/reply.md::Status — sum up",
+            ["docs/fix_plan.md", "inbox/reply.md"],
+        ),
+        (
+            "Refresh: docs/a.md, docs/b.md and docs/c.md — all of them",
+            ["docs/a.md", "docs/b.md", "docs/c.md"],
+        ),
         ("Archive: `plans/active/x/plan.md` — done", ["plans/active/x/plan.md"]),
         ("Note: nothing is named here", []),
     ],
-)  # fmt: skip
+)
 def test_any_verb_may_stand_before_the_files_of_a_task(task: str, paths: list[str]) -> None:
     order = parse_order(f"{HEAD}{TESTS}Do Now (hard validity contract)\n- {task}\n")
     assert [ref.path for ref in order.tasks[0].refs] == paths
@@ -179,15 +183,16 @@ def test_a_check_that_can_fail_and_pass_is_none_of_them(check: str) -> None:
 def test_sentences_among_the_steps_are_no_commands() -> None:
     text = (
         f"{HEAD}{TESTS}\nDo Now\n- Implement: a.py::f — x\n\nHow-To Map\n"
-        "1. export OUT=notes/heat and mkdir -p \"$OUT\".\n"
+        '1. export OUT=notes/heat and mkdir -p "$OUT".\n'
         "2. mkdir -p notes/heat to keep the files together.\n"
         "3. Run the tool:\n   python tools/heat.py \\\n     --to 200 \\\n     | tee heat.log\n"
         "4. git commit -m 'heat and hold the oven'\n"
-    )  # fmt: skip
+    )
     order = parse_order(text)
     assert [c.argv[:2] for c in order.checks] == [
-        ("python", "tools/heat.py"), ("git", "commit"),
-    ]  # fmt: skip
+        ("python", "tools/heat.py"),
+        ("git", "commit"),
+    ]
     assert order.checks[0].argv[2:] == ("--to", "200")
     assert "heat.log" in [a.name for a in order.artifacts]
 
@@ -305,13 +310,20 @@ def test_attempts_and_criteria_are_read_whatever_their_bullets() -> None:
     read = ledger.parse_ledger(LEDGER.format("in_planning"))
     item = read.items[0]
     assert [(a.turn, a.at and f"{a.at:%d}") for a in item.attempts] == [
-        (1, "05"), (2, "06"), (None, "07"), (4, None),
-    ]  # fmt: skip
+        (1, "05"),
+        (2, "06"),
+        (None, "07"),
+        (4, None),
+    ]
     assert (item.attempts[0].outcome, item.attempts[2].label) == ("success", "loop 3")
     assert "- Metrics: 3" in item.attempts[0].text
     assert [(c.state, c.command.text if c.command else None) for c in item.criteria] == [
-        (" ", None), ("x", None), ("x", "pytest tests/test_oven.py"), (" ", None), ("x", None),
-    ]  # fmt: skip
+        (" ", None),
+        ("x", None),
+        ("x", "pytest tests/test_oven.py"),
+        (" ", None),
+        ("x", None),
+    ]
     assert item.criteria[0].meaning == "The table has a row"
     assert item.plan == "plans/active/heat/plan.md" and item.priority == "P1"
     told = [d for d in read.diagnostics if d.code == "W27"]
@@ -324,14 +336,18 @@ def test_attempts_and_criteria_are_read_whatever_their_bullets() -> None:
         ("in_planning", "open", [], True),
         ("in planning — soon", "open", [], True),
         ("🚧 in_progress", "in_progress", [], False),
-        ("in_progress (waiting on `[OVEN-DOOR-003]` stage B)", "in_progress", ["OVEN-DOOR-003"],
-         True),
+        (
+            "in_progress (waiting on `[OVEN-DOOR-003]` stage B)",
+            "in_progress",
+            ["OVEN-DOOR-003"],
+            True,
+        ),
         ("pending — blocked by OVEN-DOOR-003", "open", ["OVEN-DOOR-003"], True),
         ("✅ COMPLETE (2026-01-05)", "done", [], True),
         ("❌", "blocked", [], True),
         ("in_progress — waiting for the oven", "in_progress", [], False),
     ],
-)  # fmt: skip
+)
 def test_statuses_as_people_write_them(
     text: str, status: str, depends: list[str], mapped: bool
 ) -> None:
@@ -399,8 +415,9 @@ REPORT = """# Fix Plan
 def test_the_rows_of_a_report_belong_to_their_items() -> None:
     read = ledger.parse_ledger(REPORT)
     assert [(i.id, [c.id for c in i.criteria]) for i in read.items] == [
-        ("OVEN-BAKE-004", ["B1", "F1"]), ("seed", ["S1", "S2"]),
-    ]  # fmt: skip
+        ("OVEN-BAKE-004", ["B1", "F1"]),
+        ("seed", ["S1", "S2"]),
+    ]
     assert not [c for i in read.items for c in i.criteria if c.command]
     assert "E26" not in {d.code for d in ledger.check_ledger(read)}
     fixed = rewrite("ledger", REPORT, "docs/fix_plan.md")
@@ -456,12 +473,14 @@ def test_dwell_is_unknown_where_nothing_says_what_the_worker_did() -> None:
 @pytest.mark.parametrize(
     ("path", "kind"),
     [
-        ("plans/active/heat.md", "plan"), ("plans/active/X-1/phase_b.md", "plan"),
+        ("plans/active/heat.md", "plan"),
+        ("plans/active/X-1/phase_b.md", "plan"),
         ("/a/plans/active/X-1/reports/2026/note.md", "plan"),
-        ("plans/active/X-1/summary.md", "summary"), ("plans/archive/heat.md", "order"),
+        ("plans/active/X-1/summary.md", "summary"),
+        ("plans/archive/heat.md", "order"),
         ("input.md", "order"),
     ],
-)  # fmt: skip
+)
 def test_markdown_below_the_active_plans_is_a_plan(path: str, kind: str) -> None:
     assert kinds.kind_of(path) == kind
 

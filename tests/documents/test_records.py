@@ -26,8 +26,12 @@ def text_of(name: str) -> str:
 def test_malformed_rows_load_with_a_warning() -> None:
     read = findings.parse_findings(text_of("findings.md"))
     assert [row.id for row in read.rows] == [
-        "SHAPE-001", "CONFIG-001", "POLICY-001", "WIDE-002", "LONG-003"
-    ]  # fmt: skip
+        "SHAPE-001",
+        "CONFIG-001",
+        "POLICY-001",
+        "WIDE-002",
+        "LONG-003",
+    ]
     shape, config, policy, wide, long = read.rows
     assert "a | b" in shape.synopsis and shape.applies == ["pkg/*.py", "tests/test_shift.py"]
     assert shape.check is not None and shape.check.argv[0] == "python"
@@ -57,10 +61,18 @@ def test_adding_changes_only_the_row_the_section_and_what_it_supersedes() -> Non
     text = text_of("findings.md")
     new = findings.add_finding(
         text,
-        findings.Finding("SHAPE-002", "2026-02-01", "xla", "Shapes | again", "pkg/shift.py:3",
-                         applies=["pkg/*.py"], check=parse_command("true"),
-                         supersedes=["SHAPE-001"], section="More."),
-    )  # fmt: skip
+        findings.Finding(
+            "SHAPE-002",
+            "2026-02-01",
+            "xla",
+            "Shapes | again",
+            "pkg/shift.py:3",
+            applies=["pkg/*.py"],
+            check=parse_command("true"),
+            supersedes=["SHAPE-001"],
+            section="More.",
+        ),
+    )
     read = findings.parse_findings(new)
     assert read.get("SHAPE-001").status == "Superseded"
     added = read.get("SHAPE-002")
@@ -99,9 +111,13 @@ def test_plan_rows_of_lists_and_tables() -> None:
     read = plan.parse_plan(text)
     assert (read.id, read.status, read.owner) == ("FIX-SHIFT-001", "in_progress", "nobody")
     assert [(r.id, r.state, r.phase) for r in read.rows] == [
-        ("A0", "x", "A"), ("A1", "P", "A"), ("B4a", " ", "A"), ("A2", "D", "A"),
-        ("B1", " ", "B"), ("B2", "x", "B"),
-    ]  # fmt: skip
+        ("A0", "x", "A"),
+        ("A1", "P", "A"),
+        ("B4a", " ", "A"),
+        ("A2", "D", "A"),
+        ("B1", " ", "B"),
+        ("B2", "x", "B"),
+    ]
     assert read.rows[0].verify is not None and read.rows[0].verify.argv[0] == "pytest"
     assert read.exit_criteria == ["The guard passes", "The study runs"]
     assert read.commands[0].argv == ("pytest", "tests/test_shift.py")

@@ -50,13 +50,15 @@ HOSTILE = {
     "attempts of a report": "## Current Focus\n**A-B-1 — x**\n"
     + "### 2026-01-01T00:00Z — A-B-1 (x)\nt\n" * 10_000,
     "exports": "Focus: A-B\n## Checks\n```sh\n"
-    + "".join(f"export A{n}=1\npytest a\n" for n in range(10_000)) + "```\n",
+    + "".join(f"export A{n}=1\npytest a\n" for n in range(10_000))
+    + "```\n",
     "a million variables": "## Checks\n```sh\n" + "A=1 " * 100_000 + "\n" + "ls\n" * 2000 + "```\n",
     "failures": "".join(
         f"## 2026-01-06T14:00:00Z: A-{n}\n**Fix design**\n`aaaa bbbb c{n}cc`\n**Tried**\n"
-        f"failed `aaaa bbbb d{n}dd`\n- dwell: 0\n" for n in range(4000)
+        f"failed `aaaa bbbb d{n}dd`\n- dwell: 0\n"
+        for n in range(4000)
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -142,6 +144,9 @@ def test_closing_by_hand_equals_a_second_scan(text: str) -> None:
     closed = blocks.closed("x")
     again = scan(SourceText(closed.source.text))
     assert (closed.headings, closed.fences, closed.comments, closed.open_from) == (
-        again.headings, again.fences, again.comments, None,
-    )  # fmt: skip
+        again.headings,
+        again.fences,
+        again.comments,
+        None,
+    )
     assert closed.opaque == again.opaque and closed.source.lines == again.source.lines

@@ -61,13 +61,16 @@ def test_priority_critical_is_p0() -> None:
 @pytest.mark.parametrize("bullet", ["- ", "-  - "])
 def test_an_attempt_bullet(bullet: str) -> None:
     read = item(
-        "- Status: open", "- Attempts History:",
+        "- Status: open",
+        "- Attempts History:",
         f"  {bullet}*2026-01-29T08:30:00Z (Stage A audit):* looked at it",
-    )  # fmt: skip
+    )
     (attempt,) = read.attempts
     assert (f"{attempt.at:%Y-%m-%dT%H:%M}", attempt.label, attempt.text) == (
-        "2026-01-29T08:30", "Stage A audit", "looked at it",
-    )  # fmt: skip
+        "2026-01-29T08:30",
+        "Stage A audit",
+        "looked at it",
+    )
 
 
 def test_an_attempt_with_a_range() -> None:
@@ -111,15 +114,19 @@ def test_dwell_is_a_claim_or_nothing(text: str, dwell: int | None) -> None:
 
 def test_action_types_with_an_arrow() -> None:
     assert memory.claimed_actions("Planning → Implementation handoff (code task ready)") == [
-        "planning", "implementation_handoff",
-    ]  # fmt: skip
+        "planning",
+        "implementation_handoff",
+    ]
 
 
 @pytest.mark.parametrize(
     ("text", "mode"),
-    [("Implementation", "Implementation"), ("Implementation handoff", "Implementation"),
-     ("Documentation", "Docs")],
-)  # fmt: skip
+    [
+        ("Implementation", "Implementation"),
+        ("Implementation handoff", "Implementation"),
+        ("Documentation", "Docs"),
+    ],
+)
 def test_modes_of_memory_and_orders(text: str, mode: str) -> None:
     assert canonical_mode(text) == mode
     assert order.parse_order(f"Focus: FIX-A-001\nMode: {text}\n").mode == mode
@@ -129,10 +136,16 @@ def test_modes_of_memory_and_orders(text: str, mode: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "sync"),
-    [("`git stash push -u -m 'x'` → `timeout 30 git pull --rebase` → `git stash pop`",
-      "stash-pull-pop"), ("git pull --rebase is still blocked by local dirt", "blocked"),
-     ("`git pull --rebase` → Already up to date.", "pull"), ("", None)],
-)  # fmt: skip
+    [
+        (
+            "`git stash push -u -m 'x'` → `timeout 30 git pull --rebase` → `git stash pop`",
+            "stash-pull-pop",
+        ),
+        ("git pull --rebase is still blocked by local dirt", "blocked"),
+        ("`git pull --rebase` → Already up to date.", "pull"),
+        ("", None),
+    ],
+)
 def test_git_sync(text: str, sync: str | None) -> None:
     assert claimed_sync(text) == sync
     read = memory.parse_memory(f"## 2026-01-06T14:00:00Z: x\n- dwell: 0\n- Git sync: {text}\n")
@@ -185,10 +198,12 @@ def test_a_range_of_lines_with_a_note() -> None:
 
 @pytest.mark.parametrize(
     ("text", "selector"),
-    [("tests/a.py::Class::test_x", "tests/a.py::Class::test_x"),
-     ("tests/a.py -k expr", "tests/a.py -k expr"),
-     ("tests/a.py::{a,b}", "tests/a.py::a tests/a.py::b")],
-)  # fmt: skip
+    [
+        ("tests/a.py::Class::test_x", "tests/a.py::Class::test_x"),
+        ("tests/a.py -k expr", "tests/a.py -k expr"),
+        ("tests/a.py::{a,b}", "tests/a.py::a tests/a.py::b"),
+    ],
+)
 def test_selectors(text: str, selector: str) -> None:
     assert selector_of(text) == selector
     assert order.parse_order(f"Focus: FIX-A-001\nSelector: {text}\n").selector == selector
@@ -207,8 +222,9 @@ def test_braces_after_colons_name_two_symbols() -> None:
         "- [ ] T1 `a/b.py::{append_history_jsonl,append_history_markdown}` — x"
     )
     assert [ref.symbol for ref in read.tasks[0].refs] == [
-        "append_history_jsonl", "append_history_markdown",
-    ]  # fmt: skip
+        "append_history_jsonl",
+        "append_history_markdown",
+    ]
 
 
 def test_next_up_is_a_list() -> None:
@@ -219,5 +235,11 @@ def test_next_up_is_a_list() -> None:
 
 def test_row_ranges() -> None:
     assert claimed_rows("seed S1–S3, A2 and B4-6; FIX-A1-001") == [
-        "S1", "S2", "S3", "A2", "B4", "B5", "B6",
-    ]  # fmt: skip
+        "S1",
+        "S2",
+        "S3",
+        "A2",
+        "B4",
+        "B5",
+        "B6",
+    ]

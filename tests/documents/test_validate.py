@@ -64,10 +64,14 @@ def tree(tmp_path: Path) -> Path:
 def context(tree: Path, **changes: object) -> ValidationContext:
     files = Checkout(tree)
     values: dict[str, object] = {
-        "exists": files.exists, "read_lines": files.read_lines, "ledger": files.ledger(),
-        "finding_ids": files.finding_ids(), "now": datetime(2026, 3, 1, tzinfo=UTC),
-        "branch": "main", "resolve": lambda ref: "1a2b3c4d" if ref == "1a2b3c4" else None,
-    }  # fmt: skip
+        "exists": files.exists,
+        "read_lines": files.read_lines,
+        "ledger": files.ledger(),
+        "finding_ids": files.finding_ids(),
+        "now": datetime(2026, 3, 1, tzinfo=UTC),
+        "branch": "main",
+        "resolve": lambda ref: "1a2b3c4d" if ref == "1a2b3c4" else None,
+    }
     return ValidationContext(**{**values, **changes})  # type: ignore[arg-type]
 
 
@@ -115,9 +119,11 @@ OLD = OLD.replace("tests/test_shift.py::test_broadcast", "tests/test_old.py::tes
 def test_each_code_at_its_line(tree: Path, change: tuple[str, str], code: str, line: int) -> None:
     assert codes(OLD, context(tree)) == []
     assert change[0] in OLD
-    text = OLD.replace(change[0], change[1], 1) if change[0] != "FIX-SHIFT-001.C2" else OLD.replace(
-        "FIX-SHIFT-001.C2", "FIX-SHIFT-001"
-    ).replace("(advances C2)", "")  # fmt: skip
+    text = (
+        OLD.replace(change[0], change[1], 1)
+        if change[0] != "FIX-SHIFT-001.C2"
+        else OLD.replace("FIX-SHIFT-001.C2", "FIX-SHIFT-001").replace("(advances C2)", "")
+    )
     found = [(d.code, d.line) for d in validate_order(text, context(tree))]
     assert (code, line) in found, found
 
@@ -155,8 +161,11 @@ def test_collection_history_protection_and_size(tree: Path) -> None:
     assert codes(OLD, context(tree, surfaces=["docs/*"]))[0] == "E07"
     assert "W02" in codes(OLD + "\n## Notes\n\n" + "word " * 3000, context(tree))
     assert [c for c in codes("Mode: TDD\n", context(tree)) if c < "W"] == [
-        "E01", "E03", "E13", "E14"
-    ]  # fmt: skip
+        "E01",
+        "E03",
+        "E13",
+        "E14",
+    ]
     two = OLD.replace("Intent:", "Focus: DONE-001\nIntent:")
     assert "E11" in codes(two, context(tree))
     other = OLD.replace("tests/test_old.py::test_old", "tests/test_other.py::test_other")

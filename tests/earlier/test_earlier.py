@@ -23,8 +23,12 @@ def program(name: str, *words: str, cwd: Path) -> subprocess.CompletedProcess[st
     code = f"import sys; from ptycho.earlier.commands import {NAMES[name]} as run; run()"
     return subprocess.run(
         [sys.executable, "-c", code, *words],
-        cwd=cwd, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
 
 
 def test_the_names_are_entry_points_of_the_package() -> None:
@@ -52,8 +56,14 @@ def test_inference_and_evaluate_take_hyphens_and_underscores() -> None:
     words = ["--model_path", "run", "--test-data", "s.npz", "--output_dir", "o", "--debug_dump"]
     (command,) = earlier._inference_commands("ptycho_inference", words)
     assert command == [
-        "reconstruct", "run", "s.npz", "-o", "o/reconstructed.h5", "--debug-dump", "o/debug_dump",
-    ]  # fmt: skip
+        "reconstruct",
+        "run",
+        "s.npz",
+        "-o",
+        "o/reconstructed.h5",
+        "--debug-dump",
+        "o/debug_dump",
+    ]
     words = ["--model-dir", "run", "--test-data", "s.npz", "--output-dir", "o"]
     first, second = earlier._evaluate_commands("ptycho_evaluate", words)
     assert first[-1] == "o/reconstructed.h5"

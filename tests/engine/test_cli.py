@@ -90,9 +90,13 @@ def test_one_turn_of_each_role_by_the_thin_entries(place: Make) -> None:
         ("loop.py", "ralph", "A-001: land"),
     ):
         done = subprocess.run(
-            [sys.executable, str(scripts / entry), "--role", role], cwd=here.root,
-            capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+            [sys.executable, str(scripts / entry), "--role", role],
+            cwd=here.root,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
         assert text in done.stdout
 
@@ -103,9 +107,11 @@ def test_a_fresh_clone_takes_the_log_over_from_the_branch(place: Make, tmp_path:
     clone = tmp_path / "clone"
     here.git("clone", "-q", str(here.root), str(clone))
     subprocess.run(
-        ["git", "fetch", "-q", "origin", "orchestration/log:orchestration/log"], cwd=clone,
-        check=True, timeout=60,
-    )  # fmt: skip
+        ["git", "fetch", "-q", "origin", "orchestration/log:orchestration/log"],
+        cwd=clone,
+        check=True,
+        timeout=60,
+    )
     refused = orchestrate(clone, "run")
     assert refused.returncode == 2
     assert "orchestrate log import --from-branch" in refused.stderr

@@ -64,11 +64,15 @@ def install(tmp_path: Path, program: str, fault: str) -> tuple[Path, Path]:
     place.parent.mkdir()
     place.write_text(
         PLAYER.format(
-            python=sys.executable, over=str(over), count=str(count), stream=str(stream),
-            good=str(next(FOLDER.glob(f"{program}-ok.*"))), code=facts["exit_code"],
+            python=sys.executable,
+            over=str(over),
+            count=str(count),
+            stream=str(stream),
+            good=str(next(FOLDER.glob(f"{program}-ok.*"))),
+            code=facts["exit_code"],
             hang=facts["wall"] > 70 and (facts["exit_code"] < 0 or facts["exit_code"] == 143),
         )
-    )  # fmt: skip
+    )
     place.chmod(0o755)
     return over, count
 
@@ -126,8 +130,11 @@ HTML = "<html>503 Service Unavailable</html>"
     ("code", "kind", "when"),
     [
         ("raise SystemExit(75)", "overloaded", "12:01:15"),
-        ("print('usage limit reached, try again in 3 hours'); raise SystemExit(75)",
-         "rate_limit", "15:00:00"),
+        (
+            "print('usage limit reached, try again in 3 hours'); raise SystemExit(75)",
+            "rate_limit",
+            "15:00:00",
+        ),
         ("print('Error: 429 Too Many Requests'); raise SystemExit(1)", "rate_limit", "12:01:15"),
         ("print('status 429\\nretry after: 2h'); raise SystemExit(1)", "rate_limit", "14:00:00"),
         ("raise SystemExit('API Error: 401 Unauthorized')", "auth", ""),
@@ -137,7 +144,7 @@ HTML = "<html>503 Service Unavailable</html>"
         ("raise SystemExit(127)", "crash", "12:01:15"),
         ("import time; time.sleep(600)", "network", "12:01:15"),
     ],
-)  # fmt: skip
+)
 def test_what_a_custom_program_says_of_an_outage(
     code: str, kind: str, when: str, place: Make
 ) -> None:

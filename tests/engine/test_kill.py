@@ -25,11 +25,16 @@ def test_a_killed_run_resumes_to_the_same_state_branch_and_receipts() -> None:
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     first, *rows, counts = [json.loads(line) for line in done.stdout.splitlines()]
     assert first["end"] == [
-        "STALLED", ["LAND-001"], ["RED-001"], ["AGENT-001", "RED-001"],
-    ]  # fmt: skip
+        "STALLED",
+        ["LAND-001"],
+        ["RED-001"],
+        ["AGENT-001", "RED-001"],
+    ]
     assert [s.split(":")[0] for s in first["subjects"]] == [
-        "SUPERVISOR RED-001 blocked", "RALPH LAND-001", "start",
-    ]  # fmt: skip
+        "SUPERVISOR RED-001 blocked",
+        "RALPH LAND-001",
+        "start",
+    ]
     boundaries = [row for row in rows if row["trial"].startswith("boundary")]
     assert len(boundaries) >= first["events"] // 2
     assert all(row["killed"] for row in boundaries)
@@ -42,8 +47,10 @@ def test_a_run_whose_supervisor_is_an_agent_resumes_without_asking_anew() -> Non
     argv = ["--boundaries", "--supervisor", "--kinds", "supervise,choice", "--first", "2"]
     done = subprocess.run(
         [sys.executable, str(PROOF), *argv, "--step", "4"],
-        capture_output=True, text=True, timeout=500,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     first, *rows, counts = [json.loads(line) for line in done.stdout.splitlines()]
     assert (first["kinds"]["supervise"], first["kinds"]["choice"]) == (6, 1)

@@ -63,8 +63,9 @@ def test_a_guarded_fix_lands_as_one_commit_with_trailers_and_a_receipt(place: Ma
     assert receipt["base"] == here.git("rev-parse", "main^").strip()
     inventory = receipt["artifacts"]
     assert {entry["path"].rsplit("/", 1)[-1] for entry in inventory} == {
-        "guard_base.log", "guard_attempt_1.log",
-    }  # fmt: skip
+        "guard_base.log",
+        "guard_attempt_1.log",
+    }
     assert "return a + b" in here.read("pkg/__init__.py")
     assert here.read("input.md").startswith("# Order 0001")
     assert "ralph_last_commit" in here.read("galph_memory.md")
@@ -145,8 +146,10 @@ def test_a_commit_made_while_the_agent_works_is_kept_and_the_attempt_made_again(
     assert (summary.reason, summary.landed, summary.rejected) == ("DONE", ["A-001"], [])
     assert len(agent.turns) == 2
     assert [s.split(":")[0] for s in here.subjects()] == [
-        "RALPH A-001", "a person's commit", "start",
-    ]  # fmt: skip
+        "RALPH A-001",
+        "a person's commit",
+        "start",
+    ]
     assert here.harness().state.items["A-001"].dwell == 0
 
 

@@ -38,9 +38,7 @@ def test_the_evidence_of_a_decision_does_not_grow_with_the_ledger() -> None:
     items += [facts(f"REST-{n}", "open", 0) for n in range(30)]
     items += [facts(f"STUCK-{n}", "blocked") for n in range(300)]
     items += [facts("LAST-1", "open", 0)]
-    resting = {
-        f"REST-{n}": ItemState(cooldown_until=9, pivot_reason="stuck") for n in range(30)
-    }  # fmt: skip
+    resting = {f"REST-{n}": ItemState(cooldown_until=9, pivot_reason="stuck") for n in range(30)}
     state = State(cycle=5, items=resting)
     decision = decide(state, items, PolicyConfig(playbook=False))
     assert (decision.action, decision.item) == ("work", "LAST-1")

@@ -67,8 +67,9 @@ def test_what_a_person_does_changes_no_verdict_and_stays(
     here = place(LEDGER, **FILES)
     command = json.dumps([sys.executable, "-c", AGENT])
     level = "scan" if isolation == "none" else isolation
-    here.write("orchestration.yaml", f"agent: custom\nagent_command: {command}\n"
-               f"isolation: {level}\n")  # fmt: skip
+    here.write(
+        "orchestration.yaml", f"agent: custom\nagent_command: {command}\nisolation: {level}\n"
+    )
     here.commit("settings")
     with open(here.root / "run.log", "w") as log:  # redirected into the checkout itself
         run = subprocess.Popen(RUN, cwd=here.root, stdout=subprocess.PIPE, stderr=log)
@@ -99,6 +100,13 @@ def wait_for(log: Path, kind: str) -> None:
 
 
 def files(root: Path) -> dict[str, bytes]:
-    names = ("notes.txt", "new.txt", "other.txt", "staged.txt", "wanted.txt", ".git/config",
-             ".git/hooks/post-checkout")  # fmt: skip
+    names = (
+        "notes.txt",
+        "new.txt",
+        "other.txt",
+        "staged.txt",
+        "wanted.txt",
+        ".git/config",
+        ".git/hooks/post-checkout",
+    )
     return {name: (root / name).read_bytes() for name in names if (root / name).is_file()}

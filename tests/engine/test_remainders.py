@@ -38,9 +38,13 @@ VALUES = {"value.txt": "wrong\n", "wanted.txt": "right\n"}
 
 def orchestrate(root: Path, *words: str, wrong: bool = False) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-c", MAIN, *words], cwd=root, capture_output=True, text=True,
-        timeout=120, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", MAIN, *words],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert wrong or done.returncode == 0, done.stderr
     return done
 
@@ -122,9 +126,11 @@ def test_tail_follows_until_it_is_ended(place: Make) -> None:
     here = place(ITEM, **VALUES)
     orchestrate(here.root, "run", "--dry-run")
     watcher = subprocess.Popen(
-        [sys.executable, "-u", "-c", MAIN, "tail", "-f", "--json"], cwd=here.root,
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [sys.executable, "-u", "-c", MAIN, "tail", "-f", "--json"],
+        cwd=here.root,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     try:
         orchestrate(here.root, "run")
         assert watcher.stdout is not None

@@ -135,9 +135,14 @@ def test_rejecting_is_an_attempt_that_failed(place: Make, stub: Any) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("--accept",), ("3", "--accept"), ("3", "--accept", "--reject", "--reason", "x"),
-     ("999", "--accept", "--reason", "x"), ("999",)],
-)  # fmt: skip
+    [
+        ("--accept",),
+        ("3", "--accept"),
+        ("3", "--accept", "--reject", "--reason", "x"),
+        ("999", "--accept", "--reason", "x"),
+        ("999",),
+    ],
+)
 def test_an_answer_needs_a_turn_a_word_and_a_reason(place: Make, words: tuple[str, ...]) -> None:
     here = place(item("A-001"), **FILES)
     said = orchestrate(here.root, "review", *words)

@@ -164,8 +164,10 @@ def test_other_work_goes_on_while_a_stuck_item_rests(place: Make, stub: Any) -> 
     agent = stub(work)
     summary = here.run(agent)
     assert (summary.reason, summary.landed, summary.rejected) == (
-        "STALLED", ["B-001"], ["A-001", "A-001"],
-    )  # fmt: skip
+        "STALLED",
+        ["B-001"],
+        ["A-001", "A-001"],
+    )
 
 
 @pytest.mark.parametrize("kind", ["blocked", "refused", "crash", "timeout"])

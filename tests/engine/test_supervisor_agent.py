@@ -109,8 +109,10 @@ def test_another_item_needs_a_reason_and_must_be_runnable(place: Make, stub: Any
     assert "Reason: why this one first" in events(here, "supervise")[0].data["errors"][0]
     choice = events(here, "choice")[0]
     assert (choice.item, choice.data["from"], choice.data["reason"]) == (
-        "B-001", "A-001", "it is quicker",
-    )  # fmt: skip
+        "B-001",
+        "A-001",
+        "it is quicker",
+    )
     behind = stub(lambda turn, n: write(turn, order("D-001", more="Reason: I want to\n")))
     assert here.run(supervisor=behind, cycles=1).landed == ["A-001"]
     said = " ".join(events(here, "supervise")[-1].data["errors"])
@@ -178,17 +180,40 @@ def test_a_custom_program_as_supervisor_by_the_command_line(place: Make) -> None
     command = json.dumps(["{python}", "-c", program])
     here.write("orchestration.yaml", f"supervisor_command: {command}\n")
     done = subprocess.run(
-        [sys.executable, "-c", "from orchestration.cli import main; main()", "run",
-         "--supervisor-agent", "custom", "--cycles", "1", "--json"],
-        cwd=here.root, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            "from orchestration.cli import main; main()",
+            "run",
+            "--supervisor-agent",
+            "custom",
+            "--cycles",
+            "1",
+            "--json",
+        ],
+        cwd=here.root,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert json.loads(done.stdout)["landed"] == ["A-001"], done.stderr
     assert "haste" in here.read("input.md")
     unknown = subprocess.run(
-        [sys.executable, "-c", "from orchestration.cli import main; main()", "run",
-         "--supervisor-agent", "nobody"],
-        cwd=here.root, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-c",
+            "from orchestration.cli import main; main()",
+            "run",
+            "--supervisor-agent",
+            "nobody",
+        ],
+        cwd=here.root,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert unknown.returncode == 2 and "no agent is named 'nobody'" in unknown.stderr
 
 
@@ -214,9 +239,14 @@ def test_caches_without_a_gitignore_are_no_part_of_an_attempt(place: Make, stub:
 
     def work(turn: TurnContext, n: int) -> None:
         for name in (
-            "__pycache__/a.pyc", "tests/__pycache__/b.pyc", ".pytest_cache/v/c", ".coverage",
-            ".aider.tags.cache.v4/cache.db", ".aider.chat.history.md", "tests/.aider.input.history",
-        ):  # fmt: skip
+            "__pycache__/a.pyc",
+            "tests/__pycache__/b.pyc",
+            ".pytest_cache/v/c",
+            ".coverage",
+            ".aider.tags.cache.v4/cache.db",
+            ".aider.chat.history.md",
+            "tests/.aider.input.history",
+        ):
             (turn.workspace / name).parent.mkdir(parents=True, exist_ok=True)
             (turn.workspace / name).write_text("cache")
         (turn.workspace / "value.txt").write_text("right\n")

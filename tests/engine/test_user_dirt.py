@@ -34,9 +34,13 @@ LEDGER = """### [A-001] One thing
   - [ ] C1 `cmp value.txt wanted.txt` — right
 """
 FILES = {
-    "value.txt": "wrong\n", "wanted.txt": "right\n", "notes.txt": "one\ntwo\nthree\n",
-    "other/deep.txt": "deep\n", "gone.txt": "to be deleted\n", ".gitignore": "secret.env\n*.key\n",
-}  # fmt: skip
+    "value.txt": "wrong\n",
+    "wanted.txt": "right\n",
+    "notes.txt": "one\ntwo\nthree\n",
+    "other/deep.txt": "deep\n",
+    "gone.txt": "to be deleted\n",
+    ".gitignore": "secret.env\n*.key\n",
+}
 
 
 def by_name(function: Callable[..., None]) -> str:

@@ -23,8 +23,12 @@ def quiet(root: Path, *args: str) -> str:
     env = {**os.environ, "GIT_EDITOR": "true"}
     done = subprocess.run(
         ["git", "-c", "protocol.file.allow=always", *args],
-        cwd=root, capture_output=True, text=True, timeout=60, env=env,
-    )  # fmt: skip
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=env,
+    )
     return done.stdout
 
 
@@ -137,8 +141,11 @@ def packed(here: Any) -> None:
 def submodule(here: Any) -> None:
     part = here.root.parent / "part"
     part.mkdir()
-    for argv in (["init", "-q", "-b", "main"], ["config", "user.email", "a@b"],
-                 ["config", "user.name", "A"]):  # fmt: skip
+    for argv in (
+        ["init", "-q", "-b", "main"],
+        ["config", "user.email", "a@b"],
+        ["config", "user.name", "A"],
+    ):
         quiet(part, *argv)
     (part / "part.txt").write_text("part\n")
     quiet(part, "add", "-A")

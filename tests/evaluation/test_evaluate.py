@@ -115,9 +115,10 @@ def test_the_command(tmp_path, scan, perfect):
     out = str(save_reconstruction(perfect, tmp_path / "out.h5"))
     runner = CliRunner()
     done = runner.invoke(
-        app, ["evaluate", out, "--truth", str(tmp_path / "scan.npz"), "--json"],
+        app,
+        ["evaluate", out, "--truth", str(tmp_path / "scan.npz"), "--json"],
         catch_exceptions=False,
-    )  # fmt: skip
+    )
     facts = json.loads(done.stdout)
     expected = evaluate_images(perfect, scan).metrics
     assert facts["amplitude"]["ssim"] == pytest.approx(expected["amplitude"]["ssim"])

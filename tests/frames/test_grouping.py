@@ -94,9 +94,15 @@ def test_members_keep_both_bounds_of_the_distance() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"oversample": 2}, {"oversample": 0}, {"n_groups": 0}, {"neighbours": 2},
-     {"min_distance_px": 9.0, "max_distance_px": 3.0}, {"max_distance_px": -1.0}],
-)  # fmt: skip
+    [
+        {"oversample": 2},
+        {"oversample": 0},
+        {"n_groups": 0},
+        {"neighbours": 2},
+        {"min_distance_px": 9.0, "max_distance_px": 3.0},
+        {"max_distance_px": -1.0},
+    ],
+)
 def test_requests_without_a_meaning_are_words(wrong: dict) -> None:
     """Oversampling without a choice, no groups, too few neighbours, bounds that cross."""
     with pytest.raises(UsageError):

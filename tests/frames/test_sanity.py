@@ -58,21 +58,24 @@ ALL = slice(None)
 PIXELS: dict[str, tuple[Measured, str, list[list[int]]]] = {
     "hot and constant": (counts_with(put((ALL, 3, 4), 2e6)), "pixel-constant", [[3, 4]]),
     "gap of a type's maximum": (
-        counts_with(put((ALL, 20, ALL), 65535), np.uint16), "pixel-at-maximum",
+        counts_with(put((ALL, 20, ALL), 65535), np.uint16),
+        "pixel-at-maximum",
         [[20, c] for c in range(N)],
     ),
     "negative mark": (counts_with(put((ALL, 5, 6), -1)), "pixel-negative", [[5, 6]]),
     "NaN": (counts_with(put((ALL, 5, 6), np.nan)), "pixel-not-finite", [[5, 6]]),
     "dead": (counts_with(put((ALL, 14, 15), 0)), "pixel-dead", [[14, 15]]),
-}  # fmt: skip
+}
 FRAMES: dict[str, tuple[Measured, str, int]] = {
     "dead first frame": (counts_with(put((0,), 0)), "frame-empty", 0),
     "shutter nearly closed": (counts_with(scaled(40, 1e-3)), "frame-empty", 40),
     "shifted on the detector": (counts_with(rolled), "frame-off-centre", 17),
     "overflow of a whole frame": (
-        counts_with(put((12,), 65535), np.uint16), "frame-saturated", 12,
+        counts_with(put((12,), 65535), np.uint16),
+        "frame-saturated",
+        12,
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", PIXELS)
@@ -191,8 +194,10 @@ def test_positions_missing_far_and_claimed_twice() -> None:
     assert found.sanity is not None
     left = {f.code: f.items for f in found.sanity if f.done == "left out"}
     assert left == {
-        "position-missing": [3], "position-far": [60], "positions-repeated": [40, 41],
-    }  # fmt: skip
+        "position-missing": [3],
+        "position-far": [60],
+        "positions-repeated": [40, 41],
+    }
     assert np.ptp(found.positions_px) < 200
 
 

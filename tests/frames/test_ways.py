@@ -26,10 +26,14 @@ TRANSLATION = "entry_1/sample_1/geometry_1/translation"
 def scan() -> Scan:
     return simulate(
         SimulationConfig(
-            N=N, n_frames=M, photons=1e4, wavelength_m=1.5e-10, distance_m=1.0,
+            N=N,
+            n_frames=M,
+            photons=1e4,
+            wavelength_m=1.5e-10,
+            distance_m=1.0,
             detector_pixel_m=75e-6,
         )
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture

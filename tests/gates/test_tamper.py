@@ -457,11 +457,14 @@ def test_a_golden_file_that_the_order_opens_is_for_review(project: Project) -> N
 HARD = {
     "many signs": "x = " + "-" * 100_000 + "1\n",
     "a long chain": "x = a" + ".b" * 2000 + "\n",
-    "a long sum": "def test_a():\n    assert (" + "1 + " * 900 + "1, 2)\n    assert "
-    + "1 + " * 900 + "1 < 2\n",
+    "a long sum": "def test_a():\n    assert ("
+    + "1 + " * 900
+    + "1, 2)\n    assert "
+    + "1 + " * 900
+    + "1 < 2\n",
     "a huge number": "LIMIT = 0x" + "f" * 5000 + "\ndef test_a():\n    assert add(1, 1) < LIMIT\n",
     "many branches": "if 1:\n    pass\n" + "elif 1:\n    pass\n" * 9000,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("text", HARD.values(), ids=HARD.keys())

@@ -118,7 +118,7 @@ def test_caches_are_no_work_and_closed_folders_are_opened(repo: Repo, work: Path
         (lambda w: [os.truncate(_new(w, n), 400_000) for n in "abc"], "changed files of more"),
         (lambda w: os.truncate(_new(w, ".gitignore"), 2 << 20), "a .gitignore of more bytes"),
     ],
-)  # fmt: skip
+)
 def test_bounds_are_verdicts(
     repo: Repo, work: Path, damage: Callable[[Path], object], bound: str
 ) -> None:
@@ -159,7 +159,9 @@ def test_a_large_file_costs_no_memory(repo: Repo, work: Path) -> None:
     sha = repo.list_tree(tree)["data.bin"].sha
     same = subprocess.run(
         ["git", "hash-object", "--no-filters", str(work / "data.bin")],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert sha == same.stdout.strip()
     assert repo.run("fsck", "--strict", sha, check=False).status == 0

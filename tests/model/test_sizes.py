@@ -58,8 +58,9 @@ def test_sparse_counts_at_128_do_not_collapse(tmp_path: Any) -> None:
     assert np.std(found.object[lit]) > 0.2 * np.std(control.object[lit])
 
 
-@pytest.mark.parametrize(("N", "gridsize", "network"), [(96, 2, "default"), (256, 1, "default"),
-                                                        (96, 1, "cnn")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("N", "gridsize", "network"), [(96, 2, "default"), (256, 1, "default"), (96, 1, "cnn")]
+)
 def test_frame_sizes_build_train_and_predict(N: int, gridsize: int, network: str) -> None:
     model = _model(N, gridsize, network=network)
     model.compile("adam")
@@ -154,8 +155,11 @@ def test_the_model_is_the_same_on(name: str, tmp_path: Any) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _OTHER, str(tmp_path / "case.npz"), str(tmp_path / "found.npz")],
         env={**os.environ, "KERAS_BACKEND": name},
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     found = np.load(tmp_path / "found.npz")
     lit = coverage > 0.1

@@ -92,11 +92,13 @@ def test_place_is_the_adjoint_of_window(kernel, inside):
         assert abs(left - right) <= 1e-5 * np.linalg.norm(forward) * np.linalg.norm(patches32)
         dense = np.stack(
             [
-                [oracle.reading(8, 20, r, kernel) @ x @ oracle.reading(8, 21, c, kernel).T
-                 for r, c in own]
+                [
+                    oracle.reading(8, 20, r, kernel) @ x @ oracle.reading(8, 21, c, kernel).T
+                    for r, c in own
+                ]
                 for x, own in zip(canvas, corners, strict=True)
             ]
-        )  # fmt: skip
+        )
         np.testing.assert_allclose(forward, dense, atol=3e-5)
 
 

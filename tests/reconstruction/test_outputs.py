@@ -40,8 +40,12 @@ def test_tiffs_are_the_object_pixel_by_pixel(
 ) -> None:
     paths = write_pictures(rec, tmp_path / "out.h5", scan)
     assert [path.name for path in paths] == [
-        "out.png", "out_amplitude.png", "out_amplitude.tiff", "out_phase.png", "out_phase.tiff",
-    ]  # fmt: skip
+        "out.png",
+        "out_amplitude.png",
+        "out_amplitude.tiff",
+        "out_phase.png",
+        "out_phase.tiff",
+    ]
     amplitude, phase = (read_tiff(path) for path in (paths[2], paths[4]))
     assert amplitude.dtype == np.float32
     np.testing.assert_allclose(amplitude, np.abs(rec.object), rtol=1e-6)
@@ -89,9 +93,12 @@ def test_the_dump_is_what_passed_through(scan: Scan, rec: Reconstruction, tmp_pa
     config = ReconstructConfig(batch_size=8)
     paths = dump_reconstruction(None, scan, rec, tmp_path / "d", untrained=3, config=config)
     assert {path.name for path in paths} >= {
-        "stats.json", "offsets.json", "canvas.json", "artifact_inventory.txt",
+        "stats.json",
+        "offsets.json",
+        "canvas.json",
+        "artifact_inventory.txt",
         "pred_patches_amp_grid.png",
-    }  # fmt: skip
+    }
     stats = json.loads((tmp_path / "d/stats.json").read_text())
     assert stats["patch_amplitude"]["shape"] == [8, 4, 32, 32]
     assert 0.3 < stats["patch_amplitude"]["mean"] < 1.1

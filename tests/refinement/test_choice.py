@@ -26,8 +26,9 @@ def _run(deviance: dict[tuple[int, float], float], calls: list[RefineConfig]) ->
     def run(config: RefineConfig, start: Reconstruction | None) -> RefineResult:
         calls.append(config)
         held_out = deviance.get((config.modes, config.damping), 9.0)  # type: ignore[arg-type]
-        rec = Reconstruction(np.ones((2, 2)), np.ones((2, 2)), (0, 0),
-                             meta={"held_out_deviance": held_out})  # fmt: skip
+        rec = Reconstruction(
+            np.ones((2, 2)), np.ones((2, 2)), (0, 0), meta={"held_out_deviance": held_out}
+        )
         return RefineResult(rec, 0.1, 0.5, 2.0, config.passes)
 
     return run
@@ -35,8 +36,9 @@ def _run(deviance: dict[tuple[int, float], float], calls: list[RefineConfig]) ->
 
 def test_modes_are_added_while_they_pay_then_damping_is_chosen() -> None:
     calls: list[RefineConfig] = []
-    found = choose(_run({(1, 0.5): 0.6, (2, 0.5): 0.5, (3, 0.5): 0.4999, (2, 0.1): 0.49}, calls),
-                   AUTO, None)  # fmt: skip
+    found = choose(
+        _run({(1, 0.5): 0.6, (2, 0.5): 0.5, (3, 0.5): 0.4999, (2, 0.1): 0.49}, calls), AUTO, None
+    )
     assert (found.config.modes, found.config.damping) == (2, 0.1)
     assert [(c.modes, c.damping) for c in calls] == [(1, 0.5), (2, 0.5), (3, 0.5), (2, 0.1)]
     assert {c.passes for c in calls} == {10} and found.config.passes == 30

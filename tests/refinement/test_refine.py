@@ -96,12 +96,20 @@ def test_two_modes_of_light_are_found(scan):
     corner = first - np.round(truth.origin_px).astype(int)
     keep = (corner >= 0).all(1) & (corner + 32 <= truth.object.shape).all(1)
     frames = [
-        (np.abs(np.fft.fftshift(np.fft.fft2(modes * truth.object[r : r + 32, c : c + 32],
-                                            norm="ortho"), axes=(-2, -1))) ** 2).sum(0)
+        (
+            np.abs(
+                np.fft.fftshift(
+                    np.fft.fft2(modes * truth.object[r : r + 32, c : c + 32], norm="ortho"),
+                    axes=(-2, -1),
+                )
+            )
+            ** 2
+        ).sum(0)
         for r, c in corner[keep]
-    ]  # fmt: skip
-    mixed = Scan(rng.poisson(frames).astype(np.float32), scan.positions_px[keep].round(),
-                 probe=scan.probe)  # fmt: skip
+    ]
+    mixed = Scan(
+        rng.poisson(frames).astype(np.float32), scan.positions_px[keep].round(), probe=scan.probe
+    )
     one, two = (refine(mixed, config=RefineConfig(passes=30, modes=k)) for k in (1, 2))
     assert two.reconstruction.probe.shape[0] == 2
     held = [r.reconstruction.meta["held_out_deviance"] for r in (one, two)]

@@ -107,8 +107,14 @@ def test_more_modes_are_seeded_with_two_percent_and_differ():
     overlap = np.abs(flat @ flat.conj().T) / np.sqrt(np.outer(energy, energy))
     assert np.abs(overlap - np.eye(4)).max() < 1e-4
     assert len(setup.start_probe(scan(), None, None)) == 1
-    assert len(setup.start_probe(scan(), Reconstruction(np.ones((4, 4)), np.ones((4, 4)), (0, 0),
-                                                        probe=probe), 2)) == 2  # fmt: skip
+    assert (
+        len(
+            setup.start_probe(
+                scan(), Reconstruction(np.ones((4, 4)), np.ones((4, 4)), (0, 0), probe=probe), 2
+            )
+        )
+        == 2
+    )
 
 
 def test_a_missing_probe_is_estimated_and_a_wrong_one_refused():
@@ -149,8 +155,10 @@ def test_coverage_is_the_light_placed_by_the_oracle():
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(("n", "wanted", "size"), [(516, None, 43), (5, None, 5), (40, None, 8),
-                                                   (9000, None, 64), (100, 20, 20)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("n", "wanted", "size"),
+    [(516, None, 43), (5, None, 5), (40, None, 8), (9000, None, 64), (100, 20, 20)],
+)
 def test_batch_size(n, wanted, size):
     assert setup.batch_size(n, wanted) == size
 

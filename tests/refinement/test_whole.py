@@ -58,10 +58,8 @@ def test_the_prox_keeps_a_constant_and_the_mean():
 def dim() -> Scan:
     """Few photons, and another sub-pixel kernel than the model's."""
     return simulate(
-        SimulationConfig(
-            N=32, n_frames=100, photons=2e3, probe_diameter_px=16, kernel="fourier"
-        )
-    )  # fmt: skip
+        SimulationConfig(N=32, n_frames=100, photons=2e3, probe_diameter_px=16, kernel="fourier")
+    )
 
 
 def test_held_out_counts_choose_a_weight_that_helps_the_image(dim):

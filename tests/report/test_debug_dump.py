@@ -42,17 +42,26 @@ def test_offsets_and_canvas_name_rows_and_columns(tmp_path: Path) -> None:
     assert found["count"] == 2
     assert found["first_offsets_px"][1] == {"dx": 7.0, "dy": 3.0}
     assert (found["mean_dx"], found["mean_dy"]) == (4, 0)
-    assert (found["std_dx"], found["std_dy"]) == (3, 3) == (
-        found["centered_std_dx"], found["centered_std_dy"],
-    )  # fmt: skip
+    assert (
+        (found["std_dx"], found["std_dy"])
+        == (3, 3)
+        == (
+            found["centered_std_dx"],
+            found["centered_std_dy"],
+        )
+    )
     path = debug_dump.write_canvas(
         tmp_path / "canvas.json", patch_size=32, canvas_size=44, offsets=offsets, origin_px=[1, 2]
     )
     found = json.loads(path.read_text())
     assert found == {
-        "patch_size": 32, "canvas_size": 44, "num_patch_slots": 2,
-        "max_abs_dx": 7.0, "max_abs_dy": 3.0, "origin_px": [1, 2],
-    }  # fmt: skip
+        "patch_size": 32,
+        "canvas_size": 44,
+        "num_patch_slots": 2,
+        "max_abs_dx": 7.0,
+        "max_abs_dy": 3.0,
+        "origin_px": [1, 2],
+    }
     with pytest.raises(ShapeError):
         debug_dump.write_offsets(tmp_path / "x.json", np.zeros((1, 2, 1)))
 

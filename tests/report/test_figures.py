@@ -30,8 +30,9 @@ def case():
     probe = (np.exp(-(x**2 + y**2) / 60) * 20).astype(np.complex64)
     rec = Reconstruction(truth, coverage, (-16, -16), probe=probe[None])
     positions = np.array([[20.0, 20.0], [30.25, 40.5], [40.0, 22.0]])
-    model = np.stack([figures.model_frame(rec, Scan(np.zeros((3, N, N)), positions), j)
-                      for j in range(3)])  # fmt: skip
+    model = np.stack(
+        [figures.model_frame(rec, Scan(np.zeros((3, N, N)), positions), j) for j in range(3)]
+    )
     counts = np.random.default_rng(0).poisson(model).astype(np.float32)
     return rec, Scan(counts, positions, probe=probe), truth
 
@@ -47,8 +48,16 @@ def test_panels_of_a_reconstruction_with_and_without_truth(case):
     comparison = compare(rec.object, truth, rec.region(), shift=False)
     comparison.metrics["kind"] = "truth"
     words = " | ".join(titles(figures.reconstruction_figure(rec, scan, comparison)))
-    for part in ("measured frame", "amplitude · SSIM 1.000", "truth amplitude", "amplitude error",
-                 "phase · SSIM 1.000", "truth phase", "phase error", "probe"):  # fmt: skip
+    for part in (
+        "measured frame",
+        "amplitude · SSIM 1.000",
+        "truth amplitude",
+        "amplitude error",
+        "phase · SSIM 1.000",
+        "truth phase",
+        "phase error",
+        "probe",
+    ):
         assert part in words
     assert titles(figures.reconstruction_figure(Reconstruction(truth, rec.coverage, (0, 0))))
 
@@ -65,8 +74,10 @@ def test_the_model_frame_is_what_a_brute_force_transform_gives(case):
 
 def test_refine_figure_shows_the_descent_and_files_hold_a_picture(case, tmp_path):
     rec, scan, _ = case
-    history = [{"pass": k, "residual": 1 / k, "held_out_deviance": 2 / k, "step": 1.0,
-                "seconds": float(k)} for k in range(1, 8)]  # fmt: skip
+    history = [
+        {"pass": k, "residual": 1 / k, "held_out_deviance": 2 / k, "step": 1.0, "seconds": float(k)}
+        for k in range(1, 8)
+    ]
     result = RefineResult(rec, 0.14, 0.56, 3.0, 7, history)
     figure = figures.refine_figure(result, scan)
     assert "residual 0.1400" in figure.get_suptitle()

@@ -58,15 +58,24 @@ def inside(place: tuple[Path, tuple[str, ...]]) -> Inside:
         line: str, *, level: str = "kernel", network: bool = True, readable: list[str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         spec = {
-            "level": level, "writable": [str(folder / "mine")], "readable": readable,
-            "shown": [str(folder / "theirs")], "network": network, "devices": [],
-        }  # fmt: skip
+            "level": level,
+            "writable": [str(folder / "mine")],
+            "readable": readable,
+            "shown": [str(folder / "theirs")],
+            "network": network,
+            "devices": [],
+        }
         argv = [PYTHON, "-I", "-S", str(folder / "kernel.py"), json.dumps(spec), "sh", "-c", line]
         env = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "F": str(folder)}
         return subprocess.run(
-            [*switch, *argv], cwd=folder / "mine", env=env, capture_output=True, text=True,
-            timeout=60, check=False,
-        )  # fmt: skip
+            [*switch, *argv],
+            cwd=folder / "mine",
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
 
     return run
 
@@ -210,8 +219,14 @@ def test_a_file_closed_to_its_owner_stays_closed(
 def test_a_part_that_is_refused_ends_the_start_in_words(
     place: tuple[Path, tuple[str, ...]],
 ) -> None:
-    spec = {"level": "kernel", "writable": ["/nowhere"], "readable": None, "shown": [],
-            "network": True, "devices": []}  # fmt: skip
+    spec = {
+        "level": "kernel",
+        "writable": ["/nowhere"],
+        "readable": None,
+        "shown": [],
+        "network": True,
+        "devices": [],
+    }
     argv = [sys.executable, "-I", "-S", str(fence.KERNEL), json.dumps(spec), "no-such-program"]
     done = subprocess.run(argv, capture_output=True, text=True, cwd="/", check=False, timeout=60)
     assert done.returncode == 127 and done.stderr == (

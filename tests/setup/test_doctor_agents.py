@@ -43,15 +43,22 @@ def test_a_missing_program_is_named_with_how_to_install_it(root: Path) -> None:
     ("code", "state", "words"),
     [
         ("end('ready')", "ok", "answered"),
-        ("end('Invalid API key · Please run /login', True)", "fail",
-         "not logged in: Invalid API key"),
+        (
+            "end('Invalid API key · Please run /login', True)",
+            "fail",
+            "not logged in: Invalid API key",
+        ),
         ("end('API Error: 401', True, 401)", "fail", "not logged in: API Error: 401"),
         ("end('limit; try again in 5m', True, 429)", "warn", "rate_limit: limit"),
         ("raise SystemExit('no config')", "fail", "exit 1: no config"),
-        ("end('ready' if os.environ.get('MY_KEY') else 'not logged in',"
-         " 'MY_KEY' not in os.environ)", "ok", "answered"),
+        (
+            "end('ready' if os.environ.get('MY_KEY') else 'not logged in',"
+            " 'MY_KEY' not in os.environ)",
+            "ok",
+            "answered",
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_program_is_started_once_and_its_end_is_told(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, state: str, words: str
 ) -> None:

@@ -27,8 +27,11 @@ def test_arms_are_unique_and_complete() -> None:
     assert len(names) == len(set(names)) == 4 + 4 * 3 - 1  # 1e9, seed 0 is on both
     assert len(dose_arms(DoseStudyConfig(nepochs=6))) == 4 + 7 * 3 - 2
     assert {(a["photons"], a["loss"]) for a in dose_arms(TINY)} == {
-        (1e9, "mae"), (1e9, "poisson"), (1e4, "mae"), (1e4, "poisson"),
-    }  # fmt: skip
+        (1e9, "mae"),
+        (1e9, "poisson"),
+        (1e4, "mae"),
+        (1e4, "poisson"),
+    }
 
 
 @pytest.mark.training
@@ -73,11 +76,31 @@ def test_doses_are_named_apart_and_must_be_doses() -> None:
 def test_arms_that_all_fail_say_why(tmp_path: Path) -> None:
     """Sixteen frames cannot be split; with --json there is one object on stdout and exit code 3."""
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--output-dir", str(tmp_path), "--nepochs", "1",
-         "--n-train", "16", "--n-test", "16", "--N", "64", "--gridsize", "1", "--verbose",
-         "--ladder", "none", "--json"],
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            str(SCRIPT),
+            "--output-dir",
+            str(tmp_path),
+            "--nepochs",
+            "1",
+            "--n-train",
+            "16",
+            "--n-test",
+            "16",
+            "--N",
+            "64",
+            "--gridsize",
+            "1",
+            "--verbose",
+            "--ladder",
+            "none",
+            "--json",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 3 and "Traceback" not in done.stderr
     answer = json.loads(done.stdout)
     assert "none of the 4 arms finished" in answer["what"] and "margin" in answer["got"]

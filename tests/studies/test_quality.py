@@ -51,8 +51,10 @@ def test_seeds_are_averaged_and_failures_named() -> None:
     for arm, ssim in zip(arms, (0.5, 0.7), strict=True):
         part = {"ssim": ssim, "std_ratio": 2 * ssim}
         records[arm["name"]] = {
-            "metrics": {"amplitude": part, "phase": part}, "seconds": 1.0, "load_before": 0.1,
-        }  # fmt: skip
+            "metrics": {"amplitude": part, "phase": part},
+            "seconds": 1.0,
+            "load_before": 0.1,
+        }
     star = {"residual": 0.15, "seconds": 15.0, "load_before": 2.5}
     records["star-whole"] = star
     text = markdown(config, records, {"control-K2-1e4-s0": "failed (no)"}, {})
@@ -86,8 +88,12 @@ def test_what_decides_an_arm_is_what_it_depends_on() -> None:
         if settings_of(arm, config) != settings_of(arm, longer)
     }
     assert changed == {
-        "cnn-thinned", "cnn-plain", "default-thinned", "default-plain", "refine-default",
-    }  # fmt: skip
+        "cnn-thinned",
+        "cnn-plain",
+        "default-thinned",
+        "default-plain",
+        "refine-default",
+    }
 
 
 def test_wrong_words_are_an_exit_code(tmp_path: Path) -> None:

@@ -47,9 +47,14 @@ def test_a_run_holds_all_that_was_promised(scan: Scan, tmp_path: Path) -> None:
     result = train(scan, config, tmp_path / "run", progress=lambda *call: calls.append(call))
     names = {path.name for path in (tmp_path / "run").iterdir()}
     assert names >= {
-        "manifest.json", "config.json", "model.json", "weights.h5",
-        "history.csv", "history.png", "checkpoint.h5",
-    }  # fmt: skip
+        "manifest.json",
+        "config.json",
+        "model.json",
+        "weights.h5",
+        "history.csv",
+        "history.png",
+        "checkpoint.h5",
+    }
     assert json.loads((tmp_path / "run/config.json").read_text()) == config.model_dump(mode="json")
     rows = list(csv.DictReader((tmp_path / "run/history.csv").open()))
     assert [row["epoch"] for row in rows] == ["0", "1", "2"]
@@ -101,8 +106,15 @@ def test_a_budget_that_is_gone_at_once_still_takes_a_step(scan: Scan, tmp_path: 
 
 
 def test_the_learning_rate_rises_then_falls_as_a_cosine(scan: Scan, tmp_path: Path) -> None:
-    config = TrainConfig(epochs=2, batch_size=8, warmup_steps=4, learning_rate=1e-2,
-                         estimate_steps=2, validation_margin_px=4.0, clip_norm=0.25)  # fmt: skip
+    config = TrainConfig(
+        epochs=2,
+        batch_size=8,
+        warmup_steps=4,
+        learning_rate=1e-2,
+        estimate_steps=2,
+        validation_margin_px=4.0,
+        clip_norm=0.25,
+    )
     data = assemble([scan], config)
     model = new_model(data, config)
     assert model.optimizer.global_clipnorm == 0.25
@@ -192,14 +204,30 @@ def test_scans_that_cannot_be_trained_on_are_refused(scan: Scan, tmp_path: Path)
         train([], TrainConfig(), tmp_path / "d")
 
 
-SETTINGS = ["epochs=3", "batch_size=8", "estimate_steps=2", "validation_margin_px=4",
-            "rethin_epochs=2", "probe_trainable=true"]  # fmt: skip
+SETTINGS = [
+    "epochs=3",
+    "batch_size=8",
+    "estimate_steps=2",
+    "validation_margin_px=4",
+    "rethin_epochs=2",
+    "probe_trainable=true",
+]
 
 
 def _command(scan_file: Path, run: Path, *more: str) -> list[str]:
     settings = [word for setting in SETTINGS for word in ("--set", setting)]
-    return [sys.executable, "-m", "ptycho", "train", str(scan_file), "-o", str(run),
-            *settings, "--json", *more]  # fmt: skip
+    return [
+        sys.executable,
+        "-m",
+        "ptycho",
+        "train",
+        str(scan_file),
+        "-o",
+        str(run),
+        *settings,
+        "--json",
+        *more,
+    ]
 
 
 @pytest.mark.training

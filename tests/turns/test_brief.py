@@ -169,8 +169,10 @@ def test_a_template_is_short_and_names_only_commands_that_exist(path: Path) -> N
     template(path.name)
     known = subprocess.run(
         [sys.executable, "-c", "from orchestration.cli import main; main()", "--help"],
-        capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     for name in re.findall(r"orchestrate (\w+)", text):
         assert re.search(rf"│ {name} ", known), name
     for words in re.findall(r"`([^`]+)`", text):

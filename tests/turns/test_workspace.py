@@ -156,10 +156,17 @@ def test_a_workspace_shares_nothing_with_the_persons_repository(repo: Repo) -> N
         assert subprocess.run(asked, cwd=ws.path, capture_output=True).returncode != 0
     (ws.path / "pkg/a.py").write_text("1\n")
     for words in (
-        "add -A", "commit -qm mine", "commit -q --amend -m again", "branch other", "stash",
-        "reset -q --hard HEAD~1", "reflog expire --expire=now --all", "gc -q --prune=now",
-        "config core.hooksPath /evil", "update-ref -d refs/heads/work",
-    ):  # fmt: skip
+        "add -A",
+        "commit -qm mine",
+        "commit -q --amend -m again",
+        "branch other",
+        "stash",
+        "reset -q --hard HEAD~1",
+        "reflog expire --expire=now --all",
+        "gc -q --prune=now",
+        "config core.hooksPath /evil",
+        "update-ref -d refs/heads/work",
+    ):
         sh(ws.path, "git", "-c", "user.name=a", "-c", "user.email=a@a", *words.split())
     refs, config = repo.snapshot_refs(), (repo.common_dir / "config").read_bytes()
     assert refs.pop(f"refs/heads/{ws.branch}") == ws.base
@@ -182,9 +189,14 @@ def test_files_are_laid_out_and_read_as_bytes(repo: Repo, tmp_path: Path) -> Non
     rows = "*.txt eol=crlf\n*.bin filter=evil\n*.sub export-subst\n"
     base = commit(
         repo,
-        {".gitattributes": rows.encode(), "deep/.gitattributes": b"* text\n", "a.txt": b"1\n2\r\n",
-         "b.bin": b"data\n", "c.sub": b"$Format:%H$\n"},
-    )  # fmt: skip
+        {
+            ".gitattributes": rows.encode(),
+            "deep/.gitattributes": b"* text\n",
+            "a.txt": b"1\n2\r\n",
+            "b.bin": b"data\n",
+            "c.sub": b"$Format:%H$\n",
+        },
+    )
     sh(repo.root, "git", "config", "core.autocrlf", "true")
     for kind in ("smudge", "clean"):
         sh(repo.root, "git", "config", f"filter.evil.{kind}", f"touch {ran}; cat")

@@ -288,8 +288,12 @@ def test_evidence_keeps_to_its_limits() -> None:
 def test_flatten_and_short() -> None:
     assert list(flatten({"a": [{"b": 1}], "c": None})) == [("a[0].b", "1"), ("c", "—")]
     assert [short(v) for v in ("0.123456", "1000000", "nan", "word", "1e9")] == [
-        "0.1235", "1000000", "nan", "word", "1e+09",
-    ]  # fmt: skip
+        "0.1235",
+        "1000000",
+        "nan",
+        "word",
+        "1e+09",
+    ]
 
 
 @pytest.mark.parametrize("text", [b"[" * 100_000, b"[" * 400 + b"{}" + b"]" * 400, b"{"])
@@ -324,12 +328,22 @@ def test_page_needs_no_sideways_scrolling_on_a_phone(loaded: Loaded, tmp_path: P
     )
     done = subprocess.run(
         [
-            browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-            "--allow-file-access-from-files", f"--user-data-dir={tmp_path / 'profile'}",
-            "--virtual-time-budget=3000", "--dump-dom", outer.as_uri(),
+            browser,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--allow-file-access-from-files",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--virtual-time-budget=3000",
+            "--dump-dom",
+            outer.as_uri(),
         ],
-        capture_output=True, text=True, timeout=120, env=os.environ | {"HOME": str(tmp_path)},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"HOME": str(tmp_path)},
+    )
     found = re.search(r"width=(\d+)", done.stdout)
     assert found, done.stdout[-500:] + done.stderr[-500:]
     assert int(found[1]) <= 390

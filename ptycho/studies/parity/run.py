@@ -26,10 +26,15 @@ WORKER = ("-m", "ptycho.studies.parity.worker")
 TIME_LIMIT_S = 1800.0
 INPUTS = "inputs.npz"
 WRITTEN = (
-    "stats.json", "offsets.json", "canvas.json", INPUTS, "patches_*.png", "difference_*.png",
+    "stats.json",
+    "offsets.json",
+    "canvas.json",
+    INPUTS,
+    "patches_*.png",
+    "difference_*.png",
     "artifact_inventory.txt",
     *(f"{name}/{file}" for name in BACKENDS for file in ("taps.npz", "worker.json", "worker.log")),
-)  # fmt: skip
+)
 """Everything that a parity run writes, as patterns below its folder."""
 
 
@@ -84,15 +89,20 @@ def checked(backends: Sequence[str]) -> tuple[str, ...]:
     for name in names:
         if name not in BACKENDS:
             raise UsageError(
-                "unknown backend", where="--backends", expected=f"some of {known}",
-                got=repr(name), fix="--backends tensorflow,torch",
-            )  # fmt: skip
+                "unknown backend",
+                where="--backends",
+                expected=f"some of {known}",
+                got=repr(name),
+                fix="--backends tensorflow,torch",
+            )
     if len(set(names)) < max(len(names), 2):
         raise UsageError(
             "parity compares at least two different backends",
-            where="--backends", expected=f"two or three of {known}", got=",".join(names),
+            where="--backends",
+            expected=f"two or three of {known}",
+            got=",".join(names),
             fix="--backends tensorflow,torch",
-        )  # fmt: skip
+        )
     for name in names:
         if importlib.util.find_spec(name) is None:
             raise MissingPartError(
@@ -136,8 +146,10 @@ def _inputs(run: Path, scan: Scan, count: int) -> tuple[dict[str, Any], dict[str
     if record.N != scan.N:
         raise ShapeError(
             "the frames do not have the size that the run was trained with",
-            where=scan.name, expected=f"{record.N} px", got=f"{scan.N} px",
-        )  # fmt: skip
+            where=scan.name,
+            expected=f"{record.N} px",
+            got=f"{scan.N} px",
+        )
     groups = make_groups(
         scan.positions_px,
         record.gridsize,
@@ -178,22 +190,30 @@ def _in_process(name: str, worker: Sequence[str], run: Path, folder: Path) -> di
         try:
             code: int | str = subprocess.run(
                 [sys.executable, *worker, str(run), str(folder / INPUTS), str(out)],
-                env=environment, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
-                timeout=TIME_LIMIT_S, check=False,
-            ).returncode  # fmt: skip
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                timeout=TIME_LIMIT_S,
+                check=False,
+            ).returncode
         except subprocess.TimeoutExpired:
             code = f"still running after {TIME_LIMIT_S:.0f} s"
     if code != 0:
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         raise ModelError(
             f"the process of the backend {name} failed",
-            where=log, expected="exit code 0", got=f"{code}: {lines[-1] if lines else 'no words'}",
+            where=log,
+            expected="exit code 0",
+            got=f"{code}: {lines[-1] if lines else 'no words'}",
             fix=f"read {log}",
-        )  # fmt: skip
+        )
     facts = json.loads((out / "worker.json").read_text(encoding="utf-8"))
     if facts["backend"] != name:
         raise ModelError(
             "the process ran another backend than it was told",
-            where=out / "worker.json", expected=name, got=facts["backend"],
-        )  # fmt: skip
+            where=out / "worker.json",
+            expected=name,
+            got=facts["backend"],
+        )
     return facts | {"process_seconds": round(time.perf_counter() - begun, 3)}

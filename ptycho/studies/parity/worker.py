@@ -22,9 +22,16 @@ from ptycho.errors import PtychoError
 
 PACKAGES = ("ptycho", "keras", "numpy", "tensorflow", "tensorflow-cpu", "torch", "jax", "jaxlib")
 VARIABLES = (
-    "KERAS_BACKEND", "USE_XLA_TRANSLATE", "TF_ENABLE_ONEDNN_OPTS", "TF_XLA_FLAGS", "XLA_FLAGS",
-    "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "NVIDIA_TF32_OVERRIDE", "JAX_PLATFORMS",
-)  # fmt: skip
+    "KERAS_BACKEND",
+    "USE_XLA_TRANSLATE",
+    "TF_ENABLE_ONEDNN_OPTS",
+    "TF_XLA_FLAGS",
+    "XLA_FLAGS",
+    "OMP_NUM_THREADS",
+    "CUDA_VISIBLE_DEVICES",
+    "NVIDIA_TF32_OVERRIDE",
+    "JAX_PLATFORMS",
+)
 
 
 def main(arguments: list[str], forward: type[Any] | None = None) -> int:

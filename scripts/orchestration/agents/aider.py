@@ -90,8 +90,15 @@ PROGRAM = Program(
     sign_in="put the provider's key into the environment and its name into agent_env:",
     login=(Login(".aider/oauth-keys.env"),),
     settings=(".aider.conf.yml", ".aider.model.settings.yml", ".aider.model.metadata.json"),
-    keys=("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OPENROUTER_API_KEY", "GEMINI_API_KEY",
-          "DEEPSEEK_API_KEY", "AIDER_OPENAI_API_KEY", "AIDER_ANTHROPIC_API_KEY"),
+    keys=(
+        "OPENAI_API_KEY",
+        "ANTHROPIC_API_KEY",
+        "OPENROUTER_API_KEY",
+        "GEMINI_API_KEY",
+        "DEEPSEEK_API_KEY",
+        "AIDER_OPENAI_API_KEY",
+        "AIDER_ANTHROPIC_API_KEY",
+    ),
     flags=("--message-file", "--yes-always", "--no-auto-commits", "--no-gitignore", "--file"),
     env={"AIDER_ANALYTICS": "false", "AIDER_CHECK_UPDATE": "false"},
-)  # fmt: skip
+)

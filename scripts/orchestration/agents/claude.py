@@ -78,8 +78,11 @@ class ClaudeReader(JsonReader):
         elif wrong or subtype != "success":
             self.claim = "failed"
             told = [str(line) for line in listed(event, "errors") if isinstance(line, str)]
-            self.went_wrong(words(event, "result") or "; ".join(told) or subtype, status=status,
-                            retry_at=self.fault.retry_at if self.fault else None)  # fmt: skip
+            self.went_wrong(
+                words(event, "result") or "; ".join(told) or subtype,
+                status=status,
+                retry_at=self.fault.retry_at if self.fault else None,
+            )
         else:
             self.claim = "done"
             self.went_on()

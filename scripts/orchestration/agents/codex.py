@@ -59,9 +59,16 @@ def start(turn: Start) -> list[str]:
     """Its own sandbox is off behind ours, where it fails and still exits with 0."""
     sandbox = "danger-full-access" if turn.fenced else "workspace-write"
     return [
-        "exec", "--json", "--sandbox", sandbox, "--skip-git-repo-check",
-        "-C", str(turn.workspace), *turn.args, "-",
-    ]  # fmt: skip
+        "exec",
+        "--json",
+        "--sandbox",
+        sandbox,
+        "--skip-git-repo-check",
+        "-C",
+        str(turn.workspace),
+        *turn.args,
+        "-",
+    ]
 
 
 def files(turn: Start) -> Mapping[str, str]:

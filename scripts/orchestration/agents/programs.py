@@ -26,9 +26,14 @@ from orchestration.sandbox import fence as isolation
 
 _FLAG = re.compile(r"(?<![\w-])--?[A-Za-z][\w-]*")
 PLACES = (
-    ".local/bin", ".npm-global/bin", ".volta/bin", ".bun/bin", ".opencode/bin", ".claude/local",
+    ".local/bin",
+    ".npm-global/bin",
+    ".volta/bin",
+    ".bun/bin",
+    ".opencode/bin",
+    ".claude/local",
     ".nvm/versions/node/*/bin",
-)  # fmt: skip
+)
 """Folders below HOME where installers put programs; they are often missing from PATH."""
 
 

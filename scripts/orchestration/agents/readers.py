@@ -63,8 +63,9 @@ class Reader:
             return
         total = self.tokens or {}
         self.tokens = {
-            **total, **{name: total.get(name, 0) + (n or 0) for name, n in counted.items()}
-        }  # fmt: skip
+            **total,
+            **{name: total.get(name, 0) + (n or 0) for name, n in counted.items()},
+        }
 
     def deny(self, words: str) -> None:
         """One action that the program's own rules refused."""

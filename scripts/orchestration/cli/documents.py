@@ -84,8 +84,15 @@ def validate(
     code = ERRORS if has_errors(found) else WARNINGS if strict and warnings else 0
     if json_output:
         rows = [d.as_dict() for d in found]
-        emit({"path": str(place), "kind": wanted, "ok": code == 0, "fixed": fixed,
-               "diagnostics": rows})  # fmt: skip
+        emit(
+            {
+                "path": str(place),
+                "kind": wanted,
+                "ok": code == 0,
+                "fixed": fixed,
+                "diagnostics": rows,
+            }
+        )
     else:
         print_diagnostics(found)
         errors = len(found) - warnings
@@ -151,13 +158,16 @@ def explain_code(
     text = explain(code)
     if text is None:
         raise HarnessError(
-            "unknown code", got=code, expected="a code that a diagnostic printed",
+            "unknown code",
+            got=code,
+            expected="a code that a diagnostic printed",
             fix="orchestrate explain   (lists all codes)",
-        )  # fmt: skip
+        )
     if json_output:
         entry = CODES[code.strip().upper()]
-        emit({"code": code.strip().upper(), "title": entry.title, "why": entry.why,
-               "fix": entry.fix})  # fmt: skip
+        emit(
+            {"code": code.strip().upper(), "title": entry.title, "why": entry.why, "fix": entry.fix}
+        )
     else:
         print(text)
 
@@ -166,9 +176,11 @@ def _records(place: Path) -> tuple[str, str]:
     kind = kinds.kind_of(str(place))
     if kind not in ("memory", "ledger"):
         raise HarnessError(
-            "neither a memory nor a ledger", where=place,
-            expected="a file named …memory.md or …fix_plan.md", fix="rename a copy of the file",
-        )  # fmt: skip
+            "neither a memory nor a ledger",
+            where=place,
+            expected="a file named …memory.md or …fix_plan.md",
+            fix="rename a copy of the file",
+        )
     return kind, read_text(place)
 
 
@@ -184,9 +196,10 @@ def history_import(
 
     kind, text = _records(file)
     events = (
-        memory_events(parse_memory(text, file.name)) if kind == "memory"
+        memory_events(parse_memory(text, file.name))
+        if kind == "memory"
         else ledger_events(ledger.parse_ledger(text, file.name))
-    )  # fmt: skip
+    )
     if not events:
         raise HarnessError("there is nothing to import", where=file, expected="entries or items")
     log = EventLog(Repo(repo).state_dir, SystemClock())
@@ -252,8 +265,10 @@ def _table(data: dict[str, Any]) -> None:
 
 def _print_memory(result: MemoryStats) -> None:
     order = "newest first" if result.newest_first else "oldest first"
-    say(f"{result.path}: {result.entries} entries ({result.supervisor} supervisor, "
-         f"{result.worker} worker), {order}, {result.first} to {result.last}")  # fmt: skip
+    say(
+        f"{result.path}: {result.entries} entries ({result.supervisor} supervisor, "
+        f"{result.worker} worker), {order}, {result.first} to {result.last}"
+    )
     say("\nfoci (entries)")
     for item, count in result.foci.items():
         say(f"  {count:3}  {item}")
@@ -261,8 +276,10 @@ def _print_memory(result: MemoryStats) -> None:
     show: Callable[[int | None], str] = lambda n: "-" if n is None else str(n)  # noqa: E731
     for row in result.dwell:
         say(f"  {row.stamp}  {show(row.claimed):>7}  {show(row.recomputed):>10}  {row.item}")
-    say(f"\n{result.disagreements} of {len(result.dwell)} dwell claims disagree; "
-         f"{len(result.observations)} inconsistencies")  # fmt: skip
+    say(
+        f"\n{result.disagreements} of {len(result.dwell)} dwell claims disagree; "
+        f"{len(result.observations)} inconsistencies"
+    )
     say(f"{result.unknown} claims of dwell that nothing confirms, {result.waiting} waiting cycles")
     if result.future is not None:
         say(f"{len(result.future)} stamps later than the commit that brought them")
@@ -313,8 +330,13 @@ def _log_stats(repo: Path) -> dict[str, Any]:
         "seconds": round(sum(item.seconds for item in items.values()), 3),
         "kinds": dict(Counter(event.kind for event in log.events)),
         "items": {
-            name: {"attempts": item.attempts, "landed": item.landed, "rejected": item.rejected,
-                   "dwell": item.dwell, "seconds": round(item.seconds, 3)}
+            name: {
+                "attempts": item.attempts,
+                "landed": item.landed,
+                "rejected": item.rejected,
+                "dwell": item.dwell,
+                "seconds": round(item.seconds, 3),
+            }
             for name, item in items.items()
         },
-    }  # fmt: skip
+    }

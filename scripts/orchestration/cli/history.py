@@ -79,9 +79,10 @@ def import_log(
     if file is not None and not file.is_file():
         raise HarnessError("no such file", where=file, fix="orchestrate log export -o FILE")
     events = (
-        publish.read_branch(repo) if file is None
+        publish.read_branch(repo)
+        if file is None
         else read_export(file.read_text(encoding="utf-8"), str(file))
-    )  # fmt: skip
+    )
     if not events:
         raise HarnessError("there is nothing to import", where=file or "orchestration/log")
     aside = set_aside(repo.state_dir) if from_branch else None

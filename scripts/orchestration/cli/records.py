@@ -97,18 +97,27 @@ def ledger_add(
     """Add an item at the end of the ledger; every other byte stays."""
     place, text = _ledger_file(repo)
     new = ledger.add_item(
-        text, item_id, title, priority=priority, type=kind, depends=depends, plan=plan,
-        guard=guard, exit="\n".join(" ".join(check.split()) for check in exit_checks),
-    )  # fmt: skip
+        text,
+        item_id,
+        title,
+        priority=priority,
+        type=kind,
+        depends=depends,
+        plan=plan,
+        guard=guard,
+        exit="\n".join(" ".join(check.split()) for check in exit_checks),
+    )
     before = {(d.code, d.message) for d in ledger.check_ledger(ledger.parse_ledger(text))}
     added = ledger.check_ledger(ledger.parse_ledger(new, str(place)))
     problems = [d for d in added if (d.code, d.message) not in before]
     if has_errors(problems):
         raise HarnessError(
-            "the item would make the ledger unsound", where=item_id,
+            "the item would make the ledger unsound",
+            where=item_id,
             got="; ".join(d.render() for d in problems if d.severity == "error"),
-            fix="correct the options; nothing was written", exit_code=ERRORS,
-        )  # fmt: skip
+            fix="correct the options; nothing was written",
+            exit_code=ERRORS,
+        )
     write_text(place, new)
     if json_output:
         emit({"item": item_id, "path": str(place), "diagnostics": [d.as_dict() for d in problems]})
@@ -119,24 +128,50 @@ def ledger_add(
 
 def _item_dict(item: ledger.Item) -> dict[str, Any]:
     return {
-        "id": item.id, "title": item.title, "status": item.status.value, "reason": item.reason,
-        "priority": item.priority, "type": item.type, "depends": item.depends,
-        "external": item.external, "plan": item.plan, "owner": item.owner, "guard": item.guard,
-        "needs": item.needs, "line": item.line,
+        "id": item.id,
+        "title": item.title,
+        "status": item.status.value,
+        "reason": item.reason,
+        "priority": item.priority,
+        "type": item.type,
+        "depends": item.depends,
+        "external": item.external,
+        "plan": item.plan,
+        "owner": item.owner,
+        "guard": item.guard,
+        "needs": item.needs,
+        "line": item.line,
         "waiting": render_waiting(item.waiting) if item.waiting else None,
         "criteria": [
-            {"id": c.id, "state": c.state, "command": c.command.text if c.command else None,
-             "meaning": c.meaning} for c in item.criteria
+            {
+                "id": c.id,
+                "state": c.state,
+                "command": c.command.text if c.command else None,
+                "meaning": c.meaning,
+            }
+            for c in item.criteria
         ],
         "recipes": [
-            {"kind": r.kind, "command": r.command.text if r.command else None, "patch": r.patch,
-             "row": r.row} for r in item.recipes
+            {
+                "kind": r.kind,
+                "command": r.command.text if r.command else None,
+                "patch": r.patch,
+                "row": r.row,
+            }
+            for r in item.recipes
         ],
         "attempts": [
-            {"turn": a.turn, "at": str(a.at) if a.at else None, "outcome": a.outcome,
-             "label": a.label, "criteria": a.criteria, "text": a.text} for a in item.attempts
+            {
+                "turn": a.turn,
+                "at": str(a.at) if a.at else None,
+                "outcome": a.outcome,
+                "label": a.label,
+                "criteria": a.criteria,
+                "text": a.text,
+            }
+            for a in item.attempts
         ],
-    }  # fmt: skip
+    }
 
 
 def ledger_show(
@@ -158,8 +193,13 @@ def ledger_show(
         f"{item.id}  {item.title}\n  {item.status.value}"
         + (f" — {item.reason}" * bool(item.reason))
     )
-    facts = {"priority": item.priority, "depends": ", ".join(item.depends + item.external),
-             "plan": item.plan, "guard": item.guard, "needs": item.needs}  # fmt: skip
+    facts = {
+        "priority": item.priority,
+        "depends": ", ".join(item.depends + item.external),
+        "plan": item.plan,
+        "guard": item.guard,
+        "needs": item.needs,
+    }
     for name, value in facts.items():
         if value:
             say(f"  {name}: {value}")
@@ -210,8 +250,16 @@ def findings_search(
     place, text = _findings_file(repo)
     found = search(parse_findings(text, str(place)), words or [], paths)
     if json_output:
-        rows = [{"id": f.id, "status": f.status, "synopsis": f.synopsis, "line": f.line,
-                 "keywords": f.keywords} for f in found]  # fmt: skip
+        rows = [
+            {
+                "id": f.id,
+                "status": f.status,
+                "synopsis": f.synopsis,
+                "line": f.line,
+                "keywords": f.keywords,
+            }
+            for f in found
+        ]
         emit({"path": str(place), "findings": rows})
         return
     for finding in found:
@@ -236,10 +284,16 @@ def findings_add(
 
     place, text = _findings_file(repo)
     finding = Finding(
-        finding_id, f"{datetime.now(UTC):%Y-%m-%d}", keywords, synopsis, evidence, "Active",
-        applies=list(applies), check=parse_command(check) if check else None,
+        finding_id,
+        f"{datetime.now(UTC):%Y-%m-%d}",
+        keywords,
+        synopsis,
+        evidence,
+        "Active",
+        applies=list(applies),
+        check=parse_command(check) if check else None,
         supersedes=list(supersedes),
-    )  # fmt: skip
+    )
     new = add_finding(text, finding)
     checkout = checkout_of(find_root(repo))
     broken = [
@@ -249,9 +303,12 @@ def findings_add(
     ]
     if broken:
         raise HarnessError(
-            "the finding is unsound", where=finding_id, exit_code=ERRORS,
-            got="; ".join(d.render() for d in broken), fix="correct it; nothing was written",
-        )  # fmt: skip
+            "the finding is unsound",
+            where=finding_id,
+            exit_code=ERRORS,
+            got="; ".join(d.render() for d in broken),
+            fix="correct it; nothing was written",
+        )
     write_text(place, new)
     emit({"finding": finding_id, "path": str(place)}) if json_output else print(
         f"{finding_id} added to {place}"
@@ -272,8 +329,14 @@ def findings_check(
     results = _run_checks(root, read.rows, within) if run else {}
     failed = [name for name, code in results.items() if code != 0]
     if json_output:
-        emit({"path": str(place), "diagnostics": [d.as_dict() for d in found],
-               "checks": results, "ok": not has_errors(found) and not failed})  # fmt: skip
+        emit(
+            {
+                "path": str(place),
+                "diagnostics": [d.as_dict() for d in found],
+                "checks": results,
+                "ok": not has_errors(found) and not failed,
+            }
+        )
     else:
         print_diagnostics(found)
         for name, code in results.items():

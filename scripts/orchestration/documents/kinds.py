@@ -14,9 +14,14 @@ from orchestration.documents.plan import summary
 
 KINDS = ("order", "ledger", "findings", "memory", "plan", "summary")
 _NAMES = {
-    "fix_plan.md": "ledger", "findings.md": "findings", "galph_memory.md": "memory",
-    "memory.md": "memory", "implementation.md": "plan", "plan.md": "plan", "summary.md": "summary",
-}  # fmt: skip
+    "fix_plan.md": "ledger",
+    "findings.md": "findings",
+    "galph_memory.md": "memory",
+    "memory.md": "memory",
+    "implementation.md": "plan",
+    "plan.md": "plan",
+    "summary.md": "summary",
+}
 
 
 def kind_of(path: str) -> str:

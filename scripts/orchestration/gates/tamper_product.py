@@ -154,8 +154,13 @@ def _is_mutual(node: ast.FunctionDef) -> bool:
     answers = [v for v in answers if dotted(v or ast.Constant(0)) != "NotImplemented"]
     if not answers:
         return True
-    local = {t.id: n.value for n in node.body if isinstance(n, ast.Assign) for t in n.targets
-             if isinstance(t, ast.Name)}  # fmt: skip
+    local = {
+        t.id: n.value
+        for n in node.body
+        if isinstance(n, ast.Assign)
+        for t in n.targets
+        if isinstance(t, ast.Name)
+    }
     if answers == [v for v in answers if isinstance(v, ast.Constant) and v.value is True]:
         conditions = [n.test for n in ast.walk(node) if isinstance(n, ast.If)]
         return any(_unequal(test, arguments) for test in conditions)

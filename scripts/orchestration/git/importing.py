@@ -57,9 +57,13 @@ class Imported:
 
 
 def import_files(
-    repo: ObjectStore, path: Path, base: str, *, litter: Collection[str] = (),
+    repo: ObjectStore,
+    path: Path,
+    base: str,
+    *,
+    litter: Collection[str] = (),
     bounds: Bounds | None = None,
-) -> Imported:  # fmt: skip
+) -> Imported:
     """Make a tree of the files below `path`, which was laid out from `base`.
 
     `litter` are globs of names (caches) that are no work where they are new. Raises PastBounds, and
@@ -85,9 +89,14 @@ def _is_bytes(name: str) -> bool:
 
 class _Import:
     def __init__(
-        self, repo: ObjectStore, top: int, base: str, scratch: Path, litter: Sequence[str],
+        self,
+        repo: ObjectStore,
+        top: int,
+        base: str,
+        scratch: Path,
+        litter: Sequence[str],
         bounds: Bounds,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.repo, self.top, self.scratch, self.litter = repo, top, scratch, litter
         self.bounds, self.ends = bounds, time.monotonic() + bounds.seconds
         self.base = repo.list_tree(base)
@@ -210,9 +219,15 @@ class _Import:
         asked = os.fsencode("".join(f"./{entry[0]}\0" for entry in entries))
         env = {"GIT_DIR": str(self.repo.common_dir), "GIT_WORK_TREE": str(self.scratch)}
         said = self.repo.run(
-            "check-ignore", "--stdin", "-z", "--no-index", env=env, stdin=asked, check=False,
+            "check-ignore",
+            "--stdin",
+            "-z",
+            "--no-index",
+            env=env,
+            stdin=asked,
+            check=False,
             cwd=self.scratch,
-        )  # fmt: skip
+        )
         if said.status not in (0, 1):
             raise HarnessError("git could not say what is ignored", got=said.stderr)
         return {name[2:] for name in os.fsdecode(said.stdout).split("\0") if name}

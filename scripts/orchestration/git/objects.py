@@ -260,9 +260,11 @@ class ObjectStore:
             if back.status == 0:
                 return []
             raise GitError(
-                "the patch does not apply", where=patch_path, got=fits.stderr.strip(),
+                "the patch does not apply",
+                where=patch_path,
+                got=fits.stderr.strip(),
                 fix="make it again from the order's base: git diff > file.patch",
-            )  # fmt: skip
+            )
         stat = self.run("apply", "--numstat", "-z", "--", patch, cwd=worktree).stdout
         self.run(*quiet, "--", patch, cwd=worktree)
         return [os.fsdecode(r).split("\t", 2)[2] for r in stat.split(b"\0") if r.count(b"\t") == 2]

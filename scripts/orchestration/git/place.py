@@ -82,8 +82,9 @@ def _move(old: Path, folder: Path) -> None:
         except Timeout:
             raise HarnessError(
                 "a run of an earlier version is at work in this repository",
-                where=old, fix="wait for its end, or stop it; then run the command again",
-            ) from None  # fmt: skip
+                where=old,
+                fix="wait for its end, or stop it; then run the command again",
+            ) from None
         try:
             _move_alone(old, folder)
         finally:

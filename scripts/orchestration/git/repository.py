@@ -30,9 +30,14 @@ __all__ = [
 ]
 
 FAST_FORWARD = (
-    "--ff-only", "--quiet", "--commit", "--no-squash", "--no-autostash", "--no-overwrite-ignore",
+    "--ff-only",
+    "--quiet",
+    "--commit",
+    "--no-squash",
+    "--no-autostash",
+    "--no-overwrite-ignore",
     "--no-verify-signatures",
-)  # fmt: skip
+)
 """A person's `merge.*` and `branch.*.mergeOptions` never make more of it, or less."""
 MERGE_S = 600.0
 """A merge that is killed leaves a lock and half of the files, so it has long."""

@@ -72,9 +72,13 @@ def _kernel_prefix(
     level: str, writable: Sequence[Path] = (), shown: Sequence[str] = ()
 ) -> tuple[str, ...]:
     spec = {
-        "level": level, "writable": [os.fspath(path) for path in writable], "readable": None,
-        "shown": list(shown), "network": True, "devices": _accelerators(),
-    }  # fmt: skip
+        "level": level,
+        "writable": [os.fspath(path) for path in writable],
+        "readable": None,
+        "shown": list(shown),
+        "network": True,
+        "devices": _accelerators(),
+    }
     return (sys.executable, "-I", "-S", str(KERNEL), json.dumps(spec))
 
 

@@ -84,10 +84,14 @@ def set_read_only(path: str, wanted: bool, recursive: bool = True) -> None:
     flag = MOUNT_ATTR_RDONLY
     attributes = struct.pack("=QQQQ", flag if wanted else 0, 0 if wanted else flag, 0, 0)
     call(
-        SYS_MOUNT_SETATTR, ctypes.c_int(AT_FDCWD), ctypes.c_char_p(os.fsencode(path)),
-        ctypes.c_uint(AT_RECURSIVE if recursive else 0), ctypes.c_char_p(attributes),
-        ctypes.c_size_t(len(attributes)), what=f"read-only {path}",
-    )  # fmt: skip
+        SYS_MOUNT_SETATTR,
+        ctypes.c_int(AT_FDCWD),
+        ctypes.c_char_p(os.fsencode(path)),
+        ctypes.c_uint(AT_RECURSIVE if recursive else 0),
+        ctypes.c_char_p(attributes),
+        ctypes.c_size_t(len(attributes)),
+        what=f"read-only {path}",
+    )
 
 
 def landlock_abi() -> int:
@@ -116,9 +120,13 @@ def landlock(writable: list[str], readable: list[str] | None) -> None:
             right &= FILE_RIGHTS
         rule = struct.pack("=Qi", right & rights, place)
         call(
-            SYS_LANDLOCK_ADD, ctypes.c_int(rules), 1, ctypes.c_char_p(rule), 0,
+            SYS_LANDLOCK_ADD,
+            ctypes.c_int(rules),
+            1,
+            ctypes.c_char_p(rule),
+            0,
             what=f"landlock {path}",
-        )  # fmt: skip
+        )
         os.close(place)
     check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
     call(SYS_LANDLOCK_RESTRICT, ctypes.c_int(rules), 0, what="landlock")

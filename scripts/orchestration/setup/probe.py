@@ -45,8 +45,12 @@ def _command(config: HarnessConfig, agent: Agent, role: str) -> Check | None:
     path = os.pathsep.join([str(Path(config.python).parent), os.environ.get("PATH", os.defpath)])
     if not program or "{" in program or shutil.which(program, path=path):
         return None
-    return Check(role, "fail", f"{program} is not installed, or not on PATH",
-                 "install it, or correct the command in orchestration.yaml")  # fmt: skip
+    return Check(
+        role,
+        "fail",
+        f"{program} is not installed, or not on PATH",
+        "install it, or correct the command in orchestration.yaml",
+    )
 
 
 def _flags(agent: ProgramAgent, role: str) -> Check:

@@ -131,9 +131,13 @@ def _evidence(
         changes[f"{place}/{entry.path}"] = (report / entry.path).read_bytes()
         producer = f"turn {turn} ({entry.producer})"
         rows.append(
-            {"path": f"{place}/{entry.path}", "bytes": entry.bytes, "sha256": entry.sha256,
-             "producer": producer}
-        )  # fmt: skip
+            {
+                "path": f"{place}/{entry.path}",
+                "bytes": entry.bytes,
+                "sha256": entry.sha256,
+                "producer": producer,
+            }
+        )
     name = f"analysis/{artifacts.INVENTORY}"
     changes[f"{place}/{name}"] = (report / name).read_bytes()
     return rows

@@ -34,9 +34,14 @@ from orchestration.git import (
 from orchestration.sandbox import run_child, scrub_env
 
 LITTER = (
-    "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", ".coverage",
+    "__pycache__",
+    ".pytest_cache",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".hypothesis",
+    ".coverage",
     ".aider.*",
-)  # fmt: skip
+)
 """What running Python, and agents' programs, leave where no .gitignore names it: no work."""
 
 
@@ -270,8 +275,9 @@ def remove_tree(path: Path) -> None:
         run_child(reopen, path.parent, scrub_env(), total_s=600.0)
         done = run_child(remove, path.parent, scrub_env(), total_s=600.0)
     if os.path.lexists(path):
-        raise HarnessError("a folder of the harness cannot be removed", where=path,
-                           got=done.output_tail[-300:])  # fmt: skip
+        raise HarnessError(
+            "a folder of the harness cannot be removed", where=path, got=done.output_tail[-300:]
+        )
 
 
 def leftovers(repo: Repo) -> list[Path]:

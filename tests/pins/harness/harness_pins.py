@@ -77,8 +77,12 @@ def script(name: str, *words: str, cwd: Path) -> Said:
     with _environment():
         done = subprocess.run(
             [sys.executable, str(ROOT / "scripts" / name), *words],
-            cwd=cwd, capture_output=True, text=True, timeout=120, check=False,
-        )  # fmt: skip
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
     return Said(done.returncode, done.stdout, done.stderr)
 
 
@@ -250,11 +254,16 @@ def validations(root: Path) -> dict[str, dict[str, Any]]:
     (root / "unknown.md").write_text(VALID.replace("A-001", "Z-999"))
     rows = {}
     for words in (
-        ("valid.md",), ("invalid.md", "--no-collect"), ("unknown.md", "--no-collect"),
-        ("missing.md",), ("valid.md", "invalid.md"),
-    ):  # fmt: skip
+        ("valid.md",),
+        ("invalid.md", "--no-collect"),
+        ("unknown.md", "--no-collect"),
+        ("missing.md",),
+        ("valid.md", "invalid.md"),
+    ):
         said = script("tools/validate_input_md.py", *words, cwd=root)
         rows[" ".join(words)] = {
-            "code": said.code, "out": neutral(said.out, root), "err": neutral(said.err, root)
-        }  # fmt: skip
+            "code": said.code,
+            "out": neutral(said.out, root),
+            "err": neutral(said.err, root),
+        }
     return rows

@@ -80,18 +80,30 @@ def ledger() -> str:
         "- Recipe:\n  - run: cp wanted.txt value.txt\n    row: C1\n"
         "  - run: cp wanted.txt more.txt\n    row: C2\n"
     )
-    half = item("PLAY-002", "Half is a third", "- Priority: P0", "- Type: bugfix",
-                "- Guard: tests/test_half.py::test_half", rows=0) + (
+    half = item(
+        "PLAY-002",
+        "Half is a third",
+        "- Priority: P0",
+        "- Type: bugfix",
+        "- Guard: tests/test_half.py::test_half",
+        rows=0,
+    ) + (
         "- Exit:\n  - [ ] C1 `pytest tests/test_half.py::test_half` — the half is right\n"
         "- Recipe:\n  - apply: fix.patch\n"
-    )  # fmt: skip
-    twice = item("FIX-001", "Twice is thrice", "- Priority: P1", "- Type: bugfix",
-                 "- Guard: tests/test_twice.py::test_twice", rows=0) + (
-        "- Exit:\n  - [ ] C1 `pytest tests/test_twice.py::test_twice` — the double is right\n"
-    )  # fmt: skip
+    )
+    twice = item(
+        "FIX-001",
+        "Twice is thrice",
+        "- Priority: P1",
+        "- Type: bugfix",
+        "- Guard: tests/test_twice.py::test_twice",
+        rows=0,
+    ) + ("- Exit:\n  - [ ] C1 `pytest tests/test_twice.py::test_twice` — the double is right\n")
     wait = "waiting — On: {}; Check: test -f {}; Poll: 1s; Until: {}-01-01"
     parts = [
-        play, half, twice,
+        play,
+        half,
+        twice,
         item("ACK-001", "The other side answers", status=wait.format("Ann", "ack.txt", 2090)),
         item("NEVER-001", "It never answers", status=wait.format("Bob", "never.txt", 2090)),
         item("GONE-001", "Too late", status=wait.format("Eve", "gone.txt", 2020)),
@@ -104,7 +116,7 @@ def ledger() -> str:
         *[item(f"{kind}-001", f"It is {kind.lower()}", "- Priority: P1") for kind in BROKEN],
         *[item(f"WORK-{n:03d}", f"Part {n} of the work", rows=3) for n in range(1, 5)],
         item("CHEAT-001", "A cheat", "- Priority: P3"),
-    ]  # fmt: skip
+    ]
     return "# Plan\n\n" + "\n".join(parts)
 
 
@@ -118,11 +130,17 @@ class Story:
         self.python = folder / "venv" / "bin" / "python"
         self.root = folder / pins.NAME
         self.said: list[dict[str, Any]] = []
-        for name, text in {**FIXES, "docs/fix_plan.md": ledger(),
-                           "orchestration.yaml": CONFIG}.items():  # fmt: skip
+        for name, text in {
+            **FIXES,
+            "docs/fix_plan.md": ledger(),
+            "orchestration.yaml": CONFIG,
+        }.items():
             self.write(name, text)
-        shutil.copytree(Path(__file__).parent / "scripted", self.root / "agents",
-                        ignore=shutil.ignore_patterns("__pycache__"))  # fmt: skip
+        shutil.copytree(
+            Path(__file__).parent / "scripted",
+            self.root / "agents",
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
         pins.git(self.root, "init", "-q", "-b", "main")
         pins.git(self.root, "config", "user.email", "a@example.org")
         pins.git(self.root, "config", "user.name", "A")
@@ -146,9 +164,14 @@ class Story:
     def do(self, *words: str) -> None:
         """Run the program and note its exit code."""
         done = subprocess.run(
-            [str(self.python), "-c", MAIN, *words], cwd=self.root, text=True, timeout=300,
-            capture_output=True, check=False, env={**os.environ, **pins.QUIET_ENV},
-        )  # fmt: skip
+            [str(self.python), "-c", MAIN, *words],
+            cwd=self.root,
+            text=True,
+            timeout=300,
+            capture_output=True,
+            check=False,
+            env={**os.environ, **pins.QUIET_ENV},
+        )
         print(done.returncode, " ".join(words), "|", done.stdout.strip()[:200], flush=True)
         if done.returncode not in (0, 1, 3, 4, 5, 6, 75):
             print(done.stderr[-1500:])
@@ -237,14 +260,18 @@ def store(source: Path, said: list[dict[str, Any]], folder: Path) -> None:
         "turns": events[-1].turn,
         "events": len(events),
         "kinds": dict(sorted(collections.Counter(e.kind for e in events).items())),
-        "verdicts": dict(sorted(collections.Counter(
-            e.data["verdict"] for e in events if e.kind == "verdict").items())),
+        "verdicts": dict(
+            sorted(
+                collections.Counter(
+                    e.data["verdict"] for e in events if e.kind == "verdict"
+                ).items()
+            )
+        ),
         "ends": [f"{e.data['reason']} {e.data['code']}" for e in events if e.kind == "run_end"],
         "commands": [
-            {**row, "words": [pins.neutral(w, source) for w in row["words"]]}
-            for row in said
+            {**row, "words": [pins.neutral(w, source) for w in row["words"]]} for row in said
         ],
-    }  # fmt: skip
+    }
     (out / "made.json").write_text(pins.pretty(made))
     print(json.dumps(made["kinds"]), made["verdicts"], made["ends"], made["turns"])
 
@@ -262,8 +289,14 @@ def status(root: Path) -> str:
 
 def texts(root: Path) -> dict[str, str]:
     """What a person reads of the same log."""
-    asked = (["status"], ["why"], ["why", "--json"], ["stats"], ["tail", "-n", "30"],
-             *(["show", str(n)] for n in range(0, 60, 4)))  # fmt: skip
+    asked = (
+        ["status"],
+        ["why"],
+        ["why", "--json"],
+        ["stats"],
+        ["tail", "-n", "30"],
+        *(["show", str(n)] for n in range(0, 60, 4)),
+    )
     return {" ".join(words): pins.orchestrate(*words, cwd=root).out for words in asked}
 
 
@@ -278,8 +311,11 @@ def report(root: Path, out: Path) -> None:
 
 def receipts(root: Path, out: Path) -> None:
     """Receipts of the last, the first and a guarded landing, byte for byte."""
-    paths = [p for p in pins.git(root, "ls-tree", "-r", "--name-only", "main").splitlines()
-             if p.endswith("/receipt.json")]  # fmt: skip
+    paths = [
+        p
+        for p in pins.git(root, "ls-tree", "-r", "--name-only", "main").splitlines()
+        if p.endswith("/receipt.json")
+    ]
     found = {p: pins.git(root, "show", f"main:{p}") for p in paths}
     guarded = [p for p in paths if '"TDD"' in found[p] or '"base": {' in found[p]]
     for number, path in enumerate(dict.fromkeys([paths[0], *guarded[:2], paths[-1]]), start=1):

@@ -40,8 +40,10 @@ def test_the_package_lies_in_scripts() -> None:
 @pytest.mark.parametrize(
     ("module", "names"),
     [
-        ("orchestration.core.events", "CorruptLog Event GENESIS KINDS ROLES canonical_json follow "
-                                      "parse_event verify_chain"),
+        (
+            "orchestration.core.events",
+            "CorruptLog Event GENESIS KINDS ROLES canonical_json follow parse_event verify_chain",
+        ),
         ("orchestration.core.reduce", "reduce HANDLERS"),
         ("orchestration.core.state", "ItemState OpenCycle Pending Run State PHASES"),
         ("orchestration.core.policy", "Decision ItemFacts PolicyConfig decide"),
@@ -50,7 +52,7 @@ def test_the_package_lies_in_scripts() -> None:
         ("orchestration.errors", "HarnessError"),
         ("orchestration.cli", "main"),
     ],
-)  # fmt: skip
+)
 def test_import_paths_that_stay(module: str, names: str) -> None:
     loaded = importlib.import_module(module)
     assert [name for name in names.split() if not hasattr(loaded, name)] == []
@@ -77,9 +79,16 @@ def test_the_installed_program_says_its_version(tmp_path: Path) -> None:
 def test_the_reasons_of_an_end_keep_their_codes() -> None:
     reasons = importlib.import_module("orchestration.core.reasons").ExitReason
     assert {reason.name: reason.code for reason in reasons} == {
-        "DONE": 0, "CHECKS_RED": 1, "USAGE": 2, "BUDGET": 3, "STALLED": 4, "TAMPER": 5,
-        "BLOCKED_ON_USER": 6, "RETRY_LATER": 75, "INTERRUPTED": 130,
-    }  # fmt: skip
+        "DONE": 0,
+        "CHECKS_RED": 1,
+        "USAGE": 2,
+        "BUDGET": 3,
+        "STALLED": 4,
+        "TAMPER": 5,
+        "BLOCKED_ON_USER": 6,
+        "RETRY_LATER": 75,
+        "INTERRUPTED": 130,
+    }
 
 
 @pytest.mark.parametrize("name", ["loop.py", "supervisor.py", "tools/validate_input_md.py"])

@@ -126,9 +126,18 @@ SCRIPTS = (
     "scripts/studies/dose_response_study.py",
 )
 COMMANDS = (
-    "simulate", "inspect", "convert", "train", "reconstruct", "refine", "evaluate", "study",
-    "study dose", "parity", "bench",
-)  # fmt: skip
+    "simulate",
+    "inspect",
+    "convert",
+    "train",
+    "reconstruct",
+    "refine",
+    "evaluate",
+    "study",
+    "study dose",
+    "parity",
+    "bench",
+)
 WITH_SETTINGS = ("simulate", "train", "reconstruct", "refine")
 
 HELP = (

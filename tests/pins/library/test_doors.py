@@ -46,9 +46,15 @@ DOORS = {
     ),
 }  # fmt: skip
 RAW_DATA = (
-    "from_file", "to_file", "xcoords", "ycoords", "diff3d", "probeGuess", "objectGuess",
+    "from_file",
+    "to_file",
+    "xcoords",
+    "ycoords",
+    "diff3d",
+    "probeGuess",
+    "objectGuess",
     "generate_grouped_data",
-)  # fmt: skip
+)
 COMMANDS = ("ptycho", "ptycho_evaluate", "ptycho_inference", "ptycho_train")
 SCRIPTS = {
     "scripts/training/train.py": "ptycho_train",

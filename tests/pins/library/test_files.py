@@ -17,9 +17,16 @@ import ptycho
 RESULTS = ("untrained", "refined")
 RUN = {"config.json", "history.csv", "manifest.json", "model.json", "weights.h5"}
 HISTORY = [
-    "epoch", "step", "seconds", "learning_rate", "loss", "deviance_per_px",
-    "held_out_deviance_per_px", "best", "patterns_per_s",
-]  # fmt: skip
+    "epoch",
+    "step",
+    "seconds",
+    "learning_rate",
+    "loss",
+    "deviance_per_px",
+    "held_out_deviance_per_px",
+    "best",
+    "patterns_per_s",
+]
 
 
 @pytest.mark.parametrize("name", RESULTS)

@@ -53,8 +53,11 @@ def run_and_scan(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def _command(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "ptycho", "parity", *map(str, arguments)],
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
 
 
 @pytest.mark.torch

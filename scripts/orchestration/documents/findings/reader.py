@@ -40,9 +40,14 @@ from orchestration.documents.ledger import split_globs
 
 COLUMNS: list[str] = ["Finding ID", "Date", "Keywords", "Synopsis", "Evidence Pointer", "Status"]
 _FIELDS = ("id", "date", "keywords", "synopsis", "evidence_text", "status_text")
-_STATUSES = {"active": "Active", "resolved": "Resolved", "fixed": "Resolved",
-             "superseded": "Superseded", "practice": "Practice",
-             "recommended": "Practice"}  # fmt: skip
+_STATUSES = {
+    "active": "Active",
+    "resolved": "Resolved",
+    "fixed": "Resolved",
+    "superseded": "Superseded",
+    "practice": "Practice",
+    "recommended": "Practice",
+}
 #: A longer synopsis belongs in the finding's own section.
 MAX_SYNOPSIS = 400
 #: A synopsis that ends so goes on in the section, as ``- Synopsis: …``.
@@ -280,9 +285,11 @@ def add_finding(text: str, finding: Finding) -> str:
         )
     if len(" ".join(finding.synopsis.split())) > MAX_SYNOPSIS:
         raise DocumentError(
-            "synopsis too long", where=finding.id, expected=f"at most {MAX_SYNOPSIS} characters",
+            "synopsis too long",
+            where=finding.id,
+            expected=f"at most {MAX_SYNOPSIS} characters",
             fix="put the rest into the section",
-        )  # fmt: skip
+        )
     for old in finding.supersedes:
         text = set_finding_status(text, old, f"Superseded (by {finding.id})")
     source = SourceText(text)

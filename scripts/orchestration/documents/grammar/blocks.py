@@ -186,8 +186,13 @@ def _find_opaque(blocks: Blocks) -> None:
 def _find_heredocs(blocks: Blocks) -> None:
     """Make the lines of ``<<'END'`` … ``END`` opaque: they are a program's."""
     lines = blocks.source.lines
-    opened = [(n, m.group(2)) for n, line in enumerate(lines) if "<<" in line
-              for m in [_HEREDOC.search(line[:4000])] if m and not blocks.opaque[n]]  # fmt: skip
+    opened = [
+        (n, m.group(2))
+        for n, line in enumerate(lines)
+        if "<<" in line
+        for m in [_HEREDOC.search(line[:4000])]
+        if m and not blocks.opaque[n]
+    ]
     if not opened:
         return
     names = {name for _, name in opened}
@@ -272,5 +277,6 @@ def require_closed(blocks: Blocks, where: str, last: int | None = None) -> None:
     if at is not None and (last is None or last >= at):
         raise DocumentError(
             "cannot append: the document ends inside a fence or comment that is never closed",
-            where=f"{where}, line {at + 1}", fix="close it",
-        )  # fmt: skip
+            where=f"{where}, line {at + 1}",
+            fix="close it",
+        )

@@ -146,9 +146,16 @@ def iter_keys(blocks: Blocks, start: int, end: int, known: frozenset[str]) -> It
         while stops[position] <= key.line:
             position += 1
         yield KeyLine(
-            key.key, key.raw_key, key.qualifier, key.value, key.value_column,
-            key.indent, key.bullet, key.line, stops[position],
-        )  # fmt: skip
+            key.key,
+            key.raw_key,
+            key.qualifier,
+            key.value,
+            key.value_column,
+            key.indent,
+            key.bullet,
+            key.line,
+            stops[position],
+        )
 
 
 def title_key(title: str) -> str:

@@ -95,9 +95,11 @@ def read_text(path: Path) -> str:
     try:
         if path.exists() and not path.is_file() and not path.is_dir():
             raise DocumentError(
-                "cannot read the document", where=str(path), got="a pipe, socket or device",
+                "cannot read the document",
+                where=str(path),
+                got="a pipe, socket or device",
                 fix="name a regular file",
-            )  # fmt: skip
+            )
         if path.stat().st_size > MAX_BYTES:
             raise DocumentError(
                 "document too large",
@@ -130,9 +132,11 @@ def write_text(path: Path, text: str) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise DocumentError(
-            "cannot write the document", where=str(path),
-            got=error.strerror or type(error).__name__, fix="make its folder writable",
-        ) from error  # fmt: skip
+            "cannot write the document",
+            where=str(path),
+            got=error.strerror or type(error).__name__,
+            fix="make its folder writable",
+        ) from error
     temporary.replace(path)
 
 

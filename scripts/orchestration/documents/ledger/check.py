@@ -30,11 +30,13 @@ def check_ledger(
             if dependency not in known:
                 found.append(
                     make(
-                        "E23", ledger.path, item.line,
+                        "E23",
+                        ledger.path,
+                        item.line,
                         f"{item.id} depends on {dependency}, which is not in the ledger",
                         "add the item, correct the id, or write it as text in parentheses",
                     )
-                )  # fmt: skip
+                )
         for text in item.external:
             if lost := [word for word in named_in(text) if word in known]:
                 message = f"{item.id}: `{text[:80]}` names {', '.join(lost)} among other words"

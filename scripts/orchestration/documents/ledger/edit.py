@@ -36,9 +36,10 @@ def _find(text: str, item_id: str) -> Item:
         )
     if sum(other.id == item_id for other in ledger.items) > 1:
         raise DocumentError(
-            "two items of the ledger have this id", where=item_id,
+            "two items of the ledger have this id",
+            where=item_id,
             fix="rename one of them (orchestrate validate docs/fix_plan.md says where they are)",
-        )  # fmt: skip
+        )
     return item
 
 
@@ -83,9 +84,11 @@ def tick(text: str, item_id: str, criterion_id: str, state: str = "x") -> str:
     wanted = state_of(state)
     if wanted is None:
         raise DocumentError(
-            "unknown checklist state", where=f"{item_id} {criterion_id}",
-            expected="one of ' ', x, P, D, B, W", got=repr(state),
-        )  # fmt: skip
+            "unknown checklist state",
+            where=f"{item_id} {criterion_id}",
+            expected="one of ' ', x, P, D, B, W",
+            got=repr(state),
+        )
     criterion = _find(text, item_id).criterion(criterion_id)
     source = SourceText(text)
     if criterion is not None and criterion.state_offset < 0:
@@ -96,9 +99,10 @@ def tick(text: str, item_id: str, criterion_id: str, state: str = "x") -> str:
             return replace_span(text, at, at, f"[{wanted}] ")
     if criterion is None or criterion.state_offset < 0:
         raise DocumentError(
-            "no such criterion row", where=f"{item_id} {criterion_id}",
+            "no such criterion row",
+            where=f"{item_id} {criterion_id}",
             fix="write it as `- [ ] C1 `command` — meaning` under `- Exit:`",
-        )  # fmt: skip
+        )
     at = criterion.state_offset
     return replace_span(text, at, at + 1, wanted)
 
@@ -116,9 +120,10 @@ def append_attempt(text: str, item_id: str, attempt: Attempt) -> str:
     if item.span != (0, len(text)):
         for key in iter_keys(blocks, first + 1, last + 1, ITEM_KEYS):
             rows = [
-                n for n in blocks.visible(key.line + 1, min(key.end, last + 1))
+                n
+                for n in blocks.visible(key.line + 1, min(key.end, last + 1))
                 if source.lines[n].lstrip().startswith("|")
-            ]  # fmt: skip
+            ]
             if key.key == "attempts" and rows and "turn" in _columns(source.lines[rows[0]]):
                 table = rows
     if table:

@@ -239,5 +239,11 @@ def _relevance(order: Order, text: str, context: ValidationContext) -> list[Diag
 
 
 RULES: tuple[Rule, ...] = (
-    _selector, _tasks, _contracts, _git, _surfaces, _plan_local, _relevance,
-)  # fmt: skip
+    _selector,
+    _tasks,
+    _contracts,
+    _git,
+    _surfaces,
+    _plan_local,
+    _relevance,
+)

@@ -206,5 +206,12 @@ def _findings(order: Order, text: str, context: ValidationContext) -> list[Diagn
 
 
 RULES: tuple[Rule, ...] = (
-    _focus, _mode, _content, _commands, _selector_in_checks, _stamps, _repeat, _findings,
-)  # fmt: skip
+    _focus,
+    _mode,
+    _content,
+    _commands,
+    _selector_in_checks,
+    _stamps,
+    _repeat,
+    _findings,
+)

@@ -35,12 +35,20 @@ def memory_events(memory: Memory) -> list[HistoryEvent]:
     found = []
     for entry in memory.in_order():
         data: dict[str, object] = {
-            "claimed": True, "source": memory.path, "line": entry.line, "title": entry.title,
-            "dwell": entry.dwell, "state": entry.state, "actions": claimed_actions(entry.action),
-            "mode": canonical_mode(entry.mode) or entry.mode or None, "worker_commit": entry.commit,
-            "artifacts": entry.artifacts, "next_action": entry.next_action, "row": entry.row,
+            "claimed": True,
+            "source": memory.path,
+            "line": entry.line,
+            "title": entry.title,
+            "dwell": entry.dwell,
+            "state": entry.state,
+            "actions": claimed_actions(entry.action),
+            "mode": canonical_mode(entry.mode) or entry.mode or None,
+            "worker_commit": entry.commit,
+            "artifacts": entry.artifacts,
+            "next_action": entry.next_action,
+            "row": entry.row,
             "sync": claimed_sync(entry.git),
-        }  # fmt: skip
+        }
         at = render_stamp(entry.at) if entry.at else ""
         found.append(HistoryEvent(at, entry.role, "imported_memory", entry.item_id, data))
     return found
@@ -51,19 +59,29 @@ def ledger_events(ledger: Ledger) -> list[HistoryEvent]:
     found = []
     for item in ledger.items:
         data: dict[str, object] = {
-            "claimed": True, "source": ledger.path, "line": item.line, "title": item.title,
-            "status": item.status.value, "reason": item.reason, "priority": item.priority,
+            "claimed": True,
+            "source": ledger.path,
+            "line": item.line,
+            "title": item.title,
+            "status": item.status.value,
+            "reason": item.reason,
+            "priority": item.priority,
             "depends": item.depends,
             "criteria": {criterion.id: criterion.state for criterion in item.criteria},
-        }  # fmt: skip
+        }
         found.append(HistoryEvent("", "person", "imported_item", item.id, data))
         for attempt in item.attempts:
             told: dict[str, object] = {
-                "claimed": True, "source": ledger.path, "line": attempt.line,
-                "turn": attempt.turn, "label": attempt.label, "outcome": attempt.outcome,
-                "text": attempt.text[:2000], "rows": claimed_rows(attempt.criteria),
+                "claimed": True,
+                "source": ledger.path,
+                "line": attempt.line,
+                "turn": attempt.turn,
+                "label": attempt.label,
+                "outcome": attempt.outcome,
+                "text": attempt.text[:2000],
+                "rows": claimed_rows(attempt.criteria),
                 "checks": [asdict(check) for check in claimed_checks(attempt.text)],
-            }  # fmt: skip
+            }
             at = render_stamp(attempt.at) if attempt.at else ""
             found.append(HistoryEvent(at, "unknown", "imported_attempt", item.id, told))
     return found

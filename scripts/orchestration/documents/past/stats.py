@@ -112,12 +112,14 @@ def memory_stats(memory: Memory, brought: Mapping[int, datetime] | None = None) 
     log = memory.in_order()
     stamps = sorted(entry.at for entry in log if entry.at)
     stats = MemoryStats(
-        memory.path, len(log),
+        memory.path,
+        len(log),
         sum(entry.role == "supervisor" for entry in log),
         sum(entry.role == "worker" for entry in log),
         memory.newest_first,
-        render_stamp(stamps[0]) if stamps else "", render_stamp(stamps[-1]) if stamps else "",
-    )  # fmt: skip
+        render_stamp(stamps[0]) if stamps else "",
+        render_stamp(stamps[-1]) if stamps else "",
+    )
     stats.foci = dict(Counter(entry.item_id for entry in log if entry.item_id))
     stats.states = dict(Counter(entry.state for entry in log if entry.state))
     stats.dwell = recompute_dwell(log)

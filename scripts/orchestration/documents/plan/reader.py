@@ -215,8 +215,10 @@ def tick_row(text: str, row_id: str, state: str = "x") -> str:
     if wanted is None or row is None or row.state_offset < 0:
         raise DocumentError(
             "no such plan row" if wanted else "unknown checklist state",
-            where=row_id, expected="a row id and one of ' ', x, P, D, B, W", got=repr(state),
-        )  # fmt: skip
+            where=row_id,
+            expected="a row id and one of ' ', x, P, D, B, W",
+            got=repr(state),
+        )
     return replace_span(text, row.state_offset, row.state_offset + 1, wanted)
 
 
@@ -231,6 +233,9 @@ def meaning(plan: Plan) -> dict[str, object]:
         rows.append(data)
     rows.sort(key=lambda data: str(data["phase"]))
     return {
-        "id": plan.id, "status": plan.status, "owner": plan.owner, "rows": rows,
+        "id": plan.id,
+        "status": plan.status,
+        "owner": plan.owner,
+        "rows": rows,
         "exit": plan.exit_criteria,
-    }  # fmt: skip
+    }

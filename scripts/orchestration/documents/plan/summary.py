@@ -92,9 +92,10 @@ def render_turn(turn: TurnSummary) -> str:
         lines += [turn.text, ""]
     lines += [f"Artifacts: {turn.artifacts or 'none'}", "", "Checklist:"]
     for label, values in (
-        ("Files touched", turn.files), ("Tests run", turn.tests),
+        ("Files touched", turn.files),
+        ("Tests run", turn.tests),
         ("Artifacts updated", turn.updated),
-    ):  # fmt: skip
+    ):
         lines.append(f"- {label}: {'; '.join(values) or 'none'}")
     return "\n".join(lines) + "\n"
 
