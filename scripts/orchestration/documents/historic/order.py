@@ -37,14 +37,8 @@ from orchestration.documents.grammar import (
     take_none,
     title_key,
 )
-from orchestration.documents.historic.order_names import (
-    BARE_TITLES,
-    DO_NOW,
-    HEADERS,
-    INLINE_TITLES,
-    SECTIONS,
-    canonical_mode,
-)
+from orchestration.documents.historic.order_names import DO_NOW, HEADERS, canonical_mode
+from orchestration.documents.historic.order_parts import Mark, parts_of
 
 _NEW = re.compile(r"(?i)\b(?:new|author|create|to be (?:added|authored|created|written))\b")
 _ANCHOR = re.compile(r"#([a-z][a-z0-9]*(?:-[a-z0-9]+)*?-\d{2,4})(?![0-9])")
@@ -59,18 +53,6 @@ class _Section:
     title: str
     origin: int
     body: list[tuple[str, int]] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Mark:
-    """A heading or a bare title: today's name ("" free text, None unknown), where it begins."""
-
-    name: str | None
-    title: str
-    level: int
-    line: int
-    end: int = 0
-    first: str = ""
 
 
 def upgrade_order(text: str, path: str = "input.md") -> Upgraded:
@@ -100,7 +82,7 @@ class _Door:
 
     def run(self) -> Upgraded:
         """Read the pieces in the order of the document and put them together."""
-        title, marks, stop = self.cut()
+        title, marks, stop = parts_of(self.blocks)
         bare = any(m.line >= 0 and not heading_of(self.lines[m.line]) for m in marks)
         wrapper = [m for m in marks if m.name == "wrapper"]
         for number in range(stop):
@@ -163,53 +145,6 @@ class _Door:
             kept.pop()
         for text, origin in kept:
             upgraded.add(text, origin)
-
-    def cut(self) -> tuple[Heading | None, list[_Mark], int]:
-        """Return the H1 title, the sections, and the line at which the header ends."""
-        title: Heading | None = None
-        marks: list[_Mark] = []
-        level = 0
-        for heading in self.blocks.headings:
-            name = SECTIONS.get(title_key(heading.title))
-            if heading.level == 1 and title is None and name is None and not marks:
-                title = heading
-            elif name == "wrapper":
-                level = 0
-                marks.append(_Mark(name, heading.title, heading.level, heading.line))
-            elif name is None and marks and 0 < level < heading.level:
-                continue
-            else:
-                level = heading.level
-                marks.append(_Mark(name, heading.title, level, heading.line))
-        ordered = title is not None and title.title.lower().split(" ", 1)[0] == "order"
-        if not ordered and not any(mark.name is not None for mark in marks):
-            marks = sorted(marks + self.bare_titles(), key=lambda mark: mark.line)
-        for mark, following in successive(marks):
-            mark.end = following.line if following else len(self.lines)
-        return title, marks, marks[0].line if marks else len(self.lines)
-
-    def bare_titles(self) -> list[_Mark]:
-        found = []
-        for number, line in enumerate(self.lines):
-            if not line[:1].isalpha() and line[:1] != "*":
-                continue
-            if line[:2] == "* " or self.blocks.opaque[number] or len(line) > 4000:
-                continue
-            head, colon, rest = line.partition(":")
-            key = title_key(head)
-            rest = rest.strip().lstrip("*_").strip()
-            if key not in BARE_TITLES or len(head) > 60:
-                continue
-            if key == "mapped tests" and not rest and self.listed(number):
-                continue
-            if (colon and rest and key in INLINE_TITLES) or not rest:
-                found.append(_Mark(SECTIONS[key], head.strip("*_ "), 2, number, 0, rest))
-        return found
-
-    def listed(self, number: int) -> bool:
-        """Whether a list of values follows a key line at once."""
-        following = self.lines[number + 1] if number + 1 < len(self.lines) else ""
-        return bool(strip_bullets(following)[1])
 
     def header_line(self, number: int) -> None:
         line = self.lines[number]
@@ -331,14 +266,14 @@ class _Door:
             self.listed_at = number if self.values_of == "Selector" else -1
         self.selectors.append(found)
 
-    def body(self, mark: _Mark) -> list[tuple[str, int]]:
+    def body(self, mark: Mark) -> list[tuple[str, int]]:
         """Return the lines of a section; headings in it go one level below its title."""
         lines = [(below(mark.first), mark.line)] if mark.first else []
         for number in range(mark.line + 1, mark.end):
             lines.append((self.demoted(mark, number), number))
         return lines
 
-    def demoted(self, mark: _Mark, number: int) -> str:
+    def demoted(self, mark: Mark, number: int) -> str:
         line = self.lines[number]
         opaque = self.blocks.opaque[number] or "#" not in line[:4]
         found = None if opaque else heading_of(line)
@@ -351,7 +286,7 @@ class _Door:
         self.changed = True
         return new
 
-    def section(self, mark: _Mark) -> None:
+    def section(self, mark: Mark) -> None:
         """Upgrade one section."""
         name = mark.name
         today = heading_of(self.lines[mark.line])
@@ -372,7 +307,7 @@ class _Door:
                 self.changed = True
             self.sections.append(_Section(title, mark.line, self.body(mark)))
 
-    def titled(self, mark: _Mark, name: str) -> _Section:
+    def titled(self, mark: Mark, name: str) -> _Section:
         today = heading_of(self.lines[mark.line])
         if today == (2, name):
             section = _Section(self.lines[mark.line], mark.line)
@@ -382,7 +317,7 @@ class _Door:
         self.sections.append(section)
         return section
 
-    def brief(self, mark: _Mark) -> None:
+    def brief(self, mark: Mark) -> None:
         """A brief: header keys in its lines are header, the rest is the goal."""
         self.changed = True
         kept: list[tuple[str, int]] = [(below(mark.first), mark.line)] if mark.first else []
@@ -405,7 +340,7 @@ class _Door:
         if any(text.strip() for text, _ in kept):
             self.sections.append(_Section("## Goal", mark.line, kept))
 
-    def tasks(self, mark: _Mark, *, do_now: bool) -> None:
+    def tasks(self, mark: Mark, *, do_now: bool) -> None:
         section = self.titled(mark, "Tasks")
         prose: list[tuple[str, int]] = []
         if mark.first:
@@ -472,7 +407,7 @@ class _Door:
             if tuple(value.split()) not in mapped:
                 self.commands.append((value, number))
 
-    def checks(self, mark: _Mark) -> None:
+    def checks(self, mark: Mark) -> None:
         """Fenced commands stay; commands among steps go to a fence, the steps stay as written."""
         fences = self.blocks.fences_in(mark.line + 1, mark.end)
         found = entries(self.blocks, mark.line + 1, mark.end, fenced=False)
@@ -528,7 +463,7 @@ class _Door:
                 held = text.endswith("\\")
         return found
 
-    def selector_section(self, mark: _Mark) -> None:
+    def selector_section(self, mark: Mark) -> None:
         """A section of selectors: the first is the order's, commands are checks, prose is kept."""
         self.changed = True
         fences = self.blocks.fences_in(mark.line + 1, mark.end)
@@ -558,7 +493,7 @@ class _Door:
         if prose:
             self.sections.append(_Section("## Guardrail", mark.line, prose))
 
-    def infer_focus(self, title: Heading | None, marks: list[_Mark]) -> None:
+    def infer_focus(self, title: Heading | None, marks: list[Mark]) -> None:
         """Take the focus from the title, from brackets or rows, where no line names it."""
         if self.focus:
             return
@@ -582,7 +517,7 @@ class _Door:
                     return
             return
 
-    def form(self, marks: list[_Mark], bare: bool, wrapper: bool) -> str:
+    def form(self, marks: list[Mark], bare: bool, wrapper: bool) -> str:
         titles = [mark.title.lower() for mark in marks]
         if wrapper:
             return "D"
