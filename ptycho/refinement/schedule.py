@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ptycho.refinement.config import RefineConfig
 
@@ -23,7 +23,6 @@ class Schedule:
     reason: str = "budget"
     _cool_from: float | None = None
     _cool_length: float = 0.0
-    _low: list[float] = field(default_factory=list)
 
     def step(self, used: float) -> float:
         """Factor on the step sizes when the share `used` in [0, 1] of the budget is gone."""

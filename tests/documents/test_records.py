@@ -14,7 +14,6 @@ from orchestration.documents.grammar.commands import parse_command
 from orchestration.documents.grammar.diagnostics import DocumentError
 from orchestration.documents.grammar.keys import join_cells, split_cells
 from orchestration.documents.plan import reader as plan
-from orchestration.documents.plan import summary
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "documents"
 
@@ -121,28 +120,7 @@ def test_plan_rows_of_lists_and_tables() -> None:
     assert read.rows[0].verify is not None and read.rows[0].verify.argv[0] == "pytest"
     assert read.exit_criteria == ["The guard passes", "The study runs"]
     assert read.commands[0].argv == ("pytest", "tests/test_shift.py")
-    for row_id in ("A1", "B1"):
-        new = plan.tick_row(text, row_id)
-        assert sum(a != b for a, b in zip(text, new, strict=True)) == 1
-        assert plan.parse_plan(new).row(row_id).state == "x"
     assert plan.meaning(plan.parse_plan(canonical("plan", text, "p.md"))) == plan.meaning(read)
-    with pytest.raises(DocumentError, match="no such plan row"):
-        plan.tick_row(text, "Z9")
-
-
-def test_summaries_are_prepended() -> None:
-    text = text_of("summary.md")
-    read = summary.parse_summary(text)
-    assert [len(t.files) for t in read.turns] == [2, 0]
-    assert read.turns[0].tests == ["pytest tests/test_shift.py"]
-    turn = summary.TurnSummary(text="Shipped.", files=["a.py"])
-    new = summary.prepend_turn(text, turn)
-    assert len(new) > len(text) and text.split("### Turn", 1)[1] in new
-    assert summary.parse_summary(new).turns[0].text == "Shipped."
-    assert summary.meaning(summary.parse_summary(canonical("summary", text, "s"))) == (
-        summary.meaning(read)
-    )
-    assert summary.parse_summary(summary.prepend_turn("", turn)).turns[0].files == ["a.py"]
 
 
 @pytest.mark.parametrize("open_end", ["```text\nnever closed\n", "<!-- never closed\n"])

@@ -91,7 +91,6 @@ def test_hooks_and_fsmonitor_of_the_repository_never_run(repo: Repo, tmp_path: P
     trace.unlink()
     new = next_commit(repo, "a.txt", b"two\n")
     repo.merge_ff_only("main", new)
-    repo.worktree_add(tmp_path / "w", "side", "main")
     repo.status()
     assert not trace.exists()
 
@@ -209,30 +208,6 @@ def test_a_branch_nobody_has_checked_out_moves_only_forward(repo: Repo) -> None:
     with pytest.raises(MergeRefused, match="commits that"):
         repo.merge_ff_only("release", other)
     assert repo.resolve("release") == new
-
-
-def test_worktree_with_work_is_never_removed(repo: Repo, tmp_path: Path) -> None:
-    place = tmp_path / "w"
-    repo.worktree_add(place, "side", "main")
-    (place / "unsaved.txt").write_text("work")
-    assert repo.worktree_remove(place) is False
-    assert (place / "unsaved.txt").read_text() == "work"
-    (place / "unsaved.txt").unlink()
-    assert repo.worktree_remove(place) is True
-    assert repo.try_resolve("side") == repo.head()
-
-
-def test_snapshot_tree_goes_through_attributes_and_leaves_ignored_files(repo: Repo) -> None:
-    (repo.root / ".gitattributes").write_text("*.txt text eol=lf\n")
-    (repo.root / ".gitignore").write_text("secret.env\n")
-    (repo.root / "secret.env").write_text("K=1")
-    (repo.root / "crlf.txt").write_bytes(b"x\r\ny\r\n")
-    (repo.root / "b.txt").unlink()
-    tree = repo.snapshot_tree(repo.root)
-    names = repo.list_tree(tree)
-    assert "secret.env" not in names
-    assert "b.txt" not in names
-    assert repo.read_blob(tree, "crlf.txt") == b"x\ny\n"
 
 
 def test_status_reads_renames_spaces_and_odd_bytes(repo: Repo) -> None:

@@ -8,8 +8,6 @@ from typing import Any
 from orchestration.agents.programs import Login, Program, Start
 from orchestration.agents.readers import JsonReader, count, part, words
 
-TRIED = ("command_execution", "file_change", "mcp_tool_call")
-
 
 class CodexReader(JsonReader):
     """Its events. An item of type `error` is a remark, not a failure."""

@@ -22,14 +22,6 @@ class Clock(Protocol):
         ...
 
 
-class IdSource(Protocol):
-    """Gives run identifiers."""
-
-    def run_id(self) -> str:
-        """Return an identifier that no other run of this repository has."""
-        ...
-
-
 def stamp(when: datetime) -> str:
     """Return the one time format of logs and documents, `2026-01-06T14:00:00Z`."""
     return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -23,11 +23,10 @@ IDENTITY |= {"GIT_COMMITTER_NAME": "orchestrate", "GIT_COMMITTER_EMAIL": "orches
 
 @dataclass(frozen=True)
 class DiffEntry:
-    """One changed path: status is git's letter (A M D T R C); modes are octal strings."""
+    """One changed path: status is git's letter (A M D T); modes are octal strings."""
 
     status: str
     path: str
-    old_path: str | None
     old_mode: str
     mode: str
     old_sha: str
@@ -159,20 +158,6 @@ class ObjectStore:
             self.run("update-index", "-z", "--replace", "--index-info", env=env, stdin=data)
             return self.text("write-tree", env=env)
 
-    def snapshot_tree(self, worktree: Path, *, env: Mapping[str, str] | None = None) -> str:
-        """Tree of a worktree's files now (tracked and new, ignored ones not), index untouched.
-
-        It goes through `git add`, so attributes and filters (line ends, LFS) apply. `env` may pin
-        GIT_DIR and GIT_WORK_TREE, so that the worktree's own `.git` file is not believed.
-        """
-        with self.temporary_index() as index:
-            both = {**(env or {}), **index}
-            known = self.run("rev-parse", "HEAD^{tree}", check=False, env=both, cwd=worktree)
-            if known.status == 0:
-                self.run("read-tree", known.stdout.decode().strip(), env=both, cwd=worktree)
-            self.run("add", "--all", "--", ".", env=both, cwd=worktree)
-            return self.text("write-tree", env=both, cwd=worktree)
-
     def commit_tree(
         self,
         tree: str,
@@ -200,20 +185,16 @@ class ObjectStore:
 
     # -- differences -----------------------------------------------------------------------
 
-    def diff_entries(self, base: str, head: str, *, renames: bool = False) -> list[DiffEntry]:
-        """Changed files between two commits or trees."""
-        how = "--find-renames" if renames else "--no-renames"
-        args = ("diff-tree", "-r", "-z", how, self.tree_of(base), self.tree_of(head))
+    def diff_entries(self, base: str, head: str) -> list[DiffEntry]:
+        """Changed files between two commits or trees; a rename is a deletion and an addition."""
+        args = ("diff-tree", "-r", "-z", "--no-renames", self.tree_of(base), self.tree_of(head))
         fields = iter(os.fsdecode(self.run(*args).stdout).split("\0"))
         entries = []
         for meta in fields:
             if not meta:
                 break
             old_mode, mode, old_sha, sha, letter = meta.lstrip(":").split()
-            path, old = next(fields), None
-            if letter[0] in "RC":
-                old, path = path, next(fields)
-            entries.append(DiffEntry(letter[0], path, old, old_mode, mode, old_sha, sha))
+            entries.append(DiffEntry(letter[0], next(fields), old_mode, mode, old_sha, sha))
         return entries
 
     def diff_names(self, base: str, head: str) -> list[str]:

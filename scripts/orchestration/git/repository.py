@@ -8,7 +8,6 @@ by plumbing from a temporary index, so the user's index and files are never touc
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -134,10 +133,6 @@ class Repo(ObjectStore):
         """Whether `new` contains `old`."""
         return self.run("merge-base", "--is-ancestor", old, new, check=False).status == 0
 
-    def merge_base(self, left: str, right: str) -> str | None:
-        """Best common ancestor, or None for unrelated histories."""
-        return self.run("merge-base", left, right, check=False).stdout.decode().strip() or None
-
     def line_times(self, path: str) -> dict[int, datetime]:
         """When each line (from 1) of a tracked file was committed; uncommitted lines are left out.
 
@@ -192,52 +187,6 @@ class Repo(ObjectStore):
                 row = Worktree(place, pairs.get("HEAD"), pairs.get("branch"), "bare" in pairs)
                 found.append(row)
         return found
-
-    def worktree_add(self, path: Path, branch: str | None, base: str | None) -> None:
-        """New worktree at `path` on a new `branch` (None: detached) from `base`.
-
-        `base` None takes the branch as it is. All files are there, also where the person's own
-        checkout is a sparse one: what is absent from it would look deleted.
-        """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if base is None:
-            self.run("worktree", "add", "--quiet", "--", str(path), safe_ref(branch or ""))
-        else:
-            how = ["-b", safe_ref(branch)] if branch else ["--detach"]
-            start = self.resolve(base)
-            self.run("worktree", "add", "--quiet", "--no-track", *how, "--", str(path), start)
-        private = Path((path / ".git").read_text().removeprefix("gitdir: ").strip())
-        patterns = private / "info" / "sparse-checkout"
-        if patterns.exists():
-            patterns.write_text("/*\n")
-            self.run("read-tree", "-m", "-u", "HEAD", cwd=path)
-
-    def worktree_remove(self, path: Path) -> bool:
-        """Remove a clean worktree of the harness. False when it is dirty or locked: it is kept.
-
-        Only this one: `git worktree prune` would also forget a person's worktree on a drive that
-        is not plugged in now, with what is staged there.
-        """
-        asked = ("worktree", "remove", "--", str(path))
-        if self.run(*asked, check=False).status == 0:
-            return True
-        if not path.exists() or not self._has_empty_submodules(path):
-            return False
-        shutil.rmtree(path)
-        return self.run(*asked, check=False).status == 0
-
-    def _has_empty_submodules(self, path: Path) -> bool:
-        """Whether git would keep this clean worktree only for submodules that were never filled."""
-        links = [n for n, e in self.list_tree(self._tip(path)).items() if e.mode == "160000"]
-        if not links or (path / ".git").is_symlink() or not (path / ".git").is_file():
-            return False
-        if any((path / name).is_dir() and any((path / name).iterdir()) for name in links):
-            return False
-        private = Path((path / ".git").read_text().removeprefix("gitdir: ").strip())
-        if private.parent != self.common_dir / "worktrees" or (private / "locked").exists():
-            return False
-        asked = ("status", "--porcelain", "--untracked-files=all", "--ignore-submodules=none")
-        return self.run(*asked, cwd=path).stdout == b""
 
     def _tip(self, path: Path) -> str:
         return self.text("rev-parse", "HEAD", cwd=path)

@@ -86,10 +86,6 @@ class EventLog:
         """Return the events of one turn."""
         return [event for event in self.events if event.turn == turn]
 
-    def export_text(self) -> str:
-        """Return the whole log as one text of JSON lines."""
-        return "".join(event.line() + "\n" for event in self.events)
-
     def _file(self, turn: int) -> Path:
         return self.directory / f"{turn:06d}.jsonl"
 

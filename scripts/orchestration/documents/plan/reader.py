@@ -9,7 +9,6 @@ from orchestration.documents.grammar import (
     Blocks,
     Command,
     Diagnostic,
-    DocumentError,
     SourceText,
     clean,
     find_ids,
@@ -20,7 +19,6 @@ from orchestration.documents.grammar import (
     parse_row,
     read_command,
     read_script,
-    replace_span,
     scan,
     split_cells,
     state_of,
@@ -206,20 +204,6 @@ def _warn(plan: Plan) -> None:
     if plan.status == "done" and any(is_open(row.state) for row in plan.rows):
         message = "plan is done, but rows are open"
         plan.diagnostics.append(make("E25", plan.path, 1, message, "reopen it or tick the rows"))
-
-
-def tick_row(text: str, row_id: str, state: str = "x") -> str:
-    """Return ``text`` with the state character of a row replaced; nothing else changes."""
-    wanted = state_of(state)
-    row = parse_plan(text).row(row_id)
-    if wanted is None or row is None or row.state_offset < 0:
-        raise DocumentError(
-            "no such plan row" if wanted else "unknown checklist state",
-            where=row_id,
-            expected="a row id and one of ' ', x, P, D, B, W",
-            got=repr(state),
-        )
-    return replace_span(text, row.state_offset, row.state_offset + 1, wanted)
 
 
 def meaning(plan: Plan) -> dict[str, object]:

@@ -85,40 +85,6 @@ def _footer(turn: TurnSummary, line: str) -> bool:
     return True
 
 
-def render_turn(turn: TurnSummary) -> str:
-    """Return one turn summary with its footer."""
-    lines = [f"### {turn.title}", ""]
-    if turn.text:
-        lines += [turn.text, ""]
-    lines += [f"Artifacts: {turn.artifacts or 'none'}", "", "Checklist:"]
-    for label, values in (
-        ("Files touched", turn.files),
-        ("Tests run", turn.tests),
-        ("Artifacts updated", turn.updated),
-    ):
-        lines.append(f"- {label}: {'; '.join(values) or 'none'}")
-    return "\n".join(lines) + "\n"
-
-
-def prepend_turn(text: str, turn: TurnSummary) -> str:
-    """Return ``text`` with a turn summary put before the first one; no other byte changes."""
-    source = SourceText(text)
-    summary = parse_summary(text)
-    block = render_turn(turn).replace("\n", source.newline) + source.newline
-    if not summary.turns:
-        lead = "" if not text or text.endswith(("\n", "\r")) else source.newline
-        gap = source.newline if text.strip("\ufeff \t\r\n") else ""
-        return text + lead + gap + block[: -len(source.newline)]
-    at = source.starts[summary.turns[0].line - 1]
-    return text[:at] + block + text[at:]
-
-
-def render_summary(summary: Summary) -> str:
-    """Return the canonical document."""
-    parts = [summary.preamble + "\n"] if summary.preamble else []
-    return "\n".join(parts + [render_turn(turn) for turn in summary.turns])
-
-
 def meaning(summary: Summary) -> list[dict[str, object]]:
     """Return what the summaries say, without lines."""
     rows = []
