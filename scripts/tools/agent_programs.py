@@ -107,9 +107,10 @@ def _money(cost: object) -> str:
 
 def _cell(run, seconds: float) -> str:  # type: ignore[no-untyped-def]
     outages = [str(event["outage"]) for event in run.events("outage")]
-    after = f" after {outages[0]}" + (f" ×{len(outages)}" if len(outages) > 1 else "")
+    after = f" after {outages[0]}" if outages else ""
+    after += f" ×{len(outages)}" if len(outages) > 1 else ""
     ending = "landed" if run.summary.landed else run.summary.reason
-    return f"{ending}{after if outages else ''} ({len(run.served.paths)} requests, {seconds:.0f} s)"
+    return f"{ending}{after} ({len(run.served.paths)} requests, {seconds:.0f} s)"
 
 
 def _page(versions: list[str], rows: list[str], cases: list[str]) -> str:

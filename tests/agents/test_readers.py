@@ -130,3 +130,21 @@ def test_a_retry_after_header() -> None:
     assert faults.retry_after("120", NOW) == NOW + timedelta(seconds=120)
     assert faults.retry_after("Sat, 28 Nov 2026 12:00:30 GMT", NOW) == NOW + timedelta(seconds=30)
     assert faults.retry_after("-3", NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "kind"),
+    [
+        ("API Error: Failed to parse JSON", None, "network"),
+        ("API Error: something quite new", None, "network"),
+        ("API Error: 400 prompt is too long", 400, None),
+    ],
+)
+def test_what_claude_calls_an_error_of_the_service_is_an_outage(
+    text: str, status: int | None, kind: str | None
+) -> None:
+    reader = ClaudeReader()
+    told = {"type": "result", "subtype": "success", "is_error": True, "result": text,
+            "api_error_status": status, "terminal_reason": "api_error"}  # fmt: skip
+    reader.line(json.dumps(told))
+    assert (reader.fault.kind if reader.fault else None) == kind

@@ -174,3 +174,12 @@ def test_a_failure_of_its_own_is_an_attempt(code: str, place: Make) -> None:
     summary = here.run("custom", clock=Clock(), cycles=1)
     assert summary.reason != "RETRY_LATER"
     assert here.harness().state.items["A-001"].attempts == 1
+
+
+def test_work_that_was_done_before_a_program_fell_silent_is_measured(place: Make) -> None:
+    code = "open('value.txt', 'w').write('right\\n'); import time; time.sleep(600)"
+    settings = CUSTOM.replace("{{", "{").replace("}}", "}").replace("{code}", json.dumps(code))
+    here = place(LEDGER, **VALUES, **{"orchestration.yaml": settings})
+    assert here.run("custom", clock=Clock(), cycles=1).landed == ["A-001"]
+    ended = next(e.data for e in here.harness().log.events if e.kind == "agent_exit")
+    assert (ended["outcome"], ended["clock"]) == ("timeout", "idle")

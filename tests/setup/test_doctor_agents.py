@@ -109,3 +109,15 @@ def test_the_supervisor_is_asked_too_where_it_is_another_program(
     claude(tmp_path / "bin", "end('ready')\n")
     assert rows(root, supervisor="claude")["supervisor"] == ("ok", "claude", "")
     assert rows(root, agent="playbook", supervisor="claude")["supervisor login"][0] == "ok"
+
+
+def test_a_run_asks_nothing_that_costs(root: Path, tmp_path: Path) -> None:
+    count = tmp_path / "count"
+    claude(tmp_path / "bin", f"open({str(count)!r}, 'a').write('x')\nend('ready')\n")
+    words = ["run", "--dry-run", "-C", str(root)]
+    done = subprocess.run(
+        [sys.executable, "-c", "from orchestration.cli import main; main()", *words],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0 and "A-001" in done.stdout, done.stderr
+    assert not count.exists()

@@ -81,6 +81,7 @@ class ClaudeReader(JsonReader):
             self.went_wrong(
                 words(event, "result") or "; ".join(told) or subtype,
                 status=status,
+                service=words(event, "terminal_reason") == "api_error",
                 retry_at=self.fault.retry_at if self.fault else None,
             )
         else:

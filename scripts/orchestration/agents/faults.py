@@ -48,7 +48,8 @@ _FORMS: tuple[tuple[OutageKind, str], ...] = (
         r"aborted|timed? ?out)|e(?:connrefused|connreset|notfound|timedout|ai_again|pipe)\b"
         r"|getaddrinfo|name.?resol|fetch failed|network|unreachable|tls|certificate|ssl"
         r"|timed? ?out|max retries exceeded|socket hang up"
-        r"|json parse error|in json at position|unexpected end of json"
+        r"|json parse error|failed to parse json|not valid json"
+        r"|in json at position|unexpected end of json"
         r"|expecting .{1,12} delimiter",
     ),
 )

@@ -49,11 +49,21 @@ class Reader:
         self.fault = None
 
     def went_wrong(
-        self, text: str, *, status: int | None = None, retry_at: datetime | None = None
+        self,
+        text: str,
+        *,
+        status: int | None = None,
+        retry_at: datetime | None = None,
+        service: bool = False,
     ) -> None:
-        """The program told of an error; a time that an earlier one named stays in force."""
+        """The program told of an error; a time that an earlier one named stays in force.
+
+        `service`: the program says that it lies between it and its model, in whatever words.
+        """
         self.error = text[:MAX_TEXT]
         found = fault_of(text, self.now(), status=status, retry_at=retry_at)
+        if found is None and service and status is None:
+            found = Fault("network", self.error[:300], retry_at)
         if found is not None:
             self.fault = found
 

@@ -89,7 +89,7 @@ def preflight(harness: Harness, agent: str | None, supervisor_agent: str | None)
     """
     from orchestration.setup import examine
 
-    checks = examine(harness.repo.root, agent=agent, supervisor=supervisor_agent)
+    checks = examine(harness.repo.root, agent=agent, supervisor=supervisor_agent, ask=False)
     failed = [check for check in checks if check.state == "fail"]
     if failed:
         raise HarnessError(

@@ -46,10 +46,13 @@ print(json.dumps(found))
 """What the configured interpreter is asked to run."""
 
 
-def examine(root: Path, *, agent: str | None = None, supervisor: str | None = None) -> list[Check]:
+def examine(
+    root: Path, *, agent: str | None = None, supervisor: str | None = None, ask: bool = True
+) -> list[Check]:
     """Return all checks of the repository around `root`, the most basic ones first.
 
-    What depends on a failed check is left out: without a repository there is only one row.
+    What depends on a failed check is left out: without a repository there is only one row. `ask`
+    starts an agent's program once, which may cost: a run does without.
     """
     try:
         repo = Repo(root)
@@ -67,7 +70,7 @@ def examine(root: Path, *, agent: str | None = None, supervisor: str | None = No
         *_ledger(repo, config),
         _log(repo),
         *_interpreter(repo, config),
-        *_agents(repo, config, agent or config.agent, supervisor or config.supervisor_agent),
+        *_agents(repo, config, agent or config.agent, supervisor or config.supervisor_agent, ask),
         _isolation(),
         _disk(repo),
         _retention(repo),
@@ -185,7 +188,9 @@ def _roots(repo: Repo, config: HarnessConfig) -> Check:
     return Check("import roots", "ok", ", ".join(config.import_roots))
 
 
-def _agents(repo: Repo, config: HarnessConfig, agent: str, supervisor: str | None) -> list[Check]:
+def _agents(
+    repo: Repo, config: HarnessConfig, agent: str, supervisor: str | None, ask: bool
+) -> list[Check]:
     """The rows of the worker, and of the supervisor where that is another program."""
     checks: list[Check] = []
     for role, name in (("agent", agent), ("supervisor", supervisor)):
@@ -197,7 +202,9 @@ def _agents(repo: Repo, config: HarnessConfig, agent: str, supervisor: str | Non
             continue
         if made is not None:
             same = role == "supervisor" and made.name == agent != "custom"
-            checks += [Check(role, "ok", made.name)] if same else probe(repo, config, made, role)
+            checks += (
+                [Check(role, "ok", made.name)] if same else probe(repo, config, made, role, ask)
+            )
     return checks
 
 

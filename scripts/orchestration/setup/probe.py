@@ -22,8 +22,8 @@ QUESTION = "Answer with the one word: ready. Read and change no file.\n"
 PATIENCE = Clocks(total_s=90.0, idle_s=60.0, grace_s=2.0)
 
 
-def probe(repo: Repo, config: HarnessConfig, agent: Agent, role: str) -> list[Check]:
-    """The rows about one agent: its version, its flags and its login."""
+def probe(repo: Repo, config: HarnessConfig, agent: Agent, role: str, ask: bool) -> list[Check]:
+    """The rows about one agent: its version, and where it is asked, its flags and its login."""
     version = agent.version()
     named = f"{agent.name} {version or ''}".strip()
     if not isinstance(agent, ProgramAgent):
@@ -35,6 +35,8 @@ def probe(repo: Repo, config: HarnessConfig, agent: Agent, role: str) -> list[Ch
     if version is None:
         words = f"{agent.name}: its version cannot be told"
         return [Check(role, "warn", words, f"{agent.program.executable} --version")]
+    if not ask:
+        return [Check(role, "ok", named)]
     return [Check(role, "ok", named), _flags(agent, role), _login(repo, config, agent, role)]
 
 

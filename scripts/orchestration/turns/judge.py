@@ -82,6 +82,8 @@ def _look_at_outcome(case: Case) -> None:
         found.turn_down("reject", ended.unread, "unread: " + ended.unread[:80])
     elif ended.outcome in ("blocked", "refused"):
         found.turn_down("blocked", f"the agent is {ended.outcome}: {said}", f"blocked: {said}")
+    elif ended.outcome == "timeout" and ended.clock == "idle" and ended.changed:
+        pass  # it fell silent after its work, perhaps at the very end: the work is measured
     elif ended.outcome in ("crash", "timeout"):
         clock = f" (its {ended.clock} clock)" if ended.clock else ""
         found.turn_down(
