@@ -17,10 +17,12 @@ import yaml
 
 from orchestration.core import PolicyConfig
 from orchestration.errors import HarnessError
-from orchestration.sandbox import LEVELS
+from orchestration.sandbox import LEVELS, Opened
 
 FILE = "orchestration.yaml"
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?")
+PLACES = ("agent_read", "agent_write", "guard_read", "guard_write")
+"""Keys whose values are paths outside the repository."""
 _UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -95,9 +97,21 @@ class HarnessConfig:
     agent_env: tuple[str, ...] = ()
     """Names of environment variables that agents get, such as an API key's; never their values."""
     agent_read: tuple[str, ...] = ()
-    """Files and folders below /tmp, /run or /dev that agents may read besides their own."""
+    """Files and folders that agents may read besides what a program needs; what lies in your home
+    is found in the turn's HOME as well."""
     agent_write: tuple[str, ...] = ()
     """Files and folders outside its workspace that an agent may write (its program's own state)."""
+    guard_read: tuple[str, ...] = ()
+    """Files and folders outside the repository that guards and checks may read (data)."""
+    guard_write: tuple[str, ...] = ()
+    """Files and folders that guards and checks may write besides their own checkout."""
+    network: bool = True
+    """Whether agents reach the network: `on` or `off`."""
+    guard_network: bool = False
+    """Whether guards and checks reach the network; the loopback is always there."""
+    devices: str = "auto"
+    """`auto` shows the accelerators of this machine (GPUs) to agents, guards and checks; `none`
+    does not."""
     keep_env: tuple[str, ...] = ()
     """Environment variables that guards keep; all but a few are removed."""
     plugins: tuple[str, ...] = ()
@@ -110,6 +124,14 @@ class HarnessConfig:
     """Cycles that a focus rests after that."""
     budgets: Budgets = field(default_factory=Budgets)
     """Limits, below."""
+
+    def for_agents(self) -> Opened:
+        """What the settings open in the fence of agents."""
+        return Opened(self.agent_read, self.agent_write, self.network, self.devices == "auto")
+
+    def for_guards(self) -> Opened:
+        """What the settings open in the fence of guards and checks."""
+        return Opened(self.guard_read, self.guard_write, self.guard_network, self.devices == "auto")
 
     def policy(self, *, deterministic: bool, cycles: int | None) -> PolicyConfig:
         """Return the limits that decide() applies in one run."""
@@ -167,7 +189,7 @@ def _build(raw: dict[Any, Any], where: str, root: Path) -> HarnessConfig:
     values: dict[str, Any] = {}
     for name, value in raw.items():
         values[name] = _value(name, value, f"{where}: {name}")
-    for name in ("agent_read", "agent_write"):
+    for name in PLACES:
         values[name] = tuple(
             _place(text, f"{where}: {name}", root) for text in values.get(name, ())
         )
@@ -214,11 +236,11 @@ def _value(name: str, value: object, where: str) -> Any:
         "supervisor_command",
         "keep_env",
         "plugins",
-        "agent_read",
-        "agent_write",
         "agent_args",
         "agent_env",
+        *PLACES,
     )
+    switches = ("network", "guard_network")
     integers = ("dwell_limit", "cooldown_cycles", "max_processes")
     optional = ("target", "supervisor_agent")
     if name == "isolation" and value == "none":
@@ -226,16 +248,26 @@ def _value(name: str, value: object, where: str) -> Any:
     if name == "isolation" and value not in ("auto", *LEVELS):
         expected = ", ".join(("auto", *LEVELS, "none"))
         raise ConfigProblem("no such isolation", where=where, expected=expected, got=repr(value))
+    if name == "devices" and value not in ("auto", "none"):
+        raise ConfigProblem("no such choice", where=where, expected="auto, none", got=repr(value))
+    if name in switches and (isinstance(value, bool) or value in ("on", "off")):
+        return value in (True, "on")
     if name in lists and isinstance(value, list) and all(isinstance(v, str) for v in value):
         return tuple(value)
     if name in integers and type(value) is int and value >= 1:
         return value
-    if name not in lists + integers and isinstance(value, str) and value:
+    if name not in (*lists, *integers, *switches) and isinstance(value, str) and value:
         return value
     if name in optional and value is None:
         return None
     expected = (
-        "a list of texts" if name in lists else "an integer ≥ 1" if name in integers else "a text"
+        "a list of texts"
+        if name in lists
+        else "an integer ≥ 1"
+        if name in integers
+        else "on or off"
+        if name in switches
+        else "a text"
     )
     raise ConfigProblem("wrong kind of value", where=where, expected=expected, got=repr(value))
 

@@ -277,7 +277,9 @@ def test_fresh_checkout_has_its_own_repository(repo: Repo) -> None:
     assert sh(place, "git", "status", "--porcelain") == ""
     assert sh(place, "git", "log", "--all", "--format=%s") == "first"
     sh(place, "git", "config", "core.hooksPath", "/evil")
-    sh(place, "git", "update-ref", "refs/heads/main", later)
+    with pytest.raises(subprocess.CalledProcessError):
+        sh(place, "git", "cat-file", "-e", later)  # an answer to copy from
+    sh(place, "git", "update-ref", "refs/heads/main", "HEAD")
     assert repo.snapshot_refs() == refs
     assert (repo.common_dir / "config").read_bytes() == config
     remove_checkout(repo, place)

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
+from orchestration.sandbox import Opened
+
 if TYPE_CHECKING:
     from orchestration.documents.ledger import Item
     from orchestration.documents.order import Order
@@ -50,8 +52,8 @@ class TurnContext:
 
     `workspace` is the attempt's worktree, where the order lies as `input.md`; `brief` is the text
     for it (empty: the order itself); `env` is the scrubbed environment; `log_dir` is the harness's
-    (outside the worktree); `report_dir` is where artifacts are to be written. `writable` and
-    `readable` are what the configuration opens in the fence besides.
+    (outside the worktree); `report_dir` is where artifacts are to be written. `opened` is what the
+    configuration opens in the fence besides.
     """
 
     workspace: Path
@@ -64,8 +66,7 @@ class TurnContext:
     report_dir: Path
     isolation: str = "auto"
     max_processes: int = 4096
-    writable: tuple[Path, ...] = ()
-    readable: tuple[str, ...] = ()
+    opened: Opened = field(default_factory=Opened)
     now: Callable[[], datetime] = utc_now
 
 

@@ -11,6 +11,7 @@ Last lines that name an outage ("429 Too Many Requests") count as one where noth
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
@@ -20,10 +21,10 @@ from datetime import datetime
 
 from orchestration.agents.base import Outcome, OutcomeKind, TurnContext
 from orchestration.agents.faults import Fault, fault_of, time_in
-from orchestration.agents.launch import launch
+from orchestration.agents.launch import launch, turn_home
 from orchestration.agents.readers import MAX_TEXT
 from orchestration.errors import HarnessError
-from orchestration.sandbox import ChildResult
+from orchestration.sandbox import ChildResult, interpreter
 
 _HOLE = re.compile(r"\{([a-z_]+)\}")  # other braces (JSON, TOML) are the program's own
 _ERROR = re.compile(
@@ -90,7 +91,14 @@ class CustomAgent:
         }
         argv = [_HOLE.sub(lambda hole: values[hole[1]], part) for part in self.command]
         stdin = turn.brief if self.stdin == "brief" else None
-        child, level = launch(turn, argv, stdin=stdin)
+        path = turn.env.get("PATH", os.defpath)
+        with turn_home(turn, path=path) as home:
+            base = interpreter(self.python).user_base
+            env = {**turn.env, "HOME": str(home), **({"PYTHONUSERBASE": base} if base else {})}
+            # What a person's command names may be read.
+            child, level = launch(
+                turn, argv, env=env, stdin=stdin, writable=[home], readable=[*argv, str(brief)]
+            )
         return self._outcome(turn, child, level)
 
     def _outcome(self, turn: TurnContext, child: ChildResult, level: str) -> Outcome:

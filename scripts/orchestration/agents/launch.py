@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from orchestration.agents.base import TurnContext
+from orchestration.agents.login import Login, private_home
 from orchestration.sandbox import ChildResult, run_child
 from orchestration.sandbox import fence as isolation
 
@@ -14,7 +17,7 @@ def launch(
     turn: TurnContext,
     argv: Sequence[str],
     *,
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str],
     stdin: str | None = None,
     writable: Sequence[Path] = (),
     readable: Sequence[str] = (),
@@ -25,29 +28,57 @@ def launch(
     `writable` and `readable` are what the program needs besides what the turn names.
     """
     level = isolation.choose(turn.isolation, agent=True)
-    env = turn.env if env is None else env
     turn.report_dir.mkdir(parents=True, exist_ok=True)
-    child = run_child(
-        isolation.wrap(
-            argv,
-            level,
-            cwd=turn.workspace,
-            writable=[turn.workspace, turn.report_dir, *turn.writable, *writable],
-            readable=[
-                *env.values(),
-                *turn.readable,
-                *readable,
-                *isolation.repository_of(turn.workspace),
-            ],
-        ),
-        turn.workspace,
-        env,
-        total_s=turn.clocks.total_s,
-        idle_s=turn.clocks.idle_s,
-        grace_s=turn.clocks.grace_s,
-        max_processes=turn.max_processes,
-        log_path=turn.log_dir / "agent.log",
-        stdin=None if stdin is None else stdin.encode(),
-        on_line=on_line,
-    )
+    with TemporaryDirectory(prefix="turn-", ignore_cleanup_errors=True) as folder:
+        # Where /tmp is private, it is the turn's; a short path, since sockets lie there.
+        own = level in isolation.OWN_TMP
+        env = {**env, "TMPDIR": "/tmp" if own else folder}
+        child = run_child(
+            isolation.wrap(
+                argv,
+                level,
+                cwd=turn.workspace,
+                writable=[turn.workspace, turn.report_dir, *writable, Path(folder)],
+                readable=[*readable, *isolation.repository_of(turn.workspace)],
+                opened=turn.opened,
+                env=env,
+            ),
+            turn.workspace,
+            env,
+            total_s=turn.clocks.total_s,
+            idle_s=turn.clocks.idle_s,
+            grace_s=turn.clocks.grace_s,
+            max_processes=turn.max_processes,
+            log_path=turn.log_dir / "agent.log",
+            stdin=None if stdin is None else stdin.encode(),
+            on_line=on_line,
+        )
     return child, level
+
+
+@contextmanager
+def turn_home(
+    turn: TurnContext,
+    *,
+    logins: Sequence[Login] = (),
+    settings: Sequence[str] = (),
+    files: Mapping[str, str] | None = None,
+    path: str = "",
+) -> Iterator[Path]:
+    """The turn's HOME: empty but for what the program needs of the person's, wiped at the end.
+
+    What `agent_read:` and `agent_write:` name in the person's home is found in it by a link.
+    """
+    source = Path(turn.env.get("HOME") or Path.home())
+    home = turn.log_dir.parent / "home"
+    locks = turn.log_dir.parent.parent / "locks"
+    with private_home(
+        home, source, logins=logins, settings=settings, files=files, path=path, locks=locks
+    ):
+        for place in (*turn.opened.readable, *turn.opened.writable):
+            if Path(place).is_relative_to(source) and place != str(source):
+                link = home / Path(place).relative_to(source)
+                if not link.exists():
+                    link.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                    link.symlink_to(place)
+        yield home

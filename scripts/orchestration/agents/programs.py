@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Literal
 
 from orchestration.agents.base import Outcome, OutcomeKind, TurnContext
-from orchestration.agents.launch import launch
-from orchestration.agents.login import Login, private_home
+from orchestration.agents.launch import launch, turn_home
+from orchestration.agents.login import Login
 from orchestration.agents.readers import MAX_TEXT, Reader
 from orchestration.errors import HarnessError
 from orchestration.sandbox import FILE_FENCES, ChildResult, run_child, scrub_env
@@ -128,14 +128,12 @@ class ProgramAgent:
         )
         reader = self.program.reader(turn.now)
         program = self.program
-        with private_home(
-            home,
-            Path(turn.env.get("HOME") or Path.home()),
+        with turn_home(
+            turn,
             logins=program.login,
             settings=program.settings,
             files=program.files(start) if program.files else None,
             path=path,
-            locks=turn.log_dir.parent.parent / "locks",
         ):
             env = {
                 **turn.env,

@@ -22,7 +22,7 @@ from typing import Any
 from orchestration.gates import guard_files as files
 from orchestration.gates.guard_types import GuardResult, GuardSpec, Verdict
 from orchestration.gates.verdict import judge, tally
-from orchestration.sandbox import ChildResult, run_child, scrub_env
+from orchestration.sandbox import ChildResult, interpreter, own_folders, run_child, scrub_env
 from orchestration.sandbox import fence as fences
 
 __all__ = ["GuardResult", "GuardSpec", "Verdict", "collect_ids", "run_guard", "run_twice"]
@@ -157,7 +157,9 @@ def _start(spec: GuardSpec, setup: _Setup, level: fences.Level, args: Sequence[s
         level,
         cwd=checkout,
         writable=[checkout, setup.folder],
-        readable=list(env.values()),
+        readable=[str(LAUNCHER), *interpreter(spec.python).places],
+        opened=spec.opened,
+        env=env,
     )
     return run_child(
         command,
@@ -177,7 +179,7 @@ def _environment(spec: GuardSpec, setup: _Setup, shim: str) -> dict[str, str]:
 
     Compiled files need no care here: the overlay takes `*.pyc` from the trusted commit.
     """
-    env = scrub_env(spec.env, keep=spec.keep_env)
+    env = scrub_env({**own_folders(setup.folder, spec.python), **spec.env}, keep=spec.keep_env)
     for name in (
         "PYTEST_ADDOPTS",
         "PYTEST_PLUGINS",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from orchestration.core import Selector, parse_selector, payloads
+from orchestration.sandbox import Opened
 
 Verdict = Literal["pass", "fail", "error", "not-run", "tampered"]
 
@@ -37,6 +38,7 @@ class GuardSpec:
     keep_env: Sequence[str] = ()
     plugins: Sequence[str] = ()
     isolation: str = "auto"
+    opened: Opened = field(default_factory=lambda: Opened(network=False))
     max_processes: int = 4096
     touched: Mapping[str, Sequence[int]] = field(default_factory=dict)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from orchestration.errors import HarnessError
 from orchestration.gates.guard import GuardSpec, collect_ids
+from orchestration.sandbox import Opened
 
 
 def interpreter(argv: Sequence[str], python: str) -> list[str]:
@@ -28,6 +29,7 @@ def collect(
     plugins: Sequence[str] = (),
     strict: bool = False,
     isolation: str = "auto",
+    opened: Opened | None = None,
 ) -> list[str]:
     """Exact node ids that `selector` names in `checkout`, in collection order; [] for none.
 
@@ -42,6 +44,7 @@ def collect(
         timeout_s=timeout_s,
         plugins=plugins,
         isolation=isolation,
+        opened=opened or Opened(network=False),
     )
     ids, problems = collect_ids(spec)
     if strict and problems:

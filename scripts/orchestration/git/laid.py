@@ -77,18 +77,30 @@ def lay_out(repo: Repo, tree: str, path: Path) -> None:
 
 
 def private_repository(
-    repo: Repo, path: Path, borrowed: Path, head: str | None, *, shallow: bool = False
-) -> None:
-    """Give a laid-out folder a repository of its own: one branch at `head`, no remote."""
+    repo: Repo, path: Path, borrowed: Path, head: str | None, *, shallow: bool = False,
+    base: str | None = None,
+) -> None:  # fmt: skip
+    """Give a laid-out folder a repository of its own: one branch at `head`, no remote.
+
+    What `head` has more than a `base` is copied; all else is borrowed.
+    """
     git_dir = path / ".git"
     form = repo.text("rev-parse", "--show-object-format")
     repo.run("init", "--quiet", "--template=", f"--object-format={form}", env=_RAW, cwd=path)
     (git_dir / "objects" / "info").mkdir(parents=True, exist_ok=True)
     (git_dir / "objects" / "info" / "alternates").write_text(f"{borrowed}/objects\n")
     (git_dir / "HEAD").write_text(f"ref: {BRANCH}\n")
+    # HOME is empty in a turn: without a name git would refuse to commit.
+    with (git_dir / "config").open("a", encoding="ascii") as config:
+        config.write("[user]\n\tname = agent\n\temail = agent@localhost\n")
     if head is None:
         return
     safe_ref(head)
+    if base not in (None, head):
+        packs = git_dir / "objects" / "pack"
+        packs.mkdir(parents=True, exist_ok=True)
+        asked = f"{head}\n^{base}\n".encode()
+        repo.run("pack-objects", "--revs", "--quiet", str(packs / "pack"), stdin=asked)
     if shallow:
         (git_dir / "shallow").write_text(f"{head}\n")
     elif (borrowed / "shallow").is_file():

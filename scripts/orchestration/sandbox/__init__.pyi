@@ -2,8 +2,12 @@ from . import fence as fence
 from . import pids as pids
 from .fence import FILE_FENCES as FILE_FENCES
 from .fence import LEVELS as LEVELS
+from .fence import Opened as Opened
 from .fence import choose as choose
 from .orphans import end_orphans as end_orphans
 from .process import ChildResult as ChildResult
 from .process import run_child as run_child
 from .process import scrub_env as scrub_env
+from .removing import remove_tree as remove_tree
+from .view import interpreter as interpreter
+from .view import own_folders as own_folders

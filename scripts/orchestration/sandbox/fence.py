@@ -1,8 +1,9 @@
 """How well a child is fenced in: bubblewrap, the kernel's own parts, or only the process scan.
 
-- ``bwrap``: the file system is read-only except for named folders, and nothing outlives the child.
+- ``bwrap``: only what is named is there (`view`), only named folders can be written, and nothing
+  outlives the child. Landlock comes on top, where the kernel has it.
 - ``kernel``: the same from namespaces and Landlock, with nothing installed (`kernel.py`).
-- ``landlock``: files are protected but for their metadata (chmod), where namespaces are refused;
+- ``landlock``: the same files but for their metadata (chmod), where namespaces are refused;
   processes are found as by ``scan``. It has no /tmp of its own, so it is never taken by itself.
 - ``pidns``: nothing outlives the child; files are not protected (what changed is told).
 - ``scan``: `reaping` finds what is left by group, marker and adoption; files as above.
@@ -18,18 +19,22 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from orchestration.errors import HarnessError
+from orchestration.sandbox import kernel, view
 
 Level = Literal["bwrap", "kernel", "landlock", "pidns", "scan"]
 LEVELS: tuple[Level, ...] = ("bwrap", "kernel", "landlock", "pidns", "scan")
 #: Levels at which a child cannot write outside what is named.
 FILE_FENCES: tuple[Level, ...] = ("bwrap", "kernel", "landlock")
-KERNEL = Path(__file__).with_name("kernel.py")
+#: Levels at which /tmp is the child's own.
+OWN_TMP: tuple[Level, ...] = ("bwrap", "kernel")
+KERNEL = Path(kernel.__file__)
 # The first process of a PID namespace ignores signals it does not handle, so a shell takes that
 # place and passes the exit code on. The program and its arguments are never read as shell text.
 _INIT = ("/bin/sh", "-c", '"$@"; exit $?', "init")
@@ -38,6 +43,16 @@ _UNSHARE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
 
 # Bubblewrap makes a small /dev of its own; these stay usable, or guards on a GPU could not run.
 ACCELERATORS = ("/dev/nvidia*", "/dev/dri", "/dev/kfd")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a person's settings open to a program besides what it needs anyway."""
+
+    readable: tuple[str, ...] = ()
+    writable: tuple[str, ...] = ()
+    network: bool = True
+    devices: bool = True
 
 
 def _works(argv: Sequence[str]) -> bool:
@@ -65,21 +80,8 @@ def _unshare_prefix() -> tuple[str, ...] | None:
 def _bwrap_works() -> bool:
     if shutil.which("bwrap") is None:
         return False
-    return _works(["bwrap", *_BWRAP, "--", "true"])
-
-
-def _kernel_prefix(
-    level: str, writable: Sequence[Path] = (), shown: Sequence[str] = ()
-) -> tuple[str, ...]:
-    spec = {
-        "level": level,
-        "writable": [os.fspath(path) for path in writable],
-        "readable": None,
-        "shown": list(shown),
-        "network": True,
-        "devices": _accelerators(),
-    }
-    return (sys.executable, "-I", "-S", str(KERNEL), json.dumps(spec))
+    # With a network of its own as well: guards ask for it.
+    return _works(wrap(["true"], "bwrap", cwd=Path("/"), opened=Opened(network=False)))
 
 
 def _accelerators() -> list[str]:
@@ -87,23 +89,15 @@ def _accelerators() -> list[str]:
 
 
 @cache
-def _kernel_works(level: str) -> bool:
-    return _works([*_kernel_prefix(level), "true"])
+def _kernel_works(level: Level) -> bool:
+    return _works(wrap(["true"], level, cwd=Path("/"), opened=Opened(network=False)))
 
 
-_BWRAP = (
-    "--die-with-parent",
-    "--unshare-pid",
-    "--unshare-ipc",
-    "--ro-bind",
-    "/",
-    "/",
-    "--dev",
-    "/dev",
-    "--proc",
-    "/proc",
-    "--tmpfs",
-    "/tmp",
+_BWRAP = tuple(
+    """
+    --die-with-parent --unshare-user --disable-userns --unshare-pid --unshare-ipc --cap-drop ALL
+    --dev /dev --proc /proc --tmpfs /tmp --tmpfs /var/tmp --tmpfs /run
+    """.split()  # noqa: SIM905 - a command line reads best as words
 )
 
 
@@ -154,11 +148,16 @@ def wrap(
     cwd: Path,
     writable: Sequence[Path] = (),
     readable: Sequence[str] = (),
+    closed: Sequence[Path] = (),
+    opened: Opened | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> list[str]:
     """`argv` started behind the fence of `level`; `writable` folders must exist already.
 
-    Bubblewrap and the kernel's fence give the child an empty /tmp; what `argv` or `readable` name
-    in it stays visible.
+    Behind a fence for files the child sees the system's folders, what its environment `env` names
+    (PATH, and variables that hold paths, but not HOME), and what `readable`, `writable`, `opened`
+    and `cwd` name; /tmp is its own and empty. `closed` lies below `writable` and cannot be changed,
+    nor can a folder above it be renamed. `opened` is what a person's settings open besides.
     """
     if level == "scan":
         return list(argv)
@@ -166,36 +165,72 @@ def wrap(
         prefix = _unshare_prefix()
         assert prefix is not None
         return [*prefix, "--", *_INIT, *argv]
-    if level in ("kernel", "landlock"):
-        return [*_kernel_prefix(level, writable, _shown(argv, readable)), *argv]
-    binds = []
-    for device in _accelerators():
+    opened = opened or Opened()
+    named = [*view.of_environment(env or {}), *view.narrow(readable), *opened.readable]
+    path = (env or os.environ).get("PATH", os.defpath)
+    written = [*map(os.fspath, writable), *opened.writable]
+    spec = _spec(level, os.fspath(cwd), view.readable(named, path), written, closed)
+    spec["network"] = opened.network
+    spec["devices"] = _accelerators() if opened.devices else []
+    if level == "bwrap":
+        return [*_bubblewrap(spec), "--chdir", os.fspath(cwd), "--", *_kernel(spec, argv)]
+    return _kernel(spec, argv)
+
+
+def _kernel(spec: dict[str, Any], argv: Sequence[str]) -> list[str]:
+    return [sys.executable, "-I", "-S", str(KERNEL), json.dumps(spec), *argv]
+
+
+def _spec(
+    level: Level, cwd: str, readable: Sequence[str], writable: Sequence[str], closed: Sequence[Path]
+) -> dict[str, Any]:
+    """What `kernel.py` is told: real paths, and the links by which they are named."""
+    written, links = view.resolved(writable)
+    seen, more = view.resolved([*readable, str(KERNEL), *([cwd] if cwd != "/" else [])])
+    shut = [p for p in view.resolved(map(os.fspath, closed))[0] if os.path.exists(p)]
+    # A folder above a closed one stays where it is when it is a mount of its own.
+    above = {str(up) for p in shut for up in Path(p).parents if _strictly_in(str(up), written)}
+    links = {**links, **more}
+    return {
+        "level": "inner" if level == "bwrap" else level,
+        "writable": [*written, *sorted(above, key=len)],
+        "readable": [p for p in seen if not view.below(p, written)],
+        "closed": shut,
+        "hidden": [p for p in view.hidden() if not any(view.below(n, [p]) for n in seen)],
+        "links": {p: text for p, text in links.items() if not view.below(p, [*written, *seen])},
+    }
+
+
+def _strictly_in(place: str, folders: Sequence[str]) -> bool:
+    return any(view.below(place, [folder]) and place != folder for folder in folders)
+
+
+def _bubblewrap(spec: dict[str, Any]) -> list[str]:
+    binds = list[str]()
+    for place, text in spec["links"].items():
+        binds += ["--symlink", text, place]
+    kinds = dict.fromkeys(spec["readable"], "--ro-bind")
+    kinds |= dict.fromkeys(spec["writable"], "--bind")
+    kinds |= dict.fromkeys(spec["closed"], "--ro-bind")
+    for place in sorted(kinds, key=len):
+        binds += [kinds[place], place, place]
+    for device in spec["devices"]:
         binds += ["--dev-bind-try", device, device]
-    for place in _shown(argv, readable):
-        binds += ["--ro-bind-try", place, place]
-    for path in writable:
-        binds += ["--bind", str(path), str(path)]
-    return ["bwrap", *_BWRAP, *binds, "--chdir", os.fspath(cwd), "--", *argv]
+    for place in spec["hidden"]:
+        folder = os.path.isdir(place)
+        binds += ["--tmpfs", place] if folder else ["--ro-bind", "/dev/null", place]
+    for name in kernel.STEERING:
+        if os.path.exists(f"/proc/{name}"):
+            binds += ["--ro-bind", f"/proc/{name}", f"/proc/{name}"]
+    binds += ["--remount-ro", "/"]
+    alone = [] if spec["network"] else ["--unshare-net"]
+    return [shutil.which("bwrap") or "bwrap", *_BWRAP, *alone, *binds]
 
 
 def repository_of(workspace: Path) -> list[str]:
-    """The store of objects that a workspace's repository borrows from, which its git must see."""
-    borrowed = workspace / ".git" / "objects" / "info" / "alternates"
-    if borrowed.is_symlink() or not borrowed.is_file():
-        return []
-    lines = borrowed.read_text(encoding="utf-8", errors="replace").splitlines()
-    return [os.path.dirname(line) for line in lines[:1]]
+    """The store of objects that an attempt's repository borrows from, which its git must see.
 
-
-def _shown(argv: Sequence[str], readable: Sequence[str]) -> list[str]:
-    """Paths below /tmp that the child needs: the program's installation and what is named."""
-    program = shutil.which(argv[0]) or argv[0]
-    named = [os.path.dirname(os.path.dirname(os.path.abspath(program))), *argv, *readable]
-    for folder in os.environ.get("PATH", "").split(os.pathsep):
-        named.append(os.path.dirname(folder))
-    found: list[str] = []
-    for path in sorted(p for p in set(named) if p.startswith("/tmp/") and os.path.exists(p)):
-        # What lies in a folder that is bound already is there; binding over a link in it fails.
-        if not any(path == folder or path.startswith(folder + "/") for folder in found):
-            found.append(path)
-    return found
+    It is found by its place: what the workspace itself names, an agent has written.
+    """
+    stores = [folder / "store.git" for folder in workspace.parents[:3]]
+    return [str(store) for store in stores if store.is_dir()]

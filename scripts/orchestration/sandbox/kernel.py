@@ -2,21 +2,24 @@
 
     python -I -S kernel.py SPEC PROGRAM [ARGUMENT ...]
 
-`SPEC` is JSON: `{"level": "kernel" | "landlock", "writable": [...], "readable": [...] | null,
-"shown": [...], "network": true | false, "devices": [...]}`; `shown` are paths below the private
-folders that stay visible. The program is started behind:
+`SPEC` is JSON: `{"level": "kernel" | "landlock" | "inner", "writable": [...], "readable": [...],
+"closed": [...], "hidden": [...], "links": {path: text}, "network": true | false,
+"devices": [...]}`. The program is started behind:
 
 - `kernel`: new user, mount, PID and IPC namespaces (and a network of its own with only `lo`, when
-  `network` is false). Everything is read-only but `writable`; `/tmp`, `/run`, `/dev` and `/dev/shm`
-  are private and new; no capability is left, the bounding set is empty, `no_new_privs` is set, and
-  no further user namespace can be made. The user keeps the own uid. Landlock comes on top: reads
-  outside `readable` are refused (`null`: no bound on reads), signals stay inside.
+  `network` is false). The program's root is a new and empty one in which only the named paths lie:
+  `readable` ones read-only, `writable` ones as they are, `closed` ones (below a writable one)
+  read-only again, `hidden` ones empty. `/tmp`, `/var/tmp`, `/run`, `/dev` and `/dev/shm` are
+  private and new. No capability is left, the bounding set is empty, `no_new_privs` is set, the
+  session keyring is an empty one, and no further user namespace can be made. The user keeps the
+  own uid. Landlock comes on top, where the kernel has it: signals and abstract sockets stay inside.
 - `landlock`: Landlock alone, where namespaces are refused (containers). Changes of metadata, such
-  as chmod, are not covered by it.
+  as chmod, are not covered by it, nor are `closed` and `hidden`.
+- `inner`: what comes on top behind bubblewrap: Landlock, where there is one, and the keyring.
 
 A step that fails ends the start with exit code 126 and one line on standard error: there is no
-start with less than was asked for. Sources: mount_setattr(2), landlock(7), user_namespaces(7),
-capabilities(7).
+start with less than was asked for. Sources: mount_setattr(2), pivot_root(2), landlock(7),
+user_namespaces(7), capabilities(7), keyctl(2).
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ from typing import Any
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER = 0x00020000, 0x08000000, 0x10000000
 CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_BIND, MS_REC = 1, 2, 4, 4096, 16384
-MS_PRIVATE = 1 << 18
+MS_PRIVATE, MNT_DETACH = 1 << 18, 2
 AT_FDCWD, AT_RECURSIVE, MOUNT_ATTR_RDONLY = -100, 0x8000, 1
 PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 1, 24, 38, 47
 SYS_MOUNT_SETATTR, SYS_LANDLOCK_CREATE, SYS_LANDLOCK_ADD, SYS_LANDLOCK_RESTRICT = 442, 444, 445, 446
@@ -44,7 +47,7 @@ EXECUTE, READ_FILE, READ_DIR = 1 << 0, 1 << 2, 1 << 3
 FILE_RIGHTS = (1 << 0) | (1 << 1) | (1 << 2) | (1 << 14) | (1 << 15)
 ABI_BITS = {1: 13, 2: 14, 3: 15, 4: 15}
 LEAST_ABI = 3  # before it, a file outside could be truncated
-PRIVATE = ("/tmp", "/run", "/dev")
+PRIVATE = ("/tmp", "/var/tmp", "/run", "/dev", "/dev/shm")
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 #: Files of a new /proc through which the uid 0 could steer the machine even without capabilities.
 STEERING = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi")
@@ -100,7 +103,11 @@ def landlock_abi() -> int:
 
 
 def landlock(writable: list[str], readable: list[str] | None) -> None:
-    """Refuse what is not below `writable` or, for reading, `readable` (None: all may be read)."""
+    """Refuse what is not below `writable` or, for reading, `readable` (None: all may be read).
+
+    Names can be listed everywhere (programs look through the folders above their own); what the
+    files hold cannot be read.
+    """
     abi = landlock_abi()
     rights = (1 << ABI_BITS.get(abi, 16)) - 1
     handled = struct.pack("=QQQ", rights, 0, 3 if abi >= 6 else 0)
@@ -111,6 +118,7 @@ def landlock(writable: list[str], readable: list[str] | None) -> None:
     reading = EXECUTE | READ_FILE | READ_DIR
     wanted = [(path, rights) for path in writable]
     wanted += [(path, reading) for path in (["/"] if readable is None else readable)]
+    wanted.append(("/", READ_DIR))
     for path, right in wanted:
         try:
             place = os.open(path, os.O_PATH | os.O_CLOEXEC)
@@ -162,60 +170,100 @@ def loopback_up() -> None:
         fcntl.ioctl(door, 0x8914, struct.pack("16sH14x", b"lo", 1))  # SIOCSIFFLAGS, IFF_UP
 
 
+def join_new_keyring() -> None:
+    """An empty session keyring: the person's holds tickets and keys of other programs."""
+    number = {"x86_64": 250, "aarch64": 219}.get(os.uname().machine)
+    if number is not None:  # a kernel without keyrings has none to leave
+        libc.syscall(ctypes.c_long(number), 1, None, 0, 0, 0)  # KEYCTL_JOIN_SESSION_KEYRING
+
+
 def below(path: str, folders: tuple[str, ...] | list[str]) -> bool:
     return any(path == folder or path.startswith(folder.rstrip("/") + "/") for folder in folders)
 
 
-def arrange(writable: list[str], readable: list[str], devices: list[str]) -> None:
-    """The file system as the program sees it; what is private hides what lay there before."""
+def arrange(spec: dict[str, Any]) -> None:
+    """Make the file system that the program sees, and leave the one that was there before.
+
+    It runs as process 1 of the namespace: a new /proc can only be had while the old one is seen.
+    """
+    writable, closed = spec["writable"], spec["closed"]
     mount("none", "/", None, MS_REC | MS_PRIVATE)
-    resolver = os.path.realpath("/etc/resolv.conf")
-    shown = [*readable, resolver, *devices, *(f"/dev/{name}" for name in DEVICES)]
-    shown = [p for p in dict.fromkeys(shown) if below(p, PRIVATE) and not below(p, writable)]
-    # Opened before the private folders cover them, and laid back in from there.
-    held = {p: os.open(p, os.O_PATH) for p in [*writable, *shown] if os.path.exists(p)}
-    set_read_only("/", True)
-    for folder in PRIVATE:
-        flags = MS_NOSUID | (0 if folder == "/dev" else MS_NODEV)
-        mount("tmpfs", folder, "tmpfs", flags, "mode=755" if folder != "/tmp" else "mode=1777")
-    for folder in ("/dev/shm", "/dev/pts"):
-        os.mkdir(folder)
-    mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777")
-    mount("devpts", "/dev/pts", "devpts", MS_NOSUID, "newinstance,ptmxmode=0666,mode=620")
-    os.symlink("pts/ptmx", "/dev/ptmx")
-    os.symlink("/proc/self/fd", "/dev/fd")
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        os.symlink(f"/proc/self/fd/{number}", f"/dev/{name}")
+    devices = [*spec["devices"], *(f"/dev/{name}" for name in DEVICES)]
     # Outer folders first: a bind of a folder would hide what was laid below it before.
-    for path in sorted(held, key=len):
-        lay_in(path, held[path], path in writable)
+    named = dict.fromkeys([*spec["readable"], *writable, *closed, *devices])
+    laid = sorted((path for path in named if path != "/"), key=len)
+    held = {p: os.open(p, os.O_PATH | os.O_CLOEXEC) for p in laid if os.path.lexists(p)}
+    null = os.open("/dev/null", os.O_PATH | os.O_CLOEXEC)
+    if "/" in named:  # a person named all of it
+        mount("/", "/tmp", None, MS_BIND | MS_REC)
+    else:
+        mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
+    os.chdir("/tmp")
+    for folder in PRIVATE:
+        os.makedirs(folder[1:], exist_ok=True)
+        flags = MS_NOSUID | (0 if folder == "/dev" else MS_NODEV)
+        mode = "mode=755" if folder in ("/run", "/dev") else "mode=1777"
+        mount("tmpfs", folder[1:], "tmpfs", flags, mode)
+    os.makedirs("dev/pts")
+    mount("devpts", "dev/pts", "devpts", MS_NOSUID, "newinstance,ptmxmode=0666,mode=620")
+    os.symlink("pts/ptmx", "dev/ptmx")
+    os.symlink("/proc/self/fd", "dev/fd")
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        os.symlink(f"/proc/self/fd/{number}", f"dev/{name}")
+    for path, text in spec["links"].items():
+        os.makedirs(os.path.dirname(path)[1:] or ".", exist_ok=True)
+        if not os.path.lexists(path[1:]):
+            os.symlink(text, path[1:])
+    for path, handle in held.items():
+        lay_in(path[1:], handle)
+    for path in spec["hidden"]:
+        hide(path[1:], null)
+    new_proc()
+    check(libc.pivot_root(b".", b"."), "pivot_root")
+    check(libc.umount2(b".", MNT_DETACH), "umount of the former root")
+    os.chdir("/")
+    set_read_only("/", True)
+    for folder in (*PRIVATE, "/dev/pts", "/proc"):
+        set_read_only(
+            folder, False, recursive=False
+        )  # not the mounts below, which steer the machine
+    for path in held:
+        if path in writable:
+            set_read_only(path, False)
+        elif below(path, writable):
+            set_read_only(path, True)
 
 
-def lay_in(path: str, handle: int, writable: bool) -> None:
-    if not os.path.exists(path):
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+def lay_in(path: str, handle: int) -> None:
+    if not os.path.lexists(path):
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         if stat.S_ISDIR(os.fstat(handle).st_mode):
             os.mkdir(path)
         else:
             os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     mount(f"/proc/self/fd/{handle}", path, None, MS_BIND | MS_REC)
-    if writable:
-        set_read_only(path, False)
     os.close(handle)
+
+
+def hide(path: str, null: int) -> None:
+    """Cover a file with nothing, a folder with an empty one."""
+    if os.path.isdir(path):
+        mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=4k")
+    elif os.path.lexists(path):
+        mount(f"/proc/self/fd/{null}", path, None, MS_BIND)
 
 
 def new_proc() -> None:
     """The process table of the new namespace, without the files that steer the machine."""
-    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV)
-    write("/proc/sys/user/max_user_namespaces", "0")
+    os.makedirs("proc", exist_ok=True)
+    mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV)
+    write("proc/sys/user/max_user_namespaces", "0")
     for name in STEERING:
-        path = f"/proc/{name}"
-        if os.path.exists(path):
-            mount(path, path, None, MS_BIND | MS_REC)
-            set_read_only(path, True)
+        if os.path.exists(f"proc/{name}"):
+            mount(f"proc/{name}", f"proc/{name}", None, MS_BIND | MS_REC)
     for name in ("kcore", "keys"):
-        if os.path.exists(f"/proc/{name}"):
-            mount("/dev/null", f"/proc/{name}", None, MS_BIND)
+        if os.path.exists(f"proc/{name}"):
+            mount("/dev/null", f"proc/{name}", None, MS_BIND)
 
 
 def drop_capabilities() -> None:
@@ -269,20 +317,38 @@ def execute(argv: list[str]) -> None:
         os._exit(127)
 
 
-def start(spec: dict[str, Any], argv: list[str]) -> None:
-    writable = [os.path.realpath(path) for path in spec["writable"]]
-    named = spec["readable"]
-    readable = None if named is None else [*map(os.path.realpath, named), *named]
-    allowed = None if readable is None else [*readable, "/proc"]
-    if landlock_abi() < LEAST_ABI and (spec["level"] == "landlock" or readable is not None):
-        raise Refused(f"landlock: ABI {landlock_abi()}, needed {LEAST_ABI}")
+def confine(spec: dict[str, Any]) -> None:
+    """What holds for the program alone: no capability, an empty keyring, Landlock."""
+    drop_capabilities()
+    join_new_keyring()
     if spec["level"] == "landlock":
-        landlock([*writable, "/dev"], allowed)
+        devices = [f"/dev/{name}" for name in (*DEVICES, "shm", "pts", "ptmx")]
+        readable = without(spec["readable"], spec["hidden"])
+        landlock([*spec["writable"], *devices, *spec["devices"]], [*readable, "/proc"])
+    elif landlock_abi() >= LEAST_ABI:
+        landlock([*spec["writable"], *PRIVATE], None)
+
+
+def without(folders: list[str], hidden: list[str]) -> list[str]:
+    """`folders`, and where something in one is `hidden`, what else lies in it."""
+    kept = []
+    for folder in folders:
+        if not any(below(place, [folder]) for place in hidden):
+            kept.append(folder)
+        elif folder not in hidden and not os.path.islink(folder):
+            inside = [os.path.join(folder, name) for name in os.listdir(folder)]
+            kept += without(inside, hidden)
+    return kept
+
+
+def start(spec: dict[str, Any], argv: list[str]) -> None:
+    if spec["level"] == "landlock" and landlock_abi() < LEAST_ABI:
+        raise Refused(f"landlock: ABI {landlock_abi()}, needed {LEAST_ABI}")
+    if spec["level"] != "kernel":
+        confine(spec)
         execute(argv)
     here = os.getcwd()
     new_namespaces(spec["network"])
-    arrange(writable, [*spec["shown"], *(readable or ()), here], spec["devices"])
-    os.chdir(here)
     # Process 1 cannot end by a signal of its own: how the program ended goes through a pipe.
     ended, tell = os.pipe()
     first = os.fork()
@@ -294,13 +360,12 @@ def start(spec: dict[str, Any], argv: list[str]) -> None:
         status = os.waitpid(first, 0)[1]
         leave(struct.unpack("=i", told)[0] if len(told) == 4 else status)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    new_proc()
+    arrange(spec)
+    os.chdir(here)
 
     def run() -> None:
         try:
-            drop_capabilities()
-            if landlock_abi() >= LEAST_ABI:
-                landlock([*writable, *PRIVATE], allowed)
+            confine(spec)
         except Refused as problem:
             print(f"fence: {problem}", file=sys.stderr, flush=True)
             os._exit(126)

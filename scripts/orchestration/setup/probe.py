@@ -86,8 +86,7 @@ def _login(repo: Repo, config: HarnessConfig, agent: ProgramAgent, role: str) ->
         report_dir=folder / "report",
         isolation=config.isolation,
         max_processes=config.max_processes,
-        writable=tuple(Path(place) for place in config.agent_write),
-        readable=config.agent_read,
+        opened=config.for_agents(),
     )
     try:
         outcome = agent.run(turn)

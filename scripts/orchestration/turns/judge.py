@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from orchestration.agents import last_words
 from orchestration.core import ItemState, matches, of_pytest_command, parse_selector, payloads
@@ -33,7 +34,8 @@ from orchestration.gates import (
 )
 from orchestration.harness import Harness
 from orchestration.sandbox import fence as isolation
-from orchestration.sandbox import run_child
+from orchestration.sandbox import interpreter as installed
+from orchestration.sandbox import own_folders, run_child
 from orchestration.turns import outside
 from orchestration.turns.case import Case, Findings
 from orchestration.turns.workspace import export, fresh_checkout, lay_over, remove_checkout
@@ -225,6 +227,7 @@ def run_selector(case: Case, selector: str, *, on_base: bool) -> GuardResult:
         keep_env=harness.config.keep_env,
         plugins=harness.config.plugins,
         isolation=harness.config.isolation,
+        opened=harness.config.for_guards(),
         max_processes=harness.config.max_processes,
         touched={} if on_base else touched_lines(repo, case.base, case.commit, case.exit.changed),
     )
@@ -264,6 +267,7 @@ def collect_in(harness: Harness, tree: str, head: str, selector: str) -> list[st
                 timeout_s=harness.config.budgets.guard_s,
                 plugins=harness.config.plugins,
                 isolation=harness.config.isolation,
+                opened=harness.config.for_guards(),
             )
     finally:
         remove_checkout(harness.repo, checkout)
@@ -343,28 +347,32 @@ def _check(
 def _run_command(
     case: Case, checkout: Path, place: Path, name: str, command: Command
 ) -> payloads.CheckRow:
-    env = case.harness.environment(checkout, place, case.item.id)
-    ready = command.expanded(env)
-    limit = ready.within_s or case.harness.config.budgets.check_s
-    argv = interpreter(ready.argv, case.harness.config.python)
+    config = case.harness.config
+    limit = command.within_s or config.budgets.check_s
     log = case.report / "cli" / f"check_{name}.log"
     try:
-        fenced = isolation.wrap(
-            argv,
-            outside.level_of(case.harness),
-            cwd=checkout,
-            writable=[checkout],
-            readable=list(env.values()),
-        )
-        with case.harness.busy(command.text):
-            child = run_child(
-                fenced,
-                checkout,
-                {**env, **ready.env},
-                total_s=limit,
-                log_path=log,
-                max_processes=case.harness.config.max_processes,
+        with TemporaryDirectory(prefix="check-", ignore_cleanup_errors=True) as folder:
+            env = case.harness.environment(checkout, place, case.item.id)
+            env |= own_folders(Path(folder), config.python)
+            ready = command.expanded(env)
+            fenced = isolation.wrap(
+                interpreter(ready.argv, config.python),
+                isolation.choose(config.isolation),
+                cwd=checkout,
+                writable=[checkout, Path(folder)],
+                readable=installed(config.python).places,
+                opened=config.for_guards(),
+                env=env,
             )
+            with case.harness.busy(command.text):
+                child = run_child(
+                    fenced,
+                    checkout,
+                    {**env, **ready.env},
+                    total_s=limit,
+                    log_path=log,
+                    max_processes=config.max_processes,
+                )
     except HarnessError as problem:
         return payloads.CheckRow(name, command.text, False, problem.what)
     how = f"exit {child.exit_code}" if child.exit_code is not None else f"signal {child.signal}"

@@ -114,8 +114,7 @@ def run_agent(
         report_dir=report,
         isolation=harness.config.isolation,
         max_processes=harness.config.max_processes,
-        writable=tuple(Path(place) for place in harness.config.agent_write),
-        readable=harness.config.agent_read,
+        opened=harness.config.for_agents(),
         now=harness.clock.now,
     )
     if not harness.deterministic and outside.level_of(harness) not in FILE_FENCES:

@@ -31,7 +31,7 @@ from orchestration.git import (
     private_repository,
     store_with,
 )
-from orchestration.sandbox import run_child, scrub_env
+from orchestration.sandbox import remove_tree
 
 LITTER = (
     "__pycache__",
@@ -239,16 +239,23 @@ def fresh_checkout(
     tree = compose(
         repo, sha, overlay_from=overlay_from, may_edit=may_edit, new=new, overlay=overlay
     )
-    return export(repo, tree, head=repo.try_resolve(sha), name=name)
+    return export(repo, tree, head=repo.try_resolve(sha), base=overlay_from, name=name)
 
 
-def export(repo: Repo, tree: str, *, head: str | None = None, name: str = "") -> Path:
-    """Write `tree` into a new folder with a private repository whose history is `head` alone."""
+def export(
+    repo: Repo, tree: str, *, head: str | None = None, base: str | None = None, name: str = ""
+) -> Path:
+    """Write `tree` into a new folder with a private repository whose history is `head` alone.
+
+    Its objects are borrowed from the store of the bases; those of an attempt on `base` lie in it.
+    """
     label = f"{slug(name)}-" if name else ""
     path = repo.state_dir / "checkouts" / f"{label}{uuid.uuid4().hex[:12]}"
     path.mkdir(parents=True)
     lay_out(repo, tree, path)
-    private_repository(repo, path, repo.common_dir, head, shallow=True)
+    known = repo.resolve(base) if base else head
+    store = store_with(repo, known) if known else repo.common_dir
+    private_repository(repo, path, store, head, shallow=True, base=known)
     return path
 
 
@@ -258,26 +265,6 @@ def remove_checkout(repo: Repo, path: Path) -> None:
     if path.is_symlink() or path.resolve().parent != home:
         raise HarnessError("not a fresh checkout; nothing was deleted", where=path)
     remove_tree(path)
-
-
-def remove_tree(path: Path) -> None:
-    """Delete a folder of the harness, however deep and whatever its modes; links are not followed.
-
-    `rm` and `chmod`, since Python's own walk ends at a depth that hostile code passes with ease.
-    """
-    if path.is_symlink() or not path.is_dir():
-        path.unlink(missing_ok=True)
-        return
-    remove = ["rm", "-rf", "--", str(path)]
-    done = run_child(remove, path.parent, scrub_env(), total_s=600.0)
-    if os.path.lexists(path):  # folders that somebody closed
-        reopen = ["chmod", "-R", "u+rwX", "--", str(path)]
-        run_child(reopen, path.parent, scrub_env(), total_s=600.0)
-        done = run_child(remove, path.parent, scrub_env(), total_s=600.0)
-    if os.path.lexists(path):
-        raise HarnessError(
-            "a folder of the harness cannot be removed", where=path, got=done.output_tail[-300:]
-        )
 
 
 def leftovers(repo: Repo) -> list[Path]:
