@@ -20,6 +20,7 @@ from ptycho.errors import (
     UnknownFormatError,
     ValueRangeError,
 )
+from ptycho.frames import Ways
 from ptycho.scan import Geometry, Scan, Truth
 
 H_C = 6.62607015e-34 * 299792458.0
@@ -143,8 +144,40 @@ def test_ptyd_chunks_kev_and_weights(tmp_path: Path) -> None:
         file["meta/psize"], file["meta/distance"] = [PITCH, PITCH], DISTANCE
     scan = open_scan(path)
     np.testing.assert_allclose(scan.positions_px, POSITIONS, atol=1e-9)
-    assert scan.mask is not None and np.argwhere(~scan.mask).tolist() == [[3, 4]]
-    np.testing.assert_array_equal(scan.frames([5])[0][scan.mask], COUNTS[5][scan.mask])
+    assert scan.mask is None, "most frames see that pixel"
+    valid = scan.valid(np.arange(len(COUNTS)))
+    assert np.argwhere(~valid).tolist() == [[4, 3, 4]]
+    frames = scan.frames(np.arange(len(COUNTS)))
+    np.testing.assert_array_equal(frames, np.where(valid, COUNTS, 0))
+
+
+def test_ptyd_weights_of_each_frame(tmp_path: Path) -> None:
+    """Bad in most frames: masked in all. Bad in some: left out there, whatever stands there."""
+    path, weights, counts = tmp_path / "a.ptyd", np.ones(COUNTS.shape), COUNTS.astype(float)
+    weights[:, 0, 1] = 0
+    weights[1:, 0, 2] = 0
+    weights[[0, 5], 3, 4] = 0
+    counts[0, 3, 4], counts[5, 3, 4] = np.nan, -7
+    with h5py.File(path, "w") as file:
+        for key, part in (("0", slice(0, 4)), ("1", slice(4, 6))):
+            file[f"chunks/{key}/data"], file[f"chunks/{key}/weights"] = counts[part], weights[part]
+            file[f"chunks/{key}/positions"] = POSITIONS[part] * PIXEL
+        file["meta/energy"] = H_C / WAVELENGTH / 1.602176634e-16
+        file["meta/psize"], file["meta/distance"] = [PITCH, PITCH], DISTANCE
+    for ways in (None, Ways(clean="auto"), Ways(flip="cols")):
+        scan = open_scan(path, ways=ways)
+        good, right = weights > 0, COUNTS
+        good[0, 0, 2] = False  # in the mask, since it is bad in most
+        if ways and ways.flip:  # about pixel N/2
+            good, right = (np.roll(a[:, :, ::-1], 1, axis=2) for a in (good, right))
+        assert scan.mask is not None and (~scan.mask).sum() == 2
+        np.testing.assert_array_equal(scan.valid(np.arange(6)), good)
+        np.testing.assert_array_equal(scan.frames(np.arange(6))[good], right[good])
+    with h5py.File(path, "a") as file:
+        del file["chunks/1/weights"]
+        file["chunks/1/weights"] = np.ones((3, N, N))
+    with pytest.raises(ShapeError, match="chunks/1/weights"):
+        open_scan(path)
 
 
 @pytest.mark.parametrize(

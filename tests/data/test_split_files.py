@@ -151,3 +151,53 @@ def test_the_command_line_follows_links(tmp_path: Path) -> None:
     assert subprocess.run(command, capture_output=True).returncode == 3
     assert subprocess.run([*command, "--follow-links"], capture_output=True).returncode == 0
     np.testing.assert_array_equal(open_scan(tmp_path / "b.npz").counts, COUNTS)
+
+
+@pytest.mark.parametrize("product", ["a.h5", "a.npz"])
+def test_links_inside_a_ptychodus_diffraction_file(tmp_path: Path, product: str) -> None:
+    """Patterns and the mask lie in other files of the folder; with the word they are followed."""
+    shape = (40, 40)
+    bad = np.zeros((N, N), bool)
+    bad[2, 3] = True
+    with h5py.File(tmp_path / "frames.h5", "w") as file:
+        file["patterns"], file["bad"] = COUNTS, bad
+    with h5py.File(tmp_path / "d.h5", "w") as file:
+        file["patterns"] = h5py.ExternalLink("frames.h5", "/patterns")
+        file["bad_pixels"] = h5py.ExternalLink("frames.h5", "/bad")
+        file["indexes"] = np.arange(M)
+    metres = (POSITIONS - np.mean(POSITIONS, axis=0)) * PIXEL
+    arrays = {
+        "probe_position_indexes": np.arange(M), "probe_position_y_m": metres[:, 0],
+        "probe_position_x_m": metres[:, 1], "object": np.ones((1, *shape), complex),
+        "probe": np.ones((1, 1, N, N), complex),
+    }  # fmt: skip
+    attrs = {"detector_object_distance_m": DISTANCE, "probe_energy_eV": H_C / WAVELENGTH / EV}
+    if product.endswith("npz"):
+        sides = {f"object_pixel_{side}_m": PIXEL for side in ("height", "width")}
+        np.savez(tmp_path / product, **arrays, **attrs, **sides)
+    else:
+        with h5py.File(tmp_path / product, "w") as file:
+            for name, values in arrays.items():
+                file[name] = values
+            file.attrs.update(attrs)
+            file["object"].attrs.update({"pixel_height_m": PIXEL, "pixel_width_m": PIXEL})
+    with pytest.raises(LinkError, match="--follow-links"):
+        open_scan(tmp_path / product, frames=tmp_path / "d.h5")
+    scan = open_scan(tmp_path / product, frames=tmp_path / "d.h5", ways=FOLLOW)
+    np.testing.assert_array_equal(scan.mask, ~bad)
+    np.testing.assert_array_equal(scan.frames(np.arange(M)), np.where(bad, 0, COUNTS))
+
+
+def test_links_in_a_ptyd_beside_its_chunks(tmp_path: Path) -> None:
+    """Frames that a chunk links to; the lengths in another file need the caller's word."""
+    path = ptyd(tmp_path / "a.ptyd")
+    with h5py.File(tmp_path / "meta.h5", "w") as file:
+        file["energy"] = H_C / WAVELENGTH / EV / 1e3
+    with h5py.File(path, "a") as file:
+        del file["meta/energy"]
+        file["meta/energy"] = h5py.ExternalLink("meta.h5", "/energy")
+    with pytest.raises(LinkError, match="--follow-links"):
+        open_scan(path)
+    scan = open_scan(path, ways=FOLLOW)
+    assert scan.geometry is not None
+    assert scan.geometry.wavelength_m == pytest.approx(WAVELENGTH)
