@@ -89,6 +89,7 @@ def refine(
         "stopped_by",
         *(key for key in ("regularise", "loss") if key in rec.meta),
         "started_from",
+        *(key for key in ("taken_from_start",) if rec.meta.get(key)),
         "held_out_deviance",
         "mode_shares",
     )

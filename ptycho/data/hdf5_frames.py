@@ -12,7 +12,7 @@ import numpy as np
 
 from ptycho.data import hdf5
 from ptycho.errors import ValueRangeError
-from ptycho.frames import FrameView, type_maximum
+from ptycho.frames import FrameView, gather, type_maximum
 
 READ_BYTES = 8 << 20
 
@@ -65,6 +65,7 @@ class LazyFrames(FrameView):
         scale: photons per stored unit, one number or (rows, cols).
         amplitude: the stored numbers are square roots.
         mask: (rows, cols) bool, True = valid; other pixels read as 0.
+        masks: (M, rows, cols) view, not 0 = valid, of all frames; other pixels read as 0.
         whole: amplitudes squared are whole numbers.
         keep: frame numbers to use, or None for all.
         orientation: bits of what is done to a frame as it is read: 4 transpose, then 1 reverse
@@ -79,6 +80,7 @@ class LazyFrames(FrameView):
     whole: bool = False
     keep: np.ndarray | None = None
     orientation: int = 0
+    masks: FrameView | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
@@ -92,6 +94,8 @@ class LazyFrames(FrameView):
         out = self._read(wanted)
         if self.mask is not None:
             out[:, ~self.mask] = 0
+        if self.masks is not None:
+            out[gather(self.masks, wanted) == 0] = 0
         self._check(out, wanted)
         return out.reshape(*np.shape(indices), *self.frame_shape)
 

@@ -39,6 +39,7 @@ def read(
     measurement: str | None = None,
     accept: Collection[str] = (),
     frames: Path | None = None,
+    follow_links: bool = False,
 ) -> Measured:
     """Read a scan from an NPZ file of any layout; see `ptycho.data.open_scan`."""
     arrays = npz_arrays.load_arrays(path)
@@ -51,7 +52,7 @@ def read(
     if npz_earlier.recognises(arrays):
         return npz_earlier.read(arrays, path, measurement, accept)
     if ptychodus.X_M in arrays and ptychodus.Y_M in arrays:
-        return ptychodus.read_npz(path, arrays, frames)
+        return ptychodus.read_npz(path, arrays, frames, follow_links)
     raise UnknownFormatError(
         "the NPZ file holds frames without positions"
         if "patterns" in arrays

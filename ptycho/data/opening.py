@@ -169,7 +169,13 @@ def _read(
     if head == hdf5.MAGIC or h5py.is_hdf5(path):  # a user block may come first
         return _open_hdf5(path, frames, measurement, ways.follow_links)
     if npz.recognises(head):
-        return npz.read(path, measurement=measurement, accept=accept, frames=frames)
+        return npz.read(
+            path,
+            measurement=measurement,
+            accept=accept,
+            frames=frames,
+            follow_links=ways.follow_links,
+        )
     raise UnknownFormatError(
         "the file is empty" if not head else "the file has no format that is known",
         where=path,

@@ -6,12 +6,18 @@ from pathlib import Path
 
 import h5py
 
-from ptycho.data import hdf5, npz, npz_arrays, ptychodus, ptyr
+from ptycho.data import hdf5, npz, npz_arrays, ptychodus, ptylab, ptyr
 from ptycho.result import Reconstruction
+
+READERS = (
+    (ptyr.recognises, ptyr.read_reconstruction),
+    (ptychodus.recognises, ptychodus.read_reconstruction),
+    (ptylab.is_result, ptylab.read_reconstruction),
+)
 
 
 def peer_reconstruction(path: str | Path) -> Reconstruction | None:
-    """A `.ptyr` or a ptychodus product (HDF5, NPZ) as a reconstruction; None if it is neither.
+    """A `.ptyr`, a ptychodus product (HDF5, NPZ) or a PtyLab result; None if it is none of them.
 
     Raises:
         DataError: it is one of them, and its content cannot be used.
@@ -24,10 +30,10 @@ def peer_reconstruction(path: str | Path) -> Reconstruction | None:
         return ptychodus.read_reconstruction(path) if ptychodus.X_M in arrays else None
     try:
         with h5py.File(path, "r") as file:
-            kind = next((kind for kind in (ptyr, ptychodus) if kind.recognises(file)), None)
+            read = next((read for known, read in READERS if known(file)), None)
     except OSError:  # no HDF5, or no whole one: whoever reads it says so
         return None
-    if kind is None:
+    if read is None:
         return None
     with hdf5.opened(path) as file:
-        return kind.read_reconstruction(path, file)
+        return read(path, file)

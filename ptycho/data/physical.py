@@ -119,6 +119,25 @@ def scaled_probe(probe: np.ndarray, photons: float) -> np.ndarray:
     return probe * np.sqrt(photons / power) if power > 0 and photons > 0 else probe
 
 
+def lit(local_px: np.ndarray, probe: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
+    """(H, W) float32: Σ|probe|² that each object pixel sees, at positions rounded to pixels.
+
+    Args:
+        local_px: (P, 2) (row, col) from the object's corner. probe: (K, N, N), or None: 1 all over.
+        shape: (H, W) of the object.
+    """
+    if probe is None:
+        return np.ones(shape, np.float32)
+    power = np.sum(np.abs(probe) ** 2, axis=0, dtype=np.float64)
+    reach = np.array(power.shape)
+    canvas = np.zeros(np.array(shape) + 2 * reach)
+    corners = np.rint(local_px).astype(int) - reach // 2 + reach
+    fits = ((corners >= 0) & (corners + reach <= canvas.shape)).all(axis=1)
+    for row, col in corners[fits]:
+        canvas[row : row + reach[0], col : col + reach[1]] += power
+    return canvas[reach[0] : -reach[0], reach[1] : -reach[1]].astype(np.float32)
+
+
 def require_positive(value: float | None, what: str, path: Path) -> float:
     """`value`, or a UnitError that names the quantity."""
     if value is None or not np.isfinite(value) or value <= 0:

@@ -87,17 +87,21 @@ def read(
     product = _of_hdf5(path, file)
     inside = hdf5.find(file, FRAMES)
     if inside is None:
-        return _scan(product, *_matched(product, frames_path, measurement))
+        links = isinstance(file, hdf5.ScanFile) and file.follow_links
+        return _scan(product, *_matched(product, frames_path, measurement, links))
     counts, mask = _inside(path, file, measurement)
     return _scan(product, counts, np.arange(len(product.index)), mask)
 
 
 def read_npz(
-    path: Path, arrays: Mapping[str, np.ndarray], frames_path: Path | None = None
+    path: Path,
+    arrays: Mapping[str, np.ndarray],
+    frames_path: Path | None = None,
+    follow_links: bool = False,
 ) -> Measured:
     """Read an NPZ product: the same names flat, `object_pixel_height_m` and so on as arrays."""
     product = _of_npz(path, arrays)
-    return _scan(product, *_matched(product, frames_path, None))
+    return _scan(product, *_matched(product, frames_path, None, follow_links))
 
 
 def read_reconstruction(path: Path, file: h5py.File | None = None) -> Reconstruction:
@@ -117,37 +121,24 @@ def read_reconstruction(path: Path, file: h5py.File | None = None) -> Reconstruc
         raise MissingKeyError(
             "the product has no object to start from", where=path, expected="object", got="none"
         )
-    layers = _layers(product.object)
-    local = _local(product, np.arange(len(product.index)), layers.shape[1:])
+    layers, every = _layers(product.object), np.arange(len(product.index))
+    local, flux = _local(product, every, layers.shape[1:]), _flux(product, every)
     probe = _modes(product)
     origin = _origin(product)
     return Reconstruction(
         layers.prod(axis=0),
-        lit(local, probe, layers.shape[1:]),
+        physical.lit(local, probe, layers.shape[1:]),
         origin,
         probe,
-        {"method": "ptychodus", "layout": "ptychodus product", "notes": _notes(product)},
+        {
+            "method": "ptychodus",
+            "layout": "ptychodus product",
+            "notes": _notes(product),
+            "frame_numbers": product.index.tolist(),
+            "flux": None if flux is None else flux.tolist(),
+        },
         local + np.array(origin),
     )
-
-
-def lit(local_px: np.ndarray, probe: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
-    """(H, W) float32: Σ|probe|² that each object pixel sees, at positions rounded to pixels.
-
-    Args:
-        local_px: (P, 2) (row, col) from the object's corner. probe: (K, N, N), or None: 1 all over.
-        shape: (H, W) of the object.
-    """
-    if probe is None:
-        return np.ones(shape, np.float32)
-    power = np.sum(np.abs(probe) ** 2, axis=0, dtype=np.float64)
-    reach = np.array(power.shape)
-    canvas = np.zeros(np.array(shape) + 2 * reach)
-    corners = np.rint(local_px).astype(int) - reach // 2 + reach
-    fits = ((corners >= 0) & (corners + reach <= canvas.shape)).all(axis=1)
-    for row, col in corners[fits]:
-        canvas[row : row + reach[0], col : col + reach[1]] += power
-    return canvas[reach[0] : -reach[0], reach[1] : -reach[1]].astype(np.float32)
 
 
 def _of_hdf5(path: Path, file: h5py.File) -> Product:
@@ -243,6 +234,13 @@ def _notes(product: Product) -> list[str]:
     return notes
 
 
+def _flux(product: Product, rows: np.ndarray) -> np.ndarray | None:
+    """(len(rows),) light of these positions relative to the mean, if the product has it."""
+    if product.photons is None or not product.photons.min() > 0:
+        return None
+    return np.asarray(product.photons[rows] / product.photons[rows].mean())
+
+
 def _coherent(probe: np.ndarray) -> int:
     return int(np.prod(probe.shape[:-3])) if probe.ndim > 3 else 1
 
@@ -295,9 +293,7 @@ def _scan(product: Product, counts: Any, rows: np.ndarray, mask: np.ndarray | No
         metadata[hdf5.KEPT] = True
     if notes := _notes(product):
         metadata["notes"] = notes
-    flux = None
-    if product.photons is not None and product.photons.min() > 0:
-        flux = product.photons[rows] / product.photons[rows].mean()
+    numbers, flux = product.index[rows], _flux(product, rows)
     return Measured(
         counts=counts,
         positions_px=positions,
@@ -309,6 +305,7 @@ def _scan(product: Product, counts: Any, rows: np.ndarray, mask: np.ndarray | No
         name=product.name,
         metadata=metadata,
         flux=flux,
+        numbers=None if np.array_equal(numbers, np.arange(len(rows))) else numbers,
     )
 
 
@@ -344,7 +341,10 @@ def _inside(
 
 
 def _matched(
-    product: Product, frames_path: Path | None, measurement: str | None
+    product: Product,
+    frames_path: Path | None,
+    measurement: str | None,
+    follow_links: bool = False,
 ) -> tuple[Any, np.ndarray, np.ndarray | None]:
     """Frames of a diffraction file, the product's rows that they belong to, and the mask."""
     if frames_path is None:
@@ -355,7 +355,7 @@ def _matched(
             got="positions, object, probe",
             fix=f"ptycho convert {product.path} SCAN.npz --frames DIFFRACTION.h5",
         )
-    counts, numbers, mask = read_diffraction(frames_path, measurement)
+    counts, numbers, mask = read_diffraction(frames_path, measurement, follow_links)
     known = {int(number): row for row, number in enumerate(product.index)}
     keep = np.array([k for k, number in enumerate(numbers) if int(number) in known], np.int64)
     if keep.size == 0:
@@ -376,7 +376,7 @@ def _take(counts: Any, keep: np.ndarray) -> Any:
 
 
 def read_diffraction(
-    path: Path, measurement: str | None = None
+    path: Path, measurement: str | None = None, follow_links: bool = False
 ) -> tuple[Any, np.ndarray, np.ndarray | None]:
     """Frames, their indexes and the mask (True = valid) of a ptychodus diffraction file.
 
@@ -396,16 +396,16 @@ def read_diffraction(
         counts: Any = np.square(patterns.astype(np.float64)) if amplitude else patterns
         _require_paired(path, numbers, patterns.shape)
     else:
-        with hdf5.opened(path) as file:
-            data = hdf5.frame_stack(file, *PATTERNS)
-            parent = data.parent
-            at = hdf5.find(file, f"{parent.name}/indexes")
+        with hdf5.opened(path, follow_links=follow_links) as file:
+            key = next((key for key in PATTERNS if hdf5.find(file, key) is not None), PATTERNS[0])
+            data, group = hdf5.frame_stack(file, key), key.rpartition("/")[0]
+            at = hdf5.find(file, f"{group}/indexes")
             numbers = np.arange(len(data)) if at is None else hdf5.array(at, np.int64).ravel()
             if file.being_written:
                 numbers = numbers[: frames_there(data)]
             else:
                 _require_paired(path, numbers, data.shape)
-            bad_at = hdf5.find(file, f"{parent.name}/bad_pixels")
+            bad_at = hdf5.find(file, f"{group}/bad_pixels")
             mask = None if bad_at is None else ~hdf5.array(bad_at, bool)
             shape = (int(data.shape[-2]), int(data.shape[-1]))
             counts = LazyFrames(

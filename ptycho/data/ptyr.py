@@ -62,7 +62,8 @@ def read(
     """
     if frames is None:
         raise no_scan(path, file)
-    with hdf5.opened(frames) as data:
+    links = isinstance(file, hdf5.ScanFile) and file.follow_links
+    with hdf5.opened(frames, follow_links=links) as data:
         if not ptyd.recognises(data):
             raise MissingKeyError(
                 "the frames of a ptypy reconstruction are in a .ptyd file",

@@ -80,7 +80,7 @@ def _plain(value: Any) -> Any:
 
 
 def load_reconstruction(path: str | Path) -> Reconstruction:
-    """Read what `save_reconstruction` wrote, a `.ptyr` of ptypy, or a ptychodus product.
+    """Read what `save_reconstruction` wrote, a `.ptyr`, a ptychodus product, or a PtyLab result.
 
     Raises:
         ArchiveError: no such file, no reconstruction, an unknown schema, or bytes that changed.

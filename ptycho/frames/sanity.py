@@ -18,7 +18,7 @@ from ptycho.frames.census import MOST_SPOTS, Census, blocks, spread
 from ptycho.frames.findings import CLEAN, Finding, Report
 from ptycho.frames.light import Light, judge_frames
 from ptycho.frames.pixels import Pixels, judge_pixels
-from ptycho.frames.views import Cleaned, Spots
+from ptycho.frames.views import Cleaned, Spots, gather
 
 if TYPE_CHECKING:
     from ptycho.scan import Measured
@@ -127,12 +127,12 @@ def _pixels(scan: Measured) -> tuple[Pixels, Census, np.ndarray]:
     frame_bytes = 4 * N * N
     few = spread(scan.n_frames, frame_bytes)
     first = Census((N, N), scan.ceiling())
-    first.add(scan.raw(few), few, mask)
+    first.add(_seen(scan, few), few, mask)
     early = judge_pixels(first, mask, scan.probe)
     trusted = mask & ~early.bad
     census = Census((N, N), min(first.ceiling, early.clip), collect=True)
     for numbers in blocks(scan.n_frames, frame_bytes):
-        census.add(scan.raw(numbers), numbers, trusted)
+        census.add(_seen(scan, numbers), numbers, trusted)
     pixels = judge_pixels(census, mask, scan.probe)
     if np.isfinite(early.clip):
         pixels = replace(pixels, findings=[_as_clip(f, first.ceiling) for f in pixels.findings])
@@ -141,12 +141,20 @@ def _pixels(scan: Measured) -> tuple[Pixels, Census, np.ndarray]:
     if late.any():  # their counts are in the sums of the frames
         for k, numbers in enumerate(blocks(scan.n_frames, frame_bytes)):
             again = Census((N, N), census.ceiling)
-            again.add(scan.raw(numbers), numbers, mask & ~pixels.bad)
+            again.add(_seen(scan, numbers), numbers, mask & ~pixels.bad)
             census.light[k], census.centre[k] = again.light[0], again.centre[0]
     _without_flashes(census, pixels.flashes)
     spots = [np.array(pixels.flashes, np.int64).reshape(-1, 3), *census.spots]
     merged = np.unique(np.concatenate(spots), axis=0)
     return pixels, census, merged[(mask & ~pixels.bad)[merged[:, 1], merged[:, 2]]]
+
+
+def _seen(scan: Measured, numbers: np.ndarray) -> np.ndarray:
+    """Frames as they are stored, and 0 where the mask of the frame says that nothing was seen."""
+    frames = scan.raw(numbers)
+    if scan.frame_mask is None:
+        return frames
+    return np.where(gather(scan.frame_mask, numbers) != 0, frames, np.float32(0))
 
 
 def _without_flashes(census: Census, flashes: list[tuple[int, int, int]]) -> None:

@@ -343,7 +343,7 @@ def _matched(scan: Measured, match: str | None) -> Measured:
         counts=_rows(scan.counts, of_frames),
         frame_mask=_rows(scan.frame_mask, of_frames),
         positions_px=scan.positions_px[of_places],
-        numbers=of_frames,
+        numbers=of_frames if scan.numbers is None else scan.numbers[of_frames],
     )
 
 

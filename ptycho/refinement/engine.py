@@ -82,15 +82,14 @@ class Engine:
         frames: Frames,
         canvas: Canvas,
         fields: tuple[np.ndarray, np.ndarray],
-        positions_px: np.ndarray,
+        positions_px: tuple[np.ndarray, np.ndarray],
         config: RefineConfig,
         batch: int,
         background: float,
     ) -> None:
         self.frames, self.canvas, self.config, self.batch = frames, canvas, config, batch
-        self.positions_px = np.array(positions_px, np.float64)
+        self.positions_px, self._home_px = (np.array(p, np.float64) for p in positions_px)
         self.uneven: float | None = None  # the spread of the light, where it had to be fitted
-        self._measured_px = self.positions_px.copy()
         image, probe = (backend.tensor(np.asarray(field, np.complex64)) for field in fields)
         self.state = step.State(image, ops.zeros_like(image), probe, ops.zeros_like(probe))
         self._energy = float(np.sum(np.abs(fields[1]) ** 2))
@@ -279,13 +278,13 @@ class Engine:
             frames.brighten(indices, more.pop(0)[row])
         if move:
             self._move(indices, more.pop(0)[row])
-            self.positions_px -= (self.positions_px - self._measured_px).mean(0)
+            self.positions_px -= (self.positions_px - self._home_px).mean(0)
         return Told(float(error) / max(float(measured), 1e-30), deviance)
 
     def _move(self, indices: np.ndarray, moves: np.ndarray) -> None:
         limit = self.config.position_limit_px
         moved = self.positions_px[indices] + np.clip(moves, -0.5, 0.5)
-        home = self._measured_px[indices]
+        home = self._home_px[indices]
         self.positions_px[indices] = np.clip(moved, home - limit, home + limit)
 
     def _doses(self, told: list[tuple[np.ndarray, step.Seen]]) -> float:

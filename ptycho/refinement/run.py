@@ -23,6 +23,7 @@ from ptycho.refinement import start as setup
 from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.outcome import RefineResult
 from ptycho.refinement.schedule import Schedule
+from ptycho.refinement.takeover import Taken, take_over
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan
 
@@ -44,7 +45,9 @@ def refine(
 
     Args:
         scan: measured or simulated frames; masked pixels leave the fields unconstrained.
-        start: a reconstruction in the scan frame to begin with; None: an empty object.
+        start: a reconstruction in the scan frame to begin with; None: an empty object. Its
+            corrected positions, probe modes and light of the frames are kept
+            (`ptycho.refinement.takeover`).
         config: `RefineConfig`; None: its defaults. Where it says `auto`, short trials are judged
             by held-out counts first, and the best goes on; their time counts.
         progress: called after each pass with (done, total, info).
@@ -91,7 +94,8 @@ def _refine(
 ) -> RefineResult:
     """One refinement with one setting."""
     began = time.monotonic()
-    engine = _prepare(scan, start, config)
+    taken = take_over(scan, start)
+    engine = _prepare(scan, taken, config)
     first, passes = _shares(engine, config)
     history: list[dict[str, Any]] = []
     reason, chosen = "budget", None
@@ -102,7 +106,7 @@ def _refine(
         chosen = _descend(engine, config, passes, began, history, progress)
     score = engine.score()
     seconds = time.monotonic() - began
-    rec = _result(engine, scan, config)
+    rec = _result(engine, scan, config, taken)
     values = [row["held_out_deviance"] for row in history if row["held_out_deviance"] is not None]
     held_out = min(values, default=None) if chosen is None else chosen.held_out_deviance
     rec = rec.with_meta(
@@ -169,7 +173,7 @@ def _descend(
     return descend(engine, config, passes, clock, tell)
 
 
-def _prepare(scan: Scan, start: Reconstruction | None, config: RefineConfig) -> Engine:
+def _prepare(scan: Scan, taken: Taken, config: RefineConfig) -> Engine:
     if scan.N % 2:
         raise ShapeError(
             "refinement needs frames of even side",
@@ -183,13 +187,17 @@ def _prepare(scan: Scan, start: Reconstruction | None, config: RefineConfig) -> 
 
     modes = None if config.modes == "auto" else config.modes
     margin = 1 + math.ceil(config.position_limit_px) if config.positions else 1
-    positions = np.asarray(scan.positions_px, np.float64)
-    canvas = setup.Canvas.around(positions, scan.N, margin)
+    positions = taken.positions_px
+    home = setup.home_of(scan, positions, config.position_limit_px)
+    reach = np.concatenate([positions, home]) if config.positions else positions
+    canvas = setup.Canvas.around(reach, scan.N, margin)
+    frames = setup.Frames(scan, config, np.random.default_rng(config.seed), taken.light)
+    start = taken.start
     engine = Engine(
-        setup.Frames(scan, config, np.random.default_rng(config.seed)),
+        frames,
         canvas,
         (setup.start_object(canvas, start), setup.start_probe(scan, start, modes)),
-        positions,
+        (positions, home),
         config,
         setup.batch_size(scan.n_frames, config.batch_size),
         setup.background_of(scan, config),
@@ -242,7 +250,7 @@ def _found(scan: Scan, engine: Engine) -> dict[str, Any] | None:
     return None if report is None else report.record()
 
 
-def _result(engine: Engine, scan: Scan, config: RefineConfig) -> Reconstruction:
+def _result(engine: Engine, scan: Scan, config: RefineConfig, taken: Taken) -> Reconstruction:
     """Fields in the scan's gauge: the probe has the scan's dose, the object no global phase."""
     from ptycho.physics import illumination
 
@@ -269,11 +277,12 @@ def _result(engine: Engine, scan: Scan, config: RefineConfig) -> Reconstruction:
             "sanity": _found(scan, engine),
             "frame_numbers": None if scan.numbers is None else scan.numbers.tolist(),
             "photons_per_frame": float(np.mean(scan.photons_per_frame())),
+            "taken_from_start": list(taken.words),
             "flux_spread": engine.uneven,
             "flux": None if engine.frames.light is None else engine.frames.light.tolist(),
             "background_rings": engine.background_profile(),
             "held_out_frames": len(engine.frames.held),
             "mode_shares": [float(np.sum(np.abs(m) ** 2) / energy) for m in probe],
         },
-        positions_px=engine.positions_px if config.positions else None,
+        positions_px=engine.positions_px if config.positions or taken.moved else None,
     )

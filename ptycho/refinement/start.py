@@ -51,9 +51,16 @@ class Frames:
     chosen flatters its choice. Without integer counts nothing is held out.
     """
 
-    def __init__(self, scan: Scan, config: RefineConfig, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        scan: Scan,
+        config: RefineConfig,
+        rng: np.random.Generator,
+        light: np.ndarray | None = None,
+    ) -> None:
         self.scan = scan
-        self.light = None if scan.flux is None else np.array(scan.flux, np.float32)
+        light = scan.flux if light is None else light
+        self.light = None if light is None else np.array(light, np.float32)
         if self.light is None and config.flux:
             self.light = np.ones(scan.n_frames, np.float32)
         self.factors = np.ones(scan.n_frames)
@@ -143,6 +150,16 @@ class Frames:
             return None
         self.light = np.exp(logs - logs.mean()).astype(np.float32)
         return spread
+
+
+def home_of(scan: Scan, positions_px: np.ndarray, limit_px: float) -> np.ndarray:
+    """(M, 2) float64: what positions are held near (`limit_px`), and on average at.
+
+    The scan's own, in the frame of those to begin with, and no farther from them than the limit.
+    """
+    own = np.asarray(scan.positions_px, np.float64)
+    own = own + (positions_px - own).mean(axis=0)
+    return np.clip(own, positions_px - limit_px, positions_px + limit_px)
 
 
 def batch_size(n_frames: int, wanted: int | None) -> int:
