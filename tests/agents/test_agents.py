@@ -109,8 +109,12 @@ def test_a_patch_that_is_there_already_changes_nothing(
     (workspace.path / "calc.py").write_text("def add(a, b):\n    return a + b\n")
     git(workspace.path, "commit", "-qam", "fixed before")
     outcome = PlaybookAgent().run(turn(workspace, tmp_path, item("apply: fix.patch")))
-    assert outcome.kind == "no_change"
+    assert outcome.kind == "done"  # that no file differs is for the harness to find
     assert "already there" in outcome.text
+    (workspace.path / "calc.py").write_text("something else\n")
+    outcome = PlaybookAgent().run(turn(workspace, tmp_path, item("apply: fix.patch")))
+    assert outcome.kind == "crash" and "does not apply" in outcome.text
+    assert (workspace.path / "calc.py").read_text() == "something else\n"
 
 
 def test_without_a_recipe_it_says_what_it_needs(workspace: Workspace, tmp_path: Path) -> None:

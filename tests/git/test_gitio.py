@@ -218,18 +218,6 @@ def test_status_reads_renames_spaces_and_odd_bytes(repo: Repo) -> None:
     assert found[os.fsdecode(b"bad\xff.txt")] == "??"
 
 
-def test_apply_patch_all_or_nothing_and_twice(repo: Repo, tmp_path: Path) -> None:
-    patch = tmp_path / "fix.patch"
-    patch.write_text(repo.diff_text(repo.head(), next_commit(repo, "a.txt", b"two\n")))
-    assert repo.apply_patch(repo.root, patch) == ["a.txt"]
-    assert (repo.root / "a.txt").read_text() == "two\n"
-    assert repo.apply_patch(repo.root, patch) == []
-    (repo.root / "a.txt").write_text("else\n")
-    with pytest.raises(GitError, match="does not apply"):
-        repo.apply_patch(repo.root, patch)
-    assert (repo.root / "a.txt").read_text() == "else\n"
-
-
 def test_patch_id_ignores_where_and_blanks_but_not_what(repo: Repo) -> None:
     body = "".join(f"line {i}\n" for i in range(40)).encode()
     base = repo.write_tree(repo.head(), {"m.py": body})

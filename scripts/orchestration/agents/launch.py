@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from orchestration.agents.base import TurnContext
+from orchestration.agents.base import Clocks, TurnContext
 from orchestration.agents.login import Login, private_home
 from orchestration.sandbox import ChildResult, run_child
 from orchestration.sandbox import fence as isolation
@@ -22,12 +22,17 @@ def launch(
     writable: Sequence[Path] = (),
     readable: Sequence[str] = (),
     on_line: Callable[[str], object] | None = None,
-) -> tuple[ChildResult, str]:
+    level: isolation.Level | None = None,
+    clocks: Clocks | None = None,
+    log_path: Path | None = None,
+) -> tuple[ChildResult, isolation.Level]:
     """Run `argv` in the turn's workspace behind its fence; how it ended, and the level that held.
 
-    `writable` and `readable` are what the program needs besides what the turn names.
+    `writable` and `readable` are what the program needs besides what the turn names. `level` is
+    given for what a person wrote; an agent gets the best one, and none without a fence for files.
     """
-    level = isolation.choose(turn.isolation, agent=True)
+    level = level or isolation.choose(turn.isolation, agent=True)
+    clocks = clocks or turn.clocks
     turn.report_dir.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="turn-", ignore_cleanup_errors=True) as folder:
         # Where /tmp is private, it is the turn's; a short path, since sockets lie there.
@@ -45,11 +50,11 @@ def launch(
             ),
             turn.workspace,
             env,
-            total_s=turn.clocks.total_s,
-            idle_s=turn.clocks.idle_s,
-            grace_s=turn.clocks.grace_s,
+            total_s=clocks.total_s,
+            idle_s=clocks.idle_s,
+            grace_s=clocks.grace_s,
             max_processes=turn.max_processes,
-            log_path=turn.log_dir / "agent.log",
+            log_path=log_path or turn.log_dir / "agent.log",
             stdin=None if stdin is None else stdin.encode(),
             on_line=on_line,
         )

@@ -8,14 +8,13 @@ it can do, and it says so: it never guesses.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestration.agents.base import Outcome, OutcomeKind, TurnContext
-from orchestration.errors import HarnessError
-from orchestration.git import Repo
-from orchestration.sandbox import ChildResult, run_child
+from orchestration.agents.launch import launch
+from orchestration.git import apply_command
+from orchestration.sandbox import ChildResult
 from orchestration.sandbox import fence as isolation
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ class PlaybookAgent:
             artifacts += recipe.artifacts
             last = self._step(turn, recipe, number, level)
             lines.append(last.line)
-            if last.kind not in ("done", "no_change"):
+            if last.kind != "done":
                 break
         assert last is not None
         return self._outcome(turn, lines, last, level, tuple(artifacts))
@@ -74,7 +73,7 @@ class PlaybookAgent:
         self, turn: TurnContext, recipe: Recipe, number: int, level: isolation.Level
     ) -> _Step:
         if recipe.kind == "apply":
-            return _apply(turn, recipe)
+            return _apply(turn, recipe, number, level)
         if recipe.command is None or not recipe.command.argv:
             problem = recipe.command.error if recipe.command else "no command"
             return _Step(f"line {recipe.line}: the command cannot run: {problem}", "refused")
@@ -82,27 +81,15 @@ class PlaybookAgent:
         argv = list(command.argv)
         if argv[0] in PYTHONS:
             argv[0] = self.python
-        limit = recipe.within_s or command.within_s or turn.clocks.total_s
-        quiet = None if recipe.within_s or command.within_s else turn.clocks.idle_s
-        cli = turn.report_dir / "cli"
-        cli.mkdir(parents=True, exist_ok=True)
-        child = run_child(
-            isolation.wrap(
-                argv,
-                level,
-                cwd=turn.workspace,
-                writable=[turn.workspace, turn.report_dir],
-                readable=isolation.repository_of(turn.workspace),
-                opened=turn.opened,
-                env=turn.env,
-            ),
-            turn.workspace,
-            {**turn.env, **command.env},
-            total_s=limit,
-            idle_s=quiet,
-            grace_s=turn.clocks.grace_s,
-            max_processes=turn.max_processes,
-            log_path=cli / f"recipe-{number}.log",
+        own = recipe.within_s or command.within_s
+        limit = own or turn.clocks.total_s
+        child, _ = launch(
+            turn,
+            argv,
+            env={**turn.env, **command.env},
+            level=level,
+            clocks=replace(turn.clocks, total_s=limit, idle_s=None if own else turn.clocks.idle_s),
+            log_path=turn.report_dir / "cli" / f"recipe-{number}.log",
         )
         return _judge(command.text, child, limit)
 
@@ -114,14 +101,9 @@ class PlaybookAgent:
         level: isolation.Level,
         artifacts: tuple[str, ...],
     ) -> Outcome:
-        kind = last.kind
-        if kind == "no_change" and _touched(turn.workspace):
-            kind = "done"
-        if kind == "done" and not _touched(turn.workspace) and not artifacts:
-            kind = "no_change"
         child = last.child
         return Outcome(
-            kind,
+            last.kind,
             "\n".join(lines),
             exit_code=child.exit_code if child else None,
             signal=child.signal if child else None,
@@ -140,19 +122,31 @@ def recipes_of(turn: TurnContext) -> list[Recipe]:
     return [step for step in turn.item.recipes if step.row in (None, "", row)]
 
 
-def _apply(turn: TurnContext, recipe: Recipe) -> _Step:
+def _apply(turn: TurnContext, recipe: Recipe, number: int, level: isolation.Level) -> _Step:
+    """All of the patch or nothing; one that is applied already changes nothing."""
     patch = (turn.workspace / (recipe.patch or "")).resolve()
     if not patch.is_relative_to(turn.workspace.resolve()) or not patch.is_file():
         return _Step(
             f"line {recipe.line}: no such patch in the repository: {recipe.patch}", "crash"
         )
-    try:
-        touched = Repo(turn.workspace).apply_patch(turn.workspace, patch)
-    except HarnessError as problem:
-        return _Step(f"apply {recipe.patch}: {problem}", "crash")
-    if not touched:
-        return _Step(f"apply {recipe.patch}: already there", "no_change")
-    return _Step(f"apply {recipe.patch}: {', '.join(touched)}", "done")
+
+    def git(name: str, *flags: str) -> ChildResult:
+        log = turn.log_dir / f"apply-{number}-{name}.log"
+        argv = apply_command(patch, *flags)
+        return launch(turn, argv, env=turn.env, level=level, log_path=log)[0]
+
+    fits = git("check", "--check")
+    if fits.ok:
+        made = git("made", "--verbose")
+        return _Step(f"apply {recipe.patch}", "done" if made.ok else "crash", made)
+    if git("reverse", "--check", "--reverse").ok:
+        return _Step(f"apply {recipe.patch}: already there", "done")
+    said = " ".join(fits.output_tail.split())
+    return _Step(
+        f"apply {recipe.patch}: the patch does not apply: {said}; "
+        "make it again from the order's base: git diff > file.patch",
+        "crash",
+    )
 
 
 def _judge(text: str, child: ChildResult, limit: float) -> _Step:
@@ -164,8 +158,3 @@ def _judge(text: str, child: ChildResult, limit: float) -> _Step:
     # The whole output is in the report; the last line names the exception or counts the failures.
     said = child.output_tail.strip().splitlines()[-1:]
     return _Step(": ".join([f"run {text}", how, *said]), "crash", child)
-
-
-def _touched(workspace: Path) -> bool:
-    """Whether the worktree differs from its base in more than the order."""
-    return any(entry.path != "input.md" for entry in Repo(workspace).status())

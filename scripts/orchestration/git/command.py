@@ -126,3 +126,12 @@ def _end(process: Any) -> None:
     for pipe in (process.stdout, process.stderr):
         pipe.close()
     process.proc.wait()
+
+
+def apply_command(patch: Path, *flags: str) -> list[str]:
+    """The argument list that applies a patch file to the files of the folder it is started in.
+
+    For a workspace, whose repository is the agent's: whoever starts it does so behind the fence.
+    """
+    options = [part for option in SAFE_OPTIONS for part in ("-c", option)]
+    return ["git", *options, "apply", "--whitespace=nowarn", *flags, "--", str(patch)]

@@ -227,25 +227,3 @@ class ObjectStore:
         patch = self.diff_text(base, head).encode("utf-8", "surrogateescape")
         words = self.run("patch-id", "--stable", stdin=patch).stdout.split()
         return words[0].decode() if words else ""
-
-    def apply_patch(self, worktree: Path, patch_path: Path) -> list[str]:
-        """Apply a patch file to a worktree, all of it or nothing; returns the paths it touches.
-
-        An already applied patch changes nothing and returns []. GitError when it fits neither way.
-        """
-        patch = str(patch_path.resolve())
-        quiet = ("apply", "--whitespace=nowarn")
-        fits = self.run(*quiet, "--check", "--", patch, check=False, cwd=worktree)
-        if fits.status:
-            back = self.run(*quiet, "--check", "--reverse", "--", patch, check=False, cwd=worktree)
-            if back.status == 0:
-                return []
-            raise GitError(
-                "the patch does not apply",
-                where=patch_path,
-                got=fits.stderr.strip(),
-                fix="make it again from the order's base: git diff > file.patch",
-            )
-        stat = self.run("apply", "--numstat", "-z", "--", patch, cwd=worktree).stdout
-        self.run(*quiet, "--", patch, cwd=worktree)
-        return [os.fsdecode(r).split("\t", 2)[2] for r in stat.split(b"\0") if r.count(b"\t") == 2]

@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 from orchestration.config import HarnessConfig, load_config
@@ -17,7 +16,7 @@ from orchestration.core import parse_selector
 from orchestration.documents.ledger import Status, check_ledger, parse_ledger
 from orchestration.errors import HarnessError
 from orchestration.git import Repo
-from orchestration.sandbox import FILE_FENCES, choose
+from orchestration.sandbox import FILE_FENCES, choose, run_child
 from orchestration.setup.check import Check, State
 from orchestration.setup.probe import probe
 from orchestration.setup.session import make_agent, make_supervisor
@@ -58,7 +57,7 @@ def examine(
         repo = Repo(root)
     except HarnessError as problem:
         return [_failed("repository", problem)]
-    checks = [Check("repository", "ok", str(repo.root)), _git()]
+    checks = [Check("repository", "ok", str(repo.root)), _git(repo)]
     try:
         config = load_config(repo.root)
     except HarnessError as problem:
@@ -83,12 +82,11 @@ def _failed(name: str, problem: HarnessError) -> Check:
     return Check(name, "fail", details, problem.fix or "")
 
 
-def _git() -> Check:
+def _git(repo: Repo) -> Check:
     program = shutil.which("git")
     if program is None:
         return Check("git", "fail", "not found on PATH", "install git")
-    done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=30)
-    return Check("git", "ok", done.stdout.strip())
+    return Check("git", "ok", repo.text("--version"))
 
 
 def _configuration(repo: Repo) -> Check:
@@ -155,11 +153,9 @@ def _interpreter(repo: Repo, config: HarnessConfig) -> list[Check]:
     fix = "set `python:` in orchestration.yaml to an interpreter with pytest"
     env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
     try:
-        done = subprocess.run(
-            [config.python, "-c", PROBE], capture_output=True, text=True, timeout=60, env=env
-        )
-        found = json.loads(done.stdout)
-    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        done = run_child([config.python, "-c", PROBE], repo.root, env, total_s=60)
+        found = json.loads(done.output_tail.strip().rpartition("\n")[2])
+    except (HarnessError, ValueError) as error:
         return [Check("interpreter", "fail", f"{config.python}: {error}", fix)]
     version = tuple(found["version"])
     words = ".".join(map(str, version))
