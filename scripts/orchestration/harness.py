@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +25,7 @@ from orchestration.git import Repo, Upstream
 from orchestration.landing import Tip, current_tip, require_one_history
 from orchestration.log import EventLog
 from orchestration.sandbox import scrub_env
+from orchestration.voices import Voice, own_voice
 
 __all__ = [
     "Harness",
@@ -118,6 +120,11 @@ class Harness:
         """The state as the log has it now."""
         return self.log.state
 
+    @cached_property
+    def voice(self) -> Voice:
+        """What signs the harness's commits and messages."""
+        return own_voice(self.repo.state_dir)
+
     @property
     def deterministic(self) -> bool:
         """Whether the agent does the same again when it is asked the same again."""
@@ -125,7 +132,7 @@ class Harness:
 
     def tip(self) -> Tip:
         """Where the next attempt starts; raises Stop where the branch left its results behind."""
-        tip = current_tip(self.repo, self.target, self.upstream)
+        tip = current_tip(self.repo, self.target, self.state.upstream if self.upstream else "")
         return require_one_history(self.repo, self.target, tip)
 
     def ledger_at(self, sha: str) -> tuple[str, Ledger]:

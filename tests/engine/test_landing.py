@@ -14,7 +14,7 @@ from orchestration.core.events import CorruptLog
 from orchestration.engine.loop import Engine
 from orchestration.errors import HarnessError
 from orchestration.harness import SystemClock
-from orchestration.landing.receipts import verify_branch
+from orchestration.landing.receipts import Verification, trust_of, verify_branch
 from orchestration.log.store import EventLog, recover
 
 Make = Callable[..., Any]
@@ -42,6 +42,11 @@ PRODUCT = {
 }
 
 
+def verified(here: Any) -> list[Verification]:
+    harness = here.harness()
+    return verify_branch(harness.repo, "main", trust_of(harness.log.events))
+
+
 def fix(turn: TurnContext, n: int) -> None:
     (turn.workspace / "value.txt").write_text("right\n")
 
@@ -54,7 +59,7 @@ def test_a_guarded_fix_lands_as_one_commit_with_trailers_and_a_receipt(place: Ma
     assert here.subjects()[0] == "RALPH FIX-001: Addition subtracts (tests: 1 passed)"
     message = here.git("log", "-1", "--format=%B", "main")
     trailers = dict(line.split(": ", 1) for line in message.strip().split("\n\n")[-1].splitlines())
-    assert set(trailers) == {"Turn-Id", "Role", "Order", "Guard", "Receipt"}
+    assert set(trailers) == {"Turn-Id", "Role", "Order", "Guard", "Receipt", "Signature"}
     assert trailers["Guard"] == "tests/test_add.py::test_add (pass, fail on the base)"
     receipt = json.loads(here.read(trailers["Receipt"].split()[0]))
     assert receipt["guard"]["base"]["verdict"] == "fail"
@@ -70,7 +75,7 @@ def test_a_guarded_fix_lands_as_one_commit_with_trailers_and_a_receipt(place: Ma
     assert here.read("input.md").startswith("# Order 0001")
     assert "ralph_last_commit" in here.read("galph_memory.md")
     assert here.git("status", "--porcelain") == ""
-    assert [row.problems for row in verify_branch(here.harness().repo, "main")] == [()]
+    assert [row.problems for row in verified(here)] == [()]
 
 
 def test_a_guard_that_is_green_on_the_base_proves_nothing(place: Make) -> None:
@@ -127,7 +132,7 @@ def test_overlapping_work_makes_the_results_wait_and_then_arrive(place: Make, st
     here.git("merge", "-q", "--ff-only", "orchestration/results/main")
     assert here.run(agent).reason == "DONE"
     assert "orchestration/results" not in here.git("branch", "--list", "orchestration/*")
-    assert [row.problems for row in verify_branch(here.harness().repo, "main")] == [()]
+    assert [row.problems for row in verified(here)] == [()]
 
 
 def test_a_commit_made_while_the_agent_works_is_kept_and_the_attempt_made_again(
@@ -188,7 +193,7 @@ def test_a_changed_receipt_or_product_file_does_not_verify(place: Make, stub: An
         here.write(name, new)
         here.git("add", "-A")
         here.git("commit", "-q", "--amend", "--no-edit")
-        problems = verify_branch(here.harness().repo, "main")[0].problems
+        problems = verified(here)[0].problems
         assert any(word in line for line in problems), problems
         here.git("reset", "-q", "--hard", tip)
 

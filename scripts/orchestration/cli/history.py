@@ -12,9 +12,10 @@ from orchestration.core import ExitReason
 from orchestration.errors import HarnessError
 from orchestration.git import Repo
 from orchestration.harness import SystemClock, target_of
-from orchestration.landing import verify_branch
+from orchestration.landing import SIGNED, trust_of, verify_branch
 from orchestration.log import import_events, publish, read_export, recover, set_aside
 from orchestration.views import read_events
+from orchestration.voices import known_voice
 
 REPO = typer.Option(Path("."), "--repo", "-C", help="The repository.")
 JSON = typer.Option(False, "--json", help="One JSON object on stdout.")
@@ -31,19 +32,26 @@ def verify(
     branch: str | None = typer.Argument(None, help="The branch; default: the target."),
     path: Path = REPO,
     json_output: bool = JSON,
+    key: list[str] = typer.Option([], "--key", help="A public key that counts as well."),
 ) -> None:
-    """Check every landing on a branch against its receipt, from the branch alone."""
+    """Check every landing on a branch: whole tree, receipt, signature, and that none is missing.
+
+    The branch and orchestration/log are enough, in any clone.
+    """
     repo = Repo(path)
     name = branch or target_of(repo, load_config(repo.root))
     repo.resolve(f"refs/heads/{name}")
-    rows = verify_branch(repo, name)
+    own = known_voice(repo.state_dir)
+    keys = [*([own.public] if own else []), *key]
+    rows = verify_branch(repo, name, trust_of(read_events(repo), keys))
     bad = [row for row in rows if row.problems]
     if json_output:
         facts = [{**vars(row), "problems": list(row.problems)} for row in rows]
         print(json.dumps({"branch": name, "ok": not bad, "landings": facts}))
     else:
         for row in rows:
-            print(f"{'ok ' if not row.problems else 'BAD'} {row.commit[:12]} {row.subject}")
+            old = "" if row.signature == SIGNED else f" ({row.signature})"
+            print(f"{'ok ' if not row.problems else 'BAD'} {row.commit[:12]} {row.subject}{old}")
             for problem in row.problems:
                 print(f"      {problem}")
         print(f"{len(rows)} landings on {name}, {len(bad)} with problems")

@@ -179,6 +179,17 @@ class RunStarted(Payload):
     agent: str
     cycles: int | None = None
     target: str = ""
+    key: str = entry("", omit=True)
+    """The public key that this run's commits and messages are signed with."""
+
+
+@dataclass(frozen=True)
+class Fetched(Payload):
+    """The upstream was fetched: work starts from this commit, wherever a ref is moved later."""
+
+    KIND = "upstream"
+
+    sha: str
 
 
 @dataclass(frozen=True)
@@ -591,7 +602,7 @@ class Reverted(Payload):
 
 
 _ALL = (
-    RunStarted, RunEnded, Warned, Imported, Decided, Supervised, Chosen, Reviewed, Ordered,
+    RunStarted, Fetched, RunEnded, Warned, Imported, Decided, Supervised, Chosen, Reviewed, Ordered,
     Dispatched, AgentStarted, Outage, AgentEnded, Judged, Announced, Committed, TurnEnded, Pivoted,
     Polled, Blocked, Closed, Reopened, Steered, Paused, Resumed, Approved, Answered,
     JudgedAgain, Reverted,

@@ -44,6 +44,10 @@ def _run_start(state: State, event: Event, start: said.RunStarted) -> None:
     state.run = Run(start.run, start.agent, event.at, first, start.cycles)
 
 
+def _upstream(state: State, event: Event, fetched: said.Fetched) -> None:
+    state.upstream = fetched.sha
+
+
 def _run_end(state: State, event: Event, end: said.RunEnded) -> None:
     if state.run is not None:
         state.run.ended, state.run.end_text = end.reason, end.text
@@ -339,6 +343,7 @@ def _item(state: State, event: Event) -> ItemState:
 
 HANDLERS: dict[str, Handler] = {
     "run_start": _run_start,
+    "upstream": _upstream,
     "run_end": _run_end,
     "decision": _decision,
     "supervise": _supervise,

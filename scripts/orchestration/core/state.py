@@ -195,6 +195,8 @@ class State:
     cycle: int = 0
     run: Run | None = None
     open: OpenCycle | None = None
+    upstream: str = ""
+    """What the upstream was when it was last fetched."""
     closing: dict[str, Any] | None = None
     """The closing commit that was announced and is not yet on its branch."""
     items: dict[str, ItemState] = field(default_factory=dict)

@@ -207,7 +207,11 @@ class Engine:
             return
         harness.log.append(
             payloads.RunStarted(
-                self.run_id(), harness.agent.name, harness.policy.cycles, harness.target
+                self.run_id(),
+                harness.agent.name,
+                harness.policy.cycles,
+                harness.target,
+                harness.voice.public,
             )
         )
 
@@ -216,7 +220,9 @@ class Engine:
         harness = self.harness
         if harness.upstream is None:
             return
-        problem = remote.fetch(harness.repo, harness.upstream)
+        sha, problem = remote.fetch(harness.repo, harness.upstream)
+        if sha and sha != harness.state.upstream:
+            harness.log.append(payloads.Fetched(sha))
         if problem:
             text = f"the upstream {harness.upstream.remote} could not be fetched: {problem}"
             harness.log.append(payloads.Warned(text))

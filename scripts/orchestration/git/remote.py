@@ -39,15 +39,23 @@ def _setting(repo: Repo, key: str) -> str:
     return repo.run("config", "--get", key, check=False).stdout.decode().strip()
 
 
-def fetch(repo: Repo, upstream: Upstream) -> str:
-    """Fetch the upstream branch within 30 s; returns "" or why it could not be done."""
+def fetch(repo: Repo, upstream: Upstream) -> tuple[str, str]:
+    """Fetch the upstream branch within 30 s; returns its commit, or "" and why it failed.
+
+    The commit is what the remote itself names: a ref of ours can be moved by anybody.
+    """
     spec = f"+{upstream.merge}:{upstream.ref}"
     words = ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
+    ask = ("ls-remote", "--quiet", "--", upstream.remote, upstream.merge)
     try:
+        asked = repo.run(*ask, check=False, timeout_s=FETCH_LIMIT_S)
         done = repo.run(*words, "--", upstream.remote, spec, check=False, timeout_s=FETCH_LIMIT_S)
     except HarnessError as problem:
-        return str(problem.what)
-    return "" if done.status == 0 else " ".join(done.stderr.split())[-300:]
+        return "", str(problem.what)
+    if asked.status or done.status:
+        return "", " ".join((asked.stderr if asked.status else done.stderr).split())[-300:]
+    sha = asked.stdout.decode("ascii", "replace").split("\t")[0].strip()
+    return (sha, "") if sha and repo.try_resolve(sha) else ("", "the remote has no such branch")
 
 
 def push(repo: Repo, upstream: Upstream, target: str, *, log: bool) -> str:

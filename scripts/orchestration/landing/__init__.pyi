@@ -5,6 +5,10 @@ from .branch import documents_after as documents_after
 from .branch import drop_merged as drop_merged
 from .branch import landing_message as landing_message
 from .branch import require_one_history as require_one_history
+from .receipts import SIGNATURE as SIGNATURE
+from .receipts import SIGNED as SIGNED
+from .receipts import Trust as Trust
 from .receipts import digest as digest
 from .receipts import render_receipt as render_receipt
+from .receipts import trust_of as trust_of
 from .receipts import verify_branch as verify_branch

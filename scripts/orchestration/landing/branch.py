@@ -14,7 +14,7 @@ from orchestration.core import ExitReason, Pending, Stop
 from orchestration.documents.grammar import parse_stamp
 from orchestration.documents.ledger import Attempt, append_attempt, read_ledger, set_status, tick
 from orchestration.documents.memory import add_entries
-from orchestration.git import RESULTS, MergeRefused, RefMoved, Repo, Upstream, short_ref
+from orchestration.git import RESULTS, MergeRefused, RefMoved, Repo, short_ref
 
 
 @dataclass(frozen=True)
@@ -39,16 +39,16 @@ class Advance:
     note: str = ""
 
 
-def current_tip(repo: Repo, target: str, upstream: Upstream | None) -> Tip:
+def current_tip(repo: Repo, target: str, fetched: str) -> Tip:
     """Find the tip; nothing is changed, a results branch that was merged counts as none.
 
-    Where the fetched `upstream` is ahead of the branch, work starts there.
+    Where the upstream was ahead of the branch when it was `fetched` ("": never), work starts there.
     """
     target_sha = repo.resolve(f"refs/heads/{target}")
     results = repo.try_resolve(RESULTS + target)
     if results is not None and not repo.is_ancestor(results, target_sha):
         return Tip(results, target_sha, True, not repo.is_ancestor(target_sha, results))
-    ahead = repo.try_resolve(upstream.ref) if upstream else None
+    ahead = repo.try_resolve(fetched) if fetched else None
     if ahead is not None and repo.is_ancestor(target_sha, ahead):
         return Tip(ahead, target_sha)
     return Tip(target_sha, target_sha)

@@ -80,8 +80,11 @@ def publish(repo: Repo, log: EventLog) -> str | None:
 
 
 def read_branch(repo: Repo) -> list[Event]:
-    """The events on the branch, verified."""
-    tip = repo.try_resolve(LOG_REF)
+    """The events on the branch, or, in a fresh clone, on its remote's; verified."""
+    name = short_ref(LOG_REF)
+    copies = (f"refs/remotes/origin/{name}", *sorted(repo.refs("refs/remotes/")))
+    refs = (LOG_REF, *(ref for ref in copies if ref.endswith(f"/{name}")))
+    tip = next(filter(None, map(repo.try_resolve, refs)), None)
     if tip is None:
         return []
     names = sorted(repo.list_tree(tip, "log"), key=lambda name: name.rsplit("/", 1)[-1])

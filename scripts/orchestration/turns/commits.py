@@ -14,7 +14,13 @@ from orchestration.errors import HarnessError
 from orchestration.gates import artifacts
 from orchestration.git import TreeEntry
 from orchestration.harness import Harness, read_text_at
-from orchestration.landing import digest, documents_after, landing_message, render_receipt
+from orchestration.landing import (
+    SIGNATURE,
+    digest,
+    documents_after,
+    landing_message,
+    render_receipt,
+)
 
 
 @dataclass(frozen=True)
@@ -40,10 +46,11 @@ def build_landing(
     changes = _documents(harness, base)
     changes[harness.config.order] = order.text.encode()
     entries = _evidence(harness, report, place, changes, turn)
-    receipt = render_receipt(_receipt(harness, opened, at, turn, entries))
+    facts = _receipt(harness, opened, at, turn, entries)
+    own, whole = sorted(changes), harness.repo.write_tree(ended.tree, changes)
+    receipt = render_receipt({**facts, "own": own, "landed": whole})
     receipt_path = f"{place}/receipt.json"
-    changes[receipt_path] = receipt
-    tree = harness.repo.write_tree(ended.tree, changes)
+    tree = harness.repo.write_tree(whole, {receipt_path: receipt})
     name = f"{dispatch.item}.{order.row}" if order.row else dispatch.item
     subject = f"RALPH {name}: {title} (tests: {_tests(judged)})"
     message = landing_message(
@@ -56,8 +63,8 @@ def build_landing(
             "Receipt": f"{receipt_path} {digest(receipt)}",
         },
     )
-    commit = harness.repo.commit_tree(tree, [base], message, date=git_date(at))
-    return Built(commit, subject, receipt_path, len(changes))
+    commit = _commit(harness, tree, base, message, git_date(at))
+    return Built(commit, subject, receipt_path, len(own) + 1)
 
 
 def build_closing(harness: Harness, base: str, at: str, turn: int) -> Built | None:
@@ -73,7 +80,7 @@ def build_closing(harness: Harness, base: str, at: str, turn: int) -> Built | No
     tree = harness.repo.write_tree(base, changes)
     if tree == harness.repo.tree_of(base):
         return None
-    commit = harness.repo.commit_tree(tree, [base], message, date=git_date(at))
+    commit = _commit(harness, tree, base, message, git_date(at))
     return Built(commit, subject, "", len(changes))
 
 
@@ -105,8 +112,16 @@ def build_revert(harness: Harness, landing: Landing, base: str, when: datetime) 
         subject, {"Turn-Id": str(landing.turn), "Role": "user", "Reverts": commit}
     )
     tree = repo.write_tree(base, changes)
-    made = repo.commit_tree(tree, [base], message, date=f"{int(when.timestamp())} +0000")
+    made = _commit(harness, tree, base, message, f"{int(when.timestamp())} +0000")
     return Built(made, subject, "", len(changes))
+
+
+def _commit(harness: Harness, tree: str, base: str, message: str, date: str) -> str:
+    """A commit whose last trailer signs all the rest of it: tree, parent, names, times, words."""
+    repo = harness.repo
+    plain = repo.commit_tree(tree, [base], message, date=date)
+    signature = harness.voice.sign("commit", repo.run("cat-file", "commit", plain).stdout)
+    return repo.commit_tree(tree, [base], f"{message}{SIGNATURE}: {signature}\n", date=date)
 
 
 def git_date(at: str) -> str:

@@ -47,7 +47,7 @@ def load(root: Path, *, now: datetime | None = None) -> Loaded:
     if repo.try_resolve(f"refs/heads/{branch}") is None:  # HEAD is detached
         tip = Tip(repo.head(), repo.head())
     else:
-        tip = current_tip(repo, branch, upstream_of(repo, branch))
+        tip = current_tip(repo, branch, state.upstream if upstream_of(repo, branch) else "")
     budgets = config.budgets
     view = build_view(
         state=state,
@@ -64,7 +64,10 @@ def load(root: Path, *, now: datetime | None = None) -> Loaded:
 
 
 def read_events(repo: Repo) -> list[Event]:
-    """Return the verified log: the local one, else (a fresh clone) the published one."""
+    """Return the verified log: the local one, else the published one, else that of a remote.
+
+    A fresh clone has the last only.
+    """
     folder = repo.state_dir / "log"
     return read_folder(folder) if files_of(folder) else read_branch(repo)
 
