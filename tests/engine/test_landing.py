@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from orchestration.agents.base import TurnContext
+from orchestration.cli.turn_text import details
 from orchestration.core import payloads
 from orchestration.core.events import CorruptLog
 from orchestration.engine.loop import Engine
@@ -16,6 +19,7 @@ from orchestration.errors import HarnessError
 from orchestration.harness import SystemClock
 from orchestration.landing.receipts import Verification, trust_of, verify_branch
 from orchestration.log.store import EventLog, recover
+from orchestration.views import load, render_status
 
 Make = Callable[..., Any]
 ITEM = """### [A-001] One thing
@@ -98,6 +102,31 @@ def test_an_agent_that_edits_the_guard_is_turned_down(place: Make, stub: Any) ->
     assert (summary.reason, summary.landed) == ("CHECKS_RED", [])
     verdict = next(e.data for e in here.harness().log.events if e.kind == "verdict")
     assert verdict["reason"].startswith("out of scope: tests/test_add.py")
+
+
+def test_what_a_turned_down_attempt_left_is_found_by_what_note_show_and_status_say(
+    place: Make, stub: Any, tmp_path: Path
+) -> None:
+    here = place(GUARDED, **PRODUCT)
+
+    def cheat(turn: TurnContext, n: int) -> str:
+        (turn.workspace / "tests/test_add.py").write_text("def test_add():\n    pass\n")
+        return ""
+
+    here.run(stub(cheat), cycles=1)
+    events = here.harness().log.events
+    judged = next(e.payload for e in events if isinstance(e.payload, payloads.Judged))
+    told = re.search(r"- Work: git (diff (\S+) (\S+)) \(another", judged.notes[0].text)
+    assert told is not None
+    words, base, branch = told.groups()
+    shown = next(details(e) for e in events if isinstance(e.payload, payloads.Dispatched))
+    assert f"work: git {words} (another clone: git fetch REPOSITORY {branch})" in shown
+    assert f"git show {branch}" in render_status(load(here.root).view)
+    assert "+    pass" in here.git(*words.split())
+    other = str(tmp_path / "other")
+    here.git("clone", "-q", str(here.root), other)
+    here.git("-C", other, "fetch", "-q", str(here.root), branch)
+    assert "+    pass" in here.git("-C", other, "diff", base, "FETCH_HEAD")
 
 
 def test_what_a_person_has_unsaved_stays_byte_for_byte(place: Make, stub: Any) -> None:

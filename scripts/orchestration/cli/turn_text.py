@@ -5,20 +5,23 @@ from __future__ import annotations
 import textwrap
 
 from orchestration.core import Event, payloads
+from orchestration.turns import where_to_look
 from orchestration.views import SIDES, side_words
 
 
 def details(event: Event) -> str:
     """Return the indented lines of one event, "" where its headline says everything."""
-    return textwrap.indent("\n".join(line.rstrip() for line in _lines(event.payload)), "    ")
+    return textwrap.indent("\n".join(line.rstrip() for line in _lines(event)), "    ")
 
 
-def _lines(said: payloads.Payload) -> list[str]:
+def _lines(event: Event) -> list[str]:
+    said = event.payload
     if isinstance(said, payloads.Ordered):
         return [f"written by: {said.source}", *said.text.rstrip().split("\n")]
     if isinstance(said, payloads.Dispatched):
         return [
             f"evidence: {said.report}",
+            f"work: {where_to_look(event.item or said.item, said.attempt, said.base)}",
             *(f"told by a person: {steer.text}" for steer in said.steers),
         ]
     if isinstance(said, payloads.AgentEnded):

@@ -41,6 +41,7 @@ from orchestration.turns import (
     report_path,
     run_agent,
     turn_dir,
+    where_to_look,
     write_brief,
     write_order,
 )
@@ -229,6 +230,7 @@ class Cycle:
                 command=found.command,
                 needs="an attempt whose checks pass",
                 directory=dispatch.report,
+                work=where_to_look(item.id, dispatch.attempt, dispatch.base),
             )
             notes, link = (note,), note.path
         word = "landed" if landed else found.verdict

@@ -3,7 +3,9 @@ from . import pids as pids
 from .fence import FILE_FENCES as FILE_FENCES
 from .fence import LEVELS as LEVELS
 from .fence import Opened as Opened
+from .fence import available as available
 from .fence import choose as choose
+from .fence import sees as sees
 from .orphans import end_orphans as end_orphans
 from .process import ChildResult as ChildResult
 from .process import run_child as run_child

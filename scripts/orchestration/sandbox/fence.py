@@ -227,6 +227,13 @@ def _bubblewrap(spec: dict[str, Any]) -> list[str]:
     return [shutil.which("bwrap") or "bwrap", *_BWRAP, *alone, *binds]
 
 
+def sees(path: str, python: str, opened: Opened) -> bool:
+    """Whether a guard that runs in `python` may read `path`; /tmp and its kin are its own."""
+    named = [*view.interpreter(python).places, *opened.readable, *opened.writable]
+    shown, _ = view.resolved(view.readable(named, os.environ.get("PATH", os.defpath)))
+    return view.below(os.path.realpath(path), [*shown, "/proc", "/dev"])
+
+
 def repository_of(workspace: Path) -> list[str]:
     """The store of objects that an attempt's repository borrows from, which its git must see.
 

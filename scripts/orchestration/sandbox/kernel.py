@@ -24,7 +24,6 @@ user_namespaces(7), capabilities(7), keyctl(2).
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
 import json
@@ -33,7 +32,10 @@ import signal
 import stat
 import struct
 import sys
-from typing import Any
+
+TYPE_CHECKING = False  # `typing` and `contextlib` cost a start more than all the calls below
+if TYPE_CHECKING:
+    from typing import Any
 
 CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER = 0x00020000, 0x08000000, 0x10000000
 CLONE_NEWPID, CLONE_NEWNET = 0x20000000, 0x40000000
@@ -283,8 +285,10 @@ def as_first_process(run: Any) -> int:
         run()
 
     def pass_on(number: int, frame: object) -> None:
-        with contextlib.suppress(ProcessLookupError):
+        try:
             os.kill(child, number)
+        except ProcessLookupError:
+            pass
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, pass_on)

@@ -16,7 +16,8 @@ from orchestration.core import parse_selector
 from orchestration.documents.ledger import Status, check_ledger, parse_ledger
 from orchestration.errors import HarnessError
 from orchestration.git import Repo
-from orchestration.sandbox import FILE_FENCES, choose, run_child
+from orchestration.sandbox import run_child
+from orchestration.setup.behind import fence_rows, guard_rows
 from orchestration.setup.check import Check, State
 from orchestration.setup.probe import probe
 from orchestration.setup.session import make_agent, make_supervisor
@@ -51,7 +52,7 @@ def examine(
     """Return all checks of the repository around `root`, the most basic ones first.
 
     What depends on a failed check is left out: without a repository there is only one row. `ask`
-    starts an agent's program once, which may cost: a run does without.
+    starts an agent's program once, which may cost, and runs the guards: a run does without.
     """
     try:
         repo = Repo(root)
@@ -70,7 +71,8 @@ def examine(
         _log(repo),
         *_interpreter(repo, config),
         *_agents(repo, config, agent or config.agent, supervisor or config.supervisor_agent, ask),
-        _isolation(),
+        *fence_rows(config),
+        *(guard_rows(repo, config) if ask else ()),
         _disk(repo),
         _retention(repo),
     ]
@@ -202,15 +204,6 @@ def _agents(
                 [Check(role, "ok", made.name)] if same else probe(repo, config, made, role, ask)
             )
     return checks
-
-
-def _isolation() -> Check:
-    level = choose("auto")
-    if level in FILE_FENCES:
-        return Check("isolation", "ok", f"{level}: files and processes of a turn are fenced in")
-    words = {"pidns": "pidns: processes are fenced in, files are checked afterwards"}
-    found = words.get(level, f"{level}: processes and files are checked afterwards")
-    return Check("isolation", "warn", found, "install bubblewrap for the strongest level")
 
 
 def _disk(repo: Repo) -> Check:

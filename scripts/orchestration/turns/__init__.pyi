@@ -26,5 +26,8 @@ from .work import run_agent as run_agent
 from .work import turn_dir as turn_dir
 from .workspace import branch_of as branch_of
 from .workspace import create as create
+from .workspace import export as export
 from .workspace import leftovers as leftovers
 from .workspace import remove_checkout as remove_checkout
+from .workspace import slug as slug
+from .workspace import where_to_look as where_to_look

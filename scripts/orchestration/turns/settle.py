@@ -35,15 +35,25 @@ def blocked(
 
 
 def blocked_note(
-    item: Item, stamp: str, reason: str, *, command: str, needs: str, directory: str = ""
+    item: Item,
+    stamp: str,
+    reason: str,
+    *,
+    command: str,
+    needs: str,
+    directory: str = "",
+    work: str = "",
 ) -> payloads.Note:
-    """A `red/blocked_<utc>_<slug>.md` note: command, minimal signature, return condition."""
+    """A `red/blocked_<utc>_<slug>.md` note: command, minimal signature, return condition.
+
+    `work` says how to look at what the attempt left.
+    """
     place = directory or f"plans/active/{slug(item.id)}/reports/{stamp}"
     short = slug(reason.split(":")[0].lower())[:40].strip("-.")
     text = (
         f"# Blocked: {item.id} — {item.title}\n\n"
         f"- When: {stamp}\n- Signature: {reason}\n- Command: {command or 'none'}\n"
-        f"- Return condition: {needs}\n"
+        f"- Return condition: {needs}\n" + (f"- Work: {work}\n" if work else "")
     )
     return payloads.Note(f"{place}/red/blocked_{stamp}_{short}.md", text)
 

@@ -142,6 +142,12 @@ def branch_of(item: str, n: int) -> str:
     return f"{ATTEMPTS}/{slug(item)}/{n}"
 
 
+def where_to_look(item: str, n: int, base: str) -> str:
+    """How a person sees what attempt `n` of `item` left, here and from another clone."""
+    branch = branch_of(item, n)
+    return f"git diff {base[:12]} {branch} (another clone: git fetch REPOSITORY {branch})"
+
+
 def create(repo: Repo, item: str, n: int, base: str) -> Workspace:
     """Workspace for attempt `n` of `item` at `base`; resumes one that a crash left behind."""
     branch = branch_of(item, n)

@@ -14,6 +14,7 @@ from typing import Any
 from orchestration.core import Event, Held, ItemState, State, payloads
 from orchestration.documents.ledger import Item, Ledger
 from orchestration.git import RESULTS, short_ref
+from orchestration.turns import branch_of, slug
 
 GROUPS = (
     ("landed", "Landed"),
@@ -58,6 +59,8 @@ class ItemView:
     dwell: int
     seconds: float
     commits: tuple[str, ...]
+    work: str = ""
+    """Where to look at the last attempt: its branch, or the folder that an agent works in now."""
 
     @property
     def met(self) -> int:
@@ -131,11 +134,13 @@ def build_view(
     now: datetime,
     caps: dict[str, Any] | None = None,
     results_waiting: str = "",
+    workspaces: str = "",
 ) -> View:
     """Fold log and ledger into one View.
 
     `caps` are the configured limits of money, tokens and agent seconds (None: no limit);
-    `results_waiting` is the short sha of landed commits that wait on the results branch, or "".
+    `workspaces` is the folder that agents work in; `results_waiting` is the short sha of landed
+    commits that wait on the results branch, or "".
     """
     run = state.run
     return View(
@@ -151,7 +156,7 @@ def build_view(
         cycles=run.finished(state) if run else 0,
         paused=state.paused,
         tamper=state.tamper,
-        items=tuple(item_view(item, state) for item in ledger.items),
+        items=tuple(item_view(item, state, workspaces) for item in ledger.items),
         turns=tuple(turn_views(events)),
         last_progress=dict(state.last_progress),
         spend=_spend(state, caps or {}),
@@ -161,7 +166,14 @@ def build_view(
     )
 
 
-def item_view(item: Item, state: State) -> ItemView:
+def _work(item: str, n: int, state: State, workspaces: str) -> str:
+    turn = state.open
+    if turn and turn.item == item and turn.phase == "dispatched" and workspaces:
+        return f"{workspaces}/{slug(item)}/{n}"
+    return branch_of(item, n)
+
+
+def item_view(item: Item, state: State, workspaces: str = "") -> ItemView:
     """Return how an item stands: the ledger, with marks that no commit has written yet on top."""
     known = state.items.get(item.id, ItemState())
     mark = state.pending.over(item.id, item.status.value, item.reason)
@@ -196,6 +208,7 @@ def item_view(item: Item, state: State) -> ItemView:
         dwell=known.dwell,
         seconds=round(known.seconds, 1),
         commits=commits,
+        work=_work(item.id, known.attempts, state, workspaces) if known.attempts else "",
     )
 
 

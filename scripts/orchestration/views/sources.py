@@ -58,6 +58,7 @@ def load(root: Path, *, now: datetime | None = None) -> Loaded:
         head=tip.sha[:12],
         now=now or datetime.now(UTC),
         caps={"agent_s": budgets.agent_s, "money": budgets.money, "tokens": budgets.tokens},
+        workspaces=str(repo.state_dir / "workspaces"),
         results_waiting=tip.sha[:12] if tip.waiting else "",
     )
     return Loaded(repo, config, events, state, tip.sha, view)

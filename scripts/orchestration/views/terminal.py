@@ -79,6 +79,9 @@ def _item(item: ItemView, width: int) -> list[str]:
         details.append(item.reason)
     if item.group in ("open", "working") and item.dwell:
         details.append(f"{item.dwell} cycles without progress")
+    if item.work and item.group not in ("landed", "dropped"):
+        where = f"the agent works in {item.work} (run no git in it: its settings are the agent's)"
+        details.append(where if item.work[0] == "/" else f"last attempt: git show {item.work}")
     for detail in details:
         lines += _shortened(detail, width, "      ")
     return lines
