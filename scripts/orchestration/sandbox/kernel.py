@@ -288,7 +288,7 @@ def as_first_process(run: Any) -> int:
         try:
             os.kill(child, number)
         except ProcessLookupError:
-            pass
+            return  # it has ended already
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, pass_on)
