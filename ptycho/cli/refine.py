@@ -45,6 +45,9 @@ def refine(
     settings: list[str] = typer.Option(
         [], "--set", metavar="KEY=VALUE", help="A setting; overrides the file. Repeatable."
     ),
+    resume: bool = typer.Option(
+        False, "--resume", help="Go on from the checkpoint of a run to OUT.h5 that was cut off."
+    ),
     figure: bool = typer.Option(True, help="Write OUT.png beside the file."),
     list_settings: bool = console.settings_option("ptycho.refinement.config:RefineConfig"),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
@@ -57,6 +60,9 @@ def refine(
     the budget. With --passes alone the result is the same each time; with
     --seconds alone passes are not limited. --modes auto and
     --set damping=auto try settings on held-out counts first.
+
+    Every minute (--set checkpoint_s=N) the state is written into the
+    folder OUT.h5.checkpoint, which is removed with the result.
     """
     from ptycho.config import resolve
     from ptycho.data import load_reconstruction, save_reconstruction
@@ -76,12 +82,19 @@ def refine(
     loaded = opening.open(scan, config_.clean)
     console.print_findings(loaded)
     quiet.load_tensorflow()
+    from ptycho.refinement import clear_checkpoint
     from ptycho.refinement import refine as run
 
+    checkpoint = output.with_name(f"{output.name}.checkpoint")
+    if resume and not checkpoint.is_dir():
+        console.stderr.print(f"{checkpoint}: no checkpoint, the refinement begins anew")
     with console.progress(f"refine {scan.name}") as bar:
-        result = run(loaded, start=first, config=config_, progress=bar)
+        result = run(
+            loaded, start=first, config=config_, progress=bar, checkpoint=checkpoint, resume=resume
+        )
     rec = result.reconstruction.with_meta(scan_path=str(scan.resolve()), **opening.record())
     save_reconstruction(rec, output)
+    clear_checkpoint(checkpoint)
     facts: dict[str, Any] = {"output": str(output), "scan": str(scan)}
     if figure:
         facts["figure"] = str(_figure(result, loaded, output))

@@ -1,3 +1,4 @@
+from .checkpoint import clear_checkpoint as clear_checkpoint
 from .config import RefineConfig as RefineConfig
 from .orientation import Orientation as Orientation
 from .orientation import find_orientation as find_orientation

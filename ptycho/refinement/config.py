@@ -97,4 +97,7 @@ class RefineConfig(Settings):
         "one number for each distance from the centre",
     )
     seed: int = Field(default=0, ge=0)
+    checkpoint_s: float = Field(
+        default=60, gt=0, description="seconds between checkpoints, which --resume goes on from"
+    )
     clean: Clean = CLEAN_FIELD

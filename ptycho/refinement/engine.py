@@ -104,6 +104,7 @@ class Engine:
         self._dual = backend.tensor(np.zeros((4, *canvas.shape), np.float32))
         self._passes = self._whole = 0
         self._light: Any = None
+        self._first: step.State | None = None
         self._kept: dict[int, Any] = {}
         self._lanes = backend.lanes()
 
@@ -240,6 +241,27 @@ class Engine:
         self.positions_px = positions.copy()
         self.frames.light = None if light is None else light.copy()
 
+    def saved(self) -> dict[str, Any]:
+        """All that the next pass depends on, for a checkpoint; `resume` goes on from it."""
+        uneven = np.nan if self.uneven is None else self.uneven
+        return {
+            "now": self.snapshot(),
+            "first": self._first,
+            "dual": self._dual,
+            "factors": self.frames.factors,
+            "numbers": np.array([self._energy, self._passes, self._whole, uneven]),
+        }
+
+    def resume(self, saved: dict[str, Any]) -> None:
+        """Go on from what `saved` said, in an engine that was made from the same scan."""
+        self.restore(saved["now"])
+        self._first, self._dual = saved["first"], saved["dual"]
+        self.frames.factors[:] = saved["factors"]
+        energy, passes, whole, uneven = saved["numbers"].tolist()
+        self._energy, self._passes, self._whole = energy, int(passes), int(whole)
+        self.uneven = None if np.isnan(uneven) else uneven
+        self._kept, self._light = {}, None
+
     def _detector(self) -> step.Detector:
         return step.Detector(backend.tensor(self._mask), backend.tensor(self.background))
 
@@ -345,7 +367,7 @@ class Engine:
         scale = float(np.sqrt(counts.sum() / max(modelled - dark, 1e-30)))
         self.state = self.state._replace(probe=self.state.probe * scale)
         self._energy *= scale**2
-        self._first: step.State | None = self.state
+        self._first = self.state
 
     def look_at_the_light(self) -> None:
         """Whether the light of the frames is even; if not, it is fitted and the fields begin anew.

@@ -7,9 +7,11 @@ reference on measured data, after a network the final polish. What is compiled a
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from ptycho.frames import Finding, clean_scan, require_canvas
 from ptycho.quiet import load_tensorflow
 from ptycho.refinement import choice
 from ptycho.refinement import start as setup
+from ptycho.refinement.checkpoint import Checkpoints, Stage, identity_of
 from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.outcome import RefineResult
 from ptycho.refinement.schedule import Schedule
@@ -40,6 +43,8 @@ def refine(
     start: Reconstruction | None = None,
     config: RefineConfig | None = None,
     progress: Progress | None = None,
+    checkpoint: Path | None = None,
+    resume: bool = False,
 ) -> RefineResult:
     """Recover object and probe from `scan`, from scratch or from `start`.
 
@@ -51,8 +56,14 @@ def refine(
         config: `RefineConfig`; None: its defaults. Where it says `auto`, short trials are judged
             by held-out counts first, and the best goes on; their time counts.
         progress: called after each pass with (done, total, info).
+        checkpoint: a folder that holds the state every `config.checkpoint_s` seconds; whoever has
+            the result removes it. None: nothing is kept.
+        resume: go on from what is there, if anything is; the result is that of a run that was not
+            cut off.
 
     Raises:
+        UsageError: there is a checkpoint, and `resume` was not said.
+        ConfigError: it is one of other frames or settings. ArchiveError: it cannot be read.
         ShapeError: odd frames, or a probe that does not fit them.
         ModelError: the fields became infinite.
         DataError: something is to be chosen (`auto`), but no counts can be held out.
@@ -60,15 +71,25 @@ def refine(
     config = config or RefineConfig()
     scan = clean_scan(scan, config.clean)
     require_canvas(scan.positions_px, scan.N, scan.name)
+    keep = Checkpoints()
+    if checkpoint is not None:
+        identity = identity_of(scan, start, config)
+        keep = Checkpoints(Path(checkpoint), config.checkpoint_s, identity, resume)
     if not choice.wanted(config):
-        return _refine(scan, start, config, progress)
+        return _refine(scan, start, config, progress, keep.stage("run"))
+    numbers = itertools.count()
 
     def trial(setting: RefineConfig, first: Reconstruction | None) -> RefineResult:
-        words = f"modes {setting.modes}, damping {setting.damping}"
-        return _refine(scan, first, setting, _named(progress, words))
+        name = f"trial-{next(numbers)}"
+        found = keep.finished(name)
+        if found is None:
+            words = f"modes {setting.modes}, damping {setting.damping}"
+            found = _refine(scan, first, setting, _named(progress, words), keep.stage(name))
+            keep.finish(name, found)
+        return found
 
     chosen = choice.choose(trial, config, start)
-    result = _refine(scan, chosen.start, chosen.config, progress)
+    result = _refine(scan, chosen.start, chosen.config, progress, keep.stage("run"))
     seconds, passes = result.seconds + chosen.seconds, result.iterations + chosen.iterations
     rec = result.reconstruction.with_meta(
         started_from="scratch" if start is None else start.meta.get("method", "reconstruction"),
@@ -91,19 +112,25 @@ def _refine(
     start: Reconstruction | None,
     config: RefineConfig,
     progress: Progress | None,
+    stage: Stage,
 ) -> RefineResult:
     """One refinement with one setting."""
     began = time.monotonic()
+    saved = stage.at("batches") or stage.at("trials") or stage.at("descent")
+    began -= saved.facts["seconds"] if saved else 0.0
     taken = take_over(scan, start)
     engine = _prepare(scan, taken, config)
     first, passes = _shares(engine, config)
-    history: list[dict[str, Any]] = []
-    reason, chosen = "budget", None
-    if first is not None:
-        history, reason, best = _loop(engine, first, began, progress)
+    history: list[dict[str, Any]] = saved.facts["history"] if saved else []
+    reason, chosen = saved.facts["reason"] if saved else "budget", None
+    if saved is not None:
+        engine.resume(saved.tree("engine", engine.saved()))
+    if first is not None and (saved is None or saved.phase == "batches"):
+        reason, best = _loop(engine, first, began, history, progress, stage)
         engine.restore(best)
     if passes:
-        chosen = _descend(engine, config, passes, began, history, progress)
+        told = {"history": history, "reason": reason}
+        chosen = _descend(engine, config, passes, began, told, progress, stage)
     score = engine.score()
     seconds = time.monotonic() - began
     rec = _result(engine, scan, config, taken)
@@ -154,10 +181,13 @@ def _descend(
     config: RefineConfig,
     passes: int,
     began: float,
-    history: list[dict[str, Any]],
+    told: dict[str, Any],
     progress: Progress | None,
+    stage: Stage,
 ) -> Descent:
-    from ptycho.refinement.whole import descend
+    from ptycho.refinement.whole import Work, descend
+
+    history = told["history"]
 
     def clock() -> float:
         return 0.0 if config.seconds is None else (time.monotonic() - began) / config.seconds
@@ -170,7 +200,12 @@ def _descend(
             done = max(clock(), min(len(history) / (config.passes + 2 * passes), 1.0))
             progress(round(1000 * min(done, 1)), 1000, {"residual": residual, **facts})
 
-    return descend(engine, config, passes, clock, tell)
+    def write(phase: str, facts: dict[str, Any], **trees: Any) -> None:
+        seconds = time.monotonic() - began
+        facts = {**facts, **told, "seconds": seconds}
+        stage.write(phase, facts, engine=engine.saved(), **trees)
+
+    return descend(engine, config, passes, Work(clock, tell, write, stage.at))
 
 
 def _prepare(scan: Scan, taken: Taken, config: RefineConfig) -> Engine:
@@ -207,12 +242,21 @@ def _prepare(scan: Scan, taken: Taken, config: RefineConfig) -> Engine:
 
 
 def _loop(
-    engine: Engine, config: RefineConfig, began: float, progress: Progress | None
-) -> tuple[list[dict[str, Any]], str, Snapshot]:
+    engine: Engine,
+    config: RefineConfig,
+    began: float,
+    history: list[dict[str, Any]],
+    progress: Progress | None,
+    stage: Stage,
+) -> tuple[str, Snapshot]:
     rng = np.random.default_rng((config.seed, 1))
-    schedule, history = Schedule(config), []
-    best = engine.snapshot()
-    used, done = 0.0, 0
+    schedule, best = Schedule(config), engine.snapshot()
+    used, done = 0.0, len(history)
+    if (saved := stage.at("batches")) is not None:
+        schedule, used = Schedule(config, **saved.facts["schedule"]), saved.facts["used"]
+        best = saved.tree("best", best)
+        for _ in range(done):
+            rng.permutation(engine.frames.scan.n_frames)
     while not (done and schedule.finished(done, used)):
         factor = schedule.step(used)
         move = config.positions and used >= config.position_start
@@ -238,7 +282,10 @@ def _loop(
         if progress:
             info = {"residual": residual} | ({} if held_out is None else {"held-out": held_out})
             progress(round(1000 * min(used, 1)), 1000, {"pass": done, **info})
-    return history, schedule.reason, best
+        facts = {"schedule": schedule.record(), "reason": schedule.reason, "used": used}
+        facts |= {"history": history, "seconds": seconds}
+        stage.write("batches", facts, engine=engine.saved(), best=best)
+    return schedule.reason, best
 
 
 def _found(scan: Scan, engine: Engine) -> dict[str, Any] | None:

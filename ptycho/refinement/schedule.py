@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from ptycho.refinement.config import RefineConfig
 
@@ -23,6 +24,10 @@ class Schedule:
     reason: str = "budget"
     _cool_from: float | None = None
     _cool_length: float = 0.0
+
+    def record(self) -> dict[str, Any]:
+        """Where it stands, as JSON: `Schedule(config, **record)` goes on from there."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "config"}
 
     def step(self, used: float) -> float:
         """Factor on the step sizes when the share `used` in [0, 1] of the budget is gone."""
