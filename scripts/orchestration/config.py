@@ -74,6 +74,13 @@ class HarnessConfig:
     """Who writes the orders; without it the built-in supervisor."""
     supervisor_command: tuple[str, ...] = ()
     """The argument list of the supervisor `custom`, with the same placeholders."""
+    reviewer_agent: str | None = None
+    """Who answers flags and looks at large, late and every few landings; by preference another
+    program than `agent`. Without it a person answers."""
+    reviewer_command: tuple[str, ...] = ()
+    """The argument list of the reviewer `custom`, with the same placeholders."""
+    review_every: int = 5
+    """Landings after which the next one is looked at, where there is a reviewer."""
     ledger: str = "docs/fix_plan.md"
     """The ledger of focus issues."""
     memory: str = "galph_memory.md"
@@ -233,6 +240,7 @@ def _value(name: str, value: object, where: str) -> Any:
         "import_roots",
         "protected",
         "agent_command",
+        "reviewer_command",
         "supervisor_command",
         "keep_env",
         "plugins",
@@ -241,8 +249,8 @@ def _value(name: str, value: object, where: str) -> Any:
         *PLACES,
     )
     switches = ("network", "guard_network")
-    integers = ("dwell_limit", "cooldown_cycles", "max_processes")
-    optional = ("target", "supervisor_agent")
+    integers = ("review_every", "dwell_limit", "cooldown_cycles", "max_processes")
+    optional = ("target", "supervisor_agent", "reviewer_agent")
     if name == "isolation" and value == "none":
         return "scan"  # no fence at all: what is left behind is found by looking
     if name == "isolation" and value not in ("auto", *LEVELS):

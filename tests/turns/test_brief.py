@@ -181,4 +181,4 @@ def test_a_template_is_short_and_names_only_commands_that_exist(path: Path) -> N
 
 
 def test_every_template_is_looked_at() -> None:
-    assert [p.name for p in TEMPLATES] == ["supervisor.md", "worker.md"]
+    assert [p.name for p in TEMPLATES] == ["reviewer.md", "supervisor.md", "worker.md"]

@@ -25,6 +25,11 @@ SUPERVISOR = typer.Option(
 )
 
 
+REVIEWER = typer.Option(
+    None, "--reviewer-agent", help="Who reviews before a person: claude, codex, custom, …"
+)
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     app.command("run")(run)
@@ -56,6 +61,7 @@ def run(
     ),
     agent: str | None = AGENT,
     supervisor_agent: str | None = SUPERVISOR,
+    reviewer_agent: str | None = REVIEWER,
     wait: str | None = typer.Option(None, "--wait", help="Poll waiting items so long: 90s, 30m."),
     push: bool = typer.Option(
         False, "--push", help="Push branch, results and log to the upstream at the end, unforced."
@@ -66,7 +72,12 @@ def run(
 ) -> None:
     """Work through the ledger until nothing is left to do; the exit code is the reason's."""
     harness = open_harness(
-        path, agent=agent, supervisor=supervisor_agent, cycles=cycles, say=voice()
+        path,
+        agent=agent,
+        supervisor=supervisor_agent,
+        reviewer=reviewer_agent,
+        cycles=cycles,
+        say=voice(),
     )
     wait_s = parse_duration(wait, "--wait") if wait else 0.0
     engine = Engine(harness, RandomIds().run_id, wait_s=wait_s, push=push, report=write_report)

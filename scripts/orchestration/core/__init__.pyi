@@ -34,6 +34,7 @@ from .reasons import Stop as Stop
 from .reduce import replay as replay
 from .retro import due as due
 from .retro import retrospective as retrospective
+from .reviewing import review_due as review_due
 from .selectors import Selector as Selector
 from .selectors import of_pytest_command as of_pytest_command
 from .selectors import parse_selector as parse_selector

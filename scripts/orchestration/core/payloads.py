@@ -157,6 +157,20 @@ class Flag(Record):
 
 
 @dataclass(frozen=True)
+class ReviewFinding(Record):
+    """What a reviewer found: a `blocker`, a `question` or a `remark`, and where (0: no line)."""
+
+    severity: str
+    path: str = ""
+    line: int = 0
+    message: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.path}:{self.line}" if self.line else self.path
+        return f"{place}: {self.message}" if place else self.message
+
+
+@dataclass(frozen=True)
 class AttemptLine(Record):
     """What the ledger's history says of an attempt."""
 
@@ -570,6 +584,25 @@ class Answered(Said):
 
 
 @dataclass(frozen=True)
+class ReviewedByAgent(Payload):
+    """A reviewer agent looked at the attempt of a turn: why, what it found, what it cost."""
+
+    KIND = "review"
+
+    agent: str
+    turn: int
+    why: str
+    verdict: str = ""
+    reason: str = ""
+    findings: tuple[ReviewFinding, ...] = ()
+    outcome: str = ""
+    cost: float | None = None
+    tokens: int | None = None
+    seconds: float | None = None
+    isolation: str | None = None
+
+
+@dataclass(frozen=True)
 class JudgedAgain(Payload):
     """An accepted attempt is judged again, laid on the present tip: `base`, and its commit there.
 
@@ -605,6 +638,6 @@ _ALL = (
     RunStarted, Fetched, RunEnded, Warned, Imported, Decided, Supervised, Chosen, Reviewed, Ordered,
     Dispatched, AgentStarted, Outage, AgentEnded, Judged, Announced, Committed, TurnEnded, Pivoted,
     Polled, Blocked, Closed, Reopened, Steered, Paused, Resumed, Approved, Answered,
-    JudgedAgain, Reverted,
+    ReviewedByAgent, JudgedAgain, Reverted,
 )  # fmt: skip
 PAYLOADS: dict[str, type[Payload]] = {one.KIND: one for one in _ALL}

@@ -111,7 +111,9 @@ def _agent_exit(state: State, event: Event, ended: said.AgentEnded) -> None:
 
 
 def _spend(
-    state: State, event: Event, agent: said.AgentEnded | said.Supervised | said.Outage
+    state: State,
+    event: Event,
+    agent: said.AgentEnded | said.Supervised | said.ReviewedByAgent | said.Outage,
 ) -> None:
     """Add an agent's time, money and tokens; what it did not report stays unknown."""
     seconds = agent.seconds or 0.0
@@ -123,6 +125,11 @@ def _spend(
         state.money = (state.money or 0.0) + agent.cost
     if agent.tokens is not None:
         state.tokens = (state.tokens or 0) + agent.tokens
+
+
+def _review(state: State, event: Event, review: said.ReviewedByAgent) -> None:
+    """What a reviewer found changes nothing by itself: verdict and answer follow it."""
+    _spend(state, event, review)
 
 
 def _outage(state: State, event: Event, out: said.Outage) -> None:
@@ -347,6 +354,7 @@ HANDLERS: dict[str, Handler] = {
     "run_end": _run_end,
     "decision": _decision,
     "supervise": _supervise,
+    "review": _review,
     "choice": _choice,
     "order": _order,
     "dispatch": _dispatch,

@@ -33,6 +33,7 @@ from orchestration.turns import (
     commits,
     create,
     judge_attempt,
+    look_first,
     new_stamp,
     ordered_by_agent,
     pivoted,
@@ -172,7 +173,7 @@ class Cycle:
         item = self._item(dispatch.base)
         assert item is not None
         turn, name = harness.state.turn, harness.agent.name
-        workspace = prepare(harness, item, dispatch.attempt, dispatch.base, turn)
+        workspace = prepare(harness, item, dispatch.attempt, dispatch.base, turn_dir(harness, turn))
         if self.opened.phase != "agent":
             harness.log.append(payloads.AgentStarted(name), role="worker", item=item.id)
         harness.say(f"{name} works on {item.id} (attempt {dispatch.attempt})")
@@ -180,7 +181,7 @@ class Cycle:
         order = parse_order(text, harness.config.order)
         report = turn_dir(harness, turn) / "report"
         brief = write_brief(harness, item, order, text, dispatch.base, report, dispatch.steers)
-        ended = run_agent(harness, item, order, brief, workspace, turn, text)
+        ended = run_agent(harness, item, order, brief, workspace, turn_dir(harness, turn), text)
         first = ended.text.strip().splitlines()
         harness.say(f"{name}: {ended.outcome}; {first[0] if first else ''}")
         harness.log.append(ended, role="worker", item=item.id)
@@ -209,6 +210,8 @@ class Cycle:
         if ordered.nodes and ordered.nodes_base == case.base and item.guard:
             case.ids[item.guard] = list(ordered.nodes)
         found = judge_attempt(case)
+        if found.verdict == "land" and again is None:
+            look_first(case, harness.state.turn, ordered.text)
         for flag in found.flags if found.verdict == "held" else ():
             harness.say(f"flag: {flag}")
         harness.say(f"verdict for {item.id}: {found.verdict} - {found.reason}")

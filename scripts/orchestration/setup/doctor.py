@@ -20,7 +20,7 @@ from orchestration.sandbox import run_child
 from orchestration.setup.behind import fence_rows, guard_rows
 from orchestration.setup.check import Check, State
 from orchestration.setup.probe import probe
-from orchestration.setup.session import make_agent, make_supervisor
+from orchestration.setup.session import make_agent, make_reviewer, make_supervisor
 from orchestration.views import read_events
 
 MINIMUM_PYTHON = (3, 11)
@@ -47,7 +47,12 @@ print(json.dumps(found))
 
 
 def examine(
-    root: Path, *, agent: str | None = None, supervisor: str | None = None, ask: bool = True
+    root: Path,
+    *,
+    agent: str | None = None,
+    supervisor: str | None = None,
+    reviewer: str | None = None,
+    ask: bool = True,
 ) -> list[Check]:
     """Return all checks of the repository around `root`, the most basic ones first.
 
@@ -70,7 +75,14 @@ def examine(
         *_ledger(repo, config),
         _log(repo),
         *_interpreter(repo, config),
-        *_agents(repo, config, agent or config.agent, supervisor or config.supervisor_agent, ask),
+        *_agents(
+            repo,
+            config,
+            agent or config.agent,
+            supervisor or config.supervisor_agent,
+            reviewer or config.reviewer_agent,
+            ask,
+        ),
         *fence_rows(config),
         *(guard_rows(repo, config) if ask else ()),
         _disk(repo),
@@ -187,19 +199,24 @@ def _roots(repo: Repo, config: HarnessConfig) -> Check:
 
 
 def _agents(
-    repo: Repo, config: HarnessConfig, agent: str, supervisor: str | None, ask: bool
+    repo: Repo,
+    config: HarnessConfig,
+    agent: str,
+    supervisor: str | None,
+    reviewer: str | None,
+    ask: bool,
 ) -> list[Check]:
-    """The rows of the worker, and of the supervisor where that is another program."""
+    """The rows of the worker, and of supervisor and reviewer where they are other programs."""
     checks: list[Check] = []
-    for role, name in (("agent", agent), ("supervisor", supervisor)):
+    others = (("supervisor", supervisor, make_supervisor), ("reviewer", reviewer, make_reviewer))
+    for role, name, make in (("agent", agent, None), *others):
         try:
-            worker = role == "agent"
-            made = make_agent(agent, config) if worker else make_supervisor(name, config)
+            made = make_agent(agent, config) if make is None else make(name, config)
         except HarnessError as problem:
             checks.append(_failed(role, problem))
             continue
         if made is not None:
-            same = role == "supervisor" and made.name == agent != "custom"
+            same = role != "agent" and made.name == agent != "custom"
             checks += (
                 [Check(role, "ok", made.name)] if same else probe(repo, config, made, role, ask)
             )

@@ -8,9 +8,11 @@ from pathlib import Path
 from orchestration.agents import Agent, get_agent
 from orchestration.config import HarnessConfig, load_config
 from orchestration.core import Clock
+from orchestration.errors import HarnessError
 from orchestration.git import Repo, upstream_of
 from orchestration.harness import Harness, SystemClock, target_of
 from orchestration.log import EventLog
+from orchestration.turns import AgentReviewer
 
 Hook = Callable[[str, object], None]
 
@@ -28,6 +30,21 @@ def make_supervisor(name: str | None, config: HarnessConfig) -> Agent | None:
     return make_agent(name, config)
 
 
+def make_reviewer(name: str | None, config: HarnessConfig) -> Agent | None:
+    """Who reviews: None for a person alone; unknown names, and the playbook, are HarnessErrors."""
+    if name is None:
+        return None
+    if name == "playbook":
+        raise HarnessError(
+            "the playbook agent carries recipes out and reviews nothing",
+            got=name,
+            fix="name an agent program, or leave `reviewer_agent:` out: a person reviews then",
+        )
+    if name == "custom" and config.reviewer_command:
+        return get_agent(name, command=list(config.reviewer_command), python=config.python)
+    return make_agent(name, config)
+
+
 def make_agent(name: str, config: HarnessConfig) -> Agent:
     """The agent of that name with its settings from the configuration."""
     if name == "playbook":
@@ -42,6 +59,7 @@ def open_harness(
     *,
     agent: str | Agent | None = None,
     supervisor: str | Agent | None = None,
+    reviewer: str | Agent | None = None,
     cycles: int | None = None,
     say: Callable[[str], None] = lambda text: None,
     clock: Clock | None = None,
@@ -58,7 +76,7 @@ def open_harness(
     log = EventLog(repo.state_dir, clock, hook=hook)
     deterministic = worker.name == "playbook"
     target = target_of(repo, config)
-    return Harness(
+    harness = Harness(
         repo=repo,
         config=config,
         log=log,
@@ -73,3 +91,8 @@ def open_harness(
         if planner is None or isinstance(planner, str)
         else planner,
     )
+    judge = config.reviewer_agent if reviewer is None else reviewer
+    asked = make_reviewer(judge, config) if judge is None or isinstance(judge, str) else judge
+    if asked is not None:
+        harness.reviewer = AgentReviewer(harness, asked)
+    return harness

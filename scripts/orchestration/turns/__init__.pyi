@@ -14,6 +14,8 @@ from .review import ask_reviewer as ask_reviewer
 from .review import held_at as held_at
 from .review import lay_on_tip as lay_on_tip
 from .review import request_for as request_for
+from .reviewer import AgentReviewer as AgentReviewer
+from .reviewer import look_first as look_first
 from .settle import blocked as blocked
 from .settle import blocked_note as blocked_note
 from .settle import closed as closed

@@ -62,7 +62,7 @@ def printed_order(text: str) -> str:
     An order is a fenced block with a `Focus:` line, else all from such a line (and a heading right
     above it) to the end.
     """
-    blocks = [block for block in _fenced(text) if _FOCUS.search(block)]
+    blocks = [block for block in fenced_blocks(text) if _FOCUS.search(block)]
     if blocks:
         return blocks[-1]
     found = list(_FOCUS.finditer(text))
@@ -76,7 +76,7 @@ def printed_order(text: str) -> str:
     return text[start:]
 
 
-def _fenced(text: str) -> list[str]:
+def fenced_blocks(text: str) -> list[str]:
     """The outermost fenced blocks. An order holds blocks itself, often with the same fence: one
     that names a language opens a level, a bare one closes it."""
     blocks: list[str] = []

@@ -98,14 +98,14 @@ def _ask(
     order = parse_order(draft, harness.config.order)
     brief = supervisor_brief(harness, opened, item, order, draft, errors, base)
     place = replace(item, id=PLACE, recipes=[])
-    workspace = prepare(harness, place, turn * 10 + number, base, turn)
+    workspace = prepare(harness, place, turn * 10 + number, base, turn_dir(harness, turn))
     side = replace(
         harness,
         agent=agent,
         extra_env={**harness.extra_env, "ORCHESTRATION_ROLE": "supervisor"},
     )
     harness.say(f"{agent.name} writes the order for {item.id} (asked {number} of {TRIES})")
-    ended = run_agent(side, item, order, brief, workspace, turn, draft)
+    ended = run_agent(side, item, order, brief, workspace, turn_dir(harness, turn), draft)
     text = _written(harness, workspace.path, turn_dir(harness, turn), draft)
     put_away(harness, workspace, ended.snapshot, unread=ended.unread)
     if not ended.changed:

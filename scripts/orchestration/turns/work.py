@@ -51,8 +51,8 @@ def new_stamp(harness: Harness) -> str:
     return f"{now}-{number}"
 
 
-def prepare(harness: Harness, item: Item, n: int, base: str, turn: int) -> Workspace:
-    """The attempt's clean workspace at its base.
+def prepare(harness: Harness, item: Item, n: int, base: str, folder: Path) -> Workspace:
+    """The attempt's clean workspace at its base, and the turn's empty folder.
 
     What an interrupted agent left in it is kept as a commit in the reflog of the attempt's branch.
     """
@@ -61,7 +61,6 @@ def prepare(harness: Harness, item: Item, n: int, base: str, turn: int) -> Works
     if saved is not None:
         harness.say(f"kept what an interrupted attempt left as {saved[:12]}")
     workspace.point_at(base)
-    folder = turn_dir(harness, turn)
     if folder.exists():
         shutil.rmtree(folder)
     for part in artifacts.FOLDERS:
@@ -91,11 +90,14 @@ def run_agent(
     order: Order,
     brief: str,
     workspace: Workspace,
-    turn: int,
+    folder: Path,
     order_text: str,
+    readable: tuple[str, ...] = (),
 ) -> payloads.AgentEnded:
-    """Run the agent and return its claims and the snapshot of what it left."""
-    folder = turn_dir(harness, turn)
+    """Run the agent and return its claims and the snapshot of what it left.
+
+    `folder` is the harness's own of the turn; `readable` opens more to the agent.
+    """
     report = folder / "report"
     order_file = workspace.path / harness.config.order
     order_file.parent.mkdir(parents=True, exist_ok=True)
@@ -103,6 +105,7 @@ def run_agent(
     (folder / "order.md").write_text(order_text, encoding="utf-8")
     (folder / "brief.md").write_text(brief, encoding="utf-8")
     doable = replace(item, recipes=recipes_for(item, order.row))
+    opened = harness.config.for_agents()
     context = TurnContext(
         workspace=workspace.path,
         order=order,
@@ -114,7 +117,7 @@ def run_agent(
         report_dir=report,
         isolation=harness.config.isolation,
         max_processes=harness.config.max_processes,
-        opened=harness.config.for_agents(),
+        opened=replace(opened, readable=(*opened.readable, *readable)),
         now=harness.clock.now,
     )
     if not harness.deterministic and outside.level_of(harness) not in FILE_FENCES:
