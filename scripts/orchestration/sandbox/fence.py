@@ -58,7 +58,12 @@ class Opened:
 def _works(argv: Sequence[str]) -> bool:
     try:
         done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=10,
+            check=False,
+            cwd="/",  # where we are may be hidden behind the fence: a checkout in the home is
         )
     except (OSError, subprocess.TimeoutExpired):
         return False
