@@ -2,6 +2,7 @@
 
     agent_programs.py install        into .agent-programs/, an environment for each (make agents)
     agent_programs.py table          run each against the model on loopback; writes docs/agents.md
+    agent_programs.py table --cases "401;500"      these columns alone; the others stay
 
 Nothing of a person's is used: no login, no key, a HOME of its own for each run.
 """
@@ -73,32 +74,51 @@ def _run(words: list[str]) -> str:
     return "" if done.returncode == 0 else (said[-1] if said else f"exit {done.returncode}")
 
 
-def table() -> int:
-    """Run every program with every fault and write the page."""
+def table(cases: list[str], programs: list[str]) -> int:
+    """Run every program with every fault (or `programs` with `cases` alone) and write the page."""
     sys.path.insert(0, str(ROOT / "tests/agents"))
     from real_programs import CASES, PROGRAMS, drive, installed, version
 
-    rows, versions = [], []
-    for program in PROGRAMS:
+    known, told = _written(list(CASES)) if cases or programs else ({}, {})
+    for program in programs or PROGRAMS:
         if installed(program) is None:
-            versions.append(f"| {program} | not installed here | |")
-            rows.append(f"| {program} |" + " skipped |" * len(CASES))
+            known[program] = dict.fromkeys(CASES, "skipped")
+            told[program] = "not installed here | "
             continue
-        cells = []
         for name, case in CASES.items():
+            if cases and name not in cases:
+                continue
             with tempfile.TemporaryDirectory(prefix="agents-") as folder:
                 started = time.monotonic()
                 run = drive(program, Path(folder), case.fault, idle_s=case.idle_s)
-                cells.append(_cell(run, time.monotonic() - started))
-                print(f"{program} {name}: {cells[-1]}", flush=True)
-            if name == "a good run":
+                cell = _cell(run, time.monotonic() - started)
+            known.setdefault(program, {})[name] = cell
+            print(f"{program} {name}: {cell}", flush=True)
+            if case.fault is None:
                 ended = run.events("agent_exit")[-1]
-                told = f"{ended['tokens']} tokens, {_money(ended['cost'])}"
-                versions.append(f"| {program} | {version(program)} | {told} |")
-        rows.append(f"| {program} | " + " | ".join(cells) + " |")
+                words = f"{ended['tokens']} tokens, {_money(ended['cost'])}"
+                told[program] = f"{version(program)} | {words}"
+    versions = [f"| {name} | {words} |" for name, words in told.items()]
+    rows = [
+        f"| {name} | " + " | ".join(cells.get(case, "") for case in CASES) + " |"
+        for name, cells in known.items()
+    ]
     PAGE.write_text(_page(versions, rows, list(CASES)), encoding="utf-8")
     print(f"wrote {PAGE.relative_to(ROOT)}")
     return 0
+
+
+def _written(cases: list[str]) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+    """The cells and the versions of the page as it is."""
+    known: dict[str, dict[str, str]] = {}
+    told: dict[str, str] = {}
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("| ").split(" | ")]
+        if len(cells) == len(cases) + 1 and cells[0] not in ("program", "---"):
+            known[cells[0]] = dict(zip(cases, cells[1:], strict=True))
+        elif len(cells) == 3 and cells[0] not in ("program", "---"):
+            told[cells[0]] = " | ".join(cells[1:])
+    return known, told
 
 
 def _money(cost: object) -> str:
@@ -128,7 +148,7 @@ def _page(versions: list[str], rows: list[str], cases: list[str]) -> str:
         "| --- | --- | --- |",
         *versions,
         "",
-        "Faults: what became of the run, after which outage (×: how often it was asked again). "
+        "Faults: what became of the run, after which outage (×: how often it was asked). "
         "Waits between askings are not slept here. Every ending but `landed` is RETRY_LATER: no "
         "attempt is spent, nothing is blocked or committed.",
         "",
@@ -144,7 +164,16 @@ def main() -> int:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["install", "table"])
-    return {"install": install, "table": table}[parser.parse_args().what]()
+    parser.add_argument("--cases", default="", help="columns of the table, with ; between")
+    parser.add_argument("--programs", default="", help="rows of the table, with ; between")
+    given = parser.parse_args()
+    if given.what == "install":
+        return install()
+    cases, programs = (
+        [name.strip() for name in text.split(";") if name.strip()]
+        for text in (given.cases, given.programs)
+    )
+    return table(cases, programs)
 
 
 if __name__ == "__main__":

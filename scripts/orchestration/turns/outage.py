@@ -83,4 +83,5 @@ def _lost(outcome: Outcome, *, again: bool, untouched: Callable[[], bool]) -> Ou
     if outcome.suspected is not None and not silent:
         return replace(outcome, kind=outcome.suspected)
     said = last_words(outcome.text, 200)
-    return replace(outcome, kind="network", text=f"no output until its clock ran out; {said}")
+    words = f"no output until its clock ran out{f'; {said}' if said else ''}"
+    return replace(outcome, kind="network", text=words)
