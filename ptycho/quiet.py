@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import sys
 import tempfile
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras as keras
+    from keras import layers as layers
+    from keras import ops as ops
+
+_KERAS = {"keras": "keras", "layers": "keras.layers", "ops": "keras.ops"}
+
+
+def __getattr__(name: str) -> Any:
+    """`from ptycho.quiet import keras, layers, ops`: Keras, whose backend starts in silence."""
+    if name not in _KERAS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    load_tensorflow()
+    return importlib.import_module(_KERAS[name])
 
 
 def load_tensorflow() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -68,6 +69,23 @@ def test_the_probe_sees_a_change(tmp_path: Path) -> None:
         timeout=60,
     )
     assert json.loads(done.stdout) == {"tensorflow": ["keras"], "changed": True}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from ptycho.model import PtychoPINN",
+        "import ptycho.physics.backend",
+        "from ptycho.training import train",
+    ],
+)
+def test_tensorflow_starts_in_silence_by_any_door(code: str) -> None:
+    """Whoever sets its variable has asked for the lines; nobody else sees them."""
+    quiet = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    quiet["KERAS_BACKEND"] = "tensorflow"
+    code += "; import sys; assert 'tensorflow' in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=quiet)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_every_public_name_resolves() -> None:

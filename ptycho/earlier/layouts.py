@@ -11,9 +11,6 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import keras
-from keras import ops
-
 from ptycho.earlier.projective import projective_warp
 from ptycho.errors import ShapeError
 from ptycho.physics import (
@@ -26,6 +23,7 @@ from ptycho.physics import (
     square_side,
 )
 from ptycho.physics import translate as translate_rows_cols
+from ptycho.quiet import keras, ops
 
 
 def channel_to_flat(images: Any) -> Any:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras import ops
-
 from ptycho.errors import ShapeError, UsageError
 from ptycho.physics import backend, require_rank, require_same, shape_of
+from ptycho.quiet import ops
 
 INTERPOLATIONS, FILLS = ("bilinear", "nearest"), ("edge", "zeros")
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
-from keras import ops
 
 from ptycho.errors import ConfigError, ShapeError
 from ptycho.model.pinn import PtychoPINN
 from ptycho.physics import Scaling, backend
+from ptycho.quiet import keras, ops
 
 _OWN = ("probe", "scaling", "photons")
 _MODEL = (

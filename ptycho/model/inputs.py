@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 
 from ptycho.errors import ShapeError
 from ptycho.physics import Scaling
+from ptycho.quiet import keras
 
 
 class Dose:

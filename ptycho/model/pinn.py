@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
-from keras import ops
 
 from ptycho.config import BACKGROUND_FLOOR
 from ptycho.errors import ConfigError, ModelError, ShapeError
@@ -33,6 +31,7 @@ from ptycho.physics import (
     require_same,
     step_plan,
 )
+from ptycho.quiet import keras, ops
 
 
 class SeesCanvas:

@@ -16,12 +16,11 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import keras
 import numpy as np
-from keras import layers
 
 from ptycho.errors import ConfigError
 from ptycho.nn.blocks import PolarToCartesian, seeds
+from ptycho.quiet import keras, layers
 
 
 def build_autoencoder(

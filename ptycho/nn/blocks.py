@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import keras
-from keras import layers, ops
+from ptycho.quiet import keras, layers, ops
 
 
 @keras.saving.register_keras_serializable("ptycho")

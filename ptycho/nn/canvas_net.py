@@ -10,10 +10,8 @@ already answers with the physics estimate, so that training can only be judged a
 
 from __future__ import annotations
 
-import keras
-from keras import layers
-
 from ptycho.nn.blocks import DepthToSpace, SpaceToDepth, conv, residual, seeds
+from ptycho.quiet import keras, layers
 
 STRIDE = 4
 IN_CHANNELS = 5  # the length of ptycho.physics.estimate.FEATURES (nn knows no physics)

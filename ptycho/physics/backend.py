@@ -17,9 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import Any
 
-import keras
 import numpy as np
-from keras import ops
+
+from ptycho.quiet import keras, ops
 
 Planes = tuple[Any, ...]
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from keras import ops
 
 from ptycho.errors import ShapeError
 from ptycho.physics import backend
 from ptycho.physics.checks import require_rank, shape_of, square_side
+from ptycho.quiet import ops
 
 
 def diffract(patches: Any, probe: Any, background: Any = 0.0) -> Any:

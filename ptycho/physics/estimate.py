@@ -26,7 +26,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from keras import ops
 
 from ptycho.config import BACKGROUND_FLOOR
 from ptycho.errors import ShapeError, UsageError
@@ -36,6 +35,7 @@ from ptycho.physics.diffraction import exit_waves, incoherent
 from ptycho.physics.likelihood import amplitude_error
 from ptycho.physics.patches import extract
 from ptycho.physics.translation import place
+from ptycho.quiet import ops
 
 FEATURES = ("real", "imag", "step real", "step imag", "illumination")
 EPSILON = 0.05

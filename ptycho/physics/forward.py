@@ -10,13 +10,12 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from keras import ops
-
 from ptycho.physics import backend
 from ptycho.physics.checks import require_same
 from ptycho.physics.diffraction import diffract
 from ptycho.physics.likelihood import poisson_deviance, total
 from ptycho.physics.patches import extract, merge
+from ptycho.quiet import ops
 
 
 @functools.cache

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras import ops
-
 from ptycho.errors import ShapeError
 from ptycho.physics import backend
 from ptycho.physics.checks import require_same, shape_of
+from ptycho.quiet import ops
 
 # Below this rate (counts) the deviance goes on along its tangent: finite, with a finite slope.
 RATE_FLOOR = 1e-6

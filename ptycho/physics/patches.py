@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from keras import ops
 
 from ptycho.errors import ShapeError
 from ptycho.physics import backend
 from ptycho.physics.checks import Size, require_pairs, require_rank, require_same, square_side
 from ptycho.physics.translation import place, window
+from ptycho.quiet import ops
 
 # Where the summed weight is below this share of the largest weight, nothing was measured.
 COVERAGE_FLOOR = 1e-6

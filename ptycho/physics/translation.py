@@ -11,12 +11,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras import ops
-
 from ptycho.physics import backend, windows
 from ptycho.physics.backend import Planes
 from ptycho.physics.checks import Size, require_pairs, require_rank, require_same
 from ptycho.physics.kernels import Kernel, kernel_named
+from ptycho.quiet import ops
 
 
 def translate(images: Any, shifts: Any, *, kernel: str = "bilinear") -> Any:

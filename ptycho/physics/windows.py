@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras import ops
-
 from ptycho.physics import backend
 from ptycho.physics.checks import Size
+from ptycho.quiet import ops
 
 
 def cut(plane: Any, rows: Any, cols: Any, size: Size) -> Any:

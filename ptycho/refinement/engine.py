@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from keras import ops
 
 from ptycho.config import BACKGROUND_FLOOR
 from ptycho.physics import backend
+from ptycho.quiet import ops
 from ptycho.refinement import step
 from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.start import Canvas, Frames

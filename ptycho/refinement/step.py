@@ -26,8 +26,6 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from keras import ops
-
 from ptycho.physics import (
     amplitude_error,
     backend,
@@ -40,6 +38,7 @@ from ptycho.physics import (
     slopes,
     window,
 )
+from ptycho.quiet import ops
 from ptycho.refinement.variation import prox
 
 

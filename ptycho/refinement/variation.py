@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras import ops
-
 from ptycho.physics import backend
+from ptycho.quiet import ops
 
 DUAL_STEPS = 8
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from keras import ops
 
 from ptycho.config import Progress
 from ptycho.physics import backend, diffract, extract, merge, poisson_deviance, stitch, translate
+from ptycho.quiet import ops
 from ptycho.studies.bench.timing import alternate
 
 GROUPS, FRAMES, REACH = 16, 4, 7  # B, C and the largest offset in px

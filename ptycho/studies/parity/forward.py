@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from keras import ops
 
 from ptycho.errors import ModelError
 from ptycho.model import PtychoPINN
 from ptycho.physics import backend, diffract, extract
+from ptycho.quiet import ops
 from ptycho.studies.parity.taps import TAPS, TOLERANCE
 
 
