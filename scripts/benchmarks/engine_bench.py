@@ -4,8 +4,9 @@
 time with all children) and cycles a minute with a stub agent that only writes a file, each cycle
 with its worktree, fresh checkout, one check (`test -f`), landing and published log; then the time
 of `orchestrate status` in a fresh process, in the repository that `long_run.py --keep DIR` left
-(without --history: in the one just made). Exit 1 when a bound is broken; a busy machine breaks the
-wall times, and the processor times tell whether it was that.
+(without --history: in the one just made); then the start of `true` behind each fence for files,
+with a closed network. `--cycles 0` leaves all but the fence out. Exit 1 when a bound is broken; a
+busy machine breaks the wall times, and the processor times tell whether it was that.
 """
 
 from __future__ import annotations
@@ -25,11 +26,13 @@ from typing import Any
 from long_run import StubAgent, make_repo
 from orchestration.engine import Engine
 from orchestration.harness import RandomIds
+from orchestration.sandbox import FILE_FENCES, Opened, available, fence
 from orchestration.setup import open_harness
 
 CYCLE_LIMIT_S = 2.0
 CYCLES_PER_MINUTE = 20.0
 STATUS_LIMIT_S = 0.5
+FENCE_LIMIT_S = 0.3
 
 
 def cpu_s() -> float:
@@ -72,6 +75,26 @@ def status(root: Path, rounds: int) -> dict[str, Any]:
     }
 
 
+def fences(rounds: int) -> dict[str, Any]:
+    """Time the start of `true` behind each fence for files, its command line included."""
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="engine-bench-") as name:
+        folder = Path(name)
+        for level in (level for level in available() if level in FILE_FENCES):
+            walls, cpus = [], []
+            for _ in range(rounds):
+                wall, cpu = time.monotonic(), cpu_s()
+                argv = fence.wrap(
+                    ["true"], level, cwd=folder, writable=[folder], opened=Opened(network=False)
+                )
+                subprocess.run(argv, cwd=folder, check=True, timeout=60)
+                walls.append(time.monotonic() - wall)
+                cpus.append(cpu_s() - cpu)
+            found[f"fence_{level}_wall_s"] = round(statistics.median(walls), 3)
+            found[f"fence_{level}_cpu_s"] = round(statistics.median(cpus), 3)
+    return found
+
+
 def main() -> int:
     """Measure, print, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -80,15 +103,25 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="engine-bench-") as name:
-        found = cycles(Path(name) / "repo", options.cycles)
-        found |= status(options.history or Path(name) / "repo", options.rounds)
+        found = fences(options.rounds)
+        if options.cycles:
+            found |= cycles(Path(name) / "repo", options.cycles)
+            found |= status(options.history or Path(name) / "repo", options.rounds)
     found["load"] = round(os.getloadavg()[0], 1)
     found["broken"] = [
         text
         for bad, text in (
-            (found["wall_s_per_cycle"] > CYCLE_LIMIT_S, "seconds a cycle"),
-            (found["cycles_per_minute"] < CYCLES_PER_MINUTE, "cycles a minute"),
-            (found["status_wall_median_s"] >= STATUS_LIMIT_S, "status"),
+            (found.get("wall_s_per_cycle", 0) > CYCLE_LIMIT_S, "seconds a cycle"),
+            (found.get("cycles_per_minute", 99) < CYCLES_PER_MINUTE, "cycles a minute"),
+            (found.get("status_wall_median_s", 0) >= STATUS_LIMIT_S, "status"),
+            (
+                any(
+                    value > FENCE_LIMIT_S
+                    for name, value in found.items()
+                    if name.startswith("fence_") and name.endswith("_wall_s")
+                ),
+                "start of a fence",
+            ),
         )
         if bad
     ]

@@ -18,7 +18,7 @@ from pathlib import Path
 import behind
 import pytest
 from behind import KEYS, LEVELS, ORDINARY, PYTHON, SECRET, Person
-from orchestration.sandbox import fence, run_child, scrub_env
+from orchestration.sandbox import fence, run_child, scrub_env, view
 from orchestration.sandbox.kernel import landlock_abi
 
 USERS = ("own user", "ordinary user")
@@ -303,19 +303,63 @@ def test_sockets_of_other_programs_are_not_there(walled: Person) -> None:
 
 ADD_KEY = """
 import ctypes
-ctypes.CDLL(None).syscall(250, 1, None, 0, 0, 0)  # a session keyring of its own
-added = ctypes.CDLL(None).syscall(248, b"user", b"fence-test", b"s3cret", 6, -3)
+# A keyring of the session, and one that the user owns and that every process of the user may link.
+libc = ctypes.CDLL(None)
+libc.syscall(250, 1, None, 0, 0, 0)
+added = libc.syscall(248, b"user", b"fence-test", b"s3cret", 6, -3)
+shared = libc.syscall(248, b"keyring", b"fence-ring", None, 0, -3)
+libc.syscall(248, b"user", b"in-ring", b"s3cret", 6, shared)
+libc.syscall(250, 5, shared, 0x3f3f0000)  # KEYCTL_SETPERM
+given["argv"] = [*given["argv"], str(added), str(shared)]
 """
-ASK_KEY = call("249", "ctypes.c_char_p(b'user')", "ctypes.c_char_p(b'fence-test')", "None", "0")
+ASK_KEY = """
+import ctypes, sys
+libc = ctypes.CDLL(None)
+added, shared = map(int, sys.argv[1:3])
+print(libc.syscall(249, b"user", b"fence-test", None, 0) > 0)
+print(libc.syscall(250, 11, added, ctypes.create_string_buffer(9), 9) > 0)  # KEYCTL_READ
+libc.syscall(250, 1, None, 0, 0, 0)
+print(libc.syscall(250, 8, shared, -3) == 0)  # KEYCTL_LINK: what is in it is possessed now
+"""
 
 
-def test_keys_of_the_session_are_not_found(me: Person) -> None:
+def test_keys_in_keyrings_are_out_of_reach(me: Person) -> None:
     if os.uname().machine != "x86_64":
         pytest.skip("numbers of system calls are those of x86-64")
     outside = me.run(PYTHON, "-c", ASK_KEY, prelude=ADD_KEY, level="scan").stdout.split()
-    if outside[:1] == ["-1"]:
+    if outside[:1] != ["True"]:
         pytest.skip("this kernel has no keyrings")
-    assert me.run(PYTHON, "-c", ASK_KEY, prelude=ADD_KEY).stdout.split()[0] == "-1"
+    assert outside == ["True", "True", "True"]  # the attack works without a fence
+    inside = me.run(PYTHON, "-c", ASK_KEY, prelude=ADD_KEY)
+    assert inside.stdout.split() == ["False", "False", "False"], inside.stderr
+
+
+REFUSED = {
+    "io_uring": call("425", "8", "ctypes.create_string_buffer(120)"),
+    "bpf": call("321", "0", "0", "0"),
+    "userfaultfd": call("323", "0"),
+    "a socket to the host of a virtual machine": call("41", "40", "1", "0"),
+    "a call in x32 numbers": call("0x40000000 + 39"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_calls_that_go_round_the_fence_are_refused(name: str, me: Person) -> None:
+    if os.uname().machine != "x86_64":
+        pytest.skip("numbers of system calls are those of x86-64")
+    assert me.run(PYTHON, "-c", REFUSED[name]).stdout.split() == ["-1", "1"]
+
+
+def test_a_link_that_an_earlier_turn_left_opens_nothing(me: Person) -> None:
+    """In a folder that the program may write it can lay links; they are not what a person named."""
+    me.run(
+        "mkdir tool; ln -s $F/home/.ssh tool/config; ln -s $F/home/.ssh tool/lib; mkdir tool/bin"
+    )
+    inside = str(me.mine / "tool/config")
+    line = f"cat {inside}/id_ed25519 $F/home/.ssh/id_ed25519 2>/dev/null; true"
+    path = f"{me.mine}/tool/bin:{behind.PATH}"
+    assert SECRET not in me.run(line, readable=(inside,), path=path).stdout
+    assert view.of_environment({"PYTHONPATH": inside, "HOME": str(me.home)}) == []
 
 
 # -- honest work -----------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 from . import fence as fence
 from . import pids as pids
+from . import view as view
 from .fence import FILE_FENCES as FILE_FENCES
 from .fence import LEVELS as LEVELS
 from .fence import Opened as Opened

@@ -190,6 +190,9 @@ def _spec(
     level: Level, cwd: str, readable: Sequence[str], writable: Sequence[str], closed: Sequence[Path]
 ) -> dict[str, Any]:
     """What `kernel.py` is told: real paths, and the links by which they are named."""
+    # What lies in a writable folder is there with it; a link there is the program's own making.
+    writable = view.outermost(writable)
+    readable = [p for p in readable if not view.below(os.path.abspath(p), writable)]
     written, links = view.resolved(writable)
     seen, more = view.resolved([*readable, str(KERNEL), *([cwd] if cwd != "/" else [])])
     shut = [p for p in view.resolved(map(os.fspath, closed))[0] if os.path.exists(p)]
@@ -224,6 +227,11 @@ def _bubblewrap(spec: dict[str, Any]) -> list[str]:
     for place in spec["hidden"]:
         folder = os.path.isdir(place)
         binds += ["--tmpfs", place] if folder else ["--ro-bind", "/dev/null", place]
+    binds += [word for place in spec["hidden"] if os.path.isdir(place)
+              for word in ("--remount-ro", place)]  # fmt: skip
+    for name in kernel.MASKED:
+        if os.path.exists(f"/proc/{name}"):
+            binds += ["--ro-bind", "/dev/null", f"/proc/{name}"]
     for name in kernel.STEERING:
         if os.path.exists(f"/proc/{name}"):
             binds += ["--ro-bind", f"/proc/{name}", f"/proc/{name}"]

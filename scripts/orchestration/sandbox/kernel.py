@@ -10,16 +10,17 @@
   `network` is false). The program's root is a new and empty one in which only the named paths lie:
   `readable` ones read-only, `writable` ones as they are, `closed` ones (below a writable one)
   read-only again, `hidden` ones empty. `/tmp`, `/var/tmp`, `/run`, `/dev` and `/dev/shm` are
-  private and new. No capability is left, the bounding set is empty, `no_new_privs` is set, the
-  session keyring is an empty one, and no further user namespace can be made. The user keeps the
-  own uid. Landlock comes on top, where the kernel has it: signals and abstract sockets stay inside.
+  private and new. No capability is left, the bounding set is empty, `no_new_privs` is set,
+  no further user namespace can be made, and keyrings, io_uring and the like are refused. The user
+  keeps the own uid. Landlock comes on top, where the kernel has it: signals and abstract sockets
+  stay inside.
 - `landlock`: Landlock alone, where namespaces are refused (containers). Changes of metadata, such
   as chmod, are not covered by it, nor are `closed` and `hidden`.
-- `inner`: what comes on top behind bubblewrap: Landlock, where there is one, and the keyring.
+- `inner`: what comes on top behind bubblewrap: Landlock, where there is one, and refused calls.
 
 A step that fails ends the start with exit code 126 and one line on standard error: there is no
 start with less than was asked for. Sources: mount_setattr(2), pivot_root(2), landlock(7),
-user_namespaces(7), capabilities(7), keyctl(2).
+user_namespaces(7), capabilities(7), seccomp(2).
 """
 
 from __future__ import annotations
@@ -53,6 +54,17 @@ PRIVATE = ("/tmp", "/var/tmp", "/run", "/dev", "/dev/shm")
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 #: Files of a new /proc through which the uid 0 could steer the machine even without capabilities.
 STEERING = ("sys", "sysrq-trigger", "irq", "bus", "fs", "acpi")
+
+#: Of a machine: its number in seccomp, `socket`, and the calls that are refused: add_key,
+#: request_key, keyctl, perf_event_open, bpf, userfaultfd, io_uring_setup, _enter, _register.
+CALLS = {
+    "x86_64": (0xC000003E, 41, 248, 249, 250, 298, 321, 323, 425, 426, 427),
+    "aarch64": (0xC00000B7, 198, 217, 218, 219, 241, 280, 282, 425, 426, 427),
+}
+AF_VSOCK = 40
+#: Files of /proc that hold what belongs to the machine or to other programs.
+MASKED = ("kcore", "keys", "key-users", "timer_list", "sched_debug", "kpagecount", "kpageflags",
+          "vmallocinfo", "slabinfo")  # fmt: skip
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
@@ -172,11 +184,29 @@ def loopback_up() -> None:
         fcntl.ioctl(door, 0x8914, struct.pack("16sH14x", b"lo", 1))  # SIOCSIFFLAGS, IFF_UP
 
 
-def join_new_keyring() -> None:
-    """An empty session keyring: the person's holds tickets and keys of other programs."""
-    number = {"x86_64": 250, "aarch64": 219}.get(os.uname().machine)
-    if number is not None:  # a kernel without keyrings has none to leave
-        libc.syscall(ctypes.c_long(number), 1, None, 0, 0, 0)  # KEYCTL_JOIN_SESSION_KEYRING
+def refuse_calls() -> None:
+    """A filter of system calls: what no test needs and no mount or Landlock covers ends in EPERM.
+
+    The user's keyrings (they belong to the uid, whatever the namespace), io_uring, bpf, perf,
+    userfaultfd, sockets to the virtual machine's host, and calls in another machine's numbers.
+    """
+    numbers = CALLS.get(os.uname().machine)
+    if numbers is None:
+        return
+    machine, socket_call, *refused = numbers
+    allow, deny = 0x7FFF0000, 0x00050000 | errno.EPERM
+    load, equal, at_least, answer = 0x20, 0x15, 0x35, 0x06
+    # Each line: code, where to go on when it is true, when it is false (lines ahead), value.
+    lines = [(load, 0, 0, 4), (equal, 1, 0, machine), (answer, 0, 0, deny), (load, 0, 0, 0)]
+    lines += [(at_least, 0, 1, 0x40000000), (answer, 0, 0, deny)]  # x32
+    for number in refused:
+        lines += [(equal, 0, 1, number), (answer, 0, 0, deny)]
+    lines += [(equal, 0, 3, socket_call), (load, 0, 0, 16), (equal, 0, 1, AF_VSOCK)]
+    lines += [(answer, 0, 0, deny), (answer, 0, 0, allow)]
+    text = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in lines))
+    program = struct.pack("@HP", len(lines), ctypes.addressof(text))
+    # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+    check(libc.prctl(22, 2, ctypes.c_char_p(program), 0, 0), "seccomp")
 
 
 def below(path: str, folders: tuple[str, ...] | list[str]) -> bool:
@@ -204,7 +234,7 @@ def arrange(spec: dict[str, Any]) -> None:
     for folder in PRIVATE:
         os.makedirs(folder[1:], exist_ok=True)
         flags = MS_NOSUID | (0 if folder == "/dev" else MS_NODEV)
-        mode = "mode=755" if folder in ("/run", "/dev") else "mode=1777"
+        mode = "mode=755,size=16m" if folder in ("/run", "/dev") else "mode=1777"
         mount("tmpfs", folder[1:], "tmpfs", flags, mode)
     os.makedirs("dev/pts")
     mount("devpts", "dev/pts", "devpts", MS_NOSUID, "newinstance,ptmxmode=0666,mode=620")
@@ -263,7 +293,7 @@ def new_proc() -> None:
     for name in STEERING:
         if os.path.exists(f"proc/{name}"):
             mount(f"proc/{name}", f"proc/{name}", None, MS_BIND | MS_REC)
-    for name in ("kcore", "keys"):
+    for name in MASKED:
         if os.path.exists(f"proc/{name}"):
             mount("/dev/null", f"proc/{name}", None, MS_BIND)
 
@@ -322,15 +352,15 @@ def execute(argv: list[str]) -> None:
 
 
 def confine(spec: dict[str, Any]) -> None:
-    """What holds for the program alone: no capability, an empty keyring, Landlock."""
+    """What holds for the program alone: no capability, Landlock, no call that goes round it."""
     drop_capabilities()
-    join_new_keyring()
     if spec["level"] == "landlock":
         devices = [f"/dev/{name}" for name in (*DEVICES, "shm", "pts", "ptmx")]
         readable = without(spec["readable"], spec["hidden"])
         landlock([*spec["writable"], *devices, *spec["devices"]], [*readable, "/proc"])
     elif landlock_abi() >= LEAST_ABI:
         landlock([*spec["writable"], *PRIVATE], None)
+    refuse_calls()
 
 
 def without(folders: list[str], hidden: list[str]) -> list[str]:

@@ -35,7 +35,7 @@ BESIDE = tuple(
 """What belongs to an installation in a folder that holds other things too (~/.local, ~/.cargo)."""
 _LOOKED_THROUGH = ("/etc", "/usr/local/etc", "/opt")
 _DEPTH, _ENTRIES = 3, 20_000
-_NOT_PLACES = ("HOME", "PWD", "OLDPWD", "TMPDIR", "PATH", "XDG_")
+_NOT_PLACES = ("HOME", "PWD", "OLDPWD", "TMPDIR", "PATH", "PYTHONPATH", "XDG_")
 _ASK = """
 import json, os, site, sys
 user = site.getusersitepackages() if site.ENABLE_USER_SITE else ""
@@ -70,12 +70,16 @@ def resolved(paths: Iterable[str]) -> tuple[list[str], dict[str, str]]:
     links: dict[str, str] = {}
     for path in paths:
         real[_follow(os.path.abspath(path), links)] = None
-    roots = sorted(real, key=len)
+    return outermost(real), links
+
+
+def outermost(paths: Iterable[str]) -> list[str]:
+    """`paths` without those that lie in another of them."""
     kept: list[str] = []
-    for place in roots:
+    for place in sorted(map(os.path.abspath, paths), key=len):
         if not below(place, kept):
             kept.append(place)
-    return kept, links
+    return kept
 
 
 def _follow(path: str, links: dict[str, str]) -> str:
@@ -157,6 +161,7 @@ def _tools(folder: str) -> tuple[str, ...]:
     found = [folder, *_installation(os.path.dirname(folder))]
     with os.scandir(folder) as entries:
         linked = [e.path for e in list(entries)[:500] if e.is_symlink() and e.is_file()]
+        linked = [link for link in linked if os.access(link, os.X_OK)]
     for link in linked:
         real = os.path.realpath(link)
         if not _of_system(real) and not below(real, [folder]):
@@ -274,7 +279,10 @@ def own_folders(folder: Path, python: str) -> dict[str, str]:
 
 
 def of_environment(env: Mapping[str, str]) -> list[str]:
-    """Files and folders that variables name; never HOME and its kin, never a whole home."""
+    """Files and folders that variables name; never HOME and its kin, never a whole home.
+
+    PYTHONPATH names import roots of a checkout, in which an attempt may have laid a link.
+    """
     found = []
     for name, value in env.items():
         if not name.startswith(_NOT_PLACES):
