@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 from orchestration.git.command import GitTimeout, run_git, safe_ref
+from orchestration.git.laid import store_with
 from orchestration.git.repository import GitError, MergeRefused, RefMoved, Repo
 
 
@@ -218,15 +220,18 @@ def test_status_reads_renames_spaces_and_odd_bytes(repo: Repo) -> None:
     assert found[os.fsdecode(b"bad\xff.txt")] == "??"
 
 
-def test_patch_id_ignores_where_and_blanks_but_not_what(repo: Repo) -> None:
+def test_a_patch_is_the_same_byte_for_byte_or_another(repo: Repo) -> None:
     body = "".join(f"line {i}\n" for i in range(40)).encode()
     base = repo.write_tree(repo.head(), {"m.py": body})
-    moved = repo.write_tree(base, {"m.py": b"header\n" + body})
+    below = repo.write_tree(base, {"m.py": body + b"footer\n"})
     change = body.replace(b"line 30\n", b"line thirty\n")
     one = repo.patch_id(base, repo.write_tree(base, {"m.py": change}))
-    two = repo.patch_id(moved, repo.write_tree(moved, {"m.py": b"header\n" + change}))
+    two = repo.patch_id(below, repo.write_tree(below, {"m.py": change + b"footer\n"}))
+    blank = change.replace(b"line thirty", b"    line thirty")
+    three = repo.patch_id(base, repo.write_tree(base, {"m.py": blank}))
     other = repo.patch_id(base, repo.write_tree(base, {"m.py": body.replace(b"30\n", b"3O\n")}))
-    assert one == two != other
+    assert one == two
+    assert len({one, three, other}) == 3, "white space is meaning"
     assert repo.patch_id(base, base) == ""
 
 
@@ -235,3 +240,39 @@ def test_no_child_of_git_is_left_behind(repo: Repo) -> None:
         Repo(repo.root).status()
         repo.read_blob("HEAD", "a.txt")
     assert [p for p in psutil.Process().children() if "git" in p.name()] == []
+
+
+def test_a_sha256_repository_takes_trees_refs_and_a_store(tmp_path: Path) -> None:
+    root = tmp_path / "user"
+    sh(tmp_path, "git", "init", "-q", "-b", "main", "--object-format=sha256", str(root))
+    repo = Repo(root)
+    tree = repo.write_tree(None, {"a.txt": b"a\n", "b.txt": b"b\n"})
+    commit = repo.commit_tree(tree, [], "first")
+    repo.update_ref("refs/heads/main", commit, None)
+    with pytest.raises(RefMoved):
+        repo.update_ref("refs/heads/main", commit, None)
+    without = repo.write_tree(commit, {"a.txt": None})
+    assert list(repo.list_tree(without)) == ["b.txt"]
+    assert (store_with(repo, commit) / "refs/bases" / commit).is_file()
+
+
+def test_settings_of_the_environment_hold_as_for_git(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "2")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "user.name")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "From the environment")
+    monkeypatch.setenv("GIT_CONFIG_KEY_1", "core.hooksPath")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_1", "/elsewhere")
+    assert repo.text("config", "user.name") == "From the environment"
+    assert repo.text("config", "core.hooksPath") == "/dev/null"
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a second file system")
+def test_the_store_may_lie_on_another_disk(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
+        monkeypatch.setenv("XDG_STATE_HOME", other)
+        far = Repo(repo.root)
+        assert str(far.state_dir).startswith(other)
+        store = store_with(far, repo.head())
+        assert sh(store, "git", "cat-file", "-t", repo.head()).strip() == "commit"

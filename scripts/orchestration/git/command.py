@@ -37,8 +37,9 @@ SAFE_OPTIONS = (
     "submodule.recurse=false",
     "advice.detachedHead=false",
 )
-# A person's identity and transport settings stay; everything else that redirects git goes.
-_KEPT = re.compile(r"GIT_(AUTHOR|COMMITTER|SSH|CONFIG_(GLOBAL|SYSTEM|NOSYSTEM)|PYTHON|SSL|PROXY)")
+# A person's identity, settings and transport stay (`-c` wins over them); the rest goes.
+_CONFIG = "CONFIG_(GLOBAL|SYSTEM|NOSYSTEM|COUNT|KEY_|VALUE_)"
+_KEPT = re.compile(f"GIT_(AUTHOR|COMMITTER|SSH|{_CONFIG}|PYTHON|SSL|PROXY)")
 _REF = re.compile(r"^[A-Za-z0-9_.@{}^~][\w./@{}^~+=,#-]*$")
 
 

@@ -17,6 +17,7 @@ from orchestration.git.repository import Repo
 BRANCH = "refs/heads/work"
 """The one branch of a private repository."""
 _RAW = {"GIT_ATTR_NOSYSTEM": "1", "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
+_RAW |= {"GIT_CONFIG_COUNT": "0"}
 
 
 def _bare(repo: Repo, name: str) -> Path:
@@ -39,11 +40,12 @@ def store_with(repo: Repo, base: str) -> Path:
     known = [pin.name for pin in pins.iterdir()] if pins.is_dir() else []
     # A pin is written only when its objects are there; one of a history that is gone is left out.
     asked = [base, *(f"^{sha}" for sha in known if repo.try_resolve(sha))]
-    packs = place / "objects" / "pack"
-    packs.mkdir(parents=True, exist_ok=True)
     words = "".join(f"{line}\n" for line in asked).encode()
-    how = ("--revs", "--quiet", "--delta-base-offset", str(packs / "pack"))
-    repo.run("pack-objects", *how, stdin=words, timeout_s=600.0)
+    how = ("--revs", "--quiet", "--delta-base-offset", "--stdout")
+    # git renames a pack that it writes itself, which fails where the store has another disk.
+    pack = repo.run("pack-objects", *how, stdin=words, timeout_s=600.0).stdout
+    into = {**_RAW, "GIT_DIR": str(place)}
+    repo.run("index-pack", "--stdin", "--fix-thin", env=into, stdin=pack, timeout_s=600.0)
     if (repo.common_dir / "shallow").is_file():
         (place / "shallow").write_bytes((repo.common_dir / "shallow").read_bytes())
     pins.mkdir(parents=True, exist_ok=True)

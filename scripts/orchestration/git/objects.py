@@ -5,7 +5,9 @@ Nothing here moves a ref or touches a checkout's index; `gitio.Repo` adds those.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +18,7 @@ from pathlib import Path
 from orchestration.git.command import GitError, Result, run_git, safe_ref
 from orchestration.git.place import settled_state
 
-ZERO = "0" * 40
+_INDEX_LINE = re.compile(rb"^index [0-9a-f]+\.\.[0-9a-f]+", re.MULTILINE)
 IDENTITY = {"GIT_AUTHOR_NAME": "orchestrate", "GIT_AUTHOR_EMAIL": "orchestrate@localhost"}
 IDENTITY |= {"GIT_COMMITTER_NAME": "orchestrate", "GIT_COMMITTER_EMAIL": "orchestrate@localhost"}
 
@@ -130,6 +132,11 @@ class ObjectStore:
         """Tree hash of a commit (or of a tree itself)."""
         return self.text("rev-parse", "--verify", f"{safe_ref(rev)}^{{tree}}")
 
+    @cached_property
+    def name_length(self) -> int:
+        """Hexadecimal digits of an object's name: 40, or 64 in a SHA-256 repository."""
+        return 64 if self.text("rev-parse", "--show-object-format") == "sha256" else 40
+
     def write_blob(self, data: bytes) -> str:
         """Store bytes as they are (no filters); returns the hash."""
         return self.text("hash-object", "-w", "--stdin", "--no-filters", stdin=data)
@@ -148,7 +155,7 @@ class ObjectStore:
         lines = []
         for path, value in changes.items():
             if value is None:
-                lines.append(f"0 {ZERO}\t{path}")
+                lines.append(f"0 {'0' * self.name_length}\t{path}")
             elif isinstance(value, TreeEntry):
                 lines.append(f"{value.mode} {value.sha}\t{path}")
             else:
@@ -223,7 +230,10 @@ class ObjectStore:
         return "", sorted({name for name in names if name}) or [said.stderr[:200] or "no merge"]
 
     def patch_id(self, base: str, head: str) -> str:
-        """Identity of a change that ignores line numbers and white space; "" for no change."""
-        patch = self.diff_text(base, head).encode("utf-8", "surrogateescape")
-        words = self.run("patch-id", "--stable", stdin=patch).stdout.split()
-        return words[0].decode() if words else ""
+        """Hash of a change: paths, modes and every byte of its lines; "" for no change.
+
+        Only the names of whole files (`index 12ab..34cd`) are left out: they change with lines
+        that the change does not touch. White space is meaning.
+        """
+        patch = _INDEX_LINE.sub(b"", self.diff_text(base, head).encode("utf-8", "surrogateescape"))
+        return hashlib.sha256(patch).hexdigest() if patch else ""

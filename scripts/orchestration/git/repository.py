@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from orchestration.git.command import GitError, GitTimeout, MergeRefused, RefMoved, safe_ref
-from orchestration.git.objects import ZERO, DiffEntry, ObjectStore, TreeEntry
+from orchestration.git.objects import DiffEntry, ObjectStore, TreeEntry
 from orchestration.git.unfinished import holder, unfinished
 
 __all__ = [
@@ -104,7 +104,7 @@ class Repo(ObjectStore):
         if not ref.startswith("refs/"):
             raise GitError("a ref is updated by its full name", expected="refs/heads/…", got=ref)
         args = ("update-ref", "--create-reflog", "-m", message or "orchestrate", ref, new)
-        result = self.run(*args, old or ZERO, check=False)
+        result = self.run(*args, old or "0" * len(new), check=False)
         if result.status:
             raise RefMoved(
                 f"{ref} moved while the harness worked",
