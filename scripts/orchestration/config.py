@@ -123,6 +123,9 @@ class HarnessConfig:
     """Environment variables that guards keep; all but a few are removed."""
     plugins: tuple[str, ...] = ()
     """pytest plugins that the guards need; all others stay switched off."""
+    carry: tuple[str, ...] = ()
+    """Git-ignored files and folders of your checkout that every checkout and workspace gets a copy
+    of: data, generated files, compiled extensions. `.env` files go to guards and checks only."""
     max_processes: int = 4096
     """Processes and threads that a turn or a guard may have at once."""
     dwell_limit: int = 2
@@ -244,6 +247,7 @@ def _value(name: str, value: object, where: str) -> Any:
         "supervisor_command",
         "keep_env",
         "plugins",
+        "carry",
         "agent_args",
         "agent_env",
         *PLACES,

@@ -22,6 +22,7 @@ from orchestration.harness import Harness
 from orchestration.landing import advance
 from orchestration.turns import (
     Case,
+    Collected,
     Draft,
     Findings,
     RepeatedOrder,
@@ -56,7 +57,7 @@ class Cycle:
 
     def __init__(self, harness: Harness, opened: OpenCycle) -> None:
         self.harness, self.opened = harness, opened
-        self.nodes: dict[str, list[str]] = {}
+        self.nodes: dict[str, Collected] = {}
         """What selectors collected on the base."""
 
     def run_to_end(self) -> None:
@@ -106,7 +107,7 @@ class Cycle:
         about = f" ({draft.mode})" if draft.mode != "none" else ""
         about += f", row {draft.row}" if draft.row else ""
         harness.say(f"order {harness.state.turn:04d} for {item.id}{about}")
-        found = None if nodes is None else tuple(nodes)
+        found = None if nodes is None else tuple(nodes.ids)
         ordered = replace(draft.event(), nodes=found, nodes_base=base)
         harness.log.append(ordered, role="supervisor", item=item.id)
 
@@ -125,7 +126,7 @@ class Cycle:
             harness.log.append(left, role="supervisor", item=item.id)
             return None
 
-    def _guard_nodes(self, item: Item, draft: Draft, base: str) -> list[str] | None:
+    def _guard_nodes(self, item: Item, draft: Draft, base: str) -> Collected | None:
         """The guard's tests on the base; None when there is no guard or the order writes it."""
         opened = draft.order.may_edit_tests or any(task.creates for task in draft.order.tasks)
         if not item.guard or opened:
@@ -135,10 +136,11 @@ class Cycle:
             self.nodes[item.guard] = collect_in(self.harness, tree, base, item.guard)
         return self.nodes[item.guard]
 
-    def _why_not(self, item: Item, draft: Draft, base: str, nodes: list[str] | None) -> str:
+    def _why_not(self, item: Item, draft: Draft, base: str, nodes: Collected | None) -> str:
         """Why nobody may work on an order, or ""."""
-        if nodes == []:
-            return f"its guard collects nothing on the base: {item.guard}"
+        if nodes is not None and not nodes.ids:
+            because = f" ({nodes.because})" if nodes.because else ""
+            return f"its guard collects nothing on the base: {item.guard}{because}"
         if draft.source != "built-in":
             return ""
         found = check_order(self.harness, draft.text, base, item.id, nodes=self.nodes)
@@ -208,7 +210,7 @@ class Cycle:
             answered=again.flags if again else (),
         )
         if ordered.nodes and ordered.nodes_base == case.base and item.guard:
-            case.ids[item.guard] = list(ordered.nodes)
+            case.ids[item.guard] = Collected(list(ordered.nodes))
         found = judge_attempt(case)
         if found.verdict == "land" and again is None:
             look_first(case, harness.state.turn, ordered.text)

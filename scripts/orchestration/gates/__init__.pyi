@@ -3,6 +3,7 @@ from . import scope as scope
 from . import secrets as secrets
 from .guard import GuardResult as GuardResult
 from .guard import GuardSpec as GuardSpec
+from .guard import collect_ids as collect_ids
 from .guard import run_guard as run_guard
 from .guard import run_twice as run_twice
 from .relevance import finding as finding

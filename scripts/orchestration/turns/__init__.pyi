@@ -3,7 +3,8 @@ from . import outside as outside
 from .brief import write_brief as write_brief
 from .case import Case as Case
 from .case import Findings as Findings
-from .judge import collect_in as collect_in
+from .checkouts import Collected as Collected
+from .checkouts import collect_in as collect_in
 from .judge import judge_attempt as judge_attempt
 from .order import Draft as Draft
 from .order import RepeatedOrder as RepeatedOrder

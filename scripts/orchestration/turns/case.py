@@ -11,6 +11,7 @@ from orchestration.documents.ledger import Item
 from orchestration.documents.order import Order
 from orchestration.gates import GuardResult
 from orchestration.harness import Harness
+from orchestration.turns.checkouts import Collected
 
 
 @dataclass
@@ -52,7 +53,7 @@ class Case:
     report: Path
     report_path: str
     found: Findings = field(default_factory=Findings)
-    ids: dict[str, list[str]] = field(default_factory=dict)
+    ids: dict[str, Collected] = field(default_factory=dict)
     """Node ids by selector, as the trusted commit collects them."""
     branch: str = ""
     """The attempt's own branch."""

@@ -20,9 +20,7 @@ from orchestration.documents.order import Order
 from orchestration.errors import HarnessError
 from orchestration.gates import (
     GuardResult,
-    GuardSpec,
     black_out,
-    collect,
     finding,
     interpreter,
     run_guard,
@@ -32,12 +30,12 @@ from orchestration.gates import (
     secrets,
     touched_lines,
 )
-from orchestration.harness import Harness
 from orchestration.sandbox import fence as isolation
 from orchestration.sandbox import interpreter as installed
 from orchestration.sandbox import own_folders, run_child
 from orchestration.turns import outside
 from orchestration.turns.case import Case, Findings
+from orchestration.turns.checkouts import Collected, carry_into, collect_in, guard_spec
 from orchestration.turns.workspace import export, fresh_checkout, lay_over, remove_checkout
 
 
@@ -146,7 +144,8 @@ def _guard_ids(case: Case) -> list[str]:
     Nothing of the attempt has been screened yet, so nothing is collected for this.
     """
     selector = str(case.item.guard or "")
-    return list(case.ids.get(selector) or parse_selector(selector).nodes)
+    found = case.ids.get(selector)
+    return list(found.ids if found else ()) or list(parse_selector(selector).nodes)
 
 
 def _forbidden(order: Order) -> tuple[str, ...]:
@@ -201,8 +200,9 @@ def run_selector(case: Case, selector: str, *, on_base: bool) -> GuardResult:
     if not on_base and selector in case.green:
         return case.green[selector]
     ids = _collect_on_base(case, selector)
-    if not ids:
-        return GuardResult("not-run", f"{selector} collects nothing")
+    if not ids.ids:
+        because = f": {ids.because}" if ids.because else ""
+        return GuardResult("not-run", f"{selector} collects nothing{because}")
     if on_base:
         checkout = export(repo, _base_tree(case), head=case.base, name="base")
     else:
@@ -216,22 +216,15 @@ def run_selector(case: Case, selector: str, *, on_base: bool) -> GuardResult:
             name="attempt",
         )
     name = "red/guard_base.log" if on_base else f"green/guard_attempt_{len(case.green) + 1}.log"
-    spec = GuardSpec(
+    spec = guard_spec(
+        harness,
         checkout,
-        node_ids=ids,
-        python=harness.config.python,
-        import_roots=harness.config.import_roots,
-        timeout_s=harness.config.budgets.guard_s,
+        node_ids=ids.ids,
         log_path=case.report / name,
-        env=harness.extra_env,
-        keep_env=harness.config.keep_env,
-        plugins=harness.config.plugins,
-        isolation=harness.config.isolation,
-        opened=harness.config.for_guards(),
-        max_processes=harness.config.max_processes,
         touched={} if on_base else touched_lines(repo, case.base, case.commit, case.exit.changed),
     )
     try:
+        carry_into(repo, checkout, harness.config.carry)
         with harness.busy(f"guard {selector}"):
             result = run_guard(spec) if on_base else run_twice(spec)
     finally:
@@ -248,29 +241,10 @@ def _base_tree(case: Case) -> str:
     return lay_over(repo, case.base, case.commit, opened) if opened else repo.tree_of(case.base)
 
 
-def _collect_on_base(case: Case, selector: str) -> list[str]:
+def _collect_on_base(case: Case, selector: str) -> Collected:
     if selector not in case.ids:
         case.ids[selector] = collect_in(case.harness, _base_tree(case), case.base, selector)
     return case.ids[selector]
-
-
-def collect_in(harness: Harness, tree: str, head: str, selector: str) -> list[str]:
-    """The exact node ids that a selector names in a tree, in a fresh checkout of it."""
-    checkout = export(harness.repo, tree, head=head, name="collect")
-    try:
-        with harness.busy(f"collecting {selector}"):
-            return collect(
-                checkout,
-                selector,
-                harness.config.python,
-                import_roots=harness.config.import_roots,
-                timeout_s=harness.config.budgets.guard_s,
-                plugins=harness.config.plugins,
-                isolation=harness.config.isolation,
-                opened=harness.config.for_guards(),
-            )
-    finally:
-        remove_checkout(harness.repo, checkout)
 
 
 def _run_criteria(case: Case) -> None:
@@ -298,6 +272,7 @@ def _run_criteria(case: Case) -> None:
     )
     place = checkout / case.report_path
     try:
+        carry_into(repo, checkout, case.harness.config.carry)
         shutil.copytree(case.report, place, dirs_exist_ok=True)
         for criterion in wanted:
             row = _check(case, checkout, place, criterion.id, _command(criterion))

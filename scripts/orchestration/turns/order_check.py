@@ -14,13 +14,13 @@ from orchestration.documents.grammar import Diagnostic
 from orchestration.documents.ledger import Ledger, Status
 from orchestration.documents.order import ValidationContext, validate_order
 from orchestration.harness import Harness, item_facts, read_text_at
-from orchestration.turns.judge import collect_in
+from orchestration.turns.checkouts import Collected, collect_in
 
 Collect = Callable[[str], Sequence[str]]
 
 
 def check_order(
-    harness: Harness, text: str, base: str, item_id: str, *, nodes: dict[str, list[str]]
+    harness: Harness, text: str, base: str, item_id: str, *, nodes: dict[str, Collected]
 ) -> list[Diagnostic]:
     """Return what the validator says about an order for `item_id` on `base`.
 
@@ -30,7 +30,7 @@ def check_order(
     def collect(selector: str) -> Sequence[str]:
         if selector not in nodes:
             nodes[selector] = collect_in(harness, harness.repo.tree_of(base), base, selector)
-        return nodes[selector]
+        return nodes[selector].ids
 
     return validate_order(text, _context(harness, base, item_id, collect))
 

@@ -28,6 +28,7 @@ from orchestration.errors import HarnessError
 from orchestration.gates import secrets
 from orchestration.harness import Harness
 from orchestration.turns.brief import supervisor_brief
+from orchestration.turns.checkouts import Collected
 from orchestration.turns.order import Draft, choose_row, compose_order, mode_of
 from orchestration.turns.order_check import check_order
 from orchestration.turns.putaway import put_away
@@ -44,7 +45,7 @@ TYPE_KEYS = ("actiontype", "action type", "action")
 
 
 def ordered_by_agent(
-    harness: Harness, opened: OpenCycle, item: Item, base: str, nodes: dict[str, list[str]]
+    harness: Harness, opened: OpenCycle, item: Item, base: str, nodes: dict[str, Collected]
 ) -> Draft | None:
     """Return the agent's order, or None when the built-in supervisor has to write one.
 
@@ -86,7 +87,7 @@ def _may_ask(harness: Harness, opened: OpenCycle) -> bool:
 
 
 def _ask(
-    harness: Harness, opened: OpenCycle, item: Item, base: str, nodes: dict[str, list[str]]
+    harness: Harness, opened: OpenCycle, item: Item, base: str, nodes: dict[str, Collected]
 ) -> None:
     """Ask the agent once and log what came of it."""
     agent, turn = harness.supervisor, harness.state.turn
@@ -161,7 +162,7 @@ def _problems(
     ended: payloads.AgentEnded,
     text: str,
     base: str,
-    nodes: dict[str, list[str]],
+    nodes: dict[str, Collected],
 ) -> tuple[list[str], list[str]]:
     """What is wrong with an agent's order, and what is only odd."""
     if ended.outcome in ("crash", "timeout", "refused", "blocked"):

@@ -18,6 +18,7 @@ from orchestration.gates import artifacts, secrets
 from orchestration.harness import Harness
 from orchestration.sandbox import FILE_FENCES
 from orchestration.turns import outside
+from orchestration.turns.checkouts import carry_into
 from orchestration.turns.order import recipes_for
 from orchestration.turns.outage import run_through
 from orchestration.turns.reported import NAME, Report, take_report
@@ -61,6 +62,7 @@ def prepare(harness: Harness, item: Item, n: int, base: str, folder: Path) -> Wo
     if saved is not None:
         harness.say(f"kept what an interrupted attempt left as {saved[:12]}")
     workspace.point_at(base)
+    carry_into(harness.repo, workspace.path, harness.config.carry, secrets=False)
     if folder.exists():
         shutil.rmtree(folder)
     for part in artifacts.FOLDERS:
