@@ -11,7 +11,7 @@ import sys
 import typer
 
 import orchestration
-from orchestration.core import ExitReason
+from orchestration.core import ExitReason, Interrupted
 from orchestration.errors import HarnessError
 
 PARTS = (
@@ -80,6 +80,9 @@ def main() -> None:
             print(_describe(error))
         print(f"orchestrate: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except Interrupted as asked:
+        print(f"orchestrate: ended by {asked.name}; the next run continues", file=sys.stderr)
+        sys.exit(asked.code)
     except KeyboardInterrupt:
         print("orchestrate: interrupted; the next run continues from the log", file=sys.stderr)
         sys.exit(ExitReason.INTERRUPTED.code)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import typer
 
+from orchestration.cli.ends import ended_by_signals, mute, tell
 from orchestration.config import parse_duration
 from orchestration.core import ExitReason
 from orchestration.engine import Engine, Summary
@@ -41,12 +43,22 @@ def voice() -> Callable[[str], None]:
     """A function that prints progress lines with seconds since the start on stderr."""
     from rich.console import Console
 
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    class Lasting(Console):
+        """Goes quiet where its reader is gone, in place of ending the program."""
+
+        def on_broken_pipe(self) -> None:
+            self.quiet = True
+            mute(sys.stderr.fileno())
+
+    console = Lasting(stderr=True, highlight=False, soft_wrap=True)
     started = time.monotonic()
 
     def say(text: str) -> None:
-        console.print(f"[dim]{time.monotonic() - started:7.1f} s[/dim] ", end="")
-        console.print(text, markup=False)
+        try:
+            console.print(f"[dim]{time.monotonic() - started:7.1f} s[/dim] ", end="")
+            console.print(text, markup=False)
+        except OSError:  # a terminal that is gone
+            console.on_broken_pipe()
 
     return say
 
@@ -85,11 +97,12 @@ def run(
     if dry_run:
         _preview(engine, json_output)
         return
-    summary = engine.run()
+    with ended_by_signals():
+        summary = engine.run()
     if json_output:
-        print(json.dumps(summary.to_dict(), ensure_ascii=False))
+        tell(json.dumps(summary.to_dict(), ensure_ascii=False))
     else:
-        print(render(summary))
+        tell(render(summary))
     raise typer.Exit(summary.exit_code)
 
 
@@ -165,7 +178,8 @@ def supervisor(
     harness = open_harness(path, agent=agent, supervisor=supervisor_agent, say=voice())
     preflight(harness, agent, supervisor_agent)
     engine = Engine(harness, RandomIds().run_id)
-    ended = engine.run_supervisor()
+    with ended_by_signals():
+        ended = engine.run_supervisor()
     opened = harness.state.open
     order = opened.facts.get("order") if opened else None
     if json_output:
@@ -188,7 +202,8 @@ def worker(
     harness = open_harness(path, agent=agent, say=voice())
     preflight(harness, agent, None)
     engine = Engine(harness, RandomIds().run_id, report=write_report)
-    outcome = engine.run_worker()
+    with ended_by_signals():
+        outcome = engine.run_worker()
     if json_output:
         print(json.dumps(outcome))
     else:

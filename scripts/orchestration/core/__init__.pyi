@@ -29,6 +29,7 @@ from .policy import decide as decide
 from .policy import effective as effective
 from .policy import standing as standing
 from .reasons import ExitReason as ExitReason
+from .reasons import Interrupted as Interrupted
 from .reasons import RetryLater as RetryLater
 from .reasons import Stop as Stop
 from .reduce import replay as replay

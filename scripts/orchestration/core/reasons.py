@@ -27,6 +27,14 @@ class ExitReason(Enum):
         return int(self.value)
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal asks the run to end; `code` is the exit code that tells of it (128 + number)."""
+
+    def __init__(self, name: str, code: int) -> None:
+        self.name, self.code = name, code
+        super().__init__(name)
+
+
 class Stop(HarnessError):
     """Ends a run at once with a typed reason."""
 

@@ -18,6 +18,7 @@ from orchestration.core import (
     NEEDS_AGENT,
     Decision,
     ExitReason,
+    Interrupted,
     Pending,
     RetryLater,
     Stop,
@@ -181,6 +182,8 @@ class Engine:
                     continue
                 if done is not None:
                     return self._end(*done)
+        except Interrupted as asked:
+            return self._end(ExitReason.INTERRUPTED, f"ended by {asked.name}", code=asked.code)
         except KeyboardInterrupt:
             return self._end(ExitReason.INTERRUPTED, "stopped from the keyboard")
         except Stop as stop:
@@ -399,17 +402,19 @@ class Engine:
 
     # -- the end -----------------------------------------------------------------------------
 
-    def _end(self, reason: ExitReason, text: str) -> Summary:
+    def _end(self, reason: ExitReason, text: str, *, code: int | None = None) -> Summary:
         harness = self.harness
         if self.push and reason is not ExitReason.TAMPER:
             reason, text = self._push(reason, text)
-        harness.log.append(payloads.RunEnded(reason.name, text, reason.code, self._stop_evidence))
+        code = code or reason.code
+        harness.log.append(payloads.RunEnded(reason.name, text, code, self._stop_evidence))
         publish.publish(harness.repo, harness.log)
         if self.push and harness.upstream and reason is not ExitReason.TAMPER:
             problem = remote.push(harness.repo, harness.upstream, harness.target, log=True)
             if problem:
                 harness.say(f"the log was not pushed: {problem}")
         summary = self.summary(reason, text)
+        summary.exit_code = code
         if self.report is not None:
             summary.report = self.report(harness)
         return summary

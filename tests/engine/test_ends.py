@@ -1,0 +1,85 @@
+"""A run that is ended from outside: its agent goes with it, the log says how, the code tells."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+Make = Callable[..., Any]
+ITEM = """### [A-001] One thing
+- Status: open
+- Exit:
+  - [ ] C1 `cmp value.txt wanted.txt` — right
+"""
+SLOW = "import time\nprint('at work', flush=True)\ntime.sleep(300)\n"
+QUICK = "open('value.txt', 'w').write('right')\n"
+START = [sys.executable, "-c", "from orchestration.cli import main; main()", "run"]
+
+
+def library(place: Make, agent: str) -> Any:
+    settings = "agent: custom\nisolation: none\nagent_command: ['{python}', '-c', \"%s\"]\n"
+    words = agent.replace("\n", "\\n")
+    return place(
+        ITEM,
+        **{"value.txt": "wrong", "wanted.txt": "right", "orchestration.yaml": settings % words},
+    )
+
+
+def kinds(here: Any) -> list[tuple[str, Any]]:
+    return [(e.kind, e.data.get("code")) for e in here.harness().log.events]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_signal_ends_the_agent_and_is_logged(
+    place: Make, number: signal.Signals, code: int
+) -> None:
+    here = library(place, SLOW)
+    run = subprocess.Popen(START, cwd=here.root, stderr=subprocess.PIPE, text=True)
+    assert run.stderr is not None
+    try:
+        for line in run.stderr:
+            if "works on" in line:
+                break
+        parent = psutil.Process(run.pid)
+        until = time.monotonic() + 60
+        while not (kin := parent.children(recursive=True)) and time.monotonic() < until:
+            time.sleep(0.1)
+        time.sleep(1.0)
+        kin = parent.children(recursive=True) or kin
+        run.send_signal(number)
+        assert run.wait(60) == code
+    finally:
+        run.kill()
+        run.stderr.close()
+    assert kin and not [p for p in kin if p.is_running() and p.status() != "zombie"]
+    assert kinds(here)[-1] == ("run_end", code)
+
+
+def test_a_reader_that_goes_away_ends_no_work(place: Make, tmp_path: Path) -> None:
+    here = library(place, QUICK)
+    run = subprocess.Popen(START, cwd=here.root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert run.stdout is not None
+    run.stdout.readline()
+    run.stdout.close()
+    assert run.wait(300) == 0
+    assert kinds(here)[-1] == ("run_end", 0)
+    assert any(line.startswith("RALPH A-001") for line in here.subjects())
+
+
+def test_a_signal_that_nohup_ignores_stays_ignored() -> None:
+    from orchestration.cli.ends import ended_by_signals
+
+    found = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ended_by_signals():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, found)
