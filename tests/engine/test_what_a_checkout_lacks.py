@@ -95,5 +95,8 @@ def test_no_link_of_an_attempt_leads_carried_files_out(
     carry_into(here.harness().repo, checkout, ["data"])
     assert list(outside.iterdir()) == []
     assert (checkout / "data/deep/wanted.txt").read_text() == "5"
+    here.write("new/file.txt", "not ignored")
+    with pytest.raises(HarnessError, match="does not ignore"):
+        carry_into(here.harness().repo, checkout, ["new"])
     with pytest.raises(HarnessError, match="carry"):
         carry_into(here.harness().repo, checkout, ["../outside"])

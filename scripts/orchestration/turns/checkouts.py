@@ -87,6 +87,14 @@ def carry_into(repo: Repo, checkout: Path, carry: Iterable[str], *, secrets: boo
                 got=name,
                 fix="make it (build it, download it), or take it out of `carry:`",
             )
+        listed = ("ls-files", "--others", "--exclude-standard", "-z", "--", f":(literal){name}")
+        if new := os.fsdecode(repo.run(*listed, cwd=repo.root).stdout).split("\0")[0]:
+            raise HarnessError(
+                "git does not ignore what `carry:` names: it would be taken for work of an agent",
+                where="orchestration.yaml: carry",
+                got=new,
+                fix=f"git add it, or add it to .gitignore (or to {repo.common_dir}/info/exclude)",
+            )
         committed = {
             path for path, entry in repo.list_tree("HEAD", name).items() if entry.mode != SUBMODULE
         }
