@@ -100,7 +100,7 @@ class HarnessConfig:
     """The level that agents run behind; `auto` takes the best that works here and starts no agent
     where none protects files; `none` is a person's word that there is no fence."""
     agent_args: tuple[str, ...] = ()
-    """Further arguments of a known agent program, such as `--model=…`; see `agents`."""
+    """Further arguments of the program that `agent` names, such as `--model=…`."""
     agent_env: tuple[str, ...] = ()
     """Names of environment variables that agents get, such as an API key's; never their values."""
     agent_read: tuple[str, ...] = ()

@@ -181,7 +181,7 @@ CASES = {
     "malformed JSON": Case(
         Fault(stream="malformed"), "RETRY_LATER", ("network", "overloaded"), idle_s=15
     ),
-    "a hang after the result": Case(Fault(stream="hold"), "landed"),
+    "a hang after the result": Case(Fault(stream="hold"), "landed", ("network",), idle_s=40),
 }
 
 

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from orchestration.config import load_config
 from orchestration.setup.doctor import examine
+from orchestration.setup.session import make_agent, make_reviewer, make_supervisor
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "agents"))
 from programs_made import claude
@@ -121,3 +123,11 @@ def test_a_run_asks_nothing_that_costs(root: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0 and "A-001" in done.stdout, done.stderr
     assert not count.exists()
+
+
+def test_arguments_of_the_workers_program_are_not_given_to_another_one(tmp_path: Path) -> None:
+    config = load_config(tmp_path, "agent: codex\nagent_args: [-m, big]\n")
+    assert getattr(make_agent("codex", config), "args") == ("-m", "big")  # noqa: B009
+    assert getattr(make_reviewer("codex", config), "args") == ("-m", "big")  # noqa: B009
+    assert getattr(make_reviewer("claude", config), "args") == ()  # noqa: B009
+    assert getattr(make_supervisor("claude", config), "args") == ()  # noqa: B009

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from orchestration.agents import Agent, get_agent
@@ -27,7 +28,7 @@ def make_supervisor(name: str | None, config: HarnessConfig) -> Agent | None:
         return None
     if name == "custom" and config.supervisor_command:
         return get_agent(name, command=list(config.supervisor_command), python=config.python)
-    return make_agent(name, config)
+    return _beside(name, config)
 
 
 def make_reviewer(name: str | None, config: HarnessConfig) -> Agent | None:
@@ -42,7 +43,13 @@ def make_reviewer(name: str | None, config: HarnessConfig) -> Agent | None:
         )
     if name == "custom" and config.reviewer_command:
         return get_agent(name, command=list(config.reviewer_command), python=config.python)
-    return make_agent(name, config)
+    return _beside(name, config)
+
+
+def _beside(name: str, config: HarnessConfig) -> Agent:
+    """An agent in another role: `agent_args:` are the worker's, so another program has none."""
+    known = config.agent not in (name, "playbook", "custom")
+    return make_agent(name, replace(config, agent_args=()) if known else config)
 
 
 def make_agent(name: str, config: HarnessConfig) -> Agent:
