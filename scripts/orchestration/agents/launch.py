@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from orchestration.agents.base import Clocks, TurnContext
 from orchestration.agents.login import Login, private_home
-from orchestration.sandbox import ChildResult, run_child
+from orchestration.sandbox import ChildResult, run_child, scratch
 from orchestration.sandbox import fence as isolation
 
 
@@ -34,16 +33,16 @@ def launch(
     level = level or isolation.choose(turn.isolation, agent=True)
     clocks = clocks or turn.clocks
     turn.report_dir.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix="turn-", ignore_cleanup_errors=True) as folder:
+    with scratch("turn-") as folder:
         # Where /tmp is private, it is the turn's; a short path, since sockets lie there.
         own = level in isolation.OWN_TMP
-        env = {**env, "TMPDIR": "/tmp" if own else folder}
+        env = {**env, "TMPDIR": "/tmp" if own else str(folder)}
         child = run_child(
             isolation.wrap(
                 argv,
                 level,
                 cwd=turn.workspace,
-                writable=[turn.workspace, turn.report_dir, *writable, Path(folder)],
+                writable=[turn.workspace, turn.report_dir, *writable, folder],
                 readable=[*readable, *isolation.repository_of(turn.workspace)],
                 opened=turn.opened,
                 env=env,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
+
+from orchestration.sandbox import wipe
 
 MAX_BYTES = 1 << 20
 """A login or settings file that is larger is not one."""
@@ -45,7 +46,8 @@ def private_home(
     `files` are laid where the person has none. `path` is the PATH that login shells get, since
     /etc/profile resets it. `locks` is the folder of the lock that writing back holds.
     """
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        wipe(folder)
     folder.mkdir(parents=True, mode=0o700)
     copied: dict[Login, bytes] = {}
     try:
@@ -68,7 +70,7 @@ def private_home(
             if login.renewed:
                 _write_back(folder / login.path, source / login.path, before, locks or source)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        wipe(folder)
 
 
 def _read(path: Path) -> bytes | None:

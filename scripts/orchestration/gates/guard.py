@@ -13,7 +13,6 @@ import json
 import os
 import secrets
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +21,14 @@ from typing import Any
 from orchestration.gates import guard_files as files
 from orchestration.gates.guard_types import GuardResult, GuardSpec, Verdict
 from orchestration.gates.verdict import judge, tally
-from orchestration.sandbox import ChildResult, interpreter, own_folders, run_child, scrub_env
+from orchestration.sandbox import (
+    ChildResult,
+    interpreter,
+    own_folders,
+    run_child,
+    scratch,
+    scrub_env,
+)
 from orchestration.sandbox import fence as fences
 
 __all__ = ["GuardResult", "GuardSpec", "Verdict", "collect_ids", "run_guard", "run_twice"]
@@ -57,8 +63,8 @@ def run_guard(spec: GuardSpec) -> GuardResult:
         reason = f"no such test file: {', '.join(absent)}" if absent else "nothing was selected"
         nodes = dict.fromkeys(spec.node_ids or (), "missing")
         return GuardResult("not-run", reason, nodes, tally(nodes), isolation=level)
-    with tempfile.TemporaryDirectory(prefix="guard-", ignore_cleanup_errors=True) as folder:
-        setup = _prepare(spec, Path(folder), targets)
+    with scratch("guard-") as folder:
+        setup = _prepare(spec, folder, targets)
         try:
             child = _start(spec, setup, level, [*targets, *setup.canary_files])
             report = _read_report(setup)
@@ -76,8 +82,8 @@ def collect_ids(spec: GuardSpec) -> tuple[list[str], list[str]]:
     targets = [name for name in spec.targets() if (spec.checkout / name).exists()]
     if not targets:
         return [], ["nothing was selected"]
-    with tempfile.TemporaryDirectory(prefix="collect-", ignore_cleanup_errors=True) as folder:
-        setup = _prepare(spec, Path(folder), (), canaries=False)
+    with scratch("collect-") as folder:
+        setup = _prepare(spec, folder, (), canaries=False)
         words = ["--collect-only", *spec.asked.options, *targets]
         child = _start(spec, setup, fences.choose(spec.isolation), words)
         report = _read_report(setup)

@@ -12,5 +12,7 @@ from .process import ChildResult as ChildResult
 from .process import run_child as run_child
 from .process import scrub_env as scrub_env
 from .removing import remove_tree as remove_tree
+from .removing import scratch as scratch
+from .removing import wipe as wipe
 from .view import interpreter as interpreter
 from .view import own_folders as own_folders

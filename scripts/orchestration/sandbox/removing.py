@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from orchestration.errors import HarnessError
@@ -26,3 +30,21 @@ def remove_tree(path: Path) -> None:
     if os.path.lexists(path):
         raise HarnessError("a folder of the harness cannot be removed", where=path,
                            got=done.output_tail[-300:])  # fmt: skip
+
+
+@contextmanager
+def scratch(prefix: str) -> Iterator[Path]:
+    """A new folder in the temporary one, removed at the end whatever a program left in it."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    try:
+        yield folder
+    finally:
+        wipe(folder)
+
+
+def wipe(folder: Path) -> None:
+    """Remove a folder that may be there: quickly where that works, else by `remove_tree`."""
+    try:
+        shutil.rmtree(folder)
+    except (OSError, RecursionError):
+        remove_tree(folder)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from orchestration.agents import last_words
 from orchestration.core import ItemState, matches, of_pytest_command, parse_selector, payloads
@@ -32,7 +31,7 @@ from orchestration.gates import (
 )
 from orchestration.sandbox import fence as isolation
 from orchestration.sandbox import interpreter as installed
-from orchestration.sandbox import own_folders, run_child
+from orchestration.sandbox import own_folders, run_child, scratch
 from orchestration.turns import outside
 from orchestration.turns.case import Case, Findings
 from orchestration.turns.checkouts import Collected, carry_into, collect_in, guard_spec
@@ -326,15 +325,15 @@ def _run_command(
     limit = command.within_s or config.budgets.check_s
     log = case.report / "cli" / f"check_{name}.log"
     try:
-        with TemporaryDirectory(prefix="check-", ignore_cleanup_errors=True) as folder:
+        with scratch("check-") as folder:
             env = case.harness.environment(checkout, place, case.item.id)
-            env |= own_folders(Path(folder), config.python)
+            env |= own_folders(folder, config.python)
             ready = command.expanded(env)
             fenced = isolation.wrap(
                 interpreter(ready.argv, config.python),
                 isolation.choose(config.isolation),
                 cwd=checkout,
-                writable=[checkout, Path(folder)],
+                writable=[checkout, folder],
                 readable=installed(config.python).places,
                 opened=config.for_guards(),
                 env=env,
