@@ -5,6 +5,7 @@ Nothing here judges the result; `verify` does, from the snapshot alone.
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from orchestration.core import RetryLater, compact_stamp, matches, payloads
 from orchestration.documents.ledger import Item
 from orchestration.documents.order import Order
 from orchestration.errors import HarnessError
-from orchestration.gates import artifacts, secrets
+from orchestration.gates import artifacts, secrets, take_evidence
 from orchestration.harness import Harness
 from orchestration.sandbox import FILE_FENCES
 from orchestration.turns import outside
@@ -22,7 +23,7 @@ from orchestration.turns.checkouts import carry_into
 from orchestration.turns.order import recipes_for
 from orchestration.turns.outage import run_through
 from orchestration.turns.reported import NAME, Report, take_report
-from orchestration.turns.workspace import Snapshot, Workspace, create, slug
+from orchestration.turns.workspace import Snapshot, Workspace, create, remove_tree, slug
 
 MAX_TEXT = 4_000
 SAID = "said.txt"
@@ -64,7 +65,7 @@ def prepare(harness: Harness, item: Item, n: int, base: str, folder: Path) -> Wo
     workspace.point_at(base)
     carry_into(harness.repo, workspace.path, harness.config.carry, secrets=False)
     if folder.exists():
-        shutil.rmtree(folder)
+        remove_tree(folder)
     for part in artifacts.FOLDERS:
         (folder / "report" / part).mkdir(parents=True)
     (folder / "logs").mkdir()
@@ -153,7 +154,7 @@ def _run(harness: Harness, context: TurnContext) -> Outcome:
 
 def _left_nothing(harness: Harness, workspace: Workspace, report: Path) -> bool:
     """Whether a turn so far has left neither a change nor evidence."""
-    if any(path.is_file() for path in report.rglob("*")):
+    if _holds_a_file(report):
         return False
     return workspace.untouched(exclude=[harness.config.order])
 
@@ -165,6 +166,7 @@ def _exit_facts(
     outcome: Outcome,
     seconds: float,
 ) -> payloads.AgentEnded:
+    past = "" if harness.deterministic else _take_evidence(harness, report)
     told = Report("") if harness.deterministic else _reported(harness, workspace, report)
     said = secrets.redact(told.summary or outcome.text, harness.secret_values())
     words = secrets.redact(outcome.text, harness.secret_values())
@@ -176,7 +178,7 @@ def _exit_facts(
     try:
         snapshot = workspace.snapshot(what, exclude=[*own, *collected])
     except (HarnessError, OSError) as problem:
-        unread = " ".join(str(problem).split())[:500]
+        unread = _words(problem)
         tree = harness.repo.tree_of(workspace.base)
         snapshot = Snapshot(workspace.base, tree, ())
     for line in snapshot.skipped[:10]:
@@ -202,10 +204,43 @@ def _exit_facts(
         changed=snapshot.changed,
         leaks=tuple(leaks),
         agent=harness.agent.name,
-        unread=unread,
+        unread=unread or past,
         clock=outcome.clock or "",
         reported=secrets.redact(told.claim, harness.secret_values()),
     )
+
+
+def _holds_a_file(folder: Path) -> bool:
+    """Whether anything but a few empty folders is in a report."""
+    waiting = [folder]
+    for place in waiting:  # which grows
+        try:
+            with os.scandir(place) as entries:
+                for entry in entries:
+                    if not entry.is_dir(follow_symlinks=False) or len(waiting) > 100:
+                        return True
+                    waiting.append(Path(entry.path))
+        except OSError:
+            return True
+    return False
+
+
+def _take_evidence(harness: Harness, report: Path) -> str:
+    """Make the report the harness's own; the bound that it passes, or ""."""
+    past, left = "", report.with_name(report.name + ".left")
+    try:
+        lines = take_evidence(report)
+        for line in lines[:10]:
+            harness.say(f"not taken from the report: {line}")
+    except (HarnessError, OSError) as problem:
+        past = _words(problem)
+    if os.path.lexists(left):
+        remove_tree(left)
+    return past
+
+
+def _words(problem: Exception) -> str:
+    return " ".join(str(problem).split())[:500]
 
 
 def _kind(outcome: Outcome, told: Report, *, idle: bool) -> OutcomeKind:
@@ -246,13 +281,15 @@ def collect_artifacts(
 
     Tracked files are copied and stay part of the attempt; new ones move into the report.
     """
+    if not globs:
+        return []
     tracked = harness.repo.list_tree(workspace.base)
     taken = []
     for path in sorted(workspace.path.rglob("*")):
         name = path.relative_to(workspace.path).as_posix()
         if name.startswith(".git/") or not path.is_file() or path.is_symlink():
             continue
-        if globs and matches(name, globs):
+        if matches(name, globs):
             goal = report / "analysis" / path.name
             if goal.exists():
                 goal = report / "analysis" / name.replace("/", "_")
