@@ -151,9 +151,10 @@ def _page(versions: list[str], rows: list[str], cases: list[str]) -> str:
         "",
         "Faults: what became of the run, after which outage (×: how often it was asked). "
         "Waits between askings are not slept here. Every ending but `landed` is RETRY_LATER: no "
-        "attempt is spent, nothing is blocked or committed. Times are of a machine with a load of up to "
-        f"{os.getloadavg()[1]:.0f} on {os.cpu_count()} processors: a program that takes longer to "
-        "its first word than the idle clock allows (15 to 40 s here) is asked again.",
+        "attempt is spent, nothing is blocked or committed. Times are of a machine "
+        f"with a load of up to {os.getloadavg()[1]:.0f} on {os.cpu_count()} processors: "
+        "a program that takes longer to its first word than the idle clock allows "
+        "(15 to 40 s here) is asked again.",
         "",
         "| program | " + " | ".join(cases) + " |",
         "| --- |" + " --- |" * len(cases),
