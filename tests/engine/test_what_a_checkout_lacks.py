@@ -81,6 +81,21 @@ def test_what_git_ignores_is_carried_to_agent_and_guard(place: Make, stub: Any) 
     assert "data/wanted.txt" not in here.git("ls-tree", "-r", "--name-only", "main")
 
 
+def test_what_is_left_out_since_git_ignores_it_is_named(place: Make, stub: Any) -> None:
+    here = library(place, "WANTED = 5\n")
+    said: list[str] = []
+
+    def work(turn: TurnContext, n: int) -> None:
+        (turn.workspace / "data").mkdir()
+        (turn.workspace / "data/add.py").write_text("x = 1\n")
+        (turn.workspace / "__pycache__").mkdir()
+        right(turn, n)
+
+    assert here.run(stub(work), say=said.append).landed == ["FIX-1"]
+    (told,) = [line for line in said if "git ignores" in line]
+    assert "data" in told
+
+
 def test_no_link_of_an_attempt_leads_carried_files_out(
     place: Make, tmp_path: Path, stub: Any
 ) -> None:

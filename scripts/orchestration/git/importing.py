@@ -54,6 +54,8 @@ class Imported:
 
     tree: str
     skipped: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    """Files and folders that git ignores and that are no litter: they are in no tree."""
 
 
 def import_files(
@@ -105,6 +107,7 @@ class _Import:
         self.hash = hashlib.sha256 if len(self.base_tree) == 64 else hashlib.sha1
         self.changes: dict[str, bytes | TreeEntry | None] = {}
         self.skipped: list[str] = []
+        self.left_out: list[str] = []
         self.seen: set[str] = set()
         self.count = self.bytes = 0
 
@@ -121,7 +124,7 @@ class _Import:
         tree = self.base_tree
         if self.changes:
             tree = self.repo.write_tree(self.base_tree, self.changes)
-        return Imported(tree, self.skipped)
+        return Imported(tree, self.skipped, self.left_out)
 
     def _level(self, folders: list[str]) -> list[str]:
         """Take the files of one level of folders; returns the folders below that count."""
@@ -131,6 +134,9 @@ class _Import:
         below = []
         for name, mode, size, links in found:
             if name in ignored:
+                last = name.rpartition("/")[2]
+                if not any(fnmatchcase(last, glob) for glob in self.litter):
+                    self.left_out.append(name)
                 continue
             if stat.S_ISDIR(mode):
                 if not self._is_submodule(name):

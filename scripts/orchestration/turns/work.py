@@ -181,6 +181,9 @@ def _exit_facts(
         unread = _words(problem)
         tree = harness.repo.tree_of(workspace.base)
         snapshot = Snapshot(workspace.base, tree, ())
+    brought = tuple(name.rstrip("/") for name in harness.config.carry)
+    for name in [name for name in snapshot.ignored if name not in brought][:10]:
+        harness.say(f"not taken from the workspace: {name}, which git ignores (.gitignore)")
     for line in snapshot.skipped[:10]:
         harness.say(f"not taken from the workspace: {line}")
     kind = _kind(outcome, told, idle=not (unread or snapshot.changed or collected))

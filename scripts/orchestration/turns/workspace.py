@@ -54,6 +54,8 @@ class Snapshot:
     changed: tuple[str, ...]
     skipped: tuple[str, ...] = ()
     """What lay there and is no file (FIFOs, sockets, hard links, repositories), one line each."""
+    ignored: tuple[str, ...] = ()
+    """What git ignores of what lay there, caches aside."""
 
     @property
     def empty(self) -> bool:
@@ -90,7 +92,7 @@ class Workspace:
         if changed:
             commit = self.repo.commit_tree(tree, [self.base], message)
         self.point_at(commit)
-        return Snapshot(commit, tree, changed, tuple(read.skipped))
+        return Snapshot(commit, tree, changed, tuple(read.skipped), tuple(read.ignored))
 
     def untouched(self, *, exclude: Iterable[str] = ()) -> bool:
         """Whether the files are those of the base; what cannot be read is not."""
