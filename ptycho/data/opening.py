@@ -83,6 +83,8 @@ def open_scan(
     ways = ways or Ways()
     try:
         scan = _read(path, measurement, None if frames is None else Path(frames), accept, ways)
+    except PtychoError as error:
+        raise _naming(error, path) from error
     except UNFORESEEN as error:
         raise DamagedFileError(
             "the content of the file makes no sense",
@@ -135,10 +137,11 @@ def _changes(scan: Measured, ways: Ways) -> list[str]:
 
 def _naming(error: PtychoError, path: Path) -> PtychoError:
     """The same error with the file, and a way out that exists."""
-    if path.name in str(error.where):
+    named = path.name in str(error.where)
+    if error.fix is not None and named:
         return error
-    where = path if error.where is None else f"{path}: {error.where}"
-    fix = error.fix or f"ptycho inspect {path}"
+    where = error.where if named else path if error.where is None else f"{path}: {error.where}"
+    fix = error.fix or "correct the file; `ptycho inspect --help` lists what can be said beside it"
     return type(error)(error.what, where=where, expected=error.expected, got=error.got, fix=fix)
 
 

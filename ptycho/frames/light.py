@@ -26,6 +26,8 @@ CENTRE_PX = 2.5
 DRIFT_LEAST = 0.08  # spread between neighbours that is told
 DRIFT_SURE = 0.2  # and from which on it is scaled
 DRIFT_SHARE = 0.45
+TREND_LEAST = float(np.log(1.4))
+TREND_SHARE = 0.5
 MEDIAN = 0.455  # of the square of a normal number
 DRIFT_OVERLAP = 0.4
 CLOSE = 0.5
@@ -99,6 +101,8 @@ def judge_frames(
         if evidence:
             done = "nothing" if flux is None else "scaled"
             findings.append(Finding("flux-drift", evidence, done))
+        elif trend := _trend(photons[good], good):
+            findings.append(Finding("flux-trend", trend))
         if flux is not None:
             whole = np.ones(count)
             whole[good] = flux
@@ -202,6 +206,21 @@ def _drift(
         "largest_flux": float(flux.max()),
     }
     return (flux if spread > DRIFT_SURE else None), evidence
+
+
+def _trend(photons: np.ndarray, numbers: np.ndarray) -> dict[str, float]:
+    """The factor by which the light changes from the first frame to the last, if it does so slowly.
+
+    Neighbours in space are neighbours in time, so that a specimen that absorbs more and more looks
+    the same: it is told, and nothing is scaled.
+    """
+    logs, time = np.log(np.maximum(photons, 0.5)), numbers - numbers.mean()
+    slope = float((logs * time).sum() / (time**2).sum())
+    span, spread = slope * float(np.ptp(time)), float(logs.std())
+    share = abs(slope) * float(time.std()) / max(spread, 1e-30)
+    if abs(span) < TREND_LEAST or share < TREND_SHARE:
+        return {}
+    return {"last_to_first": float(np.exp(span)), "correlation_with_time": share}
 
 
 def _without_specimen(

@@ -87,6 +87,13 @@ def _look(scan: Measured) -> _Found:
             expected="finite (row, col) pixels",
             got="NaN or infinity in all of them",
         )
+    if scan.probe is not None and not np.isfinite(scan.probe).all():
+        raise ValueRangeError(
+            "the probe contains NaN or infinity",
+            where="probe",
+            expected="finite numbers, or no probe",
+            got=f"{int((~np.isfinite(scan.probe)).sum())} of {scan.probe.size} are not",
+        )
     pixels, census, spots = _pixels(scan)
     findings += pixels.findings
     kernel = None if scan.probe is None else (np.abs(scan.probe) ** 2).sum(axis=0)
@@ -104,6 +111,13 @@ def _look(scan: Measured) -> _Found:
     used = np.flatnonzero(~drop)
     findings += places.judge_places(scan.positions_px[used], scan.N, kernel, scan.geometry)
     photons = np.concatenate(census.light)
+    if not photons.any():
+        raise ValueRangeError(
+            "there is no light in any frame",
+            where="counts",
+            expected="photons in the valid pixels",
+            got=f"0 in all of {count} frames",
+        )
     changed = bool(pixels.bad.any() or len(spots) or drop.any())
     scale, told = _probe(scan, census, pixels.bad, photons[used], changed)
     findings += told

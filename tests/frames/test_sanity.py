@@ -254,3 +254,24 @@ def test_the_record_is_json_and_names_the_evidence() -> None:
 def test_every_code_stands_in_the_documents() -> None:
     page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
     assert [code for code, words in CODES.items() if f"| `{code}` | {words} |" not in page] == []
+
+
+@pytest.mark.parametrize("photons", [1e3, 1e5])
+def test_light_that_falls_slowly_is_told_and_nothing_is_scaled(photons: float) -> None:
+    """It may be the specimen: neighbours in space are neighbours in time."""
+    scan = clean_one(photons)
+    assert "flux-trend" not in clean_scan(measured(scan)).sanity.codes
+    light = np.linspace(1, 0.5, M)[:, None, None]
+    counts = np.random.default_rng(1).binomial(scan.frames(np.arange(M)).astype(int), light)
+    found = clean_scan(measured(scan, counts=counts.astype(np.float32)))
+    told = [finding for finding in found.sanity if finding.code == "flux-trend"]
+    assert len(told) == 1 and told[0].done == "nothing" and found.flux is None
+    assert told[0].evidence["last_to_first"] == pytest.approx(0.5, abs=0.1)
+
+
+def test_no_light_and_a_probe_that_is_no_number_are_errors() -> None:
+    scan = clean_one()
+    with pytest.raises(ValueRangeError, match="no light"):
+        clean_scan(measured(scan, counts=np.zeros(scan.counts.shape, np.float32)))
+    with pytest.raises(ValueRangeError, match="probe contains NaN"):
+        clean_scan(measured(scan, probe=scan.probe * np.complex64(np.nan)))
