@@ -86,6 +86,8 @@ class _Trials:
         if config.seconds is not None:
             most = len(MODES) + len(DAMPINGS) - 1
             budget = {"seconds": config.seconds * TRIAL_SHARE / most, "passes": config.passes}
+        if config.regularise == "auto":
+            budget["regularise"] = "off"  # its weight is chosen afterwards
         result = self._run(config.model_copy(update=setting | budget), self._start)
         held_out = result.reconstruction.meta["held_out_deviance"]
         if held_out is None:

@@ -17,7 +17,11 @@ class RefineConfig(Settings):
         gt=0,
         description="time budget, compilation included; the step schedule fits into it",
     )
-    passes: int = Field(default=60, ge=1, description="most passes over all frames")
+    passes: int = Field(
+        default=120,
+        ge=1,
+        description="most passes over all frames, trials of `regularise` included",
+    )
     modes: Annotated[int, Field(ge=1, le=32)] | Literal["auto"] | None = Field(
         default=None,
         description="incoherent probe modes; None: as many as the probe has; auto: chosen by "
@@ -37,15 +41,14 @@ class RefineConfig(Settings):
         "before them go by amplitudes",
     )
     regularise: Annotated[float, Field(ge=0, le=100)] | Literal["auto", "off"] = Field(
-        default="off",
+        default="auto",
         description="total variation in units of the counts' own error; auto: held-out counts "
-        "choose; off: no whole-scan passes",
+        "choose, where there are 30 passes or more; off: no whole-scan passes",
     )
-    whole_share: float = Field(
-        default=0.6,
-        ge=0,
-        le=1,
-        description="share of the budget for the accelerated passes over the whole scan",
+    whole_share: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None,
+        description="share of the budget for the accelerated passes over the whole scan; None: "
+        "all of it where probe and positions are known, else 0.6",
     )
     whole_object_step: float = Field(default=1.0, gt=0, le=1.4)
     whole_probe_step: float = Field(default=0.3, ge=0, le=1)

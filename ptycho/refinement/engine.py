@@ -24,6 +24,8 @@ FIRST_WEIGHT = 0.25
 BATCH_WEIGHT = 2.5
 """Times it after a pass of mini-batches, which moves the object farther than a whole-scan one."""
 RINGS_START = 0.01
+POSITIONS_FROM = 10
+"""Passes after which positions move at the latest: before, there is no image to place frames by."""
 RINGS_FROM = 5
 """Passes before background and flux are fitted: until then the model is not one yet."""
 
@@ -43,6 +45,8 @@ class Snapshot(NamedTuple):
     positions_px: np.ndarray
     background: np.ndarray
     light: np.ndarray | None
+    dual: Any
+    whole: int
 
 
 class Told(NamedTuple):
@@ -97,7 +101,7 @@ class Engine:
         self._mask = np.asarray(frames.mask, np.float32)
         if config.background == "rings":
             # A step multiplies, and would take long from the floor: 1 % of the light.
-            light = self._few()[1].mean(axis=0) * RINGS_START
+            light = self._few(64)[1].mean(axis=0) * RINGS_START
             self.background = np.maximum(self.background, ring_mean(light, self._mask))
         n = frames.scan.n_frames
         self._chunk = min(n, max(1, CHUNK_PIXELS // canvas.N**2))
@@ -108,10 +112,10 @@ class Engine:
         self._kept: dict[int, Any] = {}
         self._lanes = backend.lanes()
 
-    def _few(self) -> tuple[np.ndarray, np.ndarray]:
-        """Numbers and counts of at most 64 frames from all over the scan."""
+    def _few(self, most: int) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers and counts of at most so many frames from all over the scan."""
         n = self.frames.scan.n_frames
-        indices = np.unique(np.linspace(0, n - 1, min(n, 64)).astype(int))
+        indices = np.unique(np.linspace(0, n - 1, min(n, most)).astype(int))
         return indices, self.frames.counts(indices)
 
     def run_pass(self, order: np.ndarray, factor: float, *, move: bool) -> Told:
@@ -133,23 +137,27 @@ class Engine:
             self.state = step.compiled_apply()(self.state, found, rates)
             light = light + found.light
             told += seen
+            if move:  # at once: a frame that fills the last batch up is seen where it is now
+                self._move_by(seen)
         weight = 0.0
         if config.regularise != "off":
             first_weight = FIRST_WEIGHT if config.regularise == "auto" else config.regularise
             weight = BATCH_WEIGHT * float(first_weight)
         self._finish(None, light, weight)
-        return self._after(told, move=move)
+        return self._after(told, move=move, moved=True)
 
     def run_whole(self, loss: str, weight: float, *, judge: bool = False) -> Told:
         """One accelerated pass over all frames at once, then total variation of `weight`."""
         config, detector = self.config, self._detector()
+        first_move = min(config.position_start * config.passes, POSITIONS_FROM)
+        move = config.positions and self._passes >= first_move
         momentum = self._whole / (self._whole + 3)
         rates = _rates(
             config.whole_object_step if not config.update_probe else 0.7 * config.whole_object_step,
             config.whole_probe_step if config.update_probe else 0.0,
             min(momentum, 0.9) if config.update_probe else momentum,
             WHOLE_DAMPING,
-            config.position_step if config.positions else 0.0,
+            config.position_step if move else 0.0,
         )
         # The illumination stays as it is while neither probe, positions nor light of frames move.
         still = not (config.update_probe or config.positions) and self.frames.light is None
@@ -168,7 +176,7 @@ class Engine:
         self.state = step.compiled_apply()(self.state, found, rates)
         self._finish(before, found.light, weight)
         self._whole += 1
-        return self._after(told, move=config.positions, judge=judge)
+        return self._after(told, move=move, judge=judge)
 
     def _slopes(
         self,
@@ -233,11 +241,13 @@ class Engine:
         """All that a pass changes; `restore` goes back to it."""
         light = self.frames.light
         light = None if light is None else light.copy()
-        return Snapshot(self.state, self.positions_px.copy(), self.background, light)
+        positions = self.positions_px.copy()
+        return Snapshot(self.state, positions, self.background, light, self._dual, self._whole)
 
     def restore(self, snapshot: Snapshot) -> None:
         """The state that `snapshot` noted."""
-        self.state, positions, self.background, light = snapshot
+        self.state, positions, self.background, light, self._dual, whole = snapshot
+        self._whole = int(whole)
         self.positions_px = positions.copy()
         self.frames.light = None if light is None else light.copy()
 
@@ -266,7 +276,12 @@ class Engine:
         return step.Detector(backend.tensor(self._mask), backend.tensor(self.background))
 
     def _after(
-        self, told: list[tuple[np.ndarray, step.Seen]], *, move: bool, judge: bool = True
+        self,
+        told: list[tuple[np.ndarray, step.Seen]],
+        *,
+        move: bool,
+        judge: bool = True,
+        moved: bool = False,
     ) -> Told:
         """What the pass saw comes to the host, once; background, light and positions follow it."""
         self._passes += 1
@@ -277,15 +292,14 @@ class Engine:
         wanted = [
             ops.stack([sum(seen.residual for seen in every), sum(seen.measured for seen in every)])
         ]
-        held = self._held_sums() if judge and len(frames.held) else None
+        judge = judge and len(frames.held) > 0
+        held = self._held_sums() if judge and not move else None
         if held is not None:
             wanted.append(held)
         if rings:
             wanted.append(sum(seen.ratio for seen in every))
         if bright:
             wanted.append(ops.concatenate([seen.light for seen in every]))
-        if move:
-            wanted.append(ops.concatenate([seen.moves for seen in every]))
         (error, measured), *more = backend.read(*wanted)
         deviance = None if held is None else self._deviance(more.pop(0))
         if rings:
@@ -298,10 +312,18 @@ class Engine:
         indices = np.concatenate([indices for indices, _ in told])
         if bright:
             frames.brighten(indices, more.pop(0)[row])
+        if move and not moved:
+            self._move_by(told)
         if move:
-            self._move(indices, more.pop(0)[row])
             self.positions_px -= (self.positions_px - self._home_px).mean(0)
+        if judge and move:  # by the positions of now, which the host has moved: a second read
+            deviance = self.held_out_deviance()
         return Told(float(error) / max(float(measured), 1e-30), deviance)
+
+    def _move_by(self, told: list[tuple[np.ndarray, step.Seen]]) -> None:
+        moves = backend.read(*(seen.moves for _, seen in told))
+        for (indices, _), each in zip(told, moves, strict=True):
+            self._move(indices, each[: len(indices)])
 
     def _move(self, indices: np.ndarray, moves: np.ndarray) -> None:
         limit = self.config.position_limit_px
@@ -322,8 +344,13 @@ class Engine:
             return None
         return self._deviance(backend.read(self._held_sums(report=report))[0])
 
+    def held_out_deviances(self) -> np.ndarray:
+        """(frames,) half-deviance per pixel of the held-out counts of each frame."""
+        sums = backend.read(self._held_sums())[0]
+        return sums[2, : len(self.frames.held)] / self.frames.mask.sum()
+
     def _deviance(self, sums: np.ndarray) -> float:
-        return float(sums[2] / (len(self.frames.held) * self.frames.mask.sum()))
+        return float(sums[2].sum() / (len(self.frames.held) * self.frames.mask.sum()))
 
     def _held_sums(self, *, report: bool = False) -> Any:
         frames = self.frames
@@ -332,7 +359,8 @@ class Engine:
         share = frames.share if frames.report_counts is None else frames.share / 2
         size = self._chunk
         parts = [slice(first, first + size) for first in range(0, len(frames.held), size)]
-        return sum(self._sums(frames.held[part], counts[part], share) for part in parts)
+        sums = [self._sums(frames.held[part], counts[part], share) for part in parts]
+        return sums[0] if len(sums) == 1 else ops.concatenate(sums, axis=1)
 
     def score(self) -> Score:
         """Residual and deviance of the present state on all measured counts."""
@@ -341,7 +369,8 @@ class Engine:
 
         def lane(mine: list[np.ndarray]) -> np.ndarray:
             values = (self._sums(part, self.frames.measured(part), 1.0) for part in mine)
-            return sum((backend.read(each)[0].astype(np.float64) for each in values), np.zeros(4))
+            read = (backend.read(each)[0].astype(np.float64).sum(1) for each in values)
+            return sum(read, np.zeros(4))
 
         lanes = min(self._lanes, len(parts))
         sums = sum(backend.side_by_side(lane, [parts[first::lanes] for first in range(lanes)]))
@@ -349,7 +378,7 @@ class Engine:
         return Score(float(sums[0] / max(sums[1], 1e-30)), float(sums[2] / pixels))
 
     def _sums(self, indices: np.ndarray, counts: np.ndarray, share: float) -> Any:
-        """`step.scores` (4,), filled up to the chunk by frames of no dose and no counts."""
+        """`step.scores` (4, chunk), filled up to the chunk by frames of no dose and no counts."""
         size = self._chunk
         corners = self.canvas.corners(self.positions_px[np.resize(indices, size)])
         dose = _padded(share * self.frames.flux(indices), size)
@@ -359,25 +388,28 @@ class Engine:
 
     def match_intensity(self) -> None:
         """Scale the probe so that the model's total equals the measured total of the frames."""
-        indices, counts = self._few()
+        indices, counts = self._few(self.batch)
         parts = np.split(np.arange(len(indices)), range(self._chunk, len(indices), self._chunk))
         sums = sum(self._sums(indices[part], counts[part], 1.0) for part in parts)
-        modelled = float(backend.read(sums)[0][3])
+        modelled = float(backend.read(sums)[0][3].sum())
         dark = float(np.sum(self.frames.flux(indices)) * np.sum(self.background * self._mask))
         scale = float(np.sqrt(counts.sum() / max(modelled - dark, 1e-30)))
         self.state = self.state._replace(probe=self.state.probe * scale)
         self._energy *= scale**2
         self._first = self.state
 
-    def look_at_the_light(self) -> None:
-        """Whether the light of the frames is even; if not, it is fitted and the fields begin anew.
+    def look_at_the_light(self) -> bool:
+        """Whether the fields begin anew because the light of the frames is uneven (asked once).
 
-        Fields that were fitted to uneven light hold it, and keep it for long.
+        Then it is fitted. Fields that were fitted to uneven light hold it, and keep it for long.
         """
+        if self._first is None:
+            return False
+        first, self._first = self._first, None
         self.uneven = self.frames.require_even_light()
-        if self.uneven is not None and self._first is not None:
-            self.state = self._first
-        self._first = None
+        if self.uneven is not None:
+            self.state = first
+        return self.uneven is not None
 
     def background_profile(self) -> list[float] | None:
         """Counts per pixel at each distance from the centre, where they were fitted."""

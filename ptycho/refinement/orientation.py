@@ -14,11 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from ptycho.errors import DataError
 from ptycho.frames import Ways, clean_scan, select
 from ptycho.refinement.config import RefineConfig
+from ptycho.refinement.start import middle_of
 from ptycho.scan import Scan
 
 FRAMES = 100
@@ -95,8 +94,8 @@ def find_orientation(
     """
     from ptycho.refinement.run import refine
 
-    scan = _middle(clean_scan(scan))
-    config = RefineConfig(passes=PASSES, patience=PASSES, held_out_fraction=0.3)
+    scan = middle_of(clean_scan(scan), FRAMES)
+    config = RefineConfig(passes=PASSES, patience=PASSES, held_out_fraction=0.3, regularise="off")
     deviances: dict[str, float] = {}
     for number, (name, turn) in enumerate(NAMES.items()):
         result = refine(turned(scan, turn), config=config)
@@ -130,10 +129,3 @@ def turned(scan: Scan, turn: Turn) -> Scan:
     found = select(scan, Ways(**turn), None)
     assert isinstance(found, Scan)
     return replace(found, sanity=scan.sanity)
-
-
-def _middle(scan: Scan) -> Scan:
-    if scan.n_frames <= FRAMES:
-        return scan
-    away = np.hypot(*(scan.positions_px - np.median(scan.positions_px, axis=0)).T)
-    return scan.subset(np.sort(np.argsort(away, kind="stable")[:FRAMES]))

@@ -24,6 +24,7 @@ from ptycho.refinement import choice
 from ptycho.refinement import start as setup
 from ptycho.refinement.checkpoint import Checkpoints, Stage, identity_of
 from ptycho.refinement.config import RefineConfig
+from ptycho.refinement.guess import find_probe
 from ptycho.refinement.outcome import RefineResult
 from ptycho.refinement.schedule import Schedule
 from ptycho.refinement.takeover import Taken, take_over
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from ptycho.refinement.engine import Engine, Snapshot
     from ptycho.refinement.whole import Descent
 
+WHOLE_SHARE = 0.6
+FEWEST_TO_CHOOSE = 30
 FLUX_PASS = 5  # then the fields explain a clean scan to 2 % of the light of a frame
 
 
@@ -71,6 +74,20 @@ def refine(
     config = config or RefineConfig()
     scan = clean_scan(scan, config.clean)
     require_canvas(scan.positions_px, scan.N, scan.name)
+    began = time.monotonic()
+    if scan.probe is None and config.update_probe and (start is None or start.probe is None):
+        known, guesses = find_probe(scan, config, _named(progress, "guess of the probe"))
+        rest = {} if config.seconds is None else {"seconds": _left(config.seconds, began)}
+        result = refine(
+            known,
+            start=start,
+            config=config.model_copy(update=rest),
+            progress=progress,
+            checkpoint=checkpoint,
+            resume=resume,
+        )
+        rec = result.reconstruction.with_meta(probe_guesses=guesses)
+        return replace(result, reconstruction=rec, seconds=time.monotonic() - began)
     keep = Checkpoints()
     if checkpoint is not None:
         identity = identity_of(scan, start, config)
@@ -100,6 +117,10 @@ def refine(
     return replace(result, reconstruction=rec, seconds=seconds, iterations=passes)
 
 
+def _left(seconds: float, began: float) -> float:
+    return max(seconds - (time.monotonic() - began), 0.1)
+
+
 def _named(progress: Progress | None, words: str) -> Progress | None:
     """The same progress with the name of the trial in front."""
     if progress is None:
@@ -119,7 +140,11 @@ def _refine(
     saved = stage.at("batches") or stage.at("trials") or stage.at("descent")
     began -= saved.facts["seconds"] if saved else 0.0
     taken = take_over(scan, start)
-    engine = _prepare(scan, taken, config)
+    few = config.regularise == "auto" and config.passes < FEWEST_TO_CHOOSE
+    if few:
+        config = config.model_copy(update={"regularise": "off"})
+    engine = prepare(scan, taken, config)
+    blind = config.regularise == "auto" and not len(engine.frames.held)
     first, passes = _shares(engine, config)
     history: list[dict[str, Any]] = saved.facts["history"] if saved else []
     reason, chosen = saved.facts["reason"] if saved else "budget", None
@@ -145,8 +170,11 @@ def _refine(
         seconds=seconds,
         iterations=len(history),
     )
-    if chosen is None and config.regularise == "auto":
+    if blind:
         rec = rec.with_meta(regularise="off: no counts can be held out")
+    if few:
+        why = f"{config.passes} passes are too few to choose, {FEWEST_TO_CHOOSE} would do"
+        rec = rec.with_meta(regularise=f"off: {why}")
     if chosen is not None:
         rec = rec.with_meta(
             loss=chosen.loss,
@@ -160,19 +188,18 @@ def _refine(
 
 
 def _shares(engine: Engine, config: RefineConfig) -> tuple[RefineConfig | None, int]:
-    """The settings of the mini-batches (None: there are none), and whole-scan passes.
-
-    Where `auto` has no held-out counts to choose by, there are none of the latter.
-    """
-    blind = not len(engine.frames.held) and config.regularise == "auto"
-    if config.regularise == "off" or blind:
+    """The settings of the mini-batches (None: there are none), and whole-scan passes."""
+    if config.regularise == "off" or (config.regularise == "auto" and not len(engine.frames.held)):
         return config, 0
-    passes = round(config.passes * config.whole_share)
+    share = config.whole_share
+    if share is None:
+        share = WHOLE_SHARE if config.update_probe or config.positions else 1.0
+    passes = round(config.passes * share)
     if passes >= config.passes:
         return None, config.passes
     rest: dict[str, Any] = {"passes": config.passes - passes}
     if config.seconds is not None:
-        rest["seconds"] = config.seconds * (1 - config.whole_share)
+        rest["seconds"] = config.seconds * (1 - share)
     return config.model_copy(update=rest), passes
 
 
@@ -197,7 +224,7 @@ def _descend(
         row = {"pass": len(history) + 1, "seconds": seconds, "residual": residual, "step": 1.0}
         history.append({**row, "held_out_deviance": None})
         if progress:
-            done = max(clock(), min(len(history) / (config.passes + 2 * passes), 1.0))
+            done = max(clock(), min(len(history) / config.passes, 1.0))
             progress(round(1000 * min(done, 1)), 1000, {"residual": residual, **facts})
 
     def write(phase: str, facts: dict[str, Any], **trees: Any) -> None:
@@ -208,7 +235,8 @@ def _descend(
     return descend(engine, config, passes, Work(clock, tell, write, stage.at))
 
 
-def _prepare(scan: Scan, taken: Taken, config: RefineConfig) -> Engine:
+def prepare(scan: Scan, taken: Taken, config: RefineConfig) -> Engine:
+    """The engine at the start of a refinement."""
     if scan.N % 2:
         raise ShapeError(
             "refinement needs frames of even side",

@@ -201,7 +201,7 @@ def start_probe(scan: Scan, start: Reconstruction | None, modes: int | None) -> 
     """
     probe = scan.probe if start is None or start.probe is None else start.probe
     if probe is None:
-        probe = _probe_from_mean(scan)
+        probe = probe_from_mean(scan)
     probe = np.asarray(probe, np.complex64)
     if probe.shape[-1] != scan.N:
         raise ShapeError(
@@ -214,15 +214,26 @@ def start_probe(scan: Scan, start: Reconstruction | None, modes: int | None) -> 
     return probe[:wanted] if wanted <= len(probe) else _seed_modes(probe, wanted)
 
 
-def _probe_from_mean(scan: Scan) -> np.ndarray:
+def probe_from_mean(scan: Scan, curvature: float = 0.0) -> np.ndarray:
+    """(1, N, N): the focus of the mean pattern's amplitude, with exp(i·curvature·q²/⟨q²⟩)."""
     total = np.zeros((scan.N, scan.N))
     for first in range(0, scan.n_frames, 256):
         chosen = np.arange(first, min(first + 256, scan.n_frames))
         total += scan.frames(chosen).sum(0)
     if scan.mask is not None:
         total = np.where(scan.mask, total, 0.0)
-    amplitude = np.sqrt(total / scan.n_frames)
-    return np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(amplitude), norm="ortho"))[None]
+    square = ((np.indices(total.shape) - scan.N // 2) ** 2).sum(0)
+    phase = curvature * square * total.sum() / max(float(np.sum(total * square)), 1e-30)
+    far = np.sqrt(total / scan.n_frames) * np.exp(1j * phase)
+    return np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(far), norm="ortho"))[None]
+
+
+def middle_of(scan: Scan, frames: int) -> Scan:
+    """The scan's frames nearest to its middle, in their order."""
+    if scan.n_frames <= frames:
+        return scan
+    away = np.hypot(*(scan.positions_px - np.median(scan.positions_px, axis=0)).T)
+    return scan.subset(np.sort(np.argsort(away, kind="stable")[:frames]))
 
 
 def _seed_modes(probe: np.ndarray, wanted: int) -> np.ndarray:

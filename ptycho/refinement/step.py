@@ -198,7 +198,7 @@ def finish(
 
 
 def scores(canvas: Any, probe: Any, batch: Batch, detector: Detector, kernel: str) -> Any:
-    """Of a batch, valid pixels only: Σ|√I−√y|, Σ√y, Σ half-deviance, Σ of the model: (4,).
+    """Of each frame, valid pixels only: Σ|√I−√y|, Σ√y, Σ half-deviance, Σ of the model: (4, B).
 
     The model of the counts is d_j·I_j.
     """
@@ -206,7 +206,7 @@ def scores(canvas: Any, probe: Any, batch: Batch, detector: Detector, kernel: st
     valid, counts = _valid(batch, detector), ops.maximum(batch.counts, 0.0)
     measured, deviance = ops.sqrt(counts), half_deviance(model, counts)
     sums = [ops.abs(ops.sqrt(model) - measured), measured, deviance, model]
-    return ops.stack([ops.sum(ops.sum(item * valid, axis=(-2, -1))) for item in sums])
+    return ops.stack([ops.sum(ops.sum(item * valid, axis=-1), axis=-1) for item in sums])
 
 
 def intensity(canvas: Any, probe: Any, batch: Batch, detector: Detector, kernel: str) -> Any:

@@ -3,8 +3,8 @@
 After the mini-batches (which find the probe, and where whole-scan steps alone stick on measured
 frames) the fields go down the likelihood of all frames at once, with Nesterov's momentum and the
 proximal map of total variation after each step. The weight is c·σ, σ = 1/(2·√(largest light)) the
-error that the counts leave in a lit pixel. Trials of equal length from one state are judged by
-counts that none of them saw; the last run has all counts.
+error that the counts leave in a lit pixel. Trials of equal length from one state, some way down,
+are judged by counts that none of them saw; the last run goes on from the best with all counts.
 """
 
 from __future__ import annotations
@@ -14,15 +14,19 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+
 from ptycho.errors import ModelError
 from ptycho.refinement.checkpoint import Saved
 from ptycho.refinement.config import RefineConfig
-from ptycho.refinement.engine import FIRST_WEIGHT, Engine
+from ptycho.refinement.engine import FIRST_WEIGHT, Engine, Snapshot
 
 WEIGHTS = (0.0, 0.05, 0.1, 0.17, 0.25, 0.4, 0.65, 1.0, 1.6)
-TRIAL_SHARE = 1 / 3
-"""Of the whole-scan passes, for each trial; of a time budget, for all that there can be."""
+FIRST_SHARE, TRIAL_SHARE = 1 / 6, 1 / 12
+"""Of the whole-scan passes: before the trials, and for each trial. The last run has the rest."""
 MOST_TRIALS = 6
+PLAINER = 2.0
+"""Standard errors of the held-out gain within which the Poisson likelihood stays."""
 Tell = Callable[[float, dict[str, Any]], None]
 
 
@@ -61,7 +65,7 @@ def descend(engine: Engine, config: RefineConfig, passes: int, work: Work) -> De
     Args:
         engine: after the mini-batches; holds the result afterwards.
         config: `loss` and `regularise` (a number or `auto`).
-        passes: of the last run; a trial takes a third.
+        passes: for all of it, trials included.
         work: clock, progress and checkpoints.
 
     Raises:
@@ -71,11 +75,10 @@ def descend(engine: Engine, config: RefineConfig, passes: int, work: Work) -> De
     if saved is None:
         found, done = _chosen(engine, config, passes, work), 0
         engine.give_back()
-        engine.begin_whole()
     else:
         found, done = Descent(**saved.facts["found"]), saved.facts["done"]
         engine.give_back()
-    while done < passes:
+    while not done or found.passes < passes:
         found.passes += 1
         done += 1
         _pass(engine, found.loss, found.weight, work.tell, {})
@@ -92,8 +95,9 @@ def _chosen(engine: Engine, config: RefineConfig, passes: int, work: Work) -> De
     weight = FIRST_WEIGHT if config.regularise == "auto" else float(config.regularise)
     found = Descent(loss, weight)
     if judged and "auto" in (config.loss, config.regularise):
-        _choose(engine, config, max(4, math.ceil(passes * TRIAL_SHARE)), work, found)
-    elif judged:
+        _choose(engine, config, passes, work, found)
+    else:
+        engine.begin_whole()
         found.held_out_deviance = engine.held_out_deviance()
         found.reported_deviance = engine.held_out_deviance(report=True)
     return found
@@ -101,21 +105,29 @@ def _chosen(engine: Engine, config: RefineConfig, passes: int, work: Work) -> De
 
 def _choose(engine: Engine, config: RefineConfig, passes: int, work: Work, found: Descent) -> None:
     clock, saved = work.clock, work.at("trials")
-    start, best = engine.snapshot(), None
+    first, trial = (max(4, math.ceil(passes * share)) for share in (FIRST_SHARE, TRIAL_SHARE))
     limit, over, now = clock() + (1 - clock()) / 2, [], None
+    start: Any = engine.snapshot()
+    best, least = None, np.zeros(0)
+    before: dict[str, Any] | None = {"done": 0}
     if saved is not None:  # the trials that are over answer from what was noted of them
         facts = saved.facts
-        limit, over, now = facts["limit"], facts["found"].pop("trials"), facts["now"]
+        limit, now, before = facts["limit"], facts["now"], facts["before"]
+        over, least = facts["found"].pop("trials"), np.array(facts["least"])
         for name, value in facts["found"].items():
             setattr(found, name, value)
         best = saved.tree("best", start) if over else None
         start = saved.tree("start", start)
 
-    def least() -> float:
-        return min((row["held_out_deviance"] for row in found.trials), default=math.inf)
+    def note(trees: dict[str, Any], **more: Any) -> None:
+        facts = {"limit": limit, "found": asdict(found), "least": least.tolist()}
+        work.write("trials", {**facts, "now": None, "before": None, **more}, **trees)
 
-    def run(loss: str, weight: float) -> tuple[int, float]:
-        """Passes and held-out deviance of a trial."""
+    if before is not None:
+        start = _before(engine, config, first, work, found, limit, before["done"], note)
+
+    def run(loss: str, weight: float) -> int:
+        """The passes of a trial."""
         nonlocal now
         done = 0
         until = clock() + (limit - clock()) / max(1, MOST_TRIALS - len(found.trials))
@@ -123,45 +135,85 @@ def _choose(engine: Engine, config: RefineConfig, passes: int, work: Work, found
             done, until, now = now["done"], now["until"], None
         else:
             engine.restore(start)
-            engine.begin_whole()
-        while done < passes and (done == 0 or clock() < until):
+        while done < trial and (done == 0 or clock() < until):
             _pass(engine, loss, weight, work.tell, {"trial": f"{loss}, regularise {weight:g}"})
             done += 1
-            facts = {"limit": limit, "found": asdict(found), "now": {"done": done, "until": until}}
-            work.write("trials", facts, start=start, best=best)
+            note({"start": start, "best": best}, now={"done": done, "until": until})
         found.passes += done
-        deviance = engine.held_out_deviance()
-        assert deviance is not None
-        return done, deviance
+        return done
 
-    def better(loss: str, weight: float) -> bool:
-        nonlocal best
-        before = least()
+    def better(loss: str, weight: float, errors: float = 0.0) -> bool:
+        """One trial; whether it is better than the best so far by this many standard errors."""
+        nonlocal best, least
         if over:
             found.trials.append(over.pop(0))
-            return bool(found.trials[-1]["held_out_deviance"] < before)
-        done, deviance = run(loss, weight)
-        row = {"loss": loss, "regularise": weight, "held_out_deviance": deviance, "passes": done}
-        found.trials.append(row)
-        if deviance >= before:
-            return False
-        best = engine.snapshot()
-        found.loss, found.weight, found.held_out_deviance = loss, weight, deviance
-        found.reported_deviance = engine.held_out_deviance(report=True)
-        return True
+            return bool(found.trials[-1]["better"])
+        done = run(loss, weight)
+        each = engine.held_out_deviances()
+        row: dict[str, Any] = {
+            "loss": loss,
+            "regularise": weight,
+            "held_out_deviance": float(each.mean()),
+        }
+        wins = True
+        if best is not None:
+            gain = least - each
+            row["gain"], error = float(gain.mean()), float(gain.std()) / math.sqrt(len(gain))
+            row["standard_error"], wins = error, row["gain"] > errors * error
+        found.trials.append(row | {"passes": done, "better": wins})
+        if wins:
+            best, least = engine.snapshot(), each
+            found.loss, found.weight = loss, weight
+            found.held_out_deviance = row["held_out_deviance"]
+            found.reported_deviance = engine.held_out_deviance(report=True)
+        return wins
 
-    first = FIRST_WEIGHT if config.regularise == "auto" else float(config.regularise)
-    for loss in ("poisson", "amplitude") if config.loss == "auto" else (config.loss,):
-        better(loss, first)
-    if config.regularise == "auto":
+    def room() -> bool:
+        """Whether another trial leaves the last run as much as a trial."""
+        return bool(over) or (
+            len(found.trials) < MOST_TRIALS and found.passes + 2 * trial <= passes
+        )
+
+    weight = FIRST_WEIGHT if config.regularise == "auto" else float(config.regularise)
+    better("poisson" if config.loss == "auto" else config.loss, weight)
+    if config.loss == "auto" and room():
+        better("amplitude", weight, PLAINER)
+    if config.regularise == "auto" and room():
         middle = WEIGHTS.index(FIRST_WEIGHT)
         upwards = [better(found.loss, WEIGHTS[middle + 1])]
         way = WEIGHTS[middle + 2 :] if upwards[0] else WEIGHTS[middle - 1 :: -1]
         for weight in way:
-            if len(found.trials) >= MOST_TRIALS or not better(found.loss, weight):
+            if not room() or not better(found.loss, weight):
                 break
     assert best is not None
     engine.restore(best)
+
+
+def _before(
+    engine: Engine,
+    config: RefineConfig,
+    passes: int,
+    work: Work,
+    found: Descent,
+    limit: float,
+    done: int,
+    note: Callable[..., None],
+) -> Snapshot:
+    """Some way down with the first weight: the state that all trials begin with."""
+    share = FIRST_SHARE / (FIRST_SHARE + MOST_TRIALS * TRIAL_SHARE)
+    until = work.clock() + (limit - work.clock()) * share
+    if not done:
+        engine.begin_whole()
+    while True:
+        while done < passes and (done == 0 or work.clock() < until):
+            _pass(engine, found.loss, found.weight, work.tell, {"trial": "before the trials"})
+            found.passes, done = found.passes + 1, done + 1
+            note({}, before={"done": done})
+        # Where passes of mini-batches came before, the light was looked at in them.
+        if config.clean != "auto" or not engine.look_at_the_light():
+            return engine.snapshot()
+        engine.begin_whole()
+        done = 0
 
 
 def _pass(engine: Engine, loss: str, weight: float, tell: Tell, facts: dict[str, Any]) -> None:

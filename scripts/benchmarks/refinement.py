@@ -18,9 +18,13 @@ from ptycho import RefineConfig, SimulationConfig, evaluate, refine, simulate
 
 SCAN = {"N": 64, "n_frames": 484, "step_px": 6.4, "amplitude": "astronaut", "phase": "coffee"}
 ARMS = {
-    "mini-batches, bilinear (the recipe of f264b61)": {"kernel": "bilinear"},
-    "mini-batches, cubic": {},
-    "and whole scan, total variation by held-out counts": {"regularise": "auto"},
+    "mini-batches, bilinear (the recipe of f264b61)": {
+        "kernel": "bilinear",
+        "regularise": "off",
+        "passes": 60,
+    },
+    "mini-batches, cubic": {"regularise": "off", "passes": 60},
+    "default": {},
 }
 HEAD = "photons per frame | seed | recipe | SSIM amplitude/phase | loss, weight | passes | s"
 
@@ -31,7 +35,6 @@ def main() -> int:
     parser.add_argument("out", type=Path)
     parser.add_argument("--photons", type=float, nargs="+", default=[1e6, 1e5, 1e4, 1e3])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--passes", type=int, default=60)
     options = parser.parse_args()
     lines = [
         "# The refinement on simulated scans",
@@ -49,7 +52,7 @@ def main() -> int:
             scan = simulate(config)
             for name, settings in ARMS.items():
                 begun = time.monotonic()
-                setting = RefineConfig(passes=options.passes, update_probe=False, **settings)
+                setting = RefineConfig(update_probe=False, **settings)
                 result = refine(scan, config=setting)
                 seconds = time.monotonic() - begun
                 scores = evaluate(result.reconstruction, scan)

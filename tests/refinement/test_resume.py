@@ -58,7 +58,7 @@ def goes_on(scan: Scan, config: RefineConfig, folder: Path) -> tuple[RefineResul
     ("settings", "cuts"),
     [
         ({"passes": 8, "positions": True, "position_start": 0.2, "background": "rings"}, (3, 7)),
-        ({"passes": 12, "flux": True, "regularise": "auto", "loss": "auto"}, (3, 8, 11, 22)),
+        ({"passes": 30, "flux": True, "regularise": "auto", "loss": "auto"}, (3, 14, 22, 27)),
         ({"passes": 6, "modes": "auto"}, (2, 8, 13)),
     ],
 )
