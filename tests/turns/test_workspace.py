@@ -111,6 +111,17 @@ def test_create_resumes_after_a_crash(repo: Repo) -> None:
     assert (again.path / "pkg/half.py").exists()
 
 
+def test_a_kill_before_the_folder_has_its_name_is_resumed(repo: Repo) -> None:
+    workspace = create(repo, "FIX-001", 1, "main")
+    # So a kill between the word that the folder is whole and its rename leaves it.
+    workspace.path.rename(workspace.path.with_name("1.half"))
+
+    again = create(repo, "FIX-001", 1, "main")
+
+    assert again.snapshot().empty
+    assert not again.path.with_name("1.half").exists()
+
+
 def test_a_folder_in_the_way_is_not_touched(repo: Repo) -> None:
     place = attempts_dir(repo) / "A-1" / "1"
     place.mkdir(parents=True)

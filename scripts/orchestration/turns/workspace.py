@@ -156,7 +156,7 @@ def create(repo: Repo, item: str, n: int, base: str) -> Workspace:
     path = attempts_dir(repo) / slug(item) / str(n)
     base_sha = repo.resolve(base)
     workspace = Workspace(path, branch, base_sha, item, n, repo)
-    if not _made(path).is_file():
+    if not (_made(path).is_file() and os.path.lexists(path)):
         if os.path.lexists(path):
             raise HarnessError(
                 f"the folder of attempt {n} of {item} is in the way",
@@ -181,6 +181,8 @@ def _lay(repo: Repo, path: Path, base: str) -> None:
     half.mkdir(parents=True, mode=0o700)
     lay_out(repo, base, half)
     private_repository(repo, half, store_with(repo, base), base)
+    # The word comes first: a kill between the two leaves a word without a folder, which is laid out
+    # again; a folder without a word would be a stranger's.
     _made(path).write_text(f"{base}\n", encoding="ascii")
     half.rename(path)
 
