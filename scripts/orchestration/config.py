@@ -94,6 +94,9 @@ class HarnessConfig:
     state_dir: str | None = None
     """The harness's own folder (log, turns, checkouts), outside the repository; without it
     `$XDG_STATE_HOME/orchestration/<name>-<hash>/`. Move the folder yourself when you change it."""
+    held_out: str | None = None
+    """A folder outside the repository (a private repository's checkout, say) with the held-out
+    guards; without it they lie in the state folder."""
     protected: tuple[str, ...] = ()
     """Globs of files that no attempt may change, beside those that always are."""
     isolation: str = "auto"
@@ -254,7 +257,7 @@ def _value(name: str, value: object, where: str) -> Any:
     )
     switches = ("network", "guard_network")
     integers = ("review_every", "dwell_limit", "cooldown_cycles", "max_processes")
-    optional = ("target", "supervisor_agent", "reviewer_agent")
+    optional = ("target", "supervisor_agent", "reviewer_agent", "held_out")
     if name == "isolation" and value == "none":
         return "scan"  # no fence at all: what is left behind is found by looking
     if name == "isolation" and value not in ("auto", *LEVELS):

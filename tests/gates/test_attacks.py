@@ -173,7 +173,7 @@ def test_a_report_written_by_another_process_is_not_believed(project: Project) -
         "import os\ndef add(a, b):\n"
         "    import tempfile\n"
         "    for name in os.listdir(tempfile.gettempdir()):\n"
-        "        if name.startswith('guard-'):\n"
+        "        if os.path.isdir(os.path.join(tempfile.gettempdir(), name, 'shim')):\n"
         "            target = os.path.join(tempfile.gettempdir(), name, 'report')\n"
         "            open(target, 'w').write('x\\n{}')\n"
         "    os._exit(1)\n"

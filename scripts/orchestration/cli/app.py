@@ -19,6 +19,7 @@ PARTS = (
     "orchestration.cli.look",
     "orchestration.cli.control",
     "orchestration.cli.review",
+    "orchestration.cli.held_out",
     "orchestration.cli.history",
     "orchestration.cli.documents",
     "orchestration.cli.views",

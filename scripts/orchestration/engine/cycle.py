@@ -33,6 +33,7 @@ from orchestration.turns import (
     collect_in,
     commits,
     create,
+    held_out,
     judge_attempt,
     look_first,
     new_stamp,
@@ -138,7 +139,10 @@ class Cycle:
 
     def _why_not(self, item: Item, draft: Draft, base: str, nodes: Collected | None) -> str:
         """Why nobody may work on an order, or ""."""
-        if nodes is not None and not nodes.ids:
+        missing = held_out.missing(self.harness, item)
+        if missing:
+            return missing
+        if nodes is not None and not nodes.names:
             because = f" ({nodes.because})" if nodes.because else ""
             return f"its guard collects nothing on the base: {item.guard}{because}"
         if draft.source != "built-in":

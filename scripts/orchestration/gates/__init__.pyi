@@ -7,6 +7,7 @@ from .guard import GuardSpec as GuardSpec
 from .guard import collect_ids as collect_ids
 from .guard import run_guard as run_guard
 from .guard import run_twice as run_twice
+from .reading import Watch as Watch
 from .relevance import finding as finding
 from .relevance import touched_lines as touched_lines
 from .scope import is_guarded as is_guarded
@@ -14,4 +15,5 @@ from .screening import Screened as Screened
 from .screening import screen as screen
 from .secrets import black_out as black_out
 from .selectors import collect as collect
+from .selectors import defined_tests as defined_tests
 from .selectors import interpreter as interpreter

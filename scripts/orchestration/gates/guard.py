@@ -13,6 +13,7 @@ import json
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,8 +21,11 @@ from typing import Any
 
 from orchestration.gates import guard_files as files
 from orchestration.gates.guard_types import GuardResult, GuardSpec, Verdict
+from orchestration.gates.reading import Watch
+from orchestration.gates.scope import is_config, is_test
 from orchestration.gates.verdict import judge, tally
 from orchestration.sandbox import (
+    MARKER,
     ChildResult,
     interpreter,
     own_folders,
@@ -33,6 +37,7 @@ from orchestration.sandbox import fence as fences
 
 __all__ = ["GuardResult", "GuardSpec", "Verdict", "collect_ids", "run_guard", "run_twice"]
 
+MOST_CLOSED = 500
 LAUNCHER = Path(__file__).with_name("launcher.py")
 
 
@@ -63,18 +68,36 @@ def run_guard(spec: GuardSpec) -> GuardResult:
         reason = f"no such test file: {', '.join(absent)}" if absent else "nothing was selected"
         nodes = dict.fromkeys(spec.node_ids or (), "missing")
         return GuardResult("not-run", reason, nodes, tally(nodes), isolation=level)
-    with scratch("guard-") as folder:
+    with scratch("") as folder:
         setup = _prepare(spec, folder, targets)
+        watch = Watch(spec.checkout.resolve(), [*spec.changed, *spec.trusted])
         try:
-            child = _start(spec, setup, level, [*targets, *setup.canary_files])
+            with watch:
+                child = _start(spec, setup, level, [*targets, *setup.canary_files])
             report = _read_report(setup)
         finally:
             for name in setup.canary_files:
                 (spec.checkout / name).unlink(missing_ok=True)
         result = judge(spec, child, report, secret=setup.secret, canaries=setup.canaries)
+        result = _unless_rewritten(spec, result, watch.written - set(setup.canary_files))
+    opened = tuple(sorted(watch.opened.intersection(spec.changed)))
     return replace(
-        result, isolation=level, process_limit=child.process_limit, log_path=spec.log_path
+        result,
+        isolation=level,
+        process_limit=child.process_limit,
+        log_path=spec.log_path,
+        opened=opened,
     )
+
+
+def _unless_rewritten(spec: GuardSpec, result: GuardResult, written: set[str]) -> GuardResult:
+    """A run in which a trusted file was written, or new test code appeared, shows nothing."""
+    code = {path for path in written if is_config(path) or (is_test(path) and path[-3:] == ".py")}
+    bad = sorted(written.intersection(spec.trusted) | code)
+    if not bad:
+        return result
+    words = f"a test, fixture or setting was written while the guard ran: {', '.join(bad[:5])}"
+    return replace(result, verdict="tampered", reason=words)
 
 
 def collect_ids(spec: GuardSpec) -> tuple[list[str], list[str]]:
@@ -82,7 +105,7 @@ def collect_ids(spec: GuardSpec) -> tuple[list[str], list[str]]:
     targets = [name for name in spec.targets() if (spec.checkout / name).exists()]
     if not targets:
         return [], ["nothing was selected"]
-    with scratch("collect-") as folder:
+    with scratch("") as folder:
         setup = _prepare(spec, folder, (), canaries=False)
         words = ["--collect-only", *spec.asked.options, *targets]
         child = _start(spec, setup, fences.choose(spec.isolation), words)
@@ -123,6 +146,7 @@ def _prepare(
     if found is None:
         found = files.product_names(checkout, spec.import_roots)
     files.write_shim(folder / "shim", found, roots)
+    shutil.copyfile(LAUNCHER, folder / "run.py")  # its own path would tell who runs the tests
     settings = files.repository_settings(checkout)
     files.write_ini(folder / "guard.ini", settings, roots)
     first, last, secret = (secrets.token_hex(6) for _ in range(3))
@@ -155,15 +179,18 @@ def _start(spec: GuardSpec, setup: _Setup, level: fences.Level, args: Sequence[s
         "canaries": list(setup.canaries),
         "python_path": [shim, *map(str, setup.roots)],
         "args": [*options, *args],
+        "backwards": spec.backwards,
+        "hidden": [MARKER] if sys.platform.startswith("linux") else [],
         "touched": {str(checkout / name): list(lines) for name, lines in spec.touched.items()},
     }
     env = _environment(spec, setup, shim)
     command = fences.wrap(
-        [spec.python, "-P", str(LAUNCHER)],
+        [spec.python, "-P", str(setup.folder / "run.py")],
         level,
         cwd=checkout,
         writable=[checkout, setup.folder],
         readable=[str(LAUNCHER), *interpreter(spec.python).places],
+        closed=_closed(spec, setup),
         opened=spec.opened,
         env=env,
     )
@@ -178,6 +205,15 @@ def _start(spec: GuardSpec, setup: _Setup, level: fences.Level, args: Sequence[s
         stdin=json.dumps(orders).encode(),
         max_processes=spec.max_processes,
     )
+
+
+def _closed(spec: GuardSpec, setup: _Setup) -> list[Path]:
+    """What the code under test cannot write, although it lies below what it can.
+
+    Each file is a mount of its own; of very many tests the rest is only watched.
+    """
+    own = [setup.folder / name for name in ("shim", "guard.ini", "run.py")]
+    return [*own, *(spec.checkout.resolve() / name for name in spec.trusted[:MOST_CLOSED])]
 
 
 def _environment(spec: GuardSpec, setup: _Setup, shim: str) -> dict[str, str]:

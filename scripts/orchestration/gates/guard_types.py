@@ -41,6 +41,12 @@ class GuardSpec:
     opened: Opened = field(default_factory=lambda: Opened(network=False))
     max_processes: int = 4096
     touched: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    changed: Sequence[str] = ()
+    """Paths of which the run tells whether they were opened (see `reading`)."""
+    trusted: Sequence[str] = ()
+    """Files that nothing may write while the guard runs: tests, fixtures, configuration."""
+    backwards: bool = False
+    """Run the tests in the opposite order."""
 
     def targets(self) -> tuple[str, ...]:
         """Files and folders to hand to pytest, each once."""
@@ -79,6 +85,10 @@ class GuardResult:
     versions: dict[str, str] = field(default_factory=dict)
     flaky: tuple[str, ...] = ()
     output_tail: str = ""
+    opened: tuple[str, ...] = ()
+    """Which of the spec's `changed` files the run opened."""
+    one_order: bool = False
+    """Whether it passes in one order of its tests only."""
 
     @property
     def passed(self) -> bool:

@@ -26,6 +26,7 @@ sys.meta_path[:0] = _shim
 
 MESSAGE_CAP = 4000
 CANARY_CAP = 200_000
+PRIVATE = ("wanted", "selector", "backwards")
 
 
 class Reporter:
@@ -34,7 +35,7 @@ class Reporter:
     def __init__(self, orders):
         self.wanted = orders["node_ids"]
         self.selector = orders["selector"]
-        self.canaries = orders["canaries"]
+        self.canaries, self.backwards = orders["canaries"], orders["backwards"]
         self.collected, self.matched, self.phases = [], [], {}
         self.collect_problems, self.exit_status, self.ran = [], None, {}
 
@@ -57,6 +58,7 @@ class Reporter:
         mine = [item for item in items if item.nodeid not in self.canaries]
         mine = [item for item in mine if self._is_wanted(item.nodeid)]
         self.matched = [item.nodeid for item in mine]
+        mine = mine[::-1] if self.backwards else mine
         head = [by_id[name] for name in first if name in by_id]
         tail = [by_id[name] for name in last if name in by_id]
         keep = [*head, *mine, *tail]
@@ -147,7 +149,11 @@ def publish(orders, reporter, status):
             "pytest": pytest.__version__,
             "pytest_file": pytest.__file__,
             "finished": time.time(),
-            **{k: v for k, v in vars(reporter).items() if k not in ("wanted", "selector")},
+            **{
+                k: v
+                for k, v in vars(reporter).items()
+                if k not in ("wanted", "selector", "backwards")
+            },
         }
     ).encode("utf-8", "backslashreplace")
     signature = hmac.new(orders["nonce"].encode(), body, hashlib.sha256).hexdigest().encode()
@@ -162,6 +168,8 @@ def main():
     orders = json.loads(sys.stdin.buffer.read())
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
+    for name in orders["hidden"]:  # what marks this process for the harness is not the product's
+        os.environ.pop(name, None)
     os.environ["PYTHONPATH"] = os.pathsep.join(orders["python_path"])
     sys.argv[:] = ["pytest"]
     reporter = Reporter(orders)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from orchestration.core import parse_selector
 from orchestration.errors import HarnessError
 from orchestration.gates.guard import GuardSpec, collect_ids
+from orchestration.gates.tamper_trees import parse
 from orchestration.sandbox import Opened
+
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def interpreter(argv: Sequence[str], python: str) -> list[str]:
@@ -17,6 +22,31 @@ def interpreter(argv: Sequence[str], python: str) -> list[str]:
     if words and words[0] in ("python", "python3"):
         words[0] = python
     return words
+
+
+def defined_tests(checkout: Path, selector: str | Sequence[str]) -> list[str]:
+    """The test functions and methods that a selector names, read from the text of its files."""
+    asked = parse_selector(selector)
+    found = list[str]()
+    for name in asked.paths:
+        place = Path(checkout) / name
+        files = sorted(place.rglob("test_*.py")) if place.is_dir() else [place]
+        for file in (one for one in files if one.is_file()):
+            tree = parse(file.read_text(encoding="utf-8", errors="replace"))
+            path = file.relative_to(checkout).as_posix()
+            for node in tree.body if tree is not None else ():
+                if isinstance(node, ast.ClassDef) and node.name.startswith("Test"):
+                    methods = [n.name for n in node.body if isinstance(n, FUNCTIONS)]
+                    found += [f"{path}::{node.name}::{n}" for n in methods if n[:4] == "test"]
+                elif isinstance(node, FUNCTIONS) and node.name.startswith("test"):
+                    found.append(f"{path}::{node.name}")
+    starts = asked.prefixes()
+    return [i for i in found if any(_is_below(i, start) for start in starts)]
+
+
+def _is_below(node_id: str, start: str) -> bool:
+    bare = start.partition("[")[0].rstrip("/")
+    return node_id == bare or node_id.startswith((bare + "::", bare + "/"))
 
 
 def collect(

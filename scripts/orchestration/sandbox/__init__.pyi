@@ -11,6 +11,7 @@ from .orphans import end_orphans as end_orphans
 from .process import ChildResult as ChildResult
 from .process import run_child as run_child
 from .process import scrub_env as scrub_env
+from .reaping import MARKER as MARKER
 from .removing import remove_tree as remove_tree
 from .removing import scratch as scratch
 from .removing import wipe as wipe

@@ -1,4 +1,5 @@
 from . import commits as commits
+from . import held_out as held_out
 from . import outside as outside
 from .brief import write_brief as write_brief
 from .case import Case as Case

@@ -58,6 +58,10 @@ class Case:
     branch: str = ""
     """The attempt's own branch."""
     green: dict[str, GuardResult] = field(default_factory=dict)
+    read: set[str] = field(default_factory=set)
+    """Files that a guard opened, and programs that a criterion opened."""
+    ran: set[str] = field(default_factory=set)
+    """Changed files that the command of a criterion names."""
     answered: tuple[payloads.Flag, ...] = ()
     """Flags that a review has accepted."""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.errors import HarnessError
-from orchestration.gates import GuardSpec, collect_ids
+from orchestration.gates import GuardSpec, collect_ids, defined_tests
 from orchestration.git import Repo
 from orchestration.harness import Harness
 from orchestration.turns.workspace import export, remove_checkout, remove_tree
@@ -30,6 +30,13 @@ class Collected:
 
     ids: list[str]
     problems: tuple[str, ...] = ()
+    defined: tuple[str, ...] = ()
+    """Where nothing could be collected: the tests that the files define, read from their text."""
+
+    @property
+    def names(self) -> list[str]:
+        """The ids, or what is known of them before the files can be imported."""
+        return self.ids or list(self.defined)
 
     @property
     def because(self) -> str:
@@ -66,9 +73,10 @@ def collect_in(harness: Harness, tree: str, head: str, selector: str) -> Collect
         carry_into(harness.repo, checkout, harness.config.carry)
         with harness.busy(f"collecting {selector}"):
             ids, problems = collect_ids(guard_spec(harness, checkout, selector=selector))
+        defined = defined_tests(checkout, selector) if problems and not ids else []
     finally:
         remove_checkout(harness.repo, checkout)
-    return Collected(ids, tuple(problems))
+    return Collected(ids, tuple(problems), tuple(defined))
 
 
 def carry_into(repo: Repo, checkout: Path, carry: Iterable[str], *, secrets: bool = True) -> None:

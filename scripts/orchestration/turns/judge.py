@@ -9,7 +9,9 @@ again after a kill gives the same.
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 from orchestration.agents import last_words
 from orchestration.core import ItemState, matches, of_pytest_command, parse_selector, payloads
@@ -19,9 +21,12 @@ from orchestration.documents.order import Order
 from orchestration.errors import HarnessError
 from orchestration.gates import (
     GuardResult,
+    GuardSpec,
+    Watch,
     black_out,
     finding,
     interpreter,
+    is_guarded,
     run_guard,
     run_twice,
     scope,
@@ -29,13 +34,18 @@ from orchestration.gates import (
     secrets,
     touched_lines,
 )
+from orchestration.git import import_files
 from orchestration.sandbox import fence as isolation
 from orchestration.sandbox import interpreter as installed
 from orchestration.sandbox import own_folders, run_child, scratch
-from orchestration.turns import outside
+from orchestration.turns import held_out, outside
 from orchestration.turns.case import Case, Findings
 from orchestration.turns.checkouts import Collected, carry_into, collect_in, guard_spec
-from orchestration.turns.workspace import export, fresh_checkout, lay_over, remove_checkout
+from orchestration.turns.workspace import compose, export, fresh_checkout, lay_over, remove_checkout
+
+SOURCES = {".py", ".pyi", ".pyx", ".pxd", ".pxi", ".c", ".h", ".cc", ".cpp", ".hpp", ".cu", ".rs"}
+SOURCES |= {".f", ".f90", ".jl"}
+PROGRAMS = {".py", ".sh", ".bash", ".mk", ".pl", ".rb", ".js", ".ps1"}
 
 
 def judge_attempt(case: Case) -> Findings:
@@ -50,7 +60,11 @@ def judge_attempt(case: Case) -> Findings:
     if not found.verdict:
         _run_attempt(case)
     if not found.verdict:
+        _look_at_reading(case)
+    if not found.verdict:
         _decide(case)
+    if found.verdict == "land":
+        _run_held_out(case)
     if found.verdict == "land" and found.flags:
         more = f" and {len(found.flags) - 1} more" if len(found.flags) > 1 else ""
         found.verdict, found.reason = "held", f"a reviewer must answer: {found.flags[0]}{more}"
@@ -199,38 +213,213 @@ def run_selector(case: Case, selector: str, *, on_base: bool) -> GuardResult:
     if not on_base and selector in case.green:
         return case.green[selector]
     ids = _collect_on_base(case, selector)
-    if not ids.ids:
+    if not ids.names:
         because = f": {ids.because}" if ids.because else ""
         return GuardResult("not-run", f"{selector} collects nothing{because}")
-    if on_base:
-        checkout = export(repo, _base_tree(case), head=case.base, name="base")
-    else:
-        checkout = fresh_checkout(
-            repo,
-            case.commit,
-            overlay_from=case.base,
-            may_edit=case.may_edit,
-            new=case.new_tests,
-            overlay=case.guard_files,
-            name="attempt",
-        )
-    name = "red/guard_base.log" if on_base else f"green/guard_attempt_{len(case.green) + 1}.log"
+    log = "red/guard_base.log" if on_base else f"green/guard_attempt_{len(case.green) + 1}.log"
+    tree = _base_tree(case) if on_base else _tested_tree(case)
+    names = ids.names
+    if not on_base and _unread(case):
+        names = _with_parameters(names, collect_in(harness, tree, case.commit, selector).ids)
     spec = guard_spec(
         harness,
-        checkout,
-        node_ids=ids.ids,
-        log_path=case.report / name,
+        Path(),
+        node_ids=names,
+        log_path=case.report / log,
         touched={} if on_base else touched_lines(repo, case.base, case.commit, case.exit.changed),
+        changed=case.exit.changed,
+        trusted=[path for path in repo.list_tree(tree) if _is_trusted(case, path)],
     )
-    try:
-        carry_into(repo, checkout, harness.config.carry)
-        with harness.busy(f"guard {selector}"):
-            result = run_guard(spec) if on_base else run_twice(spec)
-    finally:
-        remove_checkout(repo, checkout)
+    with harness.busy(f"guard {selector}"):
+        if on_base:
+            result = _on_fresh_copy(case, tree, spec, run_guard, on_base=True)
+        else:
+            result = _twice_on_fresh_copies(case, tree, spec)
+    case.read.update(result.opened)
     if not on_base:
         case.green[selector] = result
     return result
+
+
+def _unread(case: Case) -> bool:
+    """Whether the base could not import the guard's files, so that only names are known."""
+    base = case.found.guard.get("base")
+    return base is not None and base.reason.startswith("collection failed")
+
+
+def _with_parameters(names: list[str], collected: list[str]) -> list[str]:
+    """The ids that the attempt collects of the names that the base's files define.
+
+    A name that the attempt does not collect stays, and is missing when the guard runs.
+    """
+    wanted, seen = set(names), {one.partition("[")[0] for one in collected}
+    kept = [one for one in collected if one in wanted or one.partition("[")[0] in wanted]
+    return kept + [one for one in names if one not in seen and one not in kept]
+
+
+def _tested_tree(case: Case) -> str:
+    """The attempt's files, with everything that is trusted from the base."""
+    return compose(
+        case.harness.repo,
+        case.commit,
+        overlay_from=case.base,
+        may_edit=case.may_edit,
+        new=case.new_tests,
+        overlay=case.guard_files,
+    )
+
+
+def _on_fresh_copy(
+    case: Case,
+    tree: str,
+    spec: GuardSpec,
+    run: Callable[[GuardSpec], GuardResult],
+    *,
+    on_base: bool = False,
+) -> GuardResult:
+    """Run a guard in a checkout of its own, which holds the tree byte for byte before it."""
+    repo, head = case.harness.repo, case.base if on_base else case.commit
+    checkout = export(repo, tree, head=head, base=case.base)
+    try:
+        laid = import_files(repo, checkout, tree).tree
+        if laid != tree:
+            names = ", ".join(repo.diff_names(tree, laid)[:5])
+            return GuardResult("error", f"the checkout is not the tree that would land: {names}")
+        carry_into(repo, checkout, case.harness.config.carry)
+        result = run(replace(spec, checkout=checkout))
+        _look_at_leftovers(case, tree, checkout)
+        return result
+    finally:
+        remove_checkout(repo, checkout)
+
+
+def _look_at_leftovers(case: Case, tree: str, checkout: Path) -> None:
+    """Files of the tree that the run has changed (new ones may be a test's)."""
+    repo = case.harness.repo
+    try:
+        after = import_files(repo, checkout, tree).tree
+    except (HarnessError, OSError) as problem:
+        words = f"what the guard's run left cannot be read: {problem}"
+        case.suspect([payloads.Flag("G02", ".", 0, words[:200])])
+        return
+    known = repo.list_tree(tree)
+    for path in repo.diff_names(tree, after):
+        if path in known:
+            words = "the guard's run changed this file of the checkout"
+            case.suspect([payloads.Flag("G02", path, 0, words)])
+
+
+def _twice_on_fresh_copies(case: Case, tree: str, spec: GuardSpec) -> GuardResult:
+    """Run the guard; when it passes, again on a second copy in the opposite order.
+
+    One that passes in one order only is for a reviewer; one that changes its mind is not a pass.
+    """
+    first = _on_fresh_copy(case, tree, spec, run_twice)
+    if not first.passed:
+        return first
+    name = spec.log_path.name if spec.log_path else "guard.log"
+    more = case.report.parent / "logs" / f"backwards-{name}"  # no evidence: the same once more
+    other = replace(spec, backwards=True, log_path=more, touched={})
+    second = _on_fresh_copy(case, tree, other, run_guard)
+    first = replace(first, opened=tuple(sorted({*first.opened, *second.opened})))
+    if second.passed:
+        return first
+    if second.verdict == "fail" and len(first.nodes) > 1:
+        third = _on_fresh_copy(case, tree, replace(spec, touched={}), run_guard)
+        if third.passed:
+            words = f"the guard passes in one order of its tests only: {second.reason}"
+            case.suspect([payloads.Flag("G01", next(iter(first.nodes)), 0, words[:300])])
+            return first
+    reason = f"flaky: it passed on one fresh copy and not on a second: {second.reason}"
+    return replace(second, reason=reason)
+
+
+def _is_trusted(case: Case, path: str) -> bool:
+    return is_guarded(path) or matches(path, case.guard_files)
+
+
+def _look_at_reading(case: Case) -> None:
+    """What a guard or criterion has read is trusted by its path, whatever it is called.
+
+    Product code and what the order names may change; a new file that nobody asked for may be a
+    table of answers, and is for a reviewer.
+    """
+    repo, found = case.harness.repo, case.found
+    before = repo.list_tree(case.base)
+    named = (*_named(case), *case.may_edit, *case.new_tests)
+    for path in sorted(case.read.intersection(case.exit.changed)):
+        if matches(path, named) or path in _asked_for(case):
+            continue
+        if _is_product_code(case, path) and not (path in case.ran and "/" not in path):
+            continue
+        if path in before:
+            found.verified, found.ticks = [], []
+            found.turn_down(
+                "reject",
+                f"{path}: what the attempt is judged by reads it, so an attempt does not change it "
+                f"(an order that wants it changed names it in its Tasks)",
+                f"reads: {path}",
+            )
+        else:
+            words = "a new file that the guard reads, and no task names it"
+            case.suspect([payloads.Flag("R01", path, 0, words)])
+
+
+def _asked_for(case: Case) -> set[str]:
+    """Changed paths that the words of the item or of the order's goal and tasks hold."""
+    item, order = case.item, case.order
+    texts = [item.title, *(c.meaning for c in item.criteria), str(order.goal or "")]
+    texts += [str(task.text) for task in order.tasks]
+    words = {word.strip("`'\"().,;:") for text in texts for word in text.split()}
+    return words.intersection(case.exit.changed)
+
+
+def _is_product_code(case: Case, path: str) -> bool:
+    """Source below a package or module of the import roots."""
+    pure = PurePosixPath(path)
+    if pure.suffix not in SOURCES or scope.kind_of(path) != "product":
+        return False
+    tree = case.harness.repo.list_tree(case.commit)
+    for root in case.harness.config.import_roots:
+        top = PurePosixPath(root)
+        if root in (".", "") or pure.is_relative_to(top):
+            inside = pure if root in (".", "") else pure.relative_to(top)
+            package = top / inside.parts[0] / "__init__.py"
+            flat = len(inside.parts) == 1
+            if flat or root not in (".", "") or str(package) in tree:
+                return True
+    return False
+
+
+def _run_held_out(case: Case) -> None:
+    """Lay the item's held-out guard over the attempt and run it; only a count is ever told."""
+    if not case.item.held_out:
+        return
+    harness, found, name = case.harness, case.found, case.item.held_out
+    absent = held_out.missing(harness, case.item)
+    if absent:
+        found.verdict, found.reason, found.signature = "reject", absent, "held-out: absent"
+        found.verified, found.ticks = [], []
+        return
+    checkout = export(harness.repo, _tested_tree(case), head=case.commit, base=case.base)
+    try:
+        files = held_out.lay_over(harness, case.item, checkout)
+        log = held_out.private_log(harness, case.report.parent.name)
+        carry_into(harness.repo, checkout, harness.config.carry)
+        spec = guard_spec(harness, checkout, selector=files, log_path=log)
+        with harness.busy(f"held-out guard {name}"):
+            result = run_guard(spec)
+    finally:
+        remove_checkout(harness.repo, checkout)
+    passed = sum(state == "passed" for state in result.nodes.values())
+    how = f"{passed} of {len(result.nodes)} passed" if result.nodes else "it could not run"
+    row = payloads.CheckRow("held-out", f"held-out {name}", result.passed, how)
+    found.checks.append(row)
+    harness.say(f"held-out guard {name}: {how}")
+    if not result.passed:
+        found.verdict, found.reason = "reject", f"held-out guard {name}: {how}"
+        found.signature = found.reason
+        found.verified, found.ticks = [], []
 
 
 def _base_tree(case: Case) -> str:
@@ -338,7 +527,8 @@ def _run_command(
                 opened=config.for_guards(),
                 env=env,
             )
-            with case.harness.busy(command.text):
+            watch = Watch(checkout, case.exit.changed)
+            with case.harness.busy(command.text), watch:
                 child = run_child(
                     fenced,
                     checkout,
@@ -349,6 +539,8 @@ def _run_command(
                 )
     except HarnessError as problem:
         return payloads.CheckRow(name, command.text, False, problem.what)
+    case.ran.update(set(ready.argv).intersection(case.exit.changed))
+    case.read.update(path for path in watch.opened if PurePosixPath(path).suffix in PROGRAMS)
     how = f"exit {child.exit_code}" if child.exit_code is not None else f"signal {child.signal}"
     if child.timed_out:
         how = f"no end within {limit:g} s"

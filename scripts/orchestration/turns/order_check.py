@@ -30,7 +30,7 @@ def check_order(
     def collect(selector: str) -> Sequence[str]:
         if selector not in nodes:
             nodes[selector] = collect_in(harness, harness.repo.tree_of(base), base, selector)
-        return nodes[selector].ids
+        return nodes[selector].names
 
     return validate_order(text, _context(harness, base, item_id, collect))
 

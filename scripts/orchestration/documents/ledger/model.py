@@ -115,6 +115,8 @@ class Item:
     waiting: Waiting | None = None
     recipes: list[Recipe] = field(default_factory=list)
     guard: str | None = None
+    held_out: str | None = None
+    """Name of tests that lie outside the repository and are laid over for the verdict only."""
     attempts: list[Attempt] = field(default_factory=list)
     needs: str | None = None
     span: Span = (0, 0)

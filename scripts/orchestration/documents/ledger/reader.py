@@ -44,11 +44,23 @@ STRAY = re.compile(r"-(?=#{2,4}[ \t]*\[)")
 _WAIT_FIELD = re.compile(r"(?i)[-*+] \**(on|check|poll|until)\b")
 #: Keys that may stand once: a second line would be lost, or would win in silence.
 ONCE = frozenset(
-    ("status", "waiting", "priority", "type", "plan", "owner", "guard", "needs", "class", "return")
+    (
+        "status",
+        "waiting",
+        "priority",
+        "type",
+        "plan",
+        "owner",
+        "guard",
+        "held-out",
+        "needs",
+        "class",
+        "return",
+    )
 )
 _TODAY = (
     *("status", "priority", "type", "depends", "plan", "owner", "exit", "attempts", "guard"),
-    *("recipe", "needs", "class", "return", "waiting", "told before"),
+    *("held-out", "recipe", "needs", "class", "return", "waiting", "told before"),
 )
 #: Keys that an item has, as they are called today and as they were.
 ITEM_KEYS = frozenset((*_TODAY, *KEYS))
@@ -288,6 +300,8 @@ def read_item_key(blocks: Blocks, key: KeyLine, item: Item, ledger: Ledger) -> N
         item.blocker_class = clean(text) or None
     elif name == "return":
         item.return_condition = clean(text) or None
+    elif name == "held-out":
+        item.held_out = clean(text) or None
     elif name in ("type", "guard", "needs"):
         value = clean(text) or None
         setattr(item, name, value.lower() if value and name != "guard" else value)
