@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+
 import pytest
 from project import BROKEN, FIXED, GUARD, TESTS, Project
 
@@ -170,11 +172,11 @@ def test_an_always_equal_object_is_beyond_any_runner(project: Project) -> None:
 
 def test_a_report_written_by_another_process_is_not_believed(project: Project) -> None:
     code = (
-        "import os\ndef add(a, b):\n"
-        "    import tempfile\n"
-        "    for name in os.listdir(tempfile.gettempdir()):\n"
-        "        if os.path.isdir(os.path.join(tempfile.gettempdir(), name, 'shim')):\n"
-        "            target = os.path.join(tempfile.gettempdir(), name, 'report')\n"
+        "import os\n\ndef add(a, b):\n"
+        f"    place = {tempfile.gettempdir()!r}\n"
+        "    for name in os.listdir(place):\n"
+        "        if os.path.isdir(os.path.join(place, name, 'shim')):\n"
+        "            target = os.path.join(place, name, 'report')\n"
         "            open(target, 'w').write('x\\n{}')\n"
         "    os._exit(1)\n"
     )
