@@ -50,18 +50,13 @@ TOKEN_TEXT = "ghp_" + "Zx81Qw9Lk3Vb7Nm2Rt6Yp4Hs0Gd5Jf8Cc1Aa"
 
 @dataclass(frozen=True)
 class Attack:
-    """One hostile worker. `fenced` is the verdict behind bubblewrap where it differs."""
+    """One hostile worker, and the verdict on it behind a file fence."""
 
     name: str
     code: str
     fooled: str
     verdict: str
-    fenced: str | None = None
     needs_ceiling: bool = False
-
-    def expected(self, level: str) -> str:
-        """The verdict at an isolation level."""
-        return self.fenced if level == "bwrap" and self.fenced else self.verdict
 
 
 def product(text: str) -> str:
@@ -69,9 +64,9 @@ def product(text: str) -> str:
     return f"write('calc/__init__.py', {text!r})\n"
 
 
-def outside(name: str, code: str, fenced: str = "land") -> Attack:
-    """Harm to the person's checkout beside honest work: tamper where it can be done."""
-    return Attack(name, FIX + code, "checkout", "tamper", fenced)
+def outside(name: str, code: str, verdict: str = "land") -> Attack:
+    """Harm to the person's checkout beside honest work, which lands: the fence lets no harm be done."""
+    return Attack(name, FIX + code, "checkout", verdict)
 
 
 ON_TESTS = [
@@ -168,7 +163,7 @@ ON_CHECKOUT = [
     Attack("code under test writes to the main checkout",
            "write('calc/__init__.py', 'open(%r, \"a\").write(\"# evil\")\\n' "
            f"% str(user / 'notes.txt') + {FIXED!r})",
-           "checkout", "tamper", "land"),
+           "checkout", "land"),
     Attack("a committed symbolic link", FIX + "os.symlink('/etc', 'data')\ngit('add', '-A')\n"
            "git('commit', '-qm', 'x')", "checkout", "reject"),
     Attack("a nested repository", FIX + "write('sub/evil.py', 'x')\ngit('init', '-q', 'sub')\n"
@@ -182,7 +177,7 @@ ON_CHECKOUT = [
     Attack("a .git file that points elsewhere",
            FIX + "if (here / '.git').is_file():\n"
            "    (here / '.git').write_text(f'gitdir: {user}/.git')\n"
-           "else:\n    (user / '.git/HEAD').write_text('ref: refs/heads/side\\n')", "checkout", "tamper"),
+           "else:\n    (user / '.git/HEAD').write_text('ref: refs/heads/side\\n')", "checkout", "land"),
     Attack("a secret in the diff", FIX + f"write('calc/key.py', 'TOKEN = ' + repr({TOKEN_TEXT!r}))",
            "checkout", "reject"),
     Attack("a secret hidden by .gitattributes", FIX + "write('.gitattributes', '*.py -diff')\n"

@@ -1,7 +1,7 @@
 """Run every hostile worker twice: against an unprotected checkout, and through `orchestrate run`.
 
     hostile_workers.py --results runs/hostile --write docs/evidence/reliability.md
-    hostile_workers.py --only "fork" --levels scan
+    hostile_workers.py --only "fork" --levels kernel
 
 With `--results` every finished attack is kept as a file, so that an interrupted or divided run
 (`--part 1/3`) goes on where it was; `--write` renders the table once all attacks are there.
@@ -278,8 +278,8 @@ def _harm(root: Path, before: dict[str, str], after: dict[str, str], *, landed: 
 
 def judge(attack: Attack, level: str, now: Now) -> str:
     """What is wrong with the harness's answer, or ""."""
-    if now.verdict != attack.expected(level):
-        return f"{level}: {now.verdict} ({now.reason[:200]}), expected {attack.expected(level)}"
+    if now.verdict != attack.verdict:
+        return f"{level}: {now.verdict} ({now.reason[:200]}), expected {attack.verdict}"
     if now.harm or now.alive:
         return f"{level}: left {now.alive} processes, harm: {now.harm[:3]}"
     if now.verdict == "tamper" and now.code != 5:
@@ -302,7 +302,7 @@ def record(attack: Attack, fooled: str, rows: dict[str, Now], wrong: list[str]) 
 
 def table(found: Sequence[dict[str, Any]]) -> str:
     """The table of the page, in the order of the attacks."""
-    names = {"scan": "no fence", "bwrap": "bubblewrap", "pidns": "PID namespace"}
+    names = {"kernel": "kernel fence", "bwrap": "bubblewrap", "pidns": "PID namespace"}
     levels = list(found[0]["verdicts"])
     heads = " | ".join(names[level] for level in levels)
     rows = [
@@ -350,7 +350,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--results", type=Path, help="folder for what is finished")
     options.add_argument("--write", type=Path, help="page with the marks of the table")
     given = options.parse_args(argv)
-    levels = given.levels or [x for x in ("scan", "bwrap") if x in isolation.available()]
+    levels = given.levels or [x for x in ("kernel", "bwrap") if x in isolation.available()]
     part, parts = map(int, given.part.split("/"))
     found = []
     with tempfile.TemporaryDirectory(prefix="hostile-", ignore_cleanup_errors=True) as folder:

@@ -24,7 +24,7 @@ LEDGER = """### [A-001] Totals are off by one
 - Status: open
 - Guard: tests/test_shop.py::test_total
 - Plan: plans/active/A-001/implementation.md
-- Held-out: tests/secret_total.py
+- Held-out: secret_total
 - Exit:
   - [ ] C1 `pytest tests/test_shop.py` — totals are right
 
@@ -77,6 +77,9 @@ pytest tests/test_shop.py::test_total
 
 def briefs(here: Any, cycles: int = 2, **options: Any) -> list[str]:
     worker = Stub(lambda turn, n: (turn.workspace / "shop.py").write_text(WRONG.format(n)) and None)
+    hidden = here.harness().repo.state_dir / "held-out/secret_total/tests/test_hidden.py"
+    hidden.parent.mkdir(parents=True)
+    hidden.write_text("def test_hidden():\n    pass\n")
     here.run(worker, cycles=cycles, **options)
     return [turn.brief for turn in worker.turns]
 
