@@ -306,7 +306,7 @@ def table(found: Sequence[dict[str, Any]]) -> str:
     levels = list(found[0]["verdicts"])
     heads = " | ".join(names[level] for level in levels)
     rows = [
-        f"| attack | unprotected | {heads} | because (no fence) |",
+        f"| attack | unprotected | {heads} | because |",
         "|---" * (len(levels) + 3) + "|",
     ]
     for row in found:
