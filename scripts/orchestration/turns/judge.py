@@ -137,7 +137,7 @@ def _look_at_diff(case: Case) -> None:
         import_roots=harness.config.import_roots,
         guard=_guard_ids(case),
         secret=harness.secret_values(),
-        named=_named(case),
+        named=[*_named(case), *_asked_for(case)],
     )
     if screened.reason:
         found.turn_down("reject", screened.reason, "screening")
