@@ -21,6 +21,8 @@ from orchestration.harness import Harness
 from orchestration.turns.workspace import export, remove_checkout, remove_tree
 
 MOST_OF_A_REASON = 400
+MISSING_CODE = ("ImportError", "ModuleNotFoundError", "AttributeError", "NameError")
+"""Why a test of code that does not exist yet cannot be collected; other reasons are the machine's."""
 SUBMODULE = "160000"
 
 
@@ -73,7 +75,9 @@ def collect_in(harness: Harness, tree: str, head: str, selector: str) -> Collect
         carry_into(harness.repo, checkout, harness.config.carry)
         with harness.busy(f"collecting {selector}"):
             ids, problems = collect_ids(guard_spec(harness, checkout, selector=selector))
-        defined = defined_tests(checkout, selector) if problems and not ids else []
+        why = " ".join(problems)
+        missing = not ids and any(error in why for error in MISSING_CODE)
+        defined = defined_tests(checkout, selector) if missing else []
     finally:
         remove_checkout(harness.repo, checkout)
     return Collected(ids, tuple(problems), tuple(defined))

@@ -222,7 +222,8 @@ def why_due(harness: Harness, item: str, diff: str) -> str:
     events = harness.log.events
     last = max((n for n, e in enumerate(events) if e.kind == "review"), default=-1)
     landed = sum(
-        e.kind == "commit" and e.data.get("purpose") == "landing" for e in events[last + 1 :]
+        isinstance(e.payload, payloads.Committed) and e.payload.purpose == "landing"
+        for e in events[last + 1 :]
     )
     known = harness.state.items.get(item)
     lines = sum(line[:1] in "+-" and line[:3] not in ("+++", "---") for line in diff.splitlines())

@@ -147,8 +147,16 @@ def prefix_digests(events: Iterable[Event]) -> Iterator[str]:
 
 
 def without_moment(value: Any) -> Any:
-    """A view without when and where it was made; everything else has to be the same."""
-    return {k: v for k, v in value.items() if k not in ("generated_at", "report")}
+    """A view without when and where it was made; everything else has to be the same.
+
+    `work`, where a turn's work is to be found, came later.
+    """
+    if isinstance(value, list):
+        return [without_moment(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    gone = ("generated_at", "report", "work")
+    return {k: without_moment(v) for k, v in value.items() if k not in gone}
 
 
 def page_digest(html: str, generated_at: str) -> str:

@@ -48,7 +48,7 @@ def test_the_package_lies_in_scripts() -> None:
         ("orchestration.core.state", "ItemState OpenCycle Pending Run State PHASES"),
         ("orchestration.core.policy", "Decision ItemFacts PolicyConfig decide"),
         ("orchestration.core.reasons", "ExitReason"),
-        ("orchestration.core.clock", "Clock IdSource stamp parse_stamp compact_stamp"),
+        ("orchestration.core.clock", "Clock stamp parse_stamp compact_stamp"),
         ("orchestration.errors", "HarnessError"),
         ("orchestration.cli", "main"),
     ],
