@@ -86,6 +86,7 @@ def test_status_shows_the_tip_that_the_next_attempt_starts_from(
     here.git("push", "-q")
     here.git("reset", "-q", "--hard", "HEAD~1")
     ahead = here.git("rev-parse", "origin/main").strip()
+    here.run(cycles=1)  # what a run fetched counts, not what the remote-tracking branch says
     view = load(here.root).view
-    assert view.head == ahead[:12]
+    here.git("merge-base", "--is-ancestor", ahead, view.head)
     assert [item.id for item in view.items] == ["A-001", "B-001"]
