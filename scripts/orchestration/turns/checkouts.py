@@ -22,7 +22,7 @@ from orchestration.turns.workspace import export, remove_checkout, remove_tree
 
 MOST_OF_A_REASON = 400
 MISSING_CODE = ("ImportError", "ModuleNotFoundError", "AttributeError", "NameError")
-"""Why a test of code that does not exist yet cannot be collected; other reasons are the machine's."""
+"""Why a test of code that does not exist yet cannot be collected; the rest is the machine's."""
 SUBMODULE = "160000"
 
 
