@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -149,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("content-length", str(sum(len(p.encode()) for p in speaker.pieces)))
         self.send_header("connection", "close")
         self.end_headers()
-        try:
+        with suppress(OSError):  # the program went away
             pieces = speaker.pieces
             if fault in ("hang", "cut"):
                 pieces = pieces[: max(1, len(pieces) // 2)] if speaker.stream else [pieces[0][:20]]
@@ -158,8 +158,6 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.flush()
             if fault in ("hang", "hold"):
                 self.served.stop.wait(HOLD_S)
-        except OSError:
-            pass  # the program went away
 
 
 @dataclass

@@ -12,8 +12,10 @@ from real_programs import CASES, KEY, PROGRAMS, drive, installed
 pytestmark = [
     pytest.mark.agents,
     pytest.mark.slow,
+    # No agent is started without a fence for files; test_level.py fails where one is due.
     pytest.mark.skipif(
-        not {"bwrap", "kernel"}.intersection(fence.available()), reason="no fence for files here"
+        not {"bwrap", "kernel"}.intersection(fence.available()),
+        reason="no fence for files here",
     ),
 ]
 

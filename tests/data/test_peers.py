@@ -134,6 +134,8 @@ def test_the_background_of_a_peers_cxi(truth: dict[str, np.ndarray]) -> None:
     assert opened("cdtools.cxi").background == pytest.approx(float(truth["background"]))
 
 
+# A peer's own program is asked where it is installed; elsewhere the files that it wrote (above)
+# stand for it.
 @pytest.mark.peers
 def test_ours_through_cdtools_and_back(tmp_path: Path) -> None:
     datasets = pytest.importorskip("cdtools.datasets", reason="pip install cdtools-py")

@@ -268,6 +268,7 @@ def test_settings_of_the_environment_hold_as_for_git(
     assert repo.text("config", "core.hooksPath") == "/dev/null"
 
 
+# A rename across file systems can only fail where there are two.
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a second file system")
 def test_the_store_may_lie_on_another_disk(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as other:

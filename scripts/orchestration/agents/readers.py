@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Literal
@@ -20,7 +21,7 @@ MAX_TEXT = 20_000
 MAX_DENIALS = 200
 
 
-class Reader:
+class Reader(ABC):
     """What has been heard so far.
 
     `claim` is the program's own result, None until it gives one ("failed": it says that it went
@@ -40,9 +41,9 @@ class Reader:
         self.error = ""
         self.events = self.strange = 0
 
+    @abstractmethod
     def line(self, text: str) -> bool:
         """Take one line; true when the result has come and the program should end."""
-        raise NotImplementedError
 
     def went_on(self) -> None:
         """The model answered: an outage before this was overcome."""
@@ -98,9 +99,9 @@ class JsonReader(Reader):
         self.events += 1
         return self.event(str(event.get("type")), event)
 
+    @abstractmethod
     def event(self, kind: str, event: dict[str, Any]) -> bool:
         """Take one event; true when it is the result."""
-        raise NotImplementedError
 
 
 def clean(text: str) -> str:

@@ -91,13 +91,13 @@ def _run_attempt(case: Case) -> None:
 def _look_at_outcome(case: Case) -> None:
     ended, found = case.exit, case.found
     said = last_words(ended.text, 300)
+    # A program that falls silent after its work, perhaps at the very end: the work is measured.
+    silent = ended.outcome == "timeout" and ended.clock == "idle" and bool(ended.changed)
     if ended.unread:
         found.turn_down("reject", ended.unread, "unread: " + ended.unread[:80])
     elif ended.outcome in ("blocked", "refused"):
         found.turn_down("blocked", f"the agent is {ended.outcome}: {said}", f"blocked: {said}")
-    elif ended.outcome == "timeout" and ended.clock == "idle" and ended.changed:
-        pass  # it fell silent after its work, perhaps at the very end: the work is measured
-    elif ended.outcome in ("crash", "timeout"):
+    elif ended.outcome in ("crash", "timeout") and not silent:
         clock = f" (its {ended.clock} clock)" if ended.clock else ""
         found.turn_down(
             "reject",
