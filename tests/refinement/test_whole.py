@@ -79,7 +79,13 @@ def test_held_out_counts_choose_a_weight_that_helps_the_image(dim):
 
 
 def test_a_number_is_taken_as_it_is_and_counts_that_are_not_whole_choose_nothing(dim):
-    fixed = refine(dim, config=RefineConfig(passes=4, regularise=0.4, loss="poisson"))
+    bar: list[int] = []
+    fixed = refine(
+        dim,
+        config=RefineConfig(passes=4, regularise=0.4, loss="poisson"),
+        progress=lambda done, total, info: bar.append(done),
+    )
+    assert bar == sorted(bar) and bar[-1] == 1000  # mini-batches and whole passes share one bar
     assert fixed.reconstruction.meta["regularise"] == 0.4
     assert fixed.reconstruction.meta["whole_trials"] == [] and fixed.iterations == 4
     fractional = Scan(dim.counts * np.float32(0.37), dim.positions_px, probe=dim.probe)
