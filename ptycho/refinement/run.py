@@ -128,6 +128,13 @@ def _named(progress: Progress | None, words: str) -> Progress | None:
     return lambda done, total, info: progress(done, total, {"trial": words, **info})
 
 
+def _part(progress: Progress | None, share: float) -> Progress | None:
+    """The progress of a first part, which takes this share of the whole."""
+    if progress is None:
+        return None
+    return lambda done, total, info: progress(round(done * share), total, info)
+
+
 def _refine(
     scan: Scan,
     start: Reconstruction | None,
@@ -151,7 +158,8 @@ def _refine(
     if saved is not None:
         engine.resume(saved.tree("engine", engine.saved()))
     if first is not None and (saved is None or saved.phase == "batches"):
-        reason, best = _loop(engine, first, began, history, progress, stage)
+        part = _part(progress, first.passes / config.passes)
+        reason, best = _loop(engine, first, began, history, part, stage)
         engine.restore(best)
     if passes:
         told = {"history": history, "reason": reason}

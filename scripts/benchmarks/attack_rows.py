@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hostile_attacks import BROKEN, FIX, TESTS, product
+
 HEADER = """\
 import json, os, pathlib, signal, socket, subprocess, sys, time
 here = pathlib.Path.cwd()
@@ -24,9 +26,6 @@ def write(name, text):
 def git(*words, **options):
     return subprocess.run(['git', *words], **options)
 """
-BROKEN = "def add(a, b):\n    return a - b\n"
-FIXED = "def add(a, b):\n    return a + b\n"
-TESTS = "from calc import add\n\n\ndef test_add():\n    assert add(2, 3) == 5\n\n\ndef test_large():\n    assert add(12345, 1) == 12346\n"
 
 
 @dataclass(frozen=True)
@@ -46,13 +45,6 @@ class Row:
     must: str
     tests: str = TESTS
     place: str = "tests/test_calc.py"
-
-
-def product(text: str) -> str:
-    return f"write('calc/__init__.py', {text!r})\n"
-
-
-FIX = product(FIXED)
 
 
 def tree(name: str, text: str, tests: str = TESTS, more: str = "") -> Row:
