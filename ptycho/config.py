@@ -50,6 +50,8 @@ class Settings(BaseModel):
     def _no_truth_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
         # pydantic takes True for 1: `--set epochs=true` would train one epoch.
         annotation = cls.model_fields[str(info.field_name)].annotation
+        if value is False and "off" in _types(annotation):
+            return "off"  # as YAML has it: `--set clean=off`
         listed = value if isinstance(value, (list, tuple)) else (value,)
         if any(isinstance(one, bool) for one in listed) and bool not in _types(annotation):
             raise ValueError("a value that is not true or false")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ptycho.config import resolve
+from ptycho.errors import ConfigError
 from ptycho.evaluation import evaluate
 from ptycho.physics import backend
 from ptycho.refinement import RefineConfig, refine
@@ -91,6 +93,8 @@ def test_a_number_is_taken_as_it_is_and_counts_that_are_not_whole_choose_nothing
     fractional = Scan(dim.counts * np.float32(0.37), dim.positions_px, probe=dim.probe)
     few = refine(dim, config=RefineConfig(passes=4))
     assert "4 passes are too few" in few.reconstruction.meta["regularise"]
+    timed = refine(dim, config=RefineConfig(passes=4, seconds=300))
+    assert timed.reconstruction.meta["regularise"].startswith("off: a budget of seconds")
     blind = refine(fractional, config=RefineConfig(passes=30))
     assert blind.reconstruction.meta["regularise"] == "off: no counts can be held out"
 
@@ -119,3 +123,10 @@ def test_a_ring_is_one_number_and_never_dark():
             found[ring == radius], 0.5 * ratio[ring == radius].mean(), rtol=1e-5
         )
     assert ring_background(found, 0 * ratio, mask).min() == np.float32(1e-3)
+
+
+def test_off_is_off_as_yaml_reads_it():
+    settings = resolve(RefineConfig, overrides=["regularise=off", "clean=off"])
+    assert (settings.regularise, settings.clean) == ("off", "off")
+    with pytest.raises(ConfigError, match="not true or false"):
+        resolve(RefineConfig, overrides=["passes=off"])
