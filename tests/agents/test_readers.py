@@ -118,6 +118,7 @@ def test_any_error(text: str) -> None:
         ("getaddrinfo ENOTFOUND api.example.org", "network", None),
         ("status 400: prompt is too long", "None", None),
         ("I read 429 lines", "None", None),
+        ("fork: [Errno 11] Resource temporarily unavailable", "None", None),  # this machine's limit
     ],
 )
 def test_what_errors_say(words: str, kind: str, seconds: float | None) -> None:
