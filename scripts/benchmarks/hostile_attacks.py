@@ -216,7 +216,7 @@ ON_PROCESSES = [
     Attack("a fork bomb (400 processes, limit 100)",
            "for _ in range(400):\n    try:\n        if os.fork() == 0:\n            time.sleep(60)\n"
            "            os._exit(0)\n    except OSError as problem:\n        sys.exit(str(problem))",
-           "many", "none", needs_ceiling=True),
+           "many", "reject", needs_ceiling=True),
 ]  # fmt: skip
 
 CLAIMS = [

@@ -12,6 +12,7 @@ Exit code 0 when each attack did its harm unprotected and got its verdict from t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -239,15 +240,21 @@ def harnessed(attack: Attack, level: str, work: Path, source: Path) -> Now:
     left = processes(token)
     end(left)
     told = re.findall(r"verdict for FIX-1: (\w+) - (.*)", done.stderr)
-    verdict, reason = told[-1] if told else ("none", done.stderr[-300:])
     peak = re.findall(r"peak (\d+) kB", done.stderr)
-    try:
-        code = json.loads(done.stdout)["exit_code"]
-    except (ValueError, KeyError):
-        code = done.returncode
+    ended: dict[str, Any] = {"text": done.stderr[-300:]}
+    with contextlib.suppress(ValueError):
+        ended |= json.loads(done.stdout)
+    # Without a verdict (no turn, or one that an outage gave back) the run's own end says why.
+    verdict, reason = told[-1] if told else ("none", ended["text"])
     harm = _harm(root, before, picture(root), landed=verdict == "land")
     return Now(
-        verdict, reason, code, harm, len(left), time.monotonic() - started, int(peak[-1]) / 1000
+        verdict,
+        reason,
+        done.returncode,
+        harm,
+        len(left),
+        time.monotonic() - started,
+        int(peak[-1]) / 1000,
     )
 
 

@@ -21,7 +21,7 @@ LEDGER = """### [A-001] One thing
 """
 VALUES = {"value.txt": "wrong\n", "wanted.txt": "right\n"}
 PROGRAM = [sys.executable, "-c", "from orchestration.cli import main; main()"]
-KEYS = ["reason", "cycles", "landed", "rejected", "waiting", "blocked", "held", "report"]
+KEYS = ["reason", "text", "cycles", "landed", "rejected", "waiting", "blocked", "held", "report"]
 
 
 def orchestrate(root: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -40,7 +40,7 @@ _FORMS: tuple[tuple[OutageKind, str], ...] = (
     (
         "overloaded",
         r"overloaded|high demand|internal.?server.?error|service.?unavailable|bad gateway"
-        r"|servers? (?:are|is) (?:down|busy)|at capacity|temporarily unavailable",
+        r"|servers? (?:are|is) (?:down|busy)|at capacity|(?<!resource )temporarily unavailable",
     ),
     (
         "network",

@@ -65,8 +65,8 @@ class Summary:
 
     def to_dict(self) -> dict[str, Any]:
         """What `orchestrate run --json` ends with; the exit code is the process's."""
-        names = ("reason", "cycles", "landed", "rejected", "waiting", "blocked", "held", "report")
-        return {name: getattr(self, name) for name in names}
+        names = ("reason", "text", "cycles", "landed", "rejected", "waiting", "blocked", "held")
+        return {name: getattr(self, name) for name in (*names, "report")}
 
 
 class Engine:
