@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
+from orchestration.core import Interrupted
 
 Make = Callable[..., Any]
 ITEM = """### [A-001] One thing
@@ -83,3 +85,20 @@ def test_a_signal_that_nohup_ignores_stays_ignored() -> None:
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, found)
+
+
+class Finalised:
+    """Gets a signal in its finaliser, where Python swallows every exception."""
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(1000):
+            pass
+
+
+def test_a_signal_in_a_finaliser_is_not_swallowed() -> None:
+    from orchestration.cli.ends import ended_by_signals
+
+    with pytest.raises(Interrupted), ended_by_signals():
+        Finalised()
+        time.sleep(20)
