@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from types import FrameType
 
@@ -25,11 +26,25 @@ def ended_by_signals() -> Iterator[None]:
             signal.signal(other, signal.SIG_IGN)
         raise Interrupted(signal.Signals(number).name, 128 + number)
 
+    def swallowed(unraisable: sys.UnraisableHookArgs) -> None:
+        asked = unraisable.exc_value
+        if not isinstance(asked, Interrupted):
+            hook(unraisable)
+            return
+        # Python was in a finaliser, which drops what is raised in it: the word is said once more,
+        # a moment later, since it would be dropped in this hook too.
+        number, main = asked.code - 128, threading.get_ident()
+        signal.signal(number, end)
+        threading.Timer(0.05, signal.pthread_kill, (main, number)).start()
+
+    hook = sys.unraisablehook
     for number in mine:
         signal.signal(number, end)
+    sys.unraisablehook = swallowed
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number in mine:
             signal.signal(number, found[number])
 
