@@ -30,7 +30,7 @@ class Settings:
     phase: str = "astronaut"
     epochs: int = 30
     train_s: float = 25.0
-    refine_passes: int = 40
+    refine_passes: int = 60
 
 
 @dataclass

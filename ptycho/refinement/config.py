@@ -43,7 +43,8 @@ class RefineConfig(Settings):
     regularise: Annotated[float, Field(ge=0, le=100)] | Literal["auto", "off"] = Field(
         default="auto",
         description="total variation in units of the counts' own error; auto: held-out counts "
-        "choose, where the budget is 30 passes or more and not seconds; off: no whole-scan passes",
+        "choose, where the budget is 60 passes or more (36 with a known probe) and not seconds; "
+        "off: no whole-scan passes",
     )
     whole_share: Annotated[float, Field(ge=0, le=1)] | None = Field(
         default=None,

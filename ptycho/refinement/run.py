@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from ptycho.refinement.whole import Descent
 
 WHOLE_SHARE = 0.6
-FEWEST_TO_CHOOSE = 30
+FEWEST_TO_CHOOSE = 36
+"""Whole-scan passes: the six trials take at least four each, after a sixth of them all; with half
+of that the search ends after two."""
 FLUX_PASS = 5  # then the fields explain a clean scan to 2 % of the light of a frame
 
 
@@ -202,18 +204,24 @@ def _why_none_is_chosen(config: RefineConfig) -> str:
         # A pass takes as long as the machine has it: within 15 s on two cores the trials left the
         # measured star no time for the image itself (residual 0.24 against 0.15 without them).
         return "a budget of seconds is for mini-batches; one of passes (--passes) chooses"
-    if config.passes < FEWEST_TO_CHOOSE:
-        return f"{config.passes} passes are too few to choose, {FEWEST_TO_CHOOSE} would do"
+    fewest = math.ceil(FEWEST_TO_CHOOSE / (_whole_share(config) or 1.0))
+    if config.passes < fewest:
+        return f"{config.passes} passes are too few to choose, {fewest} would do"
     return ""
+
+
+def _whole_share(config: RefineConfig) -> float:
+    """The share of the budget for whole-scan passes."""
+    if config.whole_share is not None:
+        return config.whole_share
+    return WHOLE_SHARE if config.update_probe or config.positions else 1.0
 
 
 def _shares(engine: Engine, config: RefineConfig) -> tuple[RefineConfig | None, int]:
     """The settings of the mini-batches (None: there are none), and whole-scan passes."""
     if config.regularise == "off" or (config.regularise == "auto" and not len(engine.frames.held)):
         return config, 0
-    share = config.whole_share
-    if share is None:
-        share = WHOLE_SHARE if config.update_probe or config.positions else 1.0
+    share = _whole_share(config)
     passes = round(config.passes * share)
     if passes >= config.passes:
         return None, config.passes

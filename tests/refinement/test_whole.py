@@ -95,7 +95,7 @@ def test_a_number_is_taken_as_it_is_and_counts_that_are_not_whole_choose_nothing
     assert "4 passes are too few" in few.reconstruction.meta["regularise"]
     timed = refine(dim, config=RefineConfig(passes=4, seconds=300))
     assert timed.reconstruction.meta["regularise"].startswith("off: a budget of seconds")
-    blind = refine(fractional, config=RefineConfig(passes=30))
+    blind = refine(fractional, config=RefineConfig(passes=60))
     assert blind.reconstruction.meta["regularise"] == "off: no counts can be held out"
 
 
