@@ -137,3 +137,41 @@ def test_two_logs_are_a_question_and_a_live_run_is_waited_for(root: Path) -> Non
     with pytest.raises(HarnessError, match="two state folders"):
         _ = Repo(root).state_dir
     assert whole(place) and whole(old)
+
+
+def test_a_repository_made_anew_at_the_path_does_not_inherit(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = Repo(root).state_dir
+    (place / "log").mkdir(parents=True)
+    (place / "log/000001.jsonl").write_text("event\n")
+    Repo(root).claim_state()
+    assert Repo(root).state_dir == place and (place / "log/000001.jsonl").is_file()
+    shutil.rmtree(root)
+    subprocess.run(["git", "init", "-q", str(root)], check=True)
+    assert Repo(root).state_dir == place and not place.exists()
+    (aside,) = place.parent.glob(f"{place.name}.earlier-*")
+    assert (aside / "log/000001.jsonl").read_text() == "event\n"  # kept, and told
+    assert str(aside) in capsys.readouterr().err
+    Repo(root).claim_state()
+    assert Repo(root).state_dir == place and place.is_dir()
+
+
+def test_a_folder_without_a_word_of_its_owner_is_taken_for_the_repositorys(root: Path) -> None:
+    place = Repo(root).state_dir
+    (place / "log").mkdir(parents=True)
+    assert Repo(root).state_dir == place and place.is_dir()
+    shutil.rmtree(root)
+    subprocess.run(["git", "init", "-q", str(root)], check=True)
+    assert Repo(root).state_dir == place and not place.exists()  # it was claimed by being opened
+
+
+def test_a_named_folder_is_the_persons_word(root: Path, tmp_path: Path) -> None:
+    settings = f"state_dir: {tmp_path}/kept\n"
+    (root / "orchestration.yaml").write_text(settings)
+    (tmp_path / "kept").mkdir()
+    Repo(root).claim_state()
+    shutil.rmtree(root)
+    subprocess.run(["git", "init", "-q", str(root)], check=True)
+    (root / "orchestration.yaml").write_text(settings)
+    assert Repo(root).state_dir.is_dir()
