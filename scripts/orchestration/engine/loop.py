@@ -122,7 +122,7 @@ class Engine:
     def _alone(self) -> Iterator[None]:
         """Hold the run lock, read the log again, and end what a killed run left running."""
         harness = self.harness
-        harness.repo.state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        harness.repo.claim_state()
         lock = FileLock(harness.repo.state_dir / "run.lock")
         try:
             lock.acquire(timeout=0)

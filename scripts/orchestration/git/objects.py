@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 
 from orchestration.git.command import GitError, Result, run_git, safe_ref
-from orchestration.git.place import settled_state
+from orchestration.git.place import claim, settled_state
 
 _INDEX_LINE = re.compile(rb"^index [0-9a-f]+\.\.[0-9a-f]+", re.MULTILINE)
 IDENTITY = {"GIT_AUTHOR_NAME": "orchestrate", "GIT_AUTHOR_EMAIL": "orchestrate@localhost"}
@@ -73,6 +73,10 @@ class ObjectStore:
     def state_dir(self) -> Path:
         """The harness's own folder, outside checkout and `.git`; whoever writes there makes it."""
         return settled_state(self.root, self.common_dir)
+
+    def claim_state(self) -> None:
+        """Make the state folder, as this repository's and no other's at the same path."""
+        claim(self.state_dir, self.common_dir)
 
     # -- running ---------------------------------------------------------------------------
 

@@ -4,6 +4,10 @@
 earlier version kept all of it in `.git/orchestration`, where an agent's git could reach it; that
 folder is moved here once, whole. A kill in the middle of the move loses nothing: the old folder
 goes only after the new one is complete.
+
+The path alone does not make a repository: one that is cloned anew where another was has no part in
+its records. A folder and its repository therefore hold the same word (`OWNER`, `ID`); a folder of
+another word is renamed, and told.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import hashlib
 import os
 import shutil
 import sys
+import uuid
 from pathlib import Path
 
 import yaml
@@ -20,6 +25,7 @@ from filelock import FileLock, Timeout
 from orchestration.errors import HarnessError
 
 MARK = "moved-from"
+OWNER, ID = "repository", "orchestration-id"
 
 
 def state_folder(root: Path, common_dir: Path) -> Path:
@@ -27,7 +33,7 @@ def state_folder(root: Path, common_dir: Path) -> Path:
 
     Raises HarnessError when it would lie where an agent or a commit can reach it.
     """
-    home = common_dir.parent if common_dir.name == ".git" else root
+    home = _home(root, common_dir)
     named = _named(home / "orchestration.yaml")
     if named:
         folder = Path(os.path.abspath(home / Path(named).expanduser()))
@@ -44,6 +50,48 @@ def state_folder(root: Path, common_dir: Path) -> Path:
     states = Path(base) if os.path.isabs(base) else Path.home() / ".local" / "state"
     digest = hashlib.sha256(os.fsencode(common_dir)).hexdigest()[:12]
     return states / "orchestration" / f"{home.name or 'root'}-{digest}"
+
+
+def claim(folder: Path, common_dir: Path) -> None:
+    """Make the folder, and note in it and in the repository that the two belong together."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    word = _word(common_dir / ID)
+    if not word:
+        try:
+            (common_dir / ID).write_text(f"{uuid.uuid4().hex}\n", encoding="ascii")
+        except OSError:
+            return  # a repository that cannot be written keeps its folder by its path
+        word = _word(common_dir / ID)
+    (folder / OWNER).write_text(f"{word}\n", encoding="ascii")
+
+
+def _of_this_repository(folder: Path, common_dir: Path) -> None:
+    """Rename a folder that belongs to a repository which was at this path before."""
+    owner = _word(folder / OWNER)
+    if not owner:
+        claim(folder, common_dir)
+    elif owner != _word(common_dir / ID):
+        number = 1
+        while (aside := folder.with_name(f"{folder.name}.earlier-{number}")).exists():
+            number += 1
+        folder.rename(aside)
+        print(
+            f"orchestrate: the repository at {common_dir} is another than before; "
+            f"the records of the earlier one are kept in {aside}",
+            file=sys.stderr,
+        )
+
+
+def _word(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _home(root: Path, common_dir: Path) -> Path:
+    """The main checkout, whose settings count for all."""
+    return common_dir.parent if common_dir.name == ".git" else root
 
 
 def _named(path: Path) -> str:
@@ -63,6 +111,8 @@ def settled_state(root: Path, common_dir: Path) -> Path:
     a log of their own.
     """
     folder, old = state_folder(root, common_dir), common_dir / "orchestration"
+    if folder.is_dir() and not _named(_home(root, common_dir) / "orchestration.yaml"):
+        _of_this_repository(folder, common_dir)
     if old.is_dir() and not old.is_symlink():
         _move(old, folder)
     else:  # a kill came after the old folder went: what may appear there later is another one
