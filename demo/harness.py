@@ -62,8 +62,9 @@ def git(*words: str, cwd: Path) -> str:
 
 def make_clone(root: Path, clone: Path, library: Path) -> str:
     """Clone HEAD of `root`, plant the defect and the ledger as one commit; returns its sha."""
-    if clone.exists():
-        shutil.rmtree(clone)
+    for old in (clone, clone.parent / "state"):
+        if old.exists():
+            shutil.rmtree(old)
     git("clone", "--quiet", "--no-hardlinks", str(root), str(clone), cwd=root)
     git("switch", "--quiet", "-C", "demo", cwd=clone)
     plant(clone, library)
@@ -78,6 +79,8 @@ def plant(checkout: Path, library: Path) -> None:
     ledger = template.replace("{study_options}", STUDY_OPTIONS)
     ledger = ledger.replace("{library}", shlex.quote(str(library)))
     (checkout / "docs/fix_plan.md").write_text(ledger, encoding="utf-8")
+    with (checkout / "orchestration.yaml").open("a", encoding="utf-8") as settings:
+        settings.write("state_dir: ../state\n")  # thrown away with the clone
 
 
 def run(root: Path, output: Path, library: Path) -> HarnessHalf:
