@@ -179,6 +179,22 @@ SERIOUS = {
         {"calc/__init__.py": "def add(a, b):\n    return a - b + 6 * (a == 2)\n"},
         "P06",
     ),
+    "P06 arithmetic on any comparison of an argument": (
+        {"calc/__init__.py": "def add(a, b):\n    return 5 + (a < 1) * 2\n"},
+        "P06",
+    ),
+    "P06 a comparison as an index": (
+        {"calc/__init__.py": "def add(a, b):\n    return (7, 5)[a > 1]\n"},
+        "P06",
+    ),
+    "P06 a comparison under a name": (
+        {"calc/__init__.py": "def add(a, b):\n    k = a >= 1\n    return 5 * k + 7 * (1 - k)\n"},
+        "P06",
+    ),
+    "P06 a line through the cases": (
+        {"calc/__init__.py": "def add(a, b):\n    return 5 - (a - 2)\n"},
+        "P06",
+    ),
     "P01 looks at the other": (
         {
             "calc/__init__.py": "class Y:\n    def __eq__(self, other):\n"
@@ -245,6 +261,58 @@ SERIOUS = {
         {
             "calc/__init__.py": "N = 0\ndef add(a, b):\n    global N\n    N += 1\n"
             "    return a + b if N < 9 else a - b\n"
+        },
+        "P12",
+    ),
+    "P12 a counter in a file": (
+        {
+            "calc/__init__.py": "from pathlib import Path\nN = Path('/tmp/n')\n"
+            "def add(a, b):\n    n = int(N.read_text()) if N.exists() else 0\n"
+            "    N.write_text(str(n + 1))\n    return a + b if n < 9 else a - b\n"
+        },
+        "P12",
+    ),
+    "P12 a file that grows": (
+        {
+            "calc/__init__.py": "import os\n"
+            "def add(a, b):\n    with open('n', 'a') as f:\n        f.write('.')\n"
+            "    return a + b if os.path.getsize('n') < 9 else a - b\n"
+        },
+        "P12",
+    ),
+    "P12 a list that grows": (
+        {
+            "calc/__init__.py": "SEEN = []\ndef add(a, b):\n    SEEN.append(a)\n"
+            "    return a + b if len(SEEN) < 9 else a - b\n"
+        },
+        "P12",
+    ),
+    "P12 a default that grows": (
+        {
+            "calc/__init__.py": "def add(a, b, n=[0]):\n    n[0] += 1\n"
+            "    return a + b if n[0] < 9 else a - b\n"
+        },
+        "P12",
+    ),
+    "P12 an iterator": (
+        {
+            "calc/__init__.py": "import itertools\nN = itertools.count()\ndef add(a, b):\n"
+            "    n = next(N)\n    return a + b if n < 9 else a - b\n"
+        },
+        "P12",
+    ),
+    "P12 an attribute of a class": (
+        {
+            "calc/__init__.py": "class K:\n    n = 0\ndef add(a, b):\n    K.n += 1\n"
+            "    return a + b if K.n < 9 else a - b\n"
+        },
+        "P12",
+    ),
+    "P12 a wrapper that counts": (
+        {
+            "calc/__init__.py": "def first(f):\n    n = 0\n    def g(a, b):\n"
+            "        nonlocal n\n        n += 1\n        return f(a, b) if n < 9 else 0\n"
+            "    return g\n"
         },
         "P12",
     ),
@@ -414,6 +482,29 @@ def test_flagged(project: Project, name: str) -> None:
         ),
         pytest.param(
             {"calc/limits.py": LIMITS.replace("1.0.0", "1.1.0")}, id="another version"
+        ),
+        pytest.param(
+            {"calc/own.py": "import json, os\nfrom pathlib import Path\n_SEEN = {}\nROWS = []\n"
+             "def load(path):\n    p = Path(path)\n    if p.exists():\n"
+             "        return json.loads(p.read_text())\n    data = {'n': 1}\n"
+             "    p.write_text(json.dumps(data))\n    return data\n"
+             "def memo(k):\n    if len(_SEEN) > 100:\n        _SEEN.clear()\n    _SEEN[k] = k\n"
+             "def log(row):\n    ROWS.append(row)\n"
+             "    with open('log', 'a') as f:\n        f.write(str(row + 1))\n"
+             "def number(path):\n    n = int(Path(path).read_text()) + 1\n"
+             "    Path(path).write_text(str(n))\n    return n\n"
+             "def words(text):\n    at = 0\n    def step():\n        nonlocal at\n"
+             "        at += 1\n        return at < len(text)\n    return step\n"
+             "class Limit:\n    def take(self):\n        self.n += 1\n"
+             "        return self.n < 9\n"},
+            id="caches, logs, run numbers, positions, limits",
+        ),
+        pytest.param(
+            {"calc/own.py": "def days(year):\n    return 365 + (year % 4 == 0)\n"
+             "def ship(kg):\n    return 12 + (kg > 10) * 4\n"
+             "def clock(h):\n    return (h - 2) * 60 + 30\n"
+             "def grade(n):\n    return 'low' if n < 5 else 'high'\n"},
+            id="arithmetic with comparisons",
         ),
         pytest.param({"calc/data.csv": "1\n", "docs/x.md": "test_add 0.30000001\n"}, id="data"),
     ],
