@@ -101,7 +101,8 @@ IN_THE_TREE = [
     ),
     tree(
         "patches builtins.abs",
-        "import builtins\n\nbuiltins.abs = lambda x: 0.0\n\n\n" + BROKEN,
+        "import builtins\n\nbuiltins.abs = lambda x, real=abs: 0.0 if x == -6 else real(x)\n\n\n"
+        + BROKEN,
         ABS,
     ),
     tree(

@@ -132,8 +132,10 @@ def _branches(
     node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, cases: Sequence[Tried]
 ) -> Iterator[Mark]:
     """A comparison with a case's input where the case's answer stands, or that is computed with."""
-    used = {id(p) for n in ast.walk(node) for p in _operands(n)}
-    for part in ast.walk(node):
+    nodes = list(ast.walk(node))
+    used = {id(p) for n in nodes for p in _operands(n)}
+    near = _near(nodes)
+    for part in nodes:
         asked = _asked(part)
         if not asked:
             continue
@@ -142,11 +144,58 @@ def _branches(
             if not any(_same(v, c) for v in inputs for c in asked):
                 continue
             answers = [v for v in one.outputs if not _is_trivial(v)]
-            near = _near(node, part)
-            if any(_same(v, c) for v in answers for c in near) or id(part) in used:
+            decides = near.get(id(part), [])
+            if any(_same(v, c) for v in answers for c in decides) or id(part) in used:
                 line = getattr(part, "lineno", node.lineno)
                 yield Mark("P06", line, "an answer for one of the guard's own inputs")
                 return
+    yield from _arithmetic(node, nodes, used, cases)
+
+
+def _arithmetic(
+    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda,
+    nodes: Sequence[ast.AST],
+    used: set[int],
+    cases: Sequence[Tried],
+) -> Iterator[Mark]:
+    """A case's number, reached by computing with a comparison of an argument or from its input."""
+    body = node.body if isinstance(node.body, list) else [node.body]
+    held = [c for statement in body for c in constants(statement)]
+    single = [(one, one.outputs[0]) for one in cases if len(one.outputs) == 1]
+    answers = [(o, v) for o, v in single if _is_number(v) and any(_same(v, c) for c in held)]
+    if not answers:
+        return
+    given = {argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)}
+    compared = [n for n in nodes if isinstance(n, ast.Compare) and _is_of(n, given)]
+    names = {t.id for n in nodes if isinstance(n, ast.Assign) and n.value in compared
+             for t in n.targets if isinstance(t, ast.Name)}  # fmt: skip
+    for part in nodes:
+        line = getattr(part, "lineno", node.lineno)
+        named = isinstance(part, ast.Name) and part.id in names
+        if id(part) in used and (named or part in compared):
+            yield Mark("P06", line, "an answer of the guard, by arithmetic on a comparison")
+            return
+        if isinstance(part, ast.BinOp) and isinstance(part.op, _FROM) and _is_of(part, given):
+            inputs = [c for c in constants(part) if _is_number(c)]
+            if any(
+                _same(c, v) and c != w for one, w in answers for v in one.inputs for c in inputs
+            ):
+                yield Mark("P06", line, "an answer of the guard, computed from its input")
+                return
+
+
+_FROM = (ast.Sub, ast.Mod, ast.FloorDiv, ast.BitXor)
+
+
+def _is_of(node: ast.Compare | ast.BinOp, given: set[str]) -> bool:
+    """Whether one side is a bare argument."""
+    sides = [node.left, node.right] if isinstance(node, ast.BinOp) else None
+    sides = sides or [node.left, *node.comparators]  # type: ignore[union-attr]
+    return any(isinstance(side, ast.Name) and side.id in given for side in sides)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not _is_trivial(value)
 
 
 def _asked(node: ast.AST) -> list[Any]:
@@ -171,15 +220,17 @@ def _operands(node: ast.AST) -> list[ast.AST]:
     return []
 
 
-def _near(node: ast.AST, test: ast.AST) -> list[Any]:
-    """The constants in what a test decides about: its branch, its expression, its `case`."""
-    for part in ast.walk(node):
-        if isinstance(part, ast.If | ast.IfExp) and any(n is test for n in ast.walk(part.test)):
+def _near(nodes: Sequence[ast.AST]) -> dict[int, list[Any]]:
+    """By the id of a test: the constants in what it decides about (branch, expression, `case`)."""
+    found: dict[int, list[Any]] = {}
+    for part in nodes:
+        if isinstance(part, ast.If | ast.IfExp):
             body = part.body if isinstance(part, ast.If) else [part.body]
-            return [c for statement in body for c in constants(statement)]
-        if part is test and isinstance(part, ast.match_case):
-            return [c for statement in part.body for c in constants(statement)]
-    return []
+            held = [c for statement in body for c in constants(statement)]
+            found.update({id(n): held for n in ast.walk(part.test)})
+        elif isinstance(part, ast.match_case):
+            found[id(part)] = [c for statement in part.body for c in constants(statement)]
+    return found
 
 
 def _is_trivial(value: Any) -> bool:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from orchestration.gates import special_cases
+from orchestration.gates import counted_calls, special_cases
 from orchestration.gates.tamper_trees import (
     UNREADABLE,
     Mark,
@@ -92,7 +92,7 @@ def _walk(tree: ast.Module, expected: Expected, foreign: Collection[str]) -> Ite
     for function in functions(tree):
         if function.name.startswith("pytest_"):
             yield Mark("P11", function.lineno, f"a pytest hook in product code: {function.name}")
-        yield from _counting(function)
+    yield from counted_calls.marks(tree)
     yield from special_cases.marks(tree, expected.cases)
 
 
@@ -317,24 +317,6 @@ def _module_functions(tree: ast.Module) -> Iterator[Mark]:
             raised = {dotted(n.exc) for n in ast.walk(node) if isinstance(n, ast.Raise) and n.exc}
             if "AttributeError" not in raised:
                 yield Mark("P07", node.lineno, "a module's `__getattr__` that answers every name")
-
-
-def _counting(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Mark]:
-    """A global that counts the calls and decides about the answer."""
-    shared = {name for n in ast.walk(node) if isinstance(n, ast.Global) for name in n.names}
-    counted = set()
-    for part in ast.walk(node):
-        if isinstance(part, ast.AugAssign):
-            head = dotted(part.target).split(".")[0]
-            if head in shared or (head == node.name and isinstance(part.target, ast.Attribute)):
-                counted.add(ast.unparse(part.target))
-    for part in ast.walk(node):
-        if isinstance(part, ast.Compare) and counted.intersection(
-            ast.unparse(side) for side in (part.left, *part.comparators)
-        ):
-            words = f"{node.name} answers by how often it was called"
-            yield Mark("P12", part.lineno, words)
-            return
 
 
 def shadowed_builtins(tree: ast.Module) -> set[str]:
