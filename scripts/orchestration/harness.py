@@ -120,6 +120,11 @@ class Harness:
         """The state as the log has it now."""
         return self.log.state
 
+    @property
+    def disks(self) -> tuple[Path, Path]:
+        """Folders of the disks that work is written to."""
+        return self.repo.state_dir, self.repo.common_dir
+
     @cached_property
     def voice(self) -> Voice:
         """What signs the harness's commits and messages."""

@@ -76,6 +76,7 @@ def files(turn: Start) -> Mapping[str, str]:
 
 PROGRAM = Program(
     name="codex",
+    unreported=("money",),
     executable="codex",
     start=start,
     args_inside=True,

@@ -48,6 +48,8 @@ class CustomAgent:
 
     name = "custom"
     offline = False
+    unreported = ("money", "tokens")
+    """What it cannot report, in the words of `budgets:`."""
 
     def __init__(
         self,

@@ -62,6 +62,7 @@ def files(turn: Start) -> Mapping[str, str]:
 
 PROGRAM = Program(
     name="gemini",
+    unreported=("money",),
     executable="gemini",
     start=start,
     reader=GeminiReader,

@@ -56,7 +56,8 @@ class Program:
     """What an adapter declares.
 
     `login` and `settings` are files below HOME; `keys` are variables that sign it in, passed on
-    where `agent_env:` names them; `flags` are those that `help` must know. `env` is set for every
+    where `agent_env:` names them; `flags` are those that `help` must know; `unreported` is what it
+    cannot tell of its spending (`money`, `tokens`). `env` is set for every
     turn, `{home}` in it is the turn's HOME; `exits` explains exit codes.
     """
 
@@ -77,6 +78,7 @@ class Program:
     prepared: Callable[[Start], Mapping[str, str]] | None = None
     files: Callable[[Start], Mapping[str, str]] | None = None
     args_inside: bool = False
+    unreported: tuple[str, ...] = ()
 
 
 class ProgramAgent:
@@ -88,7 +90,7 @@ class ProgramAgent:
         self, program: Program, *, args: Sequence[str] = (), python: str = sys.executable
     ) -> None:
         self.program, self.args, self.python = program, tuple(args), python
-        self.name = program.name
+        self.name, self.unreported = program.name, program.unreported
 
     def installed(self) -> Path | None:
         """Where the program is; None where it is not installed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -79,14 +80,29 @@ def main() -> None:
     except HarnessError as error:
         if "--json" in sys.argv:
             print(_describe(error))
-        print(f"orchestrate: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        from orchestration.log import is_full
+
+        _last_words(f"orchestrate: {error}")
+        sys.exit(ExitReason.DISK_FULL.code if is_full(error) else error.exit_code)
     except Interrupted as asked:
-        print(f"orchestrate: ended by {asked.name}; the next run continues", file=sys.stderr)
+        _last_words(f"orchestrate: ended by {asked.name}; the next run continues")
         sys.exit(asked.code)
     except KeyboardInterrupt:
-        print("orchestrate: interrupted; the next run continues from the log", file=sys.stderr)
+        _last_words("orchestrate: interrupted; the next run continues from the log")
         sys.exit(ExitReason.INTERRUPTED.code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as problem:
+        from orchestration.log import disk_full, is_full
+
+        if not is_full(problem):
+            raise
+        _last_words(f"orchestrate: {disk_full(str(problem))}")
+        sys.exit(ExitReason.DISK_FULL.code)
+
+
+def _last_words(text: str) -> None:
+    """Say something on stderr, which may be a terminal that is gone or a file on a full disk."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)

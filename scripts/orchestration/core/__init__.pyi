@@ -28,6 +28,7 @@ from .policy import budget_spent as budget_spent
 from .policy import decide as decide
 from .policy import effective as effective
 from .policy import standing as standing
+from .policy import unmeasured as unmeasured
 from .reasons import ExitReason as ExitReason
 from .reasons import Interrupted as Interrupted
 from .reasons import RetryLater as RetryLater

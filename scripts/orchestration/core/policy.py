@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from orchestration.core.actions import action_state, allowed_actions
-from orchestration.core.payloads import Standing, Weighed
+from orchestration.core.payloads import AgentEnded, Standing, Weighed
 from orchestration.core.reasons import ExitReason
 from orchestration.core.state import ItemState, State
 
@@ -260,6 +260,14 @@ def budget_spent(state: State, config: PolicyConfig, *, cycles: bool = True) -> 
     if config.agent_seconds is not None and run and run.seconds >= config.agent_seconds:
         return f"the agent time is spent: {run.seconds:.0f} of {config.agent_seconds:.0f} s"
     return ""
+
+
+def unmeasured(ended: AgentEnded, config: PolicyConfig) -> str:
+    """What a turn did not report although a budget limits it, in a few words; "" otherwise."""
+    asked = (("cost", config.money, ended.cost), ("tokens", config.tokens, ended.tokens))
+    return " and no ".join(
+        name for name, limit, value in asked if limit is not None and value is None
+    )
 
 
 def _preference(best: Standing, runnable: list[Standing]) -> str:

@@ -18,6 +18,7 @@ class ExitReason(Enum):
     STALLED = 4
     TAMPER = 5
     BLOCKED_ON_USER = 6
+    DISK_FULL = 74
     RETRY_LATER = 75
     INTERRUPTED = 130
 

@@ -14,12 +14,14 @@ from orchestration.core import (
     due,
     payloads,
     retrospective,
+    unmeasured,
 )
 from orchestration.documents.ledger import Item
 from orchestration.documents.order import parse_order
 from orchestration.git import short_ref
 from orchestration.harness import Harness
 from orchestration.landing import advance
+from orchestration.log import require_room
 from orchestration.turns import (
     Case,
     Collected,
@@ -188,9 +190,15 @@ class Cycle:
         report = turn_dir(harness, turn) / "report"
         brief = write_brief(harness, item, order, text, dispatch.base, report, dispatch.steers)
         ended = run_agent(harness, item, order, brief, workspace, turn_dir(harness, turn), text)
+        require_room(*harness.disks)
         first = ended.text.strip().splitlines()
         harness.say(f"{name}: {ended.outcome}; {first[0] if first else ''}")
         harness.log.append(ended, role="worker", item=item.id)
+        unknown = "" if harness.deterministic else unmeasured(ended, harness.policy)
+        if unknown:
+            words = f"this turn reported no {unknown}: its part of that budget is not known"
+            harness.log.append(payloads.Warned(words), item=item.id)
+            harness.say(words)
 
     def _verify(self) -> None:
         harness = self.harness
@@ -216,6 +224,7 @@ class Cycle:
         if ordered.nodes and ordered.nodes_base == case.base and item.guard:
             case.ids[item.guard] = Collected(list(ordered.nodes))
         found = judge_attempt(case)
+        require_room(*harness.disks)
         if found.verdict == "land" and again is None:
             look_first(case, harness.state.turn, ordered.text)
         for flag in found.flags if found.verdict == "held" else ():

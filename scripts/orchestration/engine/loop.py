@@ -33,7 +33,16 @@ from orchestration.errors import HarnessError
 from orchestration.git import remote
 from orchestration.harness import Harness
 from orchestration.landing import advance, drop_merged
-from orchestration.log import inbox, publish
+from orchestration.log import (
+    LOCK,
+    disk_full,
+    free_reserve,
+    inbox,
+    is_full,
+    note_holder,
+    publish,
+    reserve,
+)
 from orchestration.sandbox import choose, end_orphans
 from orchestration.turns import (
     ask_reviewer,
@@ -114,6 +123,7 @@ class Engine:
             if not harness.deterministic:  # before a turn is spent on it
                 choose(harness.config.isolation, agent=True)
             if run:
+                reserve(harness.repo.state_dir)
                 self._open_run()
                 self._fetch()
             yield
@@ -123,9 +133,9 @@ class Engine:
         """Hold the run lock, read the log again, and end what a killed run left running."""
         harness = self.harness
         harness.repo.claim_state()
-        lock = FileLock(harness.repo.state_dir / "run.lock")
+        lock = FileLock(harness.repo.state_dir / LOCK)
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=0.5)  # `status` looks at it for a moment
         except Timeout:
             raise HarnessError(
                 "another run is at work in this repository",
@@ -133,6 +143,7 @@ class Engine:
                 fix="wait for it, or look: orchestrate status",
             ) from None
         try:
+            note_holder(harness.repo.state_dir)
             harness.log.refresh(repair=True)
             if harness.state.run is not None and harness.state.run.ended is None:
                 end_orphans(harness.repo.state_dir, harness.repo.root)
@@ -186,8 +197,12 @@ class Engine:
             return self._end(ExitReason.INTERRUPTED, f"ended by {asked.name}", code=asked.code)
         except KeyboardInterrupt:
             return self._end(ExitReason.INTERRUPTED, "stopped from the keyboard")
-        except Stop as stop:
-            return self._end(stop.reason, str(stop))
+        except (HarnessError, OSError) as problem:
+            if is_full(problem, *self.harness.disks):
+                return self._end_full(problem)
+            if isinstance(problem, Stop):
+                return self._end(problem.reason, str(problem))
+            raise
 
     def _wait_for(self, out: RetryLater) -> bool:
         """Sleep until an outage may be over, within `--wait`; false where that does not reach."""
@@ -402,13 +417,32 @@ class Engine:
 
     # -- the end -----------------------------------------------------------------------------
 
+    def _end_full(self, problem: HarnessError | OSError) -> Summary:
+        """The end of a run for want of room: what was held back holds its last words."""
+        free_reserve(self.harness.repo.state_dir)
+        stop = problem if isinstance(problem, Stop) else disk_full(str(problem))
+        self.push = False
+        try:
+            return self._end(stop.reason, str(stop))
+        except (HarnessError, OSError):  # not even that: the log ends where it was
+            raise stop from None
+
+    def _publish(self, reason: ExitReason) -> None:
+        """Publish the log; without room for it the next run does."""
+        try:
+            publish.publish(self.harness.repo, self.harness.log)
+        except (HarnessError, OSError) as problem:
+            if reason is not ExitReason.DISK_FULL:
+                raise
+            self.harness.say(f"the log is not published yet, the next run does it: {problem}")
+
     def _end(self, reason: ExitReason, text: str, *, code: int | None = None) -> Summary:
         harness = self.harness
         if self.push and reason is not ExitReason.TAMPER:
             reason, text = self._push(reason, text)
         code = code or reason.code
         harness.log.append(payloads.RunEnded(reason.name, text, code, self._stop_evidence))
-        publish.publish(harness.repo, harness.log)
+        self._publish(reason)
         if self.push and harness.upstream and reason is not ExitReason.TAMPER:
             problem = remote.push(harness.repo, harness.upstream, harness.target, log=True)
             if problem:

@@ -41,11 +41,7 @@ def store_with(repo: Repo, base: str) -> Path:
     # A pin is written only when its objects are there; one of a history that is gone is left out.
     asked = [base, *(f"^{sha}" for sha in known if repo.try_resolve(sha))]
     words = "".join(f"{line}\n" for line in asked).encode()
-    how = ("--revs", "--quiet", "--delta-base-offset", "--stdout")
-    # git renames a pack that it writes itself, which fails where the store has another disk.
-    pack = repo.run("pack-objects", *how, stdin=words, timeout_s=600.0).stdout
-    into = {**_RAW, "GIT_DIR": str(place)}
-    repo.run("index-pack", "--stdin", "--fix-thin", env=into, stdin=pack, timeout_s=600.0)
+    _copy_objects(repo, words, place)
     if (repo.common_dir / "shallow").is_file():
         (place / "shallow").write_bytes((repo.common_dir / "shallow").read_bytes())
     pins.mkdir(parents=True, exist_ok=True)
@@ -53,6 +49,17 @@ def store_with(repo: Repo, base: str) -> Path:
     half.write_text(f"{base}\n", encoding="ascii")
     half.replace(pins / base)
     return place
+
+
+def _copy_objects(repo: Repo, asked: bytes, git_dir: Path) -> None:
+    """Copy what a list of revisions names into another repository.
+
+    git renames a pack that it writes itself, which fails where the two lie on different disks.
+    """
+    how = ("--revs", "--quiet", "--delta-base-offset", "--stdout")
+    pack = repo.run("pack-objects", *how, stdin=asked, timeout_s=600.0).stdout
+    into = {**_RAW, "GIT_DIR": str(git_dir)}
+    repo.run("index-pack", "--stdin", "--fix-thin", env=into, stdin=pack, timeout_s=600.0)
 
 
 def lay_out(repo: Repo, tree: str, path: Path) -> None:
@@ -99,10 +106,7 @@ def private_repository(
         return
     safe_ref(head)
     if base not in (None, head):
-        packs = git_dir / "objects" / "pack"
-        packs.mkdir(parents=True, exist_ok=True)
-        asked = f"{head}\n^{base}\n".encode()
-        repo.run("pack-objects", "--revs", "--quiet", str(packs / "pack"), stdin=asked)
+        _copy_objects(repo, f"{head}\n^{base}\n".encode(), git_dir)
     if shallow:
         (git_dir / "shallow").write_text(f"{head}\n")
     elif (borrowed / "shallow").is_file():

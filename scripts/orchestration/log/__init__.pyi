@@ -1,6 +1,15 @@
 from . import inbox as inbox
 from . import publish as publish
+from .holder import LOCK as LOCK
+from .holder import Holder as Holder
+from .holder import at_work as at_work
+from .holder import note_holder as note_holder
 from .publish import read_branch as read_branch
+from .room import disk_full as disk_full
+from .room import free_reserve as free_reserve
+from .room import is_full as is_full
+from .room import require_room as require_room
+from .room import reserve as reserve
 from .store import EventLog as EventLog
 from .store import files_of as files_of
 from .store import import_events as import_events

@@ -95,11 +95,15 @@ class EventLog:
         if is_new:
             self.directory.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        size = os.fstat(descriptor).st_size
         try:
             data = (event.line() + "\n").encode()
             while data:
                 data = data[os.write(descriptor, data) :]
             os.fsync(descriptor)
+        except OSError:  # a full disk: no half line for the next event to be glued to
+            os.ftruncate(descriptor, size)
+            raise
         finally:
             os.close(descriptor)
         if is_new:

@@ -16,7 +16,7 @@ from orchestration.core import parse_selector
 from orchestration.documents.ledger import Status, check_ledger, parse_ledger
 from orchestration.errors import HarnessError
 from orchestration.git import Repo
-from orchestration.sandbox import run_child
+from orchestration.sandbox import pids, run_child
 from orchestration.setup.behind import fence_rows, guard_rows
 from orchestration.setup.check import Check, State
 from orchestration.setup.probe import probe
@@ -25,6 +25,7 @@ from orchestration.views import read_events
 
 MINIMUM_PYTHON = (3, 11)
 MINIMUM_FREE_BYTES = 1 << 30
+MINIMUM_STATE_BYTES = 16 << 20
 MAX_KEPT_BYTES = 5 << 30
 """What the harness may keep below the git directory before doctor says how to clear it."""
 CLEARING = {
@@ -82,6 +83,12 @@ def examine(
             supervisor or config.supervisor_agent,
             reviewer or config.reviewer_agent,
             ask,
+        ),
+        *_budgets(
+            config,
+            agent or config.agent,
+            supervisor or config.supervisor_agent,
+            reviewer or config.reviewer_agent,
         ),
         *fence_rows(config),
         *(guard_rows(repo, config) if ask else ()),
@@ -223,11 +230,48 @@ def _agents(
     return checks
 
 
+def _budgets(
+    config: HarnessConfig, agent: str, supervisor: str | None, reviewer: str | None
+) -> list[Check]:
+    """Limits that cannot take effect: of what no agent reports, or nothing here can hold."""
+    checks = []
+    roles = (
+        ("agent", lambda: make_agent(agent, config)),
+        ("supervisor", lambda: make_supervisor(supervisor, config)),
+        ("reviewer", lambda: make_reviewer(reviewer, config)),
+    )
+    for limit in ("money", "tokens"):
+        if getattr(config.budgets, limit) is None:
+            continue
+        for role, make in roles:
+            try:
+                made = make()
+            except HarnessError:
+                continue  # told in a row of its own
+            if made is not None and limit in getattr(made, "unreported", ()):
+                found = f"budgets.{limit} can never take effect: the {role} {made.name} reports "
+                found += f"no {'cost' if limit == 'money' else 'tokens'}"
+                fix = f"take `{limit}:` out of `budgets:` and set `agent_s:` (measured here)"
+                checks.append(Check("budgets", "fail", found, fix))
+    if config.max_processes != pids.MAX_PROCESSES and pids.kind() == "none":
+        found = "max_processes cannot be held: no control group and no limit that binds this user"
+        fix = "take `max_processes:` out, or run where a cgroup with pids can be made"
+        checks.append(Check("max_processes", "fail", found, fix))
+    return checks
+
+
 def _disk(repo: Repo) -> Check:
     free = shutil.disk_usage(repo.common_dir).free
     found = f"{free / (1 << 30):.1f} GiB free"
     if free < MINIMUM_FREE_BYTES:
         return Check("disk", "fail", found, "free at least 1 GiB")
+    state = repo.state_dir
+    while not state.exists():
+        state = state.parent
+    own = shutil.disk_usage(state).free
+    if own < MINIMUM_STATE_BYTES:
+        found = f"{own / (1 << 20):.0f} MiB free for the harness's own folder, {repo.state_dir}"
+        return Check("disk", "fail", found, "make room there, or name another with `state_dir:`")
     return Check("disk", "ok", found)
 
 

@@ -45,6 +45,9 @@ def _headline(view: View) -> str:
         return f"{where}: stopped, tamper: {view.tamper}"
     if view.paused:
         return f"{where}: paused: {view.paused}"
+    if view.died_at:
+        told = f"the run of {view.started_at} is dead since {view.died_at}"
+        return f"{where}: {told}: no process works on it; orchestrate run goes on"
     if not view.ended:
         return f"{where}: running since {view.started_at} with {view.agent}"
     return f"{where}: the run of {view.started_at} with {view.agent} ended: {view.ended}"

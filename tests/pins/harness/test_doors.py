@@ -86,6 +86,7 @@ def test_the_reasons_of_an_end_keep_their_codes() -> None:
         "STALLED": 4,
         "TAMPER": 5,
         "BLOCKED_ON_USER": 6,
+        "DISK_FULL": 74,
         "RETRY_LATER": 75,
         "INTERRUPTED": 130,
     }
