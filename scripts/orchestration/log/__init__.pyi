@@ -3,6 +3,7 @@ from . import publish as publish
 from .holder import LOCK as LOCK
 from .holder import Holder as Holder
 from .holder import at_work as at_work
+from .holder import has_died as has_died
 from .holder import note_holder as note_holder
 from .publish import read_branch as read_branch
 from .room import disk_full as disk_full

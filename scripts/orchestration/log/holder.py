@@ -47,6 +47,14 @@ def at_work(state_dir: Path) -> Holder | None:
     return None
 
 
+def has_died(state_dir: Path) -> bool:
+    """Whether a run was begun on this machine and no process works here now.
+
+    An imported or fetched log tells of runs elsewhere, of which nothing is known here.
+    """
+    return _noted(state_dir).host == socket.gethostname() and at_work(state_dir) is None
+
+
 def _noted(state_dir: Path) -> Holder:
     try:
         return Holder(**json.loads((state_dir / HOLDER).read_text(encoding="utf-8")))

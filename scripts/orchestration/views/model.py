@@ -136,16 +136,17 @@ def build_view(
     caps: dict[str, Any] | None = None,
     results_waiting: str = "",
     workspaces: str = "",
-    working: bool = True,
+    dead: bool = False,
 ) -> View:
     """Fold log and ledger into one View.
 
     `caps` are the configured limits of money, tokens and agent seconds (None: no limit);
     `workspaces` is the folder that agents work in; `results_waiting` is the short sha of landed
-    commits that wait on the results branch, or ""; `working` whether a process holds the run lock.
+    commits that wait on the results branch, or ""; `dead` whether no process
+    works here any more.
     """
     run = state.run
-    dead = run is not None and run.ended is None and not working
+    died = dead and run is not None and run.ended is None
     return View(
         repository=repository,
         branch=branch,
@@ -155,7 +156,7 @@ def build_view(
         agent=run.agent if run else "",
         started_at=run.started_at if run else "",
         ended=(run.ended or "") if run else "",
-        died_at=events[-1].at if dead and events else "",
+        died_at=events[-1].at if died and events else "",
         end_text=run.end_text if run else "",
         cycles=run.finished(state) if run else 0,
         paused=state.paused,

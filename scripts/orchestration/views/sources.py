@@ -12,7 +12,7 @@ from orchestration.documents.ledger import parse_ledger
 from orchestration.git import Repo, upstream_of
 from orchestration.harness import ledger_text_at
 from orchestration.landing import Tip, current_tip
-from orchestration.log import at_work, files_of, read_branch, read_folder
+from orchestration.log import files_of, has_died, read_branch, read_folder
 from orchestration.views.evidence import Evidence, describe, gather
 from orchestration.views.model import View, build_view
 
@@ -59,7 +59,7 @@ def load(root: Path, *, now: datetime | None = None) -> Loaded:
         now=now or datetime.now(UTC),
         caps={"agent_s": budgets.agent_s, "money": budgets.money, "tokens": budgets.tokens},
         workspaces=str(repo.state_dir / "workspaces"),
-        working=at_work(repo.state_dir) is not None,
+        dead=has_died(repo.state_dir),
         results_waiting=tip.sha[:12] if tip.waiting else "",
     )
     return Loaded(repo, config, events, state, tip.sha, view)
