@@ -37,6 +37,15 @@ def test_fences_and_comments_are_opaque() -> None:
     assert [f.info for f in scan(SourceText(text)).fences] == ["python", "sh", "", "md"]
 
 
+@pytest.mark.parametrize("mark", ["- ", "  * ", "12. ", "\t1)\t", "+        "])
+def test_a_fence_on_the_line_of_a_list_marker(mark: str) -> None:
+    blocks = scan(SourceText(f"{mark}~~~ sh `x`\n# no\n```\n  ~~~~ \n# yes\n"))
+    assert [(f.start, f.end, f.info, f.closed) for f in blocks.fences] == [(0, 4, "sh `x`", True)]
+    assert [h.title for h in blocks.headings] == ["yes"]
+    far = scan(SourceText(f"{mark}{' ' * 9}~~~\n# yes\n"))  # too far from the marker: code
+    assert not far.fences and [h.title for h in far.headings] == ["yes"]
+
+
 def test_an_unclosed_fence_hides_the_rest_and_says_so() -> None:
     blocks = scan(SourceText("# a\n```\n# b\n- ```\n"))
     assert [h.title for h in blocks.headings] == ["a"]
@@ -51,7 +60,8 @@ def test_a_marker_in_an_open_fence_closes_nothing() -> None:
 LINES = st.lists(
     st.sampled_from(
         ["# a", "## b #", "###", "#x", "  ## c", "text", "", "```", "```py", "````", "~~~",
-         "``` `", "<!-- c -->", "<!--", "-->", "####### no", "# # #", "a --> b"]
+         "``` `", "~~~ `a", "~~~~~", "```  ", "``` \t", "  ````", "<!-- c -->", "<!--", "-->",
+         "<!-- ```", "``` -->", "<!-->", "####### no", "# # #", "a --> b"]
     ),
     max_size=14,
 )  # fmt: skip
@@ -71,8 +81,13 @@ def test_headings_and_fences_agree_with_commonmark(lines: list[str]) -> None:
     ]
     blocks = scan(SourceText(text))
     assert headings(text) == wanted
-    fences = [t.map[0] for t in tokens if t.type == "fence" and t.map]
-    assert [f.start for f in blocks.fences] == fences
+    total = len(lines)  # the line after the last newline is the oracle's only in an open fence
+    fences = [(*t.map, t.info.strip()) for t in tokens if t.type == "fence" and t.map]
+    assert [(f.start, min(f.end, total), f.info) for f in blocks.fences] == [
+        (start, min(end, total), info) for start, end, info in fences
+    ]
+    comments = [t.map for t in tokens if t.type == "html_block" and t.map]
+    assert [[start, min(end, total)] for start, end in blocks.comments] == comments
 
 
 @settings(max_examples=100, deadline=None)

@@ -2,8 +2,7 @@
 
 Each document has one reader, one canonical form and one validator; the command line, the gates and
 the views share them. Nothing here touches git, runs a process or imports more than the standard
-library and (only for documents with fences or comments) markdown-it-py: callers pass collection,
-file and history lookups in as functions.
+library: callers pass collection, file and history lookups in as functions.
 """
 
 import lazy_loader

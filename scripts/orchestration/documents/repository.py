@@ -1,14 +1,12 @@
 """Lookups of the validator in a checkout: files, ledger, findings, and a cache for collection.
 
-Only the standard library: git and pytest are passed in by callers that have them.
+Only the standard library: git and pytest are passed in by callers that have them. What a quick
+check of an order does not use is imported where it is: the linter is a process for each check.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -97,7 +95,11 @@ class Checkout:
     def program(self, name: str) -> bool:
         """Tell whether a command can be found: on the path, or beside an interpreter here."""
         folders = [Path(sys.executable).parent, self.root / ".venv/bin", self.root / "venv/bin"]
-        return shutil.which(name) is not None or any((f / name).exists() for f in folders)
+        if any((folder / name).exists() for folder in folders):
+            return True
+        import shutil
+
+        return shutil.which(name) is not None
 
     def context(
         self,
@@ -140,6 +142,8 @@ def source_digest(root: Path) -> str | None:
 
     None when there are too many of them: then nothing is cached.
     """
+    import hashlib
+
     digest = hashlib.sha256()
     for count, path in enumerate(_sources(root)):
         if count >= _MAX_FILES:
@@ -155,6 +159,7 @@ def source_digest(root: Path) -> str | None:
 
 def cached(collect: Collect, root: Path, cache: Path) -> Collect:
     """Wrap ``collect`` with a cache in the file ``cache``, valid while no source file changes."""
+    import json
 
     def collect_once(selector: str) -> Sequence[str]:
         digest = source_digest(root)
@@ -178,6 +183,8 @@ def cached(collect: Collect, root: Path, cache: Path) -> Collect:
 
 
 def _load(cache: Path) -> dict[str, dict[str, object]]:
+    import json
+
     try:
         data = json.loads(cache.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

@@ -1,14 +1,11 @@
 """Block structure of a document: headings, fenced blocks, comments.
 
 Fences, comments and the lines of a heredoc are opaque: a ``#`` inside them is no heading and
-``- [ ]`` no row. Fences and comments are found by markdown-it-py's own fence rule and a comment
-rule, run only over the lines that matter (fence markers, ``<!--``, ``-->``): other lines cannot
-open or close either, so the result is the same, the cost is linear, and a document without fences
-does not even import the parser.
-The whole CommonMark block parser is not run: it takes 0.6 s of processor time for 200 kB of bullets
-or headings (10 MB may take 20 s), and its ``maxNesting`` of 20 drops what lies deeper. Headings are
-therefore matched line by line; ``tests/documents/test_blocks.py`` holds headings and fences equal
-to those of markdown-it's full parser on generated documents.
+``- [ ]`` no row. They are found line by line, as CommonMark has them where nothing nests, at a cost
+linear in the text. No library does it here: markdown-it-py takes 45 ms of processor time to import,
+a third of what the linter may take, its full block parser 0.6 s for 200 kB of bullets, and its
+``maxNesting`` of 20 drops what lies deeper. ``tests/documents/test_blocks.py`` holds headings,
+fences, comments and their ends equal to markdown-it-py's on generated documents.
 Fences are recognised at any indentation and after a list marker, because work documents nest them
 in bullets. Headings are ATX headings; ``---`` is a separator in these documents, no underline.
 """
@@ -18,18 +15,14 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from dataclasses import dataclass, field
-from functools import cache
-from typing import TYPE_CHECKING
 
 from orchestration.documents.grammar.diagnostics import Diagnostic, DocumentError, make
 from orchestration.documents.grammar.text import SourceText
 
-if TYPE_CHECKING:
-    from markdown_it import MarkdownIt
-    from markdown_it.rules_block import StateBlock
-
-_MARKER = re.compile(r"[ \t]{0,64}(?:[-*+]|\d{1,9}[.)])[ \t]{1,8}(?=```|~~~)")
-_CANDIDATE = re.compile(r"[ \t]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]{1,8})?(?:```|~~~|<!--)")
+#: What opens a block: a comment, or a fence with or without a list marker before it.
+_OPENS = re.compile(
+    r"[ \t]*(<!--|`{3,}|~{3,})|[ \t]{0,64}(?:[-*+]|\d{1,9}[.)])[ \t]{1,8}(`{3,}|~{3,})"
+)
 _OPENING = re.compile(r"`{3,}|~{3,}")
 _HEREDOC = re.compile(r"<<-?[ \t]*(['\"]?)([A-Za-z_][A-Za-z0-9_]{0,40})\1")
 _HEADING = re.compile(r" {0,3}(#{1,6})(?=[ \t]|$)")
@@ -151,36 +144,35 @@ def scan(source: SourceText) -> Blocks:
 
 
 def _find_opaque(blocks: Blocks) -> None:
-    lines = blocks.source.lines
-    numbers: list[int] = []
-    reduced: list[str] = []
-    for index, line in enumerate(lines):
-        if _CANDIDATE.match(line):
-            reduced.append(line)
-        elif "-->" in line:
-            reduced.append("-->")
+    start, marker, info = -1, "", ""
+    for number, line in enumerate(blocks.source.lines):
+        if start < 0:
+            match = _OPENS.match(line)
+            if match is None:
+                continue
+            marker, info = match[1] or match[2], line[match.end() :]
+            if marker[0] == "`" and "`" in info:
+                continue  # a code span
+            start = number
+            closed = marker == "<!--" and "-->" in line[match.start(1) + 2 :]  # <!--> is whole
+        elif marker == "<!--":
+            closed = "-->" in line
         else:
-            continue
-        numbers.append(index)
-    if not any(text != "-->" for text in reduced):
-        return
-    numbers.append(len(lines))
-    for token in _parser().parse("\n".join(reduced)):
-        if token.map is None:
-            continue
-        first, last = token.map
-        closed = bool(token.meta.get("closed", True))
-        start = numbers[first]
-        end = numbers[last - 1] + 1 if closed else len(lines)
-        if token.type == "fence":
-            closed = _is_closing(reduced[last - 1], token.markup) and last - 1 > first
-            end = numbers[last - 1] + 1 if closed else len(lines)
-            blocks.fences.append(Fence(start, end, token.info.strip(), closed))
-        else:
-            blocks.comments.append((start, end))
-        if not closed:
-            blocks.open_from = start
-        blocks.opaque[start:end] = b"\1" * (end - start)
+            closed = _is_closing(line, marker)
+        if closed:
+            _opaque(blocks, start, number + 1, marker, info, closed=True)
+            start = -1
+    if start >= 0:
+        _opaque(blocks, start, len(blocks.source.lines), marker, info, closed=False)
+        blocks.open_from = start
+
+
+def _opaque(blocks: Blocks, start: int, end: int, marker: str, info: str, *, closed: bool) -> None:
+    if marker == "<!--":
+        blocks.comments.append((start, end))
+    else:
+        blocks.fences.append(Fence(start, end, info.strip(), closed))
+    blocks.opaque[start:end] = b"\1" * (end - start)
 
 
 def _find_heredocs(blocks: Blocks) -> None:
@@ -213,59 +205,6 @@ def _find_heredocs(blocks: Blocks) -> None:
 def _is_closing(line: str, markup: str) -> bool:
     text = line.strip(" \t")
     return len(text) >= len(markup) and not text.strip(markup[0])
-
-
-@cache
-def _parser() -> MarkdownIt:
-    """Return markdown-it-py reduced to fences and comments (imported only when needed)."""
-    from markdown_it import MarkdownIt
-    from markdown_it.rules_block import fence
-
-    def list_fence(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-        """A fence that opens on the line of a list marker, as the list rule would see it."""
-        begin = state.bMarks[start]
-        match = _MARKER.match(state.src[begin : min(begin + 96, state.eMarks[start])])
-        if match is None:
-            return False
-        saved = state.bMarks[start], state.tShift[start], state.sCount[start]
-        state.bMarks[start], state.tShift[start] = begin + match.end(), 0
-        state.sCount[start] = match.end()
-        try:
-            return fence(state, start, end, silent)
-        finally:
-            state.bMarks[start], state.tShift[start], state.sCount[start] = saved
-
-    def comment(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-        """An HTML comment that begins a line; it runs to the line with ``-->``."""
-        begin = state.bMarks[start] + state.tShift[start]
-        if not state.src.startswith("<!--", begin):
-            return False
-        line = start
-        at = begin + 4
-        while line < end and state.src.find("-->", at, state.eMarks[line]) < 0:
-            line += 1
-            at = state.bMarks[line]
-        if not silent:
-            closed = line < end
-            state.line = min(line + 1, end)
-            token = state.push("comment", "", 0)
-            token.map = [start, state.line]
-            token.meta = {"closed": closed}
-        return True
-
-    def plain(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-        """Everything else: one line that opens nothing."""
-        if not silent:
-            state.line = start + 1
-        return True
-
-    parser = MarkdownIt("zero")
-    parser.core.ruler.enableOnly(["normalize", "block"])
-    parser.block.ruler.before("paragraph", "list_fence", list_fence)
-    parser.block.ruler.before("paragraph", "comment", comment)
-    parser.block.ruler.before("paragraph", "plain", plain)
-    parser.block.ruler.enableOnly(["fence", "list_fence", "comment", "plain"])
-    return parser
 
 
 def require_closed(blocks: Blocks, where: str, last: int | None = None) -> None:

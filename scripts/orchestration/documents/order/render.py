@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from dataclasses import asdict
 
@@ -113,6 +111,9 @@ def content_hash(order: Order) -> str:
     Number, title, base, retry reason, row states, whitespace and timestamps do not count: an
     order re-issued under a new stamp is the same order.
     """
+    import hashlib
+    import json
+
     data = meaning(order)
     for name in _VOLATILE:
         data.pop(name, None)
