@@ -1,5 +1,6 @@
 from .acceptance import no_evidence as no_evidence
 from .acceptance import pytest_words as pytest_words
+from .acceptance import unwrapped as unwrapped
 from .blocks import Blocks as Blocks
 from .blocks import Heading as Heading
 from .blocks import heading_of as heading_of

@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatch
+from itertools import takewhile
 
+from orchestration.documents.grammar.certain import (
+    both,
+    either,
+    only_command,
+    outcome,
+    shell_script,
+)
 from orchestration.documents.grammar.commands import Command, is_sentence
 
-_NEVER_FAILS = frozenset(
-    ("echo", "printf", "true", ":", "sleep", "pwd", "date", "whoami", "hostname", "clear", "yes",
-     "history", "id", "uname", "export", "set", "cd")
-)  # fmt: skip
-_NEVER_PASSES = frozenset(("false",))
 _DESTROYS = frozenset(("rm", "rmdir", "unlink", "shred", "kill", "pkill", "killall", "shutdown"))
-_NO_RUN = ("--collect-only", "--co", "--collectonly", "-h", "--help", "--version", "-V",
+_GIT_CHANGES = frozenset(("clean", "reset", "restore", "stash", "rm", "gc", "push", "rebase"))
+_NO_RUN = ("--collect-only", "--co", "--collectonly", "-h", "--help", "--version", "-V", "-VV",
            "--fixtures", "--markers", "--setup-plan", "--setup-only", "--fixtures-per-test",
-           "--funcargs")  # fmt: skip
-_WRAPPERS = frozenset(("env", "timeout", "nice", "time", "nohup", "stdbuf", "command", "exec"))
+           "--funcargs", "--cache-show")  # fmt: skip
+#: What starts another program, with those of its options that take a value.
+_WRAPPERS = {
+    "env": ("-u", "-C", "--unset", "--chdir"), "timeout": ("-k", "-s", "--signal"),
+    "nice": ("-n",), "time": ("-f", "-o"), "nohup": (), "stdbuf": ("-i", "-o", "-e"),
+    "command": (), "exec": ("-a",), "sudo": ("-u", "-g"), "xargs": ("-n", "-I", "-P", "-L"),
+    "setsid": (), "ionice": ("-c", "-n"), "xvfb-run": ("-s", "-n"), "mpirun": ("-n", "-np"),
+    "mpiexec": ("-n", "-np"), "srun": ("-n", "-N", "-p"),
+}  # fmt: skip
+_RUNNERS = ("uv", "poetry", "pdm", "hatch", "pipenv", "rye", "pixi")
 _SAFE_WORD = re.compile(r"[A-Za-z0-9_./+-]+")
 _TOKEN = re.compile(r"\s*(\(|\)|[^\s()]+)")
+_PYTHON = re.compile(r"(?:python|pypy)[0-9.]*")
+_TEST_NAME = re.compile(r"[ \t]*(?:async[ \t]+)?def[ \t]+(test\w*)")
 
 ReadLines = Callable[[str], Sequence[str] | None]
 
@@ -36,44 +52,82 @@ def no_evidence(
     ``exists`` and ``read_lines`` look into the repository, ``program`` tells whether a name is a
     program here, ``creates`` are paths that the order makes. Lookups that are None are not made.
     """
-    argv = _unwrapped(list(command.argv))
+    argv = unwrapped(command.argv)
     if not argv:
-        return None
+        return "it runs no program" if command.argv else None
     name = argv[0]
     base = name.rpartition("/")[2]
-    if is_sentence(command.text):
+    if is_sentence(command.text if list(command.argv) == argv else shlex.join(argv)):
         return "it is a sentence"
-    if base in _NEVER_FAILS:
-        return f"`{base}` cannot fail"
-    if base in _NEVER_PASSES:
-        return f"`{base}` cannot pass"
-    if base in _DESTROYS:
+    ends = outcome(argv)
+    if ends is not None:
+        return f"`{shlex.join(argv)[:60]}` cannot {'fail' if ends else 'pass'}"
+    if base in _DESTROYS or (base == "git" and set(argv[1:2]) & _GIT_CHANGES):
         return f"`{base}` removes or stops something, it checks nothing"
+    if base == "find" and "-delete" in argv:
+        return "`find -delete` removes something, it checks nothing"
+    if base == "make" and {"-n", "--dry-run", "--just-print", "--recon"} & set(argv):
+        return "`make -n` runs nothing"
     if base in ("exit", "return"):
         return f"`{base}` is a word of the shell"
     if name.endswith("/"):
         return f"`{name}` is a folder"
     if not _SAFE_WORD.fullmatch(name) and "$" not in name:
         return f"`{name[:40]}` is no name of a program"
+    made = {path.removeprefix("./").rstrip("/") for path in creates}
+
+    def gone(path: str) -> bool:
+        """Tell whether a path of the repository is neither there nor made by the order."""
+        bare = path.removeprefix("./").rstrip("/")
+        if exists is None or not bare or path.startswith(("/", "~")) or set(path) & set("$*?["):
+            return False
+        return not exists(bare) and not any(bare == m or bare.startswith(f"{m}/") for m in made)
+
     words = pytest_words(argv)
     if words is not None:
-        return _pytest(words, read_lines)
-    made = name in creates or name.removeprefix("./") in creates
+        options = [*shlex.split(command.env.get("PYTEST_ADDOPTS", "")), *words]
+        return _pytest(options, read_lines, gone)
+    script = _program_file(argv)
+    if script is not None and gone(script):
+        return f"`{script}` does not exist"
     if "/" in name and "$" not in name and not name.startswith(("/", "~")):
-        if exists is not None and not exists(name.removeprefix("./")) and not made:
-            return f"`{name}` does not exist"
-    elif program is not None and "/" not in name and "$" not in name and not program(name):
+        bare = name.removeprefix("./")
+        if exists and read_lines and exists(bare) and read_lines(bare) is None:
+            return f"`{name}` is a folder, or too large for a script"
+    elif program is not None and "$" not in name and "~" not in name and not program(name):
         return f"`{name}` is no program here"
     return None
 
 
-def _unwrapped(argv: list[str]) -> list[str]:
-    """Drop ``timeout 30 env A=b`` and the like before the program itself."""
-    while argv and argv[0] in _WRAPPERS:
-        argv = argv[1:]
-        while argv and (argv[0].startswith("-") or "=" in argv[0] or argv[0][:1].isdigit()):
-            argv = argv[1:]
-    return argv
+def unwrapped(argv: Sequence[str]) -> list[str]:
+    """Return the argv of the program that ``timeout 30 env A=b``, ``sh -c`` and the like start.
+
+    ``command -v`` and a script of more than one command stay as they are.
+    """
+    words = list(argv)
+    while words:
+        base = words[0].rpartition("/")[2]
+        if base in _WRAPPERS and {"-v", "-V"}.isdisjoint(words[1:2]):
+            valued, words = _WRAPPERS[base], words[1:]
+            while words and (words[0].startswith("-") or "=" in words[0] or words[0][0].isdigit()):
+                words = words[2 if words[0] in valued else 1 :]
+        elif base in _RUNNERS and words[1:2] == ["run"]:
+            options = list(takewhile(lambda word: word.startswith("-"), words[2:]))
+            words = words[2 + len(options) :]
+        elif (script := shell_script(words)) and (inner := only_command(script)):
+            words = inner
+        else:
+            break
+    return words
+
+
+def _program_file(argv: Sequence[str]) -> str | None:
+    """Return the file that is the program: the first word, or the script of an interpreter."""
+    base = argv[0].rpartition("/")[2]
+    if not _PYTHON.fullmatch(base) and base not in ("bash", "sh", "dash", "zsh"):
+        return argv[0] if "/" in argv[0] else None
+    word = next(iter(argv[1:]), "-")
+    return None if word.startswith(("-", "+")) else word
 
 
 def pytest_words(argv: Sequence[str]) -> list[str] | None:
@@ -84,24 +138,31 @@ def pytest_words(argv: Sequence[str]) -> list[str] | None:
         return words[1:]
     if base == "coverage" and "-m" in words:
         return pytest_words(["python", *words[words.index("-m") :]])
-    if re.fullmatch(r"(?:python|pypy)[0-9.]*", base):
+    if _PYTHON.fullmatch(base):
         for index, word in enumerate(words[1:], 1):
             if word == "-m":
                 return words[index + 2 :] if words[index + 1 : index + 2] == ["pytest"] else None
             if not word.startswith("-"):
                 return None
-    if base in ("uv", "poetry", "pdm", "hatch") and "run" in words:
+    if base in _RUNNERS and "run" in words:
         return pytest_words(words[words.index("run") + 1 :])
     return None
 
 
-def _pytest(words: Sequence[str], read_lines: ReadLines | None) -> str | None:
+def _pytest(
+    words: Sequence[str], read_lines: ReadLines | None, gone: Callable[[str], bool]
+) -> str | None:
+    tests, options = _options(words)
+    for name, value in options:  # `-o addopts=--collect-only` is one more place for options
+        if name in ("-o", "--override-ini") and value.startswith("addopts="):
+            words = [*words, *value.partition("=")[2].split()]
     for word in words:
         if word in _NO_RUN:
             return f"`{word}` runs no test"
-    tests, options = _options(words)
-    left_out = [value for name, value in options if name in ("--deselect", "--ignore")]
-    if tests and all(any(_within(test, out) for out in left_out) for test in tests):
+    for test in tests:
+        if gone(test.partition("::")[0]):
+            return f"`{test[:80]}` does not exist"
+    if tests and all(_left_out(test, options, read_lines) for test in tests):
         return "every test that it names is deselected"
     for name, value in options:
         if name == "-k" and tests and not any(_may_match(value, t, read_lines) for t in tests):
@@ -109,19 +170,39 @@ def _pytest(words: Sequence[str], read_lines: ReadLines | None) -> str | None:
     return None
 
 
+def _left_out(test: str, options: Sequence[tuple[str, str]], read_lines: ReadLines | None) -> bool:
+    """Tell whether the options leave nothing of a test, or of each test of a file."""
+    place, _, symbol = test.partition("::")
+    for name, value in options:
+        if name == "--ignore" and _within(place, value):
+            return True
+        if name == "--ignore-glob" and fnmatch(place, value):
+            return True
+    prefixes = tuple(value for name, value in options if name == "--deselect" and value)
+    if not prefixes or test.startswith(prefixes):
+        return bool(prefixes)
+    lines = read_lines(place) if read_lines is not None and not symbol else None
+    names = [match[1] for line in lines or () if (match := _TEST_NAME.match(line))]
+    ends = [prefix.rpartition("::")[2] for prefix in prefixes if prefix.startswith(f"{place}::")]
+    return (
+        bool(names) and all(name.startswith(tuple(ends)) for name in names if ends) and bool(ends)
+    )
+
+
 def _options(words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
     """Return (tests, (option, value) pairs) of pytest's arguments."""
     tests: list[str] = []
     options: list[tuple[str, str]] = []
     valued = ("-k", "-m", "-p", "-c", "-n", "-o", "-W", "--deselect", "--ignore", "--rootdir",
-              "--junitxml", "--tb", "--maxfail", "--durations", "--timeout", "--cov")  # fmt: skip
+              "--ignore-glob", "--override-ini", "--confcutdir", "--junitxml", "--tb",
+              "--maxfail", "--durations", "--timeout", "--cov")  # fmt: skip
     position = 0
     while position < len(words):
         word = words[position]
         name, mark, value = word.partition("=")
-        if word.startswith("-k") and len(word) > 2 and not mark:
-            options.append(("-k", word[2:]))
-        elif mark and name.startswith("--"):
+        if word.startswith("-k") and len(word) > 2:
+            options.append(("-k", word[2:].removeprefix("=")))
+        elif mark and name.startswith("-"):
             options.append((name, value))
         elif word in valued:
             options.append((word, words[position + 1] if position + 1 < len(words) else ""))
@@ -172,7 +253,7 @@ def _either(tokens: list[str], word: Lookup) -> Parsed:
     value, rest = _both(tokens, word)
     while rest and rest[0] == "or":
         other, rest = _both(rest[1:], word)
-        value = True if True in (value, other) else None if None in (value, other) else False
+        value = either(value, other)
     return value, rest
 
 
@@ -180,7 +261,7 @@ def _both(tokens: list[str], word: Lookup) -> Parsed:
     value, rest = _one(tokens, word)
     while rest and rest[0] == "and":
         other, rest = _one(rest[1:], word)
-        value = False if False in (value, other) else None if None in (value, other) else True
+        value = both(value, other)
     return value, rest
 
 

@@ -12,7 +12,10 @@ from orchestration.documents.grammar import (
     find_stamps,
     make,
     no_evidence,
+    pytest_words,
     selector_of,
+    selector_paths,
+    unwrapped,
 )
 from orchestration.documents.ledger import Item, Status, unmet_dependencies
 from orchestration.documents.order.model import MODES, Order
@@ -105,6 +108,9 @@ def _content(order: Order, text: str, context: ValidationContext) -> list[Diagno
 
 def _commands(order: Order, text: str, context: ValidationContext) -> list[Diagnostic]:
     found = []
+    header = (
+        selector_paths(order.selector) if order.selector else []
+    )  # E03 says what is wrong there
     for command in order.checks:
         if command.error:
             fix = "put the commands in a script file and name it"
@@ -115,7 +121,7 @@ def _commands(order: Order, text: str, context: ValidationContext) -> list[Diagn
             exists=context.exists,
             program=context.program,
             read_lines=context.read_lines,
-            creates=[ref.path for task in order.tasks for ref in task.refs],
+            creates=[ref.path for task in order.tasks for ref in task.refs] + header,
         )
         if why:
             message = f"`{command.text[:80]}` is no check: {why}"
@@ -141,7 +147,9 @@ def _selector_in_checks(order: Order, text: str, context: ValidationContext) -> 
         runs = [
             selector_of(c.text) or ""
             for c in order.checks
-            if not c.error and no_evidence(c, read_lines=context.read_lines) is None
+            if not c.error
+            and pytest_words(unwrapped(c.argv)) is not None
+            and no_evidence(c, read_lines=context.read_lines) is None
         ]
         wanted = set(parse_selector(order.selector).argv)
         if not any(wanted <= set(parse_selector(run).argv) for run in runs):

@@ -1,0 +1,357 @@
+"""Commands whose end is certain before they run, whatever the work is.
+
+``python -c pass``, ``test 1`` and ``sh -c 'pytest x || true'`` exit with 0, ``sh -c false`` never
+does. Only what is written outright is judged: a variable, a file or a loop leaves it open.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+
+#: True: it exits with 0; False: it never does; None: that depends on something.
+Outcome = bool | None
+
+_ALWAYS = frozenset(
+    ("echo", "printf", "true", ":", "sleep", "pwd", "date", "whoami", "hostname", "clear", "yes",
+     "history", "id", "uname", "export", "set", "cd", "nproc", "arch", "free", "uptime", "w", "who",
+     "ps", "df", "seq", "basename", "dirname", "groups", "locale", "lscpu", "jobs", "umask",
+     "times", "dirs", "wait", "alias", "unset", "declare", "typeset", "local", "readonly", "shift")
+)  # fmt: skip
+#: They end only where a person sits, or not at all.
+_NEVER = frozenset(("false", "watch", "top", "htop", "vi", "vim", "nvim", "nano", "emacs"))
+#: Without an argument they read a closed input or list the folder.
+_ALONE = frozenset(("cat", "ls", "sort", "wc", "tee", "bash", "sh", "dash", "zsh", "printenv"))
+_FILTERS = frozenset(
+    ("tee", "cat", "head", "tail", "sort", "uniq", "wc", "nl", "tr", "cut", "column", "less")
+)
+_SHELLS = frozenset(("bash", "sh", "dash", "zsh", "ksh", "ash"))
+_TOLD = frozenset(("--version", "--help", "-h", "-V", "-VV"))
+#: Tools of everybody: to print their version or help says nothing of the work.
+_TOOLS = frozenset(
+    ("git", "make", "cmake", "gcc", "ruff", "mypy", "pyright", "pylint", "flake8", "black", "isort",
+     "uv", "pip", "poetry", "hatch", "pdm", "tox", "nox", "coverage", "npm", "node", "cargo", "go",
+     "docker", "curl", "tar", "rg", "grep", "sed", "awk", "find", "diff", *_SHELLS)
+)  # fmt: skip
+_PRINTS = frozenset(("this", "site", "platform", "sysconfig", "antigravity", "__hello__"))
+_OPENS = {"if": "fi", "for": "done", "while": "done", "until": "done", "case": "esac", "{": "}",
+          "(": ")"}  # fmt: skip
+_OPERATOR = re.compile(r"&&|\|\||\|&|;;|[<>]+&?|&>>?|.|\n")
+_FOLDERS = frozenset((".", "..", "/", "./", "../", "/tmp"))
+_NUMBERS = {"-eq": operator.eq, "-ne": operator.ne, "-lt": operator.lt, "-le": operator.le,
+            "-gt": operator.gt, "-ge": operator.ge}  # fmt: skip
+_COMPARES: dict[type[ast.cmpop], Callable[..., bool]] = {
+             ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le,
+             ast.Gt: operator.gt, ast.GtE: operator.ge, ast.Is: operator.is_,
+             ast.IsNot: operator.is_not}  # fmt: skip
+
+
+def both(one: Outcome, other: Outcome) -> Outcome:
+    """Return ``one and other`` where either may be unknown."""
+    return False if False in (one, other) else None if None in (one, other) else True
+
+
+def either(one: Outcome, other: Outcome) -> Outcome:
+    """Return ``one or other`` where either may be unknown."""
+    return True if True in (one, other) else None if None in (one, other) else False
+
+
+def outcome(argv: Sequence[str]) -> Outcome:
+    """Return how a command ends: always with 0, never, or None where that is open."""
+    base = argv[0].rpartition("/")[2]
+    words = list(argv[1:])
+    if base in _ALWAYS:
+        return True
+    if base in _NEVER or (base == "tail" and {"-f", "-F", "--follow"} & set(words)):
+        return False
+    if base in ("exit", "return"):
+        return words[0] == "0" if words and words[0].isdigit() else None
+    if base in _ALONE and not words:
+        return True
+    if base in _TOOLS and words and (words[-1] in ("--help", "--version") or words[0] in _TOLD):
+        return True if all(word.startswith("-") for word in words) or base != "make" else None
+    script = shell_script(argv)
+    if base in _SHELLS:
+        return None if script is None else _script(script, argv[1 : argv.index(script)])
+    if base in ("test", "["):
+        return _test(base, words)
+    if base == "git":
+        return _git(words)
+    if base == "pip" and words[:1] in (["list"], ["freeze"]):
+        return True
+    if re.fullmatch(r"(?:python|pypy)[0-9.]*", base):
+        return _python(words)
+    return None
+
+
+def shell_script(argv: Sequence[str]) -> str | None:
+    """Return the words after ``-c`` of a shell, None where it runs a file or is no shell."""
+    if argv[0].rpartition("/")[2] not in _SHELLS:
+        return None
+    for index, word in enumerate(argv[1:], 1):
+        if re.fullmatch(r"-[a-zA-Z]*c", word):
+            return argv[index + 1] if index + 1 < len(argv) else ""
+        if not word.startswith(("-", "+")) and argv[index - 1] not in ("-o", "+o"):
+            return None
+    return None
+
+
+def only_command(script: str) -> list[str] | None:
+    """Return the argv of a script that is one plain command, None where it is more."""
+    commands = _commands(script)
+    if commands is None or len(commands) != 1 or commands[0][1] != "" or len(commands[0][0]) != 1:
+        return None
+    (words,) = commands[0][0]
+    return words if words and words[0] != "!" else None
+
+
+def _tokens(script: str) -> list[str] | None:
+    """Cut a script into words and operators; a line break is ``;``. None where it is no script."""
+    reader = shlex.shlex(script, posix=True, punctuation_chars="();<>|&\n")
+    reader.whitespace, reader.commenters = " \t\r", ""
+    reader.whitespace_split = True
+    try:
+        found = list(reader)
+    except ValueError:
+        return None
+    kept: list[str] = []
+    comment = False
+    for token in found:
+        marks = set(token) <= set("();<>|&\n")  # a run of operators is one token
+        for piece in _OPERATOR.findall(token) if marks else [token]:
+            if piece == "\n":
+                comment = False
+                kept.append(";")
+            elif comment or piece.startswith("#"):
+                comment = True
+            else:
+                kept.append(piece)
+    return kept
+
+
+def _commands(script: str) -> list[tuple[list[list[str] | None], str]] | None:
+    """Return (pipeline, operator before it); a pipeline is argvs, None for a compound command.
+
+    None for what no shell reads.
+    """
+    tokens = _tokens(script)
+    if tokens is None:
+        return None
+    found: list[tuple[list[list[str] | None], str]] = []
+    pipeline: list[list[str] | None] = []
+    words: list[str] | None = []
+    ends: list[str] = []
+    before, redirects = "", False
+    for token in [*tokens, ";"]:
+        first = words == []
+        if ends:
+            if token == ends[-1]:
+                ends.pop()
+            elif token in _OPENS:
+                ends.append(_OPENS[token])
+        elif redirects:
+            redirects = False
+        elif token in _OPENS and first:
+            ends.append(_OPENS[token])
+            words = None
+        elif token in (";", ";;", "&", "&&", "||", "|", "|&"):
+            if pipeline and words and words[0] == "!":
+                return None  # `a | ! b` is no script
+            if words != []:
+                pipeline.append(words)
+            words = []
+            if token in ("|", "|&"):
+                continue
+            if pipeline and token == "&":  # it goes on without waiting for what stands before
+                found += [([None], before), ([["true"]], "&")]
+            elif pipeline:
+                found.append((pipeline, before))
+            pipeline, before = [], token if pipeline or found else ""
+        elif set(token) <= set("<>&") and token:
+            redirects = True
+        elif words is not None and not (first and re.match(r"[A-Za-z_]\w*=", token)):
+            words.append(token)
+    return found
+
+
+def _script(script: str, flags: Sequence[str]) -> Outcome:
+    """Return how the last of a shell's commands ends; ``set -e`` and ``pipefail`` leave more open.
+
+    ``flags`` are the words before the script.
+    """
+    commands = _commands(script)
+    if commands is None:
+        return None
+    sets = [words for pipeline, _ in commands for words in pipeline if words and words[0] == "set"]
+    options = [*flags, *(word for words in sets for word in words[1:])]
+    pipefail = "pipefail" in options
+    stops = any(re.fullmatch(r"-[a-z]*e[a-z]*", word) for word in options) or "errexit" in options
+    value: Outcome = True
+    parts: list[Outcome] = []
+    for number, (pipeline, before) in enumerate(commands):
+        ends = [_part(words) for words in pipeline]
+        last = pipeline[-1]
+        if len(ends) > 1 and last is not None and last[0] in _FILTERS:
+            ends[-1] = True
+        own = ends[-1]
+        if pipefail and len(ends) > 1:
+            own = all(ends) or None
+        if len(ends) > 1 and any(words and words[0] == "!" for words in pipeline):
+            return None
+        parts.append(own)
+        if before == "&&":
+            value = both(value, own)
+        elif before == "||":
+            value = either(value, own)
+        else:
+            value = own
+        if last and last[0] in ("exit", "return") and len(pipeline) == 1:
+            behind = any(mark == "&" for _, mark in commands)
+            if behind or (before in ("&&", "||") and number + 1 < len(commands)):
+                return None
+            break
+    return value if not stops or all(parts) else None
+
+
+def _part(words: list[str] | None) -> Outcome:
+    if not words:
+        return None
+    if words[0] == "!":
+        inner = _part(words[1:])
+        return None if inner is None else not inner
+    return outcome(words)
+
+
+def _test(base: str, words: list[str]) -> Outcome:
+    if base == "[":
+        if words[-1:] != ["]"]:
+            return False
+        words = words[:-1]
+    if any("$" in word or "`" in word for word in words):
+        return None
+    if len(words) > 1 and words[0] == "!":
+        inner = _test("test", words[1:])
+        return None if inner is None else not inner
+    if len(words) < 2:
+        return bool(words and words[0])
+    if len(words) == 2:
+        mark, word = words
+        if mark in ("-n", "-z"):
+            return bool(word) is (mark == "-n")
+        if word in _FOLDERS and mark in ("-e", "-d", "-r", "-x", "-f"):
+            return mark != "-f"
+        return None
+    if len(words) == 3:
+        one, mark, other = words
+        if mark in ("=", "==", "!="):
+            return (one == other) is (mark != "!=")
+        if mark in _NUMBERS:
+            try:
+                return bool(_NUMBERS[mark](int(one), int(other)))
+            except ValueError:
+                return False
+    return None
+
+
+def _git(words: list[str]) -> Outcome:
+    while words[:1] and words[0].startswith("-"):
+        words = words[2:] if words[0] in ("-C", "-c") else words[1:]
+    if words[:1] == ["status"] or words[:1] == ["version"]:
+        return True
+    if words and words[0] in ("log", "branch", "diff", "reflog"):
+        told = {"--exit-code", "--quiet", "--check"} & set(words)
+        return None if told or any(not word.startswith("-") for word in words[1:]) else True
+    return None
+
+
+def _python(words: list[str]) -> Outcome:
+    position = 0
+    while position < len(words):
+        word = words[position]
+        value = words[position + 1] if position + 1 < len(words) else ""
+        if word in ("-W", "-X"):
+            position += 1
+        elif re.fullmatch(r"-[A-Zbdisuv]*c", word):
+            return _code(value)
+        elif word == "-m":
+            return True if value in _PRINTS else None
+        elif word in _TOLD:
+            return True
+        elif word != "-" and not word.startswith("-"):
+            return None
+        position += 1
+    return True  # it reads a program from the closed input
+
+
+def _code(text: str) -> Outcome:
+    try:
+        body = ast.parse(text).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    for node in body:
+        if isinstance(node, ast.Assert):
+            value = _constant(node.test)
+            if not value:
+                return None if value is None else False
+        elif isinstance(node, ast.Raise):
+            return _exits(node.exc) if _called(node.exc) == "SystemExit" else False
+        elif isinstance(node, ast.Expr) and _called(node.value) in ("exit", "quit", "_exit"):
+            return _exits(node.value)
+        elif not _harmless(node):
+            return None
+    return True
+
+
+def _harmless(node: ast.stmt) -> bool:
+    """Tell whether a statement always goes on: a constant, ``print`` of one, a standard import."""
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+        return all(name.partition(".")[0] in sys.stdlib_module_names for name in names)
+    if isinstance(node, ast.ImportFrom):
+        return (node.module or "").partition(".")[0] in sys.stdlib_module_names
+    if isinstance(node, ast.Assign):
+        return isinstance(node.value, ast.Constant)
+    if isinstance(node, ast.Expr):
+        value = node.value
+        printed = isinstance(value, ast.Call) and _called(value) == "print"
+        parts = value.args if isinstance(value, ast.Call) and printed else [value]
+        return all(isinstance(part, ast.Constant) for part in parts)
+    return isinstance(node, ast.Pass)
+
+
+def _called(node: ast.expr | None) -> str:
+    name = node.func if isinstance(node, ast.Call) else node
+    if isinstance(name, ast.Attribute):
+        return name.attr
+    return name.id if isinstance(name, ast.Name) else ""
+
+
+def _exits(node: ast.expr | None) -> Outcome:
+    if not isinstance(node, ast.Call):
+        return True if isinstance(node, ast.Name) else None  # `raise SystemExit`
+    if not node.args:
+        return True
+    argument = node.args[0]
+    return not argument.value if isinstance(argument, ast.Constant) else None
+
+
+def _constant(node: ast.expr) -> Outcome:
+    """Return the truth of a constant, of its negation, of a comparison of two."""
+    if isinstance(node, ast.Constant):
+        return bool(node.value)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        inner = _constant(node.operand)
+        return None if inner is None else not inner
+    if isinstance(node, ast.Compare) and len(node.ops) == 1:
+        left, right = node.left, node.comparators[0]
+        compare = _COMPARES.get(type(node.ops[0]))
+        if compare and isinstance(left, ast.Constant) and isinstance(right, ast.Constant):
+            try:
+                return bool(compare(left.value, right.value))
+            except TypeError:
+                return False
+    return None
