@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import yaml
 
 from orchestration.core import PolicyConfig
+from orchestration.documents.grammar import parse_command
 from orchestration.errors import HarnessError
 from orchestration.sandbox import LEVELS, Opened
 
@@ -46,6 +48,8 @@ class Budgets:
     """How long an agent may go on after its result, and after it was asked to end."""
     guard_s: float = 900.0
     """One run of the guard tests."""
+    prepare_s: float = 900.0
+    """One command of `prepare:`."""
     check_s: float = 600.0
     """One exit check that names no `within:`."""
     agent_s: float | None = None
@@ -128,7 +132,16 @@ class HarnessConfig:
     """pytest plugins that the guards need; all others stay switched off."""
     carry: tuple[str, ...] = ()
     """Git-ignored files and folders of your checkout that every checkout and workspace gets a copy
-    of: data, generated files, compiled extensions. `.env` files go to guards and checks only."""
+    of: data, generated files, compiled extensions. `.env` and files with the names of keys go to
+    guards and checks only."""
+    carry_to_agents: tuple[str, ...] = ()
+    """Files of `carry:` that agents get too although they are called as secrets are."""
+    prepare: tuple[str, ...] = ()
+    """A command that makes what a clone lacks (a generated version, a compiled extension), run
+    without a shell behind the fence in a checkout of each commit; what it makes is kept and laid
+    into every checkout and workspace. Several: one a line, or a list of argument lists."""
+    prepare_network: bool = False
+    """Whether `prepare:` reaches the network."""
     max_processes: int = 4096
     """Processes and threads that a turn or a guard may have at once."""
     dwell_limit: int = 2
@@ -251,13 +264,16 @@ def _value(name: str, value: object, where: str) -> Any:
         "keep_env",
         "plugins",
         "carry",
+        "carry_to_agents",
         "agent_args",
         "agent_env",
         *PLACES,
     )
-    switches = ("network", "guard_network")
+    switches = ("network", "guard_network", "prepare_network")
     integers = ("review_every", "dwell_limit", "cooldown_cycles", "max_processes")
     optional = ("target", "supervisor_agent", "reviewer_agent", "held_out")
+    if name == "prepare":
+        return _commands(value, where)
     if name == "isolation" and value == "none":
         return "scan"  # no fence at all: what is left behind is found by looking
     if name == "isolation" and value not in ("auto", *LEVELS):
@@ -285,6 +301,29 @@ def _value(name: str, value: object, where: str) -> Any:
         else "a text"
     )
     raise ConfigProblem("wrong kind of value", where=where, expected=expected, got=repr(value))
+
+
+def _commands(value: object, where: str) -> tuple[str, ...]:
+    """A text of one command a line, an argument list, or a list of either."""
+    rows: list[Any] = value.splitlines() if isinstance(value, str) else [value]
+    if isinstance(value, list) and value:
+        many = isinstance(value[0], list) or (isinstance(value[0], str) and " " in value[0])
+        rows = value if many else [value]
+    found = []
+    for row in rows:
+        words = isinstance(row, list) and row and all(isinstance(word, str) for word in row)
+        text = shlex.join(row) if words else row
+        if not isinstance(text, str):
+            expected = "a command, or a list of words"
+            raise ConfigProblem("wrong kind of value", where=where, expected=expected, got=row)
+        if not text.strip():
+            continue
+        try:
+            parse_command(text)
+        except HarnessError as problem:
+            raise ConfigProblem(problem.what, where=where, got=text, fix=problem.fix) from None
+        found.append(text.strip())
+    return tuple(found)
 
 
 def _limit(name: str, value: object, where: str) -> Any:

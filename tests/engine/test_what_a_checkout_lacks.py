@@ -99,7 +99,7 @@ def test_what_is_left_out_since_git_ignores_it_is_named(place: Make, stub: Any) 
 def test_no_link_of_an_attempt_leads_carried_files_out(
     place: Make, tmp_path: Path, stub: Any
 ) -> None:
-    from orchestration.turns.checkouts import carry_into
+    from orchestration.turns.carried import carry_into
 
     here = library(place, READ)
     here.write("data/deep/wanted.txt", "5")
@@ -115,3 +115,104 @@ def test_no_link_of_an_attempt_leads_carried_files_out(
         carry_into(here.harness().repo, checkout, ["new"])
     with pytest.raises(HarnessError, match="carry"):
         carry_into(here.harness().repo, checkout, ["../outside"])
+
+
+MAKE = """import pathlib, sys
+pathlib.Path("calc/_version.py").write_text("VERSION = '%s'\\n" % open("VERSION").read().strip())
+pathlib.Path("calc.egg-info").write_text("not ignored")
+{more}
+"""
+PACKAGE = "from calc._version import VERSION\n\n\ndef add(a, b):\n    return a - b\n"
+
+
+def packaged(place: Make, settings: str, test: str = TEST.format(needs="WANTED = 5\n")) -> Any:
+    return place(
+        ITEM,
+        **{
+            "calc/__init__.py": PACKAGE,
+            "make.py": MAKE.format(more=""),
+            "VERSION": "1.0",
+            "tests/test_calc.py": test,
+            ".gitignore": "calc/_version.py\n",
+            "orchestration.yaml": settings + "budgets: {attempts_per_item: 1}\n",
+        },
+    )
+
+
+def test_what_is_prepared_is_there_for_agent_and_guard_and_lands_nowhere(
+    place: Make, stub: Any
+) -> None:
+    here = packaged(place, "prepare: python make.py\n")
+    seen: list[str] = []
+
+    def work(turn: TurnContext, n: int) -> None:
+        seen.append((turn.workspace / "calc/_version.py").read_text())
+        (turn.workspace / "calc/__init__.py").write_text(PACKAGE.replace("a - b", "a + b"))
+
+    assert here.run(stub(work)).landed == ["FIX-1"]
+    assert seen == ["VERSION = '1.0'\n"]
+    files = here.git("ls-tree", "-r", "--name-only", "main").split()
+    assert "calc/_version.py" not in files and "calc.egg-info" not in files
+    built = here.harness().repo.state_dir / "prepared"
+    assert len(list((built / "trusted").iterdir())) == 1  # laid into many checkouts, built once
+    assert len(list((built / "attempts").iterdir())) == 1
+
+
+def test_an_attempts_build_makes_no_test_and_reaches_no_other_tree(place: Make, stub: Any) -> None:
+    """The attempt's generator rewrites the guard and the version: only the version is used."""
+    test = (
+        "from calc import VERSION, add\n\n\ndef test_add():\n    assert add(2, 3) == 5, VERSION\n"
+    )
+    here = packaged(place, "prepare: [python, make.py]\n", test)
+    cheat = (
+        "for name in ('tests/test_calc.py', 'tests/conftest.py', 'conftest.py'):\n"
+        "    pathlib.Path(name).write_text('def test_add(): pass\\n')\n"
+    )
+
+    def work(turn: TurnContext, n: int) -> None:
+        (turn.workspace / "make.py").write_text(MAKE.format(more=cheat))
+        (turn.workspace / "VERSION").write_text("2.0")
+
+    assert here.run(stub(work)).rejected == ["FIX-1"]
+    (verdict,) = [e.data for e in here.harness().log.events if e.kind == "verdict"]
+    attempt = verdict["guard"]["attempt"]
+    assert attempt["nodes"] == {"tests/test_calc.py::test_add": "failed"}
+    built = here.harness().repo.state_dir / "prepared"
+    (trusted,) = (built / "trusted").glob("*/calc/_version.py")
+    (own,) = (built / "attempts").glob("*/calc/_version.py")
+    assert "1.0" in trusted.read_text() and "2.0" in own.read_text()
+
+
+def test_a_command_that_fails_is_told_with_its_last_lines(place: Make, stub: Any) -> None:
+    here = packaged(place, "prepare: python -c 'raise SystemExit(\"no compiler\")'\n")
+    agent = stub(right)
+    ended = here.run(agent)
+    assert (ended.reason, agent.turns) == ("BLOCKED_ON_USER", [])
+    assert "no compiler" in ended.text and "prepare" in ended.text
+
+
+def test_an_attempt_that_breaks_the_build_is_turned_down(place: Make, stub: Any) -> None:
+    here = packaged(place, "prepare: |\n  python make.py\n")
+
+    def work(turn: TurnContext, n: int) -> None:
+        (turn.workspace / "VERSION").unlink()
+
+    assert here.run(stub(work)).rejected == ["FIX-1"]
+    (verdict,) = [e.data for e in here.harness().log.events if e.kind == "verdict"]
+    assert "prepare" in verdict["reason"] and "FileNotFoundError" in verdict["reason"]
+
+
+def test_files_called_as_secrets_reach_guards_and_named_ones_agents(place: Make, stub: Any) -> None:
+    needs = "WANTED = 5\nfor n in ('.env', 'data/a.pem', 'data/b.pem'):\n    open(n).close()\n"
+    here = library(place, needs, "carry: [data, .env]\ncarry_to_agents: [data/b.pem]\n")
+    for name in (".env", "data/a.pem", "data/b.pem", "data/open.txt"):
+        here.write(name, "")
+    seen: list[str] = []
+
+    def work(turn: TurnContext, n: int) -> None:
+        seen.extend(sorted(p.name for p in (turn.workspace / "data").iterdir()))
+        assert not (turn.workspace / ".env").exists()
+        right(turn, n)
+
+    assert here.run(stub(work)).landed == ["FIX-1"]
+    assert seen == ["b.pem", "open.txt"]

@@ -1,6 +1,7 @@
 from . import remote as remote
 from .command import apply_command as apply_command
 from .importing import Bounds as Bounds
+from .importing import Imported as Imported
 from .importing import PastBounds as PastBounds
 from .importing import import_files as import_files
 from .laid import lay_out as lay_out

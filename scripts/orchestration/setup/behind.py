@@ -20,7 +20,7 @@ from orchestration.gates import GuardSpec, run_guard
 from orchestration.git import Repo
 from orchestration.sandbox import FILE_FENCES, Opened, available, choose, run_child, sees
 from orchestration.setup.check import Check
-from orchestration.turns import export, remove_checkout
+from orchestration.turns import export, furnish, remove_checkout, spec_of
 
 COVERS = {
     "bwrap": "only what is named can be read, only its own written; nothing outlives a turn",
@@ -93,19 +93,8 @@ def _compare(repo: Repo, config: HarnessConfig, head: str, guard: str) -> Check:
     try:
         with tempfile.TemporaryDirectory(prefix="doctor-") as folder:
             log = Path(folder) / "guard.log"
-            spec = GuardSpec(
-                checkout,
-                selector=guard,
-                python=config.python,
-                import_roots=config.import_roots,
-                timeout_s=config.budgets.guard_s,
-                log_path=log,
-                keep_env=config.keep_env,
-                plugins=config.plugins,
-                isolation=config.isolation,
-                opened=config.for_guards(),
-                max_processes=config.max_processes,
-            )
+            furnish(repo, config, checkout, head)
+            spec = spec_of(config, checkout, selector=guard, log_path=log)
             inside = run_guard(spec)
             if inside.passed:
                 return Check(name, "ok", f"{guard}: {inside.counted} behind {inside.isolation}")

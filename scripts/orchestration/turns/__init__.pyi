@@ -6,6 +6,8 @@ from .case import Case as Case
 from .case import Findings as Findings
 from .checkouts import Collected as Collected
 from .checkouts import collect_in as collect_in
+from .checkouts import furnish as furnish
+from .checkouts import spec_of as spec_of
 from .judge import judge_attempt as judge_attempt
 from .order import Draft as Draft
 from .order import RepeatedOrder as RepeatedOrder

@@ -97,6 +97,7 @@ def write_brief(
         "title": item.title[:200],
         "python": harness.config.python,
         "guard": item.guard or "",
+        "prepare": "`, then `".join(harness.config.prepare),
         "report": str(report),
         "order_path": harness.config.order,
         "may": _may(order),

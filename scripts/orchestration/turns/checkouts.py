@@ -1,29 +1,26 @@
 """Fresh checkouts made ready for pytest, and the one specification of its every start.
 
-`carry:` copies git-ignored files of the person's checkout (data, generated versions, compiled
-extensions, `.env`) into each of them, so that a guard finds what a clone lacks.
+What a clone lacks is laid into each of them: what `carry:` names and what `prepare:` makes.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestration.errors import HarnessError
-from orchestration.gates import GuardSpec, collect_ids, defined_tests
+from orchestration.config import HarnessConfig
+from orchestration.gates import GuardSpec, collect_ids, defined_tests, is_guarded
 from orchestration.git import Repo
 from orchestration.harness import Harness
-from orchestration.turns.workspace import export, remove_checkout, remove_tree
+from orchestration.turns.carried import carry_into, lay_file
+from orchestration.turns.prepared import build_of, files_in
+from orchestration.turns.workspace import export, remove_checkout
 
 MOST_OF_A_REASON = 400
 MISSING_CODE = ("ImportError", "ModuleNotFoundError", "AttributeError", "NameError")
 """Why a test of code that does not exist yet cannot be collected; the rest is the machine's."""
-SUBMODULE = "160000"
 
 
 @dataclass(frozen=True)
@@ -50,15 +47,58 @@ class Collected:
         return " | ".join(errors or lines[-3:])[:MOST_OF_A_REASON]
 
 
+def furnish(
+    repo: Repo,
+    config: HarnessConfig,
+    checkout: Path,
+    base: str,
+    attempt: tuple[str, str] | None = None,
+) -> None:
+    """Lay into a guard's checkout what a clone lacks: what is prepared, then what is carried.
+
+    `base` is the trusted commit. `attempt` is the tree of an attempt's files and its commit, where
+    they are in the checkout: they are built anew, but tests and settings that a build makes are
+    the base's. Raises Stop and PrepareFailed (see `build_of`), and HarnessError.
+    """
+    trusted = build_of(repo, config, repo.tree_of(base), base, trusted=True)
+    own = trusted
+    if attempt and attempt[0] != repo.tree_of(base):
+        own = build_of(repo, config, *attempt, trusted=False)
+    _lay_build(trusted, checkout, guarded=True)
+    _lay_build(own, checkout, guarded=False)
+    carry_into(repo, checkout, config.carry)
+
+
+def _lay_build(build: Path | None, checkout: Path, *, guarded: bool) -> None:
+    for path in files_in(build) if build else ():
+        if is_guarded(path.as_posix()) == guarded:
+            lay_file(build / path, checkout, path)  # type: ignore[operator]
+
+
+def furnish_workspace(repo: Repo, config: HarnessConfig, workspace: Path, base: str) -> None:
+    """Lay the same into an agent's workspace, without files that are called as secrets are."""
+    build = build_of(repo, config, repo.tree_of(base), base, trusted=True)
+    for guarded in (True, False):
+        _lay_build(build, workspace, guarded=guarded)
+    named = config.carry_to_agents
+    carry_into(repo, workspace, config.carry, secrets=False, named=named)
+
+
 def guard_spec(harness: Harness, checkout: Path, **more: Any) -> GuardSpec:
     """How pytest is started in `checkout`, to collect and to run alike."""
-    config = harness.config
+    return spec_of(harness.config, checkout, harness.extra_env, **more)
+
+
+def spec_of(
+    config: HarnessConfig, checkout: Path, env: Mapping[str, str] | None = None, **more: Any
+) -> GuardSpec:
+    """The same from the settings alone, for `doctor`."""
     return GuardSpec(
         checkout,
         python=config.python,
         import_roots=config.import_roots,
         timeout_s=config.budgets.guard_s,
-        env=harness.extra_env,
+        env=env or {},
         keep_env=config.keep_env,
         plugins=config.plugins,
         isolation=config.isolation,
@@ -68,11 +108,17 @@ def guard_spec(harness: Harness, checkout: Path, **more: Any) -> GuardSpec:
     )
 
 
-def collect_in(harness: Harness, tree: str, head: str, selector: str) -> Collected:
-    """What a selector names in a tree, in a fresh checkout of it."""
+def collect_in(
+    harness: Harness, tree: str, head: str, selector: str, *, base: str | None = None
+) -> Collected:
+    """What a selector names in a tree, in a fresh checkout of it.
+
+    `base` is the trusted commit where `head` is an attempt's, whose files are built for it.
+    """
     checkout = export(harness.repo, tree, head=head, name="collect")
     try:
-        carry_into(harness.repo, checkout, harness.config.carry)
+        attempt = (tree, head) if base else None
+        furnish(harness.repo, harness.config, checkout, base or head, attempt)
         with harness.busy(f"collecting {selector}"):
             ids, problems = collect_ids(guard_spec(harness, checkout, selector=selector))
         why = " ".join(problems)
@@ -81,68 +127,3 @@ def collect_in(harness: Harness, tree: str, head: str, selector: str) -> Collect
     finally:
         remove_checkout(harness.repo, checkout)
     return Collected(ids, tuple(problems), tuple(defined))
-
-
-def carry_into(repo: Repo, checkout: Path, carry: Iterable[str], *, secrets: bool = True) -> None:
-    """Copy what `carry` names from the person's checkout: every file that is not committed there.
-
-    They are the person's, so they replace what an attempt put in their place. Links stay links;
-    FIFOs, sockets and `.git` are left out. `secrets=False` also leaves out `.env` and `.env.*`.
-    Raises HarnessError for a path that is not there, lies outside, or cannot be copied.
-    """
-    for name in carry:
-        if os.path.isabs(name) or ".." in Path(name).parts or not os.path.lexists(repo.root / name):
-            raise HarnessError(
-                "cannot carry this into a checkout",
-                where="orchestration.yaml: carry",
-                expected="a file or folder of your checkout, relative to its root",
-                got=name,
-                fix="make it (build it, download it), or take it out of `carry:`",
-            )
-        listed = ("ls-files", "--others", "--exclude-standard", "-z", "--", f":(literal){name}")
-        if new := os.fsdecode(repo.run(*listed, cwd=repo.root).stdout).split("\0")[0]:
-            raise HarnessError(
-                "git does not ignore what `carry:` names: it would be taken for work of an agent",
-                where="orchestration.yaml: carry",
-                got=new,
-                fix=f"git add it, or add it to .gitignore (or to {repo.common_dir}/info/exclude)",
-            )
-        committed = {
-            path for path, entry in repo.list_tree("HEAD", name).items() if entry.mode != SUBMODULE
-        }
-        try:
-            for path in _files_of(repo.root, Path(name)):
-                secret = path.name == ".env" or path.name.startswith(".env.")
-                if str(path) not in committed and (secrets or not secret):
-                    _lay(repo.root / path, checkout, path)
-        except OSError as problem:
-            raise HarnessError(
-                "cannot copy what `carry:` names", where=repo.root / name, got=str(problem)
-            ) from None
-
-
-def _files_of(root: Path, name: Path) -> Iterator[Path]:
-    """Regular files and links at and below `name`, relative to `root`; links are not followed."""
-    mode = os.lstat(root / name).st_mode
-    if stat.S_ISDIR(mode):
-        for child in sorted(os.listdir(root / name)):
-            if child != ".git":
-                yield from _files_of(root, name / child)
-    elif stat.S_ISREG(mode) or stat.S_ISLNK(mode):
-        yield name
-
-
-def _lay(source: Path, checkout: Path, path: Path) -> None:
-    """Copy one file; no link of an attempt leads it out of the checkout."""
-    for parent in reversed(path.parents[:-1]):
-        if os.path.lexists(checkout / parent) and not _is_folder(checkout / parent):
-            (checkout / parent).unlink()
-        (checkout / parent).mkdir(exist_ok=True)
-    goal = checkout / path
-    if os.path.lexists(goal):
-        remove_tree(goal)
-    shutil.copy2(source, goal, follow_symlinks=False)
-
-
-def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()

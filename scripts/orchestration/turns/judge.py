@@ -40,8 +40,9 @@ from orchestration.sandbox import interpreter as installed
 from orchestration.sandbox import own_folders, run_child, scratch
 from orchestration.turns import held_out, outside
 from orchestration.turns.case import Case, Findings
-from orchestration.turns.checkouts import Collected, carry_into, collect_in, guard_spec
-from orchestration.turns.workspace import compose, export, fresh_checkout, lay_over, remove_checkout
+from orchestration.turns.checkouts import Collected, collect_in, furnish, guard_spec
+from orchestration.turns.prepared import PrepareFailed
+from orchestration.turns.workspace import compose, export, lay_over, remove_checkout
 
 SOURCES = {".py", ".pyi", ".pyx", ".pxd", ".pxi", ".c", ".h", ".cc", ".cpp", ".hpp", ".cu", ".rs"}
 SOURCES |= {".f", ".f90", ".jl"}
@@ -78,9 +79,13 @@ def _run_attempt(case: Case) -> None:
     """Everything that executes code of the attempt."""
     found, harness = case.found, case.harness
     with outside.told(harness):
-        _run_guards(case)
-        if not found.verdict:
-            _run_criteria(case)
+        try:
+            _run_guards(case)
+            if not found.verdict:
+                _run_criteria(case)
+        except PrepareFailed as problem:
+            words = f"`prepare:` fails on the attempt: {problem.what}: {problem.got}"
+            found.turn_down("reject", words, f"prepare: {problem.what}", problem.what)
     leaks = [*case.exit.leaks, *map(str, black_out(case.report, harness.secret_values()))]
     found.reason = secrets.redact(found.reason, harness.secret_values())
     if leaks:
@@ -220,7 +225,9 @@ def run_selector(case: Case, selector: str, *, on_base: bool) -> GuardResult:
     tree = _base_tree(case) if on_base else _tested_tree(case)
     names = ids.names
     if not on_base and _unread(case):
-        names = _with_parameters(names, collect_in(harness, tree, case.commit, selector).ids)
+        names = _with_parameters(
+            names, collect_in(harness, tree, case.commit, selector, base=case.base).ids
+        )
     spec = guard_spec(
         harness,
         Path(),
@@ -285,7 +292,7 @@ def _on_fresh_copy(
         if laid != tree:
             names = ", ".join(repo.diff_names(tree, laid)[:5])
             return GuardResult("error", f"the checkout is not the tree that would land: {names}")
-        carry_into(repo, checkout, case.harness.config.carry)
+        furnish(repo, case.harness.config, checkout, case.base, None if on_base else (tree, head))
         result = run(replace(spec, checkout=checkout))
         _look_at_leftovers(case, tree, checkout)
         return result
@@ -401,11 +408,12 @@ def _run_held_out(case: Case) -> None:
         found.verdict, found.reason, found.signature = "reject", absent, "held-out: absent"
         found.verified, found.ticks = [], []
         return
-    checkout = export(harness.repo, _tested_tree(case), head=case.commit, base=case.base)
+    tree = _tested_tree(case)
+    checkout = export(harness.repo, tree, head=case.commit, base=case.base)
     try:
         files = held_out.lay_over(harness, case.item, checkout)
         log = held_out.private_log(harness, case.report.parent.name)
-        carry_into(harness.repo, checkout, harness.config.carry)
+        furnish(harness.repo, harness.config, checkout, case.base, (tree, case.commit))
         spec = guard_spec(harness, checkout, selector=files, log_path=log)
         with harness.busy(f"held-out guard {name}"):
             result = run_guard(spec)
@@ -449,18 +457,11 @@ def _run_criteria(case: Case) -> None:
     if not wanted and not extra:
         return
     repo = case.harness.repo
-    checkout = fresh_checkout(
-        repo,
-        case.commit,
-        overlay_from=case.base,
-        may_edit=case.may_edit,
-        new=case.new_tests,
-        overlay=case.guard_files,
-        name="checks",
-    )
+    tree = _tested_tree(case)
+    checkout = export(repo, tree, head=case.commit, base=case.base, name="checks")
     place = checkout / case.report_path
     try:
-        carry_into(repo, checkout, case.harness.config.carry)
+        furnish(repo, case.harness.config, checkout, case.base, (tree, case.commit))
         shutil.copytree(case.report, place, dirs_exist_ok=True)
         for criterion in wanted:
             row = _check(case, checkout, place, criterion.id, _command(criterion))

@@ -19,7 +19,7 @@ from orchestration.gates import artifacts, secrets, take_evidence
 from orchestration.harness import Harness
 from orchestration.sandbox import FILE_FENCES
 from orchestration.turns import outside
-from orchestration.turns.checkouts import carry_into
+from orchestration.turns.checkouts import furnish_workspace
 from orchestration.turns.order import recipes_for
 from orchestration.turns.outage import run_through
 from orchestration.turns.reported import NAME, Report, take_report
@@ -63,7 +63,8 @@ def prepare(harness: Harness, item: Item, n: int, base: str, folder: Path) -> Wo
     if saved is not None:
         harness.say(f"kept what an interrupted attempt left as {saved[:12]}")
     workspace.point_at(base)
-    carry_into(harness.repo, workspace.path, harness.config.carry, secrets=False)
+    furnish_workspace(harness.repo, harness.config, workspace.path, base)
+    workspace = replace(workspace, untouched_files=workspace.files())
     if folder.exists():
         remove_tree(folder)
     for part in artifacts.FOLDERS:
@@ -181,8 +182,8 @@ def _exit_facts(
         unread = _words(problem)
         tree = harness.repo.tree_of(workspace.base)
         snapshot = Snapshot(workspace.base, tree, ())
-    brought = tuple(name.rstrip("/") for name in harness.config.carry)
-    for name in [name for name in snapshot.ignored if name not in brought][:10]:
+    brought = workspace.untouched_files
+    for name in [n for n in snapshot.ignored if not brought or n not in brought.ignored][:10]:
         harness.say(f"not taken from the workspace: {name}, which git ignores (.gitignore)")
     for line in snapshot.skipped[:10]:
         harness.say(f"not taken from the workspace: {line}")

@@ -24,6 +24,7 @@ from orchestration.errors import HarnessError
 from orchestration.gates import is_guarded
 from orchestration.git import (
     ATTEMPTS,
+    Imported,
     Repo,
     TreeEntry,
     import_files,
@@ -73,6 +74,29 @@ class Workspace:
     item: str
     n: int
     repo: Repo = field(repr=False, compare=False)
+    untouched_files: Imported | None = field(default=None, repr=False, compare=False)
+    """What lay in it before the agent came, where that is more than the base."""
+
+    def files(self) -> Imported:
+        """The files as they are, in a tree."""
+        return import_files(self.repo, self.path, self.base, litter=LITTER)
+
+    def _changes(self, exclude: Iterable[str]) -> tuple[str, Imported]:
+        """The tree with the agent's changes and nobody else's, and what was read."""
+        read = self.files()
+        before, after = self.repo.list_tree(self.base), self.repo.list_tree(read.tree)
+        brought = self.untouched_files
+        laid = self.repo.list_tree(brought.tree) if brought else before
+        own = [
+            p
+            for p in {*laid, *after}
+            if laid.get(p) != before.get(p) and laid.get(p) == after.get(p)
+        ]
+        moved = [p for p in {*own, *exclude} if before.get(p) != after.get(p)]
+        tree = read.tree
+        if moved:
+            tree = self.repo.write_tree(tree, {p: before.get(p) for p in moved})
+        return tree, read
 
     def snapshot(self, message: str = "attempt", *, exclude: Iterable[str] = ()) -> Snapshot:
         """Commit the files as they are on the attempt's branch, whatever the agent did to git.
@@ -81,12 +105,7 @@ class Workspace:
         `exclude` names files of the harness (the order) that stay as in the base. Raises
         HarnessError for a workspace that passes a bound or is no longer a folder.
         """
-        read = import_files(self.repo, self.path, self.base, litter=LITTER)
-        tree = read.tree
-        before, after = self.repo.list_tree(self.base), self.repo.list_tree(tree)
-        moved = [p for p in exclude if before.get(p) != after.get(p)]
-        if moved:
-            tree = self.repo.write_tree(tree, {p: before.get(p) for p in moved})
+        tree, read = self._changes(exclude)
         changed = tuple(self.repo.diff_names(self.base, tree))
         commit = self.base
         if changed:
@@ -97,10 +116,10 @@ class Workspace:
     def untouched(self, *, exclude: Iterable[str] = ()) -> bool:
         """Whether the files are those of the base; what cannot be read is not."""
         try:
-            read = import_files(self.repo, self.path, self.base, litter=LITTER)
+            tree, _ = self._changes(exclude)
         except (HarnessError, OSError):
             return False
-        return not set(self.repo.diff_names(self.base, read.tree)) - set(exclude)
+        return not self.repo.diff_names(self.base, tree)
 
     def point_at(self, commit: str) -> None:
         """Make the attempt's branch name `commit`."""
