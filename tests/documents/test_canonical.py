@@ -108,6 +108,27 @@ def test_rows_get_their_cells_and_a_long_one_stays() -> None:
     assert [r.id for r in read.rows] == ["LONG-001", "SHORT-002", "MANY-003", "SECTION-004"]
     assert new.startswith("intro\n\n| Finding ID") and new.count("|---|---|---|") == 1
     assert "prose\n" in new and canonical("findings", new, "f") == new
+    assert "| SHORT-002 | only three |  |  |  |  |\n" in new, (
+        "a status that nobody wrote is not added"
+    )
+    assert new.count("Active") == text.count("Active")
+
+
+def test_an_upgraded_order_keeps_its_byte_order_mark() -> None:
+    text = "\ufeffFocus: A-1\nSelector: tests/a.py\nDo Now\n- Implement: a.py::f — x\n"
+    new = canonical("order", text, "input.md")
+    assert new != text and new.count("\ufeff") == 1 and new.startswith("\ufeffFocus")
+    assert canonical("order", new, "input.md") == new
+
+
+def test_a_command_that_goes_on_in_its_code_span_is_one_command() -> None:
+    text = (
+        "Focus: A-1\nSelector: tests/a.py\nDo Now\n- Implement: a.py::f — x\nHow-To Map\n"
+        "1. `pytest tests/a.py \\\n   -q \\\n   --tb=short`\n2. Run `make check` \\\n   twice\n"
+    )
+    for version in (text, canonical("order", text, "input.md")):
+        argvs = [command.argv for command in order.parse_order(version).checks]
+        assert argvs == [("pytest", "tests/a.py", "-q", "--tb=short"), ("make", "check")]
 
 
 def test_a_plan_and_a_summary_are_read_as_they_stand() -> None:
