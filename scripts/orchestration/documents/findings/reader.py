@@ -155,7 +155,8 @@ def _row(line: str, number: int, findings: Findings, seen: dict[str, Finding]) -
     values = dict(zip(_FIELDS, row_cells(line), strict=False))
     row = Finding(name, line=number + 1)
     for field_name, value in list(values.items())[1:]:
-        setattr(row, field_name, value)
+        if value:  # an empty cell says no more than a missing one
+            setattr(row, field_name, value)
     if len(row.synopsis) > MAX_SYNOPSIS:
         message = f"{name}: synopsis of {len(row.synopsis)} characters, at most {MAX_SYNOPSIS}"
         fix = f"move the rest to a section `## {name} — title`"

@@ -17,8 +17,8 @@ from orchestration.documents.grammar import (
 def normalise_findings(text: str, path: str) -> str:
     """Return ``text`` with one well-formed row for every finding.
 
-    Missing header and separator rows are added; a row gets its six cells; a section without a row
-    gets one. A long row stays as it is.
+    Missing header and separator rows are added; a row gets its six cells (empty where nobody wrote
+    one); a section without a row gets one. A long row stays as it is.
     """
     blocks = scan(SourceText(text, path))
     source = blocks.source
@@ -34,12 +34,12 @@ def normalise_findings(text: str, path: str) -> str:
         number = row.line - 1
         line = source.lines[number]
         if not line.lstrip().startswith("|"):
-            missing.append(join_cells([row.id, "", "", row.title, "", "Active"]))
+            missing.append(join_cells([row.id, "", "", row.title, "", ""]))
             continue
         if not inside[number]:
             first, last = min(first, number), max(last, number)
         cells = row_cells(line)
-        cells += ["", "", "", "", "", "Active"][len(cells) :]
+        cells += [""] * (len(COLUMNS) - len(cells))
         if split_cells(line) != cells:
             edits.append((source.starts[number], source.end(number), join_cells(cells)))
     edits += _heads(blocks, first, newline)

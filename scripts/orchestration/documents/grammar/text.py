@@ -21,7 +21,7 @@ from orchestration.documents.grammar.diagnostics import DocumentError
 MAX_BYTES = 10 * 1024 * 1024
 
 _T = TypeVar("_T")
-_BOM = "\ufeff"
+BOM = "\ufeff"
 _ENDING = re.compile(r"\r\n|\n|\r")
 
 
@@ -49,7 +49,7 @@ class SourceText:
                 fix="move old entries to docs/archive/ and keep the current ones",
             )
         self.text = text
-        offset = len(_BOM) if text.startswith(_BOM) else 0
+        offset = len(BOM) if text.startswith(BOM) else 0
         first = _ENDING.search(text)
         #: The line ending of the first line, used for text that an edit inserts.
         self.newline = first.group() if first else "\n"

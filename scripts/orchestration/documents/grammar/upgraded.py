@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
-from orchestration.documents.grammar.text import SourceText
+from orchestration.documents.grammar.text import BOM, SourceText
 
 
 @dataclass(slots=True)
@@ -27,10 +27,11 @@ class Upgraded:
 
     @property
     def text(self) -> str:
-        """The whole text, with the line endings of the old one."""
+        """The whole text, with the line endings and the byte order mark of the old one."""
         if self.form == "canonical":
             return self.old.text
-        return self.old.newline.join([*self.lines, ""])
+        mark = self.old.text[:1] if self.old.text.startswith(BOM) else ""
+        return mark + self.old.newline.join([*self.lines, ""])
 
     def line_of(self, line: int) -> int:
         """Return the old line (from 1) of a line (from 1) of the upgraded text, 0 stays 0.

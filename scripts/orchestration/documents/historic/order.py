@@ -417,7 +417,9 @@ class _Door:
             if entry.raw.startswith(("```", "~~~")):
                 continue
             steps += [(entry.raw, entry.line)]
-            spans = [s for s in spans_of(entry.joined()) if is_command(s)]
+            text = "\n".join(part.strip() for part in [entry.first, *entry.detail] if part.strip())
+            text = re.sub(r"[ \t]*\\\n", " ", text).replace("\n", " ")  # a command that goes on
+            spans = [s for s in spans_of(text) if is_command(s)]
             commands += [(span, entry.line) for span in spans]
             if not spans:
                 commands += self.bare_commands(
