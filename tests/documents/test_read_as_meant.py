@@ -434,6 +434,52 @@ def test_attempts_and_criteria_are_read_whatever_their_bullets() -> None:
 
 
 @pytest.mark.parametrize(
+    "title",
+    ["**{}:**", "**{}**", "- **{}**", "{}:", "{}", "### {}", "#### {}:", "- {} (all of them):"],
+)
+def test_a_list_is_read_whatever_its_title_looks_like(title: str) -> None:
+    indent = "  " if title.startswith("- ") else ""
+    text = (
+        "## [OVEN-HEAT-002] Heat\n- Status: open\n\n"
+        + title.format("Exit Criteria")
+        + f"\n{indent}- The door shuts: at once\n{indent}• [✓] It is hot\n\n"
+        + title.format("Attempts History")
+        + f"\n{indent}- 🔥 2026-01-05: half of it\n{indent}- Attempt 2: the rest\n"
+        + "- Owner: Ann\n\n## [OVEN-DOOR-003] Door\n- Status: open\n"
+    )
+    read = ledger.parse_ledger(text)
+    item = read.items[0]
+    assert [(c.state, c.meaning) for c in item.criteria] == [
+        (" ", "The door shuts: at once"),
+        ("x", "It is hot"),
+    ]
+    assert [(a.turn, a.at and a.at.day) for a in item.attempts] == [(None, 5), (2, None)]
+    assert item.owner == "Ann" and not read.diagnostics
+    new = ledger.append_attempt(text, item.id, ledger.Attempt(turn=3, outcome="landed"))
+    assert [a.turn for a in ledger.parse_ledger(new).items[0].attempts] == [None, 2, 3]
+    ticked = ledger.tick(text, item.id, item.criteria[0].id)
+    assert ledger.parse_ledger(ticked).items[0].criteria[0].met
+
+
+@pytest.mark.parametrize(
+    ("key", "line"),
+    [
+        ("Exit Criteria", "(1) the door shuts"),
+        ("Exit Criteria", "the door shuts; it is hot"),
+        ("Exit Criteria", "| C1 | the door shuts |"),
+        ("Attempts History", "→ 2026-01-05 half of it"),
+        ("Attempts History", "| 3 | 2026-01-05 | half of it |"),
+        ("Attempts History", "we tried it twice"),
+    ],
+)
+def test_a_list_of_which_nothing_is_read_says_so(key: str, line: str) -> None:
+    text = f"## [OVEN-HEAT-002] Heat\n- Status: open\n- {key}:\n  {line}\n"
+    (told,) = ledger.parse_ledger(text).diagnostics
+    assert told.code == "W27" and f"read 0 of 1 lines of `{key}`" in told.message
+    assert "line 4" in told.message
+
+
+@pytest.mark.parametrize(
     ("text", "status", "depends", "mapped"),
     [
         ("in_planning", "open", [], True),
@@ -448,6 +494,9 @@ def test_attempts_and_criteria_are_read_whatever_their_bullets() -> None:
         ("pending — blocked by OVEN-DOOR-003", "open", ["OVEN-DOOR-003"], True),
         ("✅ COMPLETE (2026-01-05)", "done", [], True),
         ("❌", "blocked", [], True),
+        ("landed (abc1234)", "done", [], True),
+        ("testing", "in_progress", [], True),
+        ("review — by Ann", "in_progress", [], True),
         ("in_progress — waiting for the oven", "in_progress", [], False),
     ],
 )
