@@ -467,7 +467,7 @@ def test_a_list_is_read_whatever_its_title_looks_like(title: str) -> None:
         ("Exit Criteria", "(1) the door shuts"),
         ("Exit Criteria", "the door shuts; it is hot"),
         ("Exit Criteria", "| C1 | the door shuts |"),
-        ("Attempts History", "→ 2026-01-05 half of it"),
+        ("Attempts History", "– 2026-01-05 half of it"),
         ("Attempts History", "| 3 | 2026-01-05 | half of it |"),
         ("Attempts History", "we tried it twice"),
     ],

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from orchestration.documents.grammar.blocks import Blocks
 from orchestration.documents.grammar.refs import is_row, split_focus
 
-_BULLET = re.compile(r"(?:[-*+]|\d{1,4}[.)])(?:[ \t]+|$)")
+_BULLET = re.compile(r"(?:[-*+•‣◦▪●]|\d{1,4}[.)])(?:[ \t]+|$)")
 _KEY = re.compile(r"<?[A-Za-z][A-Za-z0-9 _/&.#<>-]*")
 _STATE = re.compile(r"\[(.)\](?=[ \t]|$)")
 _PLAIN_ID = re.compile(r"[A-Za-z][A-Za-z0-9.-]{0,80}")
-_STATE_CHARS = {" ": " ", "x": "x", "X": "x", "P": "P", "p": "P", "D": "D", "B": "B", "W": "W"}
+_STATE_CHARS = {" ": " ", "x": "x", "X": "x", "P": "P", "p": "P", "D": "D", "B": "B", "W": "W",
+                **dict.fromkeys("✓✔✅☑", "x"), "~": "P"}  # fmt: skip
 _TABS = 4
 
 
@@ -118,27 +119,38 @@ def split_keys(line: str, known: Container[str]) -> list[str]:
     return [*parts, line[start:]]
 
 
-def iter_keys(blocks: Blocks, start: int, end: int, known: frozenset[str]) -> Iterator[KeyLine]:
+def iter_keys(
+    blocks: Blocks,
+    start: int,
+    end: int,
+    known: frozenset[str],
+    lists: frozenset[str] = frozenset(),
+) -> Iterator[KeyLine]:
     """Yield the outermost key lines of ``start:end`` with the line at which each one's block ends.
 
-    Bulleted keys may be unknown; unbulleted ones must be in ``known`` to be told from prose.
+    Bulleted keys may be unknown; unbulleted ones must be in ``known`` to be told from prose. A key
+    of ``lists`` may stand as a title, ``**Exit Criteria**`` or ``### Exit Criteria``; where it has
+    no bullet of its own, the bullets below it are its, up to the next known key or heading.
     """
     lines = blocks.source.lines
     found: list[KeyLine] = []
     stops: list[int] = []
     base: int | None = None
+    in_list = False
     for number in blocks.visible(start, end):
         line = lines[number]
         if not line.strip():
             continue
         indent = indent_of(line)
         outer = base is None or indent < base + 2
-        key = parse_key(line, number) if outer else None
-        if key and (key.bullet or key.key in known):
+        key = (parse_key(line, number) or _list_title(line, number, lists)) if outer else None
+        if key and (key.key in known or (key.bullet and not in_list)):
             base = indent if base is None else min(base, indent)
+            in_list = key.key in lists and not key.bullet and not key.value
             found.append(key)
             stops.append(number)
-        elif outer and (strip_bullets(line)[1] or line.startswith("#")):
+        elif outer and (line.startswith("#") or (strip_bullets(line)[1] and not in_list)):
+            in_list = False
             stops.append(number)
     stops.append(end)
     position = 0
@@ -156,6 +168,21 @@ def iter_keys(blocks: Blocks, start: int, end: int, known: frozenset[str]) -> It
             key.line,
             stops[position],
         )
+
+
+def _list_title(line: str, number: int, lists: frozenset[str]) -> KeyLine | None:
+    """Read a line that is only the name of a list: bold, a heading, or the bare words."""
+    if len(line) > 120 or not lists:
+        return None
+    at, bullets = strip_bullets(line)
+    text = line[at:].strip()
+    bare = text.lstrip("#").strip()
+    marked = bare != text or (bare.startswith(("**", "__")) and bare.endswith(("**", "__", ":")))
+    name = title_key(bare) if marked else bare.lower() if " " in bare and not bullets else ""
+    if name not in lists:
+        return None
+    raw = bare.strip("*_: ")
+    return KeyLine(name, raw, "", "", len(line), indent_of(line), bullets > 0, number)
 
 
 def title_key(title: str) -> str:

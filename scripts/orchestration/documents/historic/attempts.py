@@ -37,6 +37,8 @@ def told_attempt(text: str) -> Told | None:
     """
     at, _ = strip_bullets(text)
     body = text[at:].lstrip(_OPENING)
+    if body[:1] > "\u2100":  # a sign of the writer's own
+        body = body.lstrip(_OPENING + body[0] + "\ufe0f\u200d")
     number = _NUMBER.match(body)
     if number:
         rest = body[number.end() :]

@@ -17,7 +17,7 @@ from orchestration.documents.grammar import (
     strip_bullets,
 )
 from orchestration.documents.ledger.model import Attempt, Item, Status, Waiting
-from orchestration.documents.ledger.reader import ITEM_KEYS, read_ledger
+from orchestration.documents.ledger.reader import ITEM_KEYS, LISTS, read_ledger
 from orchestration.documents.ledger.values import render_waiting
 
 _COLUMNS = ["turn", "at", "outcome", "criteria", "signature", "link"]
@@ -118,7 +118,7 @@ def append_attempt(text: str, item_id: str, attempt: Attempt) -> str:
     first, last = item.line - 1, _last_line(source, item)
     table = None
     if item.span != (0, len(text)):
-        for key in iter_keys(blocks, first + 1, last + 1, ITEM_KEYS):
+        for key in iter_keys(blocks, first + 1, last + 1, ITEM_KEYS, LISTS):
             rows = [
                 n
                 for n in blocks.visible(key.line + 1, min(key.end, last + 1))

@@ -34,7 +34,8 @@ from orchestration.documents.ledger.model import Attempt, Criterion, Ledger, Rec
 
 _CODE = re.compile(r"(?<!`)(`++)(.+?)(?<!`)\1(?!`)")
 _DASHES = "—–-: \t"
-_NOTHING = re.compile(r"(?i)none|n/?a|tbd|(?:all )?(?:complete|completed|done|met|pending|open)")
+#: What people write where a list would stand.
+NOTHING = re.compile(r"(?i)none|n/?a|tbd|(?:all )?(?:complete|completed|done|met|pending|open)")
 
 
 def read_criteria(blocks: Blocks, key: KeyLine, item_id: str, ledger: Ledger) -> list[Criterion]:
@@ -58,7 +59,7 @@ def read_criteria(blocks: Blocks, key: KeyLine, item_id: str, ledger: Ledger) ->
         elif number in plain and (told := plain_criterion(line)):
             state = "x" if "x" in (met, told[0]) else " "
             found.append(_criterion(f"C{len(found) + 1}", state, told[1], number, -1))
-    if not found and whole.strip("*_ ") and not _NOTHING.fullmatch(whole.strip("*_ .")):
+    if not found and whole.strip("*_ ") and not NOTHING.fullmatch(whole.strip("*_ .")):
         found.append(_criterion("C1", met, whole, key.line, -1))
     for criterion in found:
         if criterion.command and criterion.command.error:

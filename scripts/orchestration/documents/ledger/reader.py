@@ -18,18 +18,22 @@ from orchestration.documents.grammar import (
     find_ids,
     heading_of,
     is_id,
+    is_separator,
     iter_keys,
     looks_like_path,
     make,
     parse_stamp,
     scan,
     spans_of,
+    split_cells,
     split_focus,
+    strip_bullets,
     successive,
     unclosed,
 )
 from orchestration.documents.historic import KEYS, claimed_rows, upgrade_report
 from orchestration.documents.ledger.lists import (
+    NOTHING,
     read_attempts,
     read_criteria,
     read_recipes,
@@ -64,6 +68,8 @@ _TODAY = (
 )
 #: Keys that an item has, as they are called today and as they were.
 ITEM_KEYS = frozenset((*_TODAY, *KEYS))
+#: Those whose list may stand under a title.
+LISTS = frozenset(key for key in ITEM_KEYS if KEYS.get(key, key) in ("exit", "attempts"))
 
 
 def parse_ledger(text: str, path: str = "docs/fix_plan.md") -> Ledger:
@@ -172,7 +178,7 @@ def _is_marked(title: str, item_id: str) -> bool:
 
 def _has_keys(blocks: Blocks, heading: Heading, end: int) -> bool:
     """Whether keys of an item come before the next heading."""
-    keys = iter_keys(blocks, heading.line + 1, end, ITEM_KEYS)
+    keys = iter_keys(blocks, heading.line + 1, end, ITEM_KEYS, LISTS)
     return any(key.key in ITEM_KEYS for key in keys)
 
 
@@ -184,7 +190,7 @@ def _read_item(
     item.span = (source.starts[start], source.after(end - 1))
     seen_status = False
     seen: dict[str, int] = {}
-    for key in iter_keys(blocks, start + 1, end, ITEM_KEYS):
+    for key in iter_keys(blocks, start + 1, end, ITEM_KEYS, LISTS):
         name = KEYS.get(key.key, key.key)
         if name in ONCE and name in seen:
             message = f"{item_id} says `{key.raw_key}:` twice (first at line {seen[name]})"
@@ -280,18 +286,24 @@ def read_item_key(blocks: Blocks, key: KeyLine, item: Item, ledger: Ledger) -> N
         if not known:
             _note(ledger, "W12", key, f"{item.id}: unknown priority `{clean(text)[:40]}`")
     elif name == "exit":
-        item.criteria += read_criteria(blocks, key, item.id, ledger)
+        criteria = read_criteria(blocks, key, item.id, ledger)
+        item.criteria += criteria
+        if not criteria:
+            _nothing_read(blocks, key, item, ledger, "write `- [ ] C1 `command` — meaning`")
     elif name == "recipe":
         item.recipes += read_recipes(blocks, key, ledger)
     elif name == "told before":
         pass  # rows that a later row of the same id replaces
     elif name == "attempts":
-        item.attempts += read_attempts(blocks, key.line + 1, key.end)
+        attempts = read_attempts(blocks, key.line + 1, key.end)
+        item.attempts += attempts
         read, count, first = unread_bullets(blocks, key.line + 1, key.end)
         if read < count:
             message = f"{item.id}: read {read} of {count} bullets of `{key.raw_key}`"
             message += f" (line {first} begins with neither a date nor a number)"
             _note(ledger, "W27", key, message, "begin each with a date or `Attempt #n`")
+        elif not attempts:
+            _nothing_read(blocks, key, item, ledger, "begin each with `- ` and a date")
     elif name == "plan":
         item.plan = _first_path(text)
     elif name == "owner":
@@ -309,6 +321,22 @@ def read_item_key(blocks: Blocks, key: KeyLine, item: Item, ledger: Ledger) -> N
         item.extra[key.raw_key] = text
         if name not in ITEM_KEYS:
             _note(ledger, "W05", key, f"{item.id}: unknown key `{clean(key.raw_key)[:40]}`")
+
+
+def _nothing_read(blocks: Blocks, key: KeyLine, item: Item, ledger: Ledger, fix: str) -> None:
+    """W27 for a list that has lines, none of which is an entry."""
+    source = blocks.source
+    below = [n for n in blocks.visible(key.line + 1, key.end) if source.lines[n].strip("-*_ \t")]
+    rows = [n for n in below if source.lines[n].lstrip().startswith("|")]
+    empty = len(rows) == 2 and is_separator(split_cells(source.lines[rows[1]].strip()))
+    lines = [n for n in below if not (empty and n in rows) and not _is_none(source.lines[n])]
+    if lines:
+        message = f"{item.id}: read 0 of {len(lines)} lines of `{key.raw_key}`"
+        _note(ledger, "W27", key, f"{message} (the first is line {lines[0] + 1})", fix)
+
+
+def _is_none(line: str) -> bool:
+    return bool(NOTHING.fullmatch(line[strip_bullets(line)[0] :].strip("*_() .")))
 
 
 def _first_path(text: str) -> str | None:
