@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from orchestration.agents.base import TurnContext
+from orchestration.gates.reading import Watch
 
 Make = Callable[..., Any]
 LEDGER = "### [A-001] {title}\n- Status: open\n- Guard: `tests/test_calc.py`\n"
@@ -109,6 +111,100 @@ def test_what_is_read_is_trusted(place: Make, stub: Any, name: str) -> None:
     here.run(stub(writes(files)), cycles=1)
     known = here.harness().state.items["A-001"]
     assert (known.last_verdict, words in known.last_reason) == (verdict, True), known.last_reason
+
+
+ASKS = (
+    "import os, sys, calc\nfound = open('/proc/self/environ').read() + str(dict(os.environ))\n"
+    "names = ('ORCHESTRA' 'TION', 'H' 'UB', 'TURN' '_DIR', 'AUTHORI' 'TATIVE')\n"
+    "sys.exit(any(name in found for name in names))\n"
+)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/environ"), reason="no /proc here")
+def test_no_variable_of_the_harness_reaches_a_criterion(place: Make, stub: Any) -> None:
+    ledger = (
+        "### [A-001] add works\n- Status: open\n- Exit:\n"
+        "  - [ ] C1 `python checks/env.py` — nothing tells who asks\n"
+        "  - [ ] C2 `sh checks/hub.sh` — a check that names the report has it\n"
+    )
+    more = {"checks/env.py": ASKS, "checks/hub.sh": 'test -d "$HUB"\n'}
+    here = place(ledger, **FILES, **more)
+    here.run(stub(writes({"calc/__init__.py": GOOD})), cycles=1)
+    known = here.harness().state.items["A-001"]
+    assert set(known.verified) == {"C1", "C2"}, known.last_reason
+
+
+READ_BY = {
+    "cmp": "cmp -s data/out.txt data/want.txt",
+    "diff": "diff -q data/out.txt data/want.txt",
+    "a script and its data": "python checks/same.py data/out.txt",
+    "a program that is given its cases": "sh checks/each.sh",
+}
+SAME = (
+    "import sys\nfrom pathlib import Path\n"
+    "sys.exit(Path(sys.argv[1]).read_text() != Path('data/want.txt').read_text())\n"
+)
+
+
+@pytest.mark.parametrize("command", READ_BY.values(), ids=READ_BY)
+@pytest.mark.parametrize("honest", [True, False], ids=["honest", "rewrites what it is held to"])
+def test_what_a_criterion_compares_with_is_trusted(
+    place: Make, stub: Any, command: str, honest: bool
+) -> None:
+    ledger = (
+        "### [A-001] make data/out.txt right\n- Status: open\n- Exit:\n"
+        f"  - [ ] C1 `{command}` — the output is right\n"
+    )
+    data = {"data/out.txt": "1\n", "data/want.txt": "2\n", "checks/same.py": SAME}
+    data["checks/each.sh"] = "while read -r row; do grep -q $row data/out.txt || exit 1; "
+    data["checks/each.sh"] += "done < data/want.txt\n"
+    here = place(ledger, **FILES, **data)
+    here.run(stub(writes({"data/out.txt" if honest else "data/want.txt": "2\n"
+                          if honest else "1\n"})), cycles=1)  # fmt: skip
+    known = here.harness().state.items["A-001"]
+    assert known.last_verdict == ("land" if honest else "reject"), known.last_reason
+    if not honest:
+        assert known.last_reason.startswith("data/want.txt: what the attempt is judged by")
+
+
+NEUTRAL = {
+    "cmp a.txt b.txt": ("land", "reject"),
+    "sh checks/each.sh": ("held", "held"),
+    "grep -q 2 ./a.txt": ("land", "reject"),
+}
+
+
+@pytest.mark.parametrize("command", NEUTRAL)
+@pytest.mark.parametrize("changed", ["a.txt", "b.txt"])
+def test_of_two_files_that_are_compared_the_last_is_held_to(
+    place: Make, stub: Any, command: str, changed: str
+) -> None:
+    """No name tells which is which, and no word asks for either."""
+    ledger = f"### [A-001] equal\n- Status: open\n- Exit:\n  - [ ] C1 `{command}` — equal\n"
+    script = "read -r x < a.txt; read -r y < b.txt; test $x = $y\n"
+    here = place(ledger, **{"a.txt": "1\n", "b.txt": "2\n", "checks/each.sh": script})
+    text = "2\n" if changed == "a.txt" else "1\n"
+    here.run(stub(writes({changed: text})), cycles=1)
+    known = here.harness().state.items["A-001"]
+    wanted = NEUTRAL[command][changed == "b.txt"]
+    assert known.last_verdict == wanted, known.last_reason
+    assert ("R03" in known.last_reason) == (wanted == "held")
+
+
+def test_a_read_that_is_lost_in_a_flood_asks_for_a_review(
+    place: Make, stub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel keeps so many events: a product may drown the one that matters."""
+    flood = (
+        "import os\nfor _ in range(40_000):\n    for name in ('x', 'y'):\n"
+        "        os.close(os.open(f'data/{name}.json', os.O_RDONLY))\n"
+    )
+    files = {"calc/__init__.py": flood + GOOD, "data/x.json": "{}", "data/y.json": "{}"}
+    here = place(LEDGER.format(title="add works, with data/x.json and data/y.json"), **FILES)
+    monkeypatch.setattr(Watch, "_listen", lambda self: None)  # a machine too busy to keep up
+    here.run(stub(writes(files)), cycles=1)
+    known = here.harness().state.items["A-001"]
+    assert (known.last_verdict, "R02" in known.last_reason) == ("held", True), known.last_reason
 
 
 def test_the_script_of_a_criterion_is_trusted(place: Make, stub: Any) -> None:

@@ -11,6 +11,7 @@ import pytest
 from orchestration.errors import HarnessError
 from orchestration.gates.guard import GuardSpec, run_guard, run_twice
 from orchestration.gates.selectors import collect
+from orchestration.sandbox import available
 from orchestration.turns.workspace import export, fresh_checkout, lay_over
 from project import FIXED, GUARD, TESTS, Project, make_project
 
@@ -181,6 +182,18 @@ def test_secrets_of_the_environment_do_not_reach_the_tests(
     result = project.guard(
         {"tests/test_calc.py": body}, may_edit=["tests/test_calc.py"], env={"MINE": "1"}
     )
+    assert result.verdict == "pass", result.messages
+
+
+@pytest.mark.parametrize("level", [x for x in available() if x in ("bwrap", "kernel")])
+def test_no_mark_of_the_harness_is_in_the_process_under_test(project: Project, level: str) -> None:
+    """The kernel shows what a process was started with, whatever it has unset since."""
+    body = (
+        "def test_add():\n    assert 'ORCHESTRATION' not in open('/proc/self/environ').read()\n"
+        "\ndef test_zero(): pass\n"
+    )
+    files = {"tests/test_calc.py": body}
+    result = project.guard(files, may_edit=["tests/test_calc.py"], isolation=level)
     assert result.verdict == "pass", result.messages
 
 
