@@ -41,6 +41,9 @@ __all__ = [
 
 PRIORITIES = {"P0": 0, "P1": 1, "P2": 2, "P3": 3}
 
+OF_TURNS = ("HUB", "TURN_DIR", "AUTHORITATIVE_CMDS_DOC", "ORCHESTRATION_ITEM", "ORCHESTRATION_ROLE")
+"""What a turn's environment tells; code under test never sees it."""
+
 
 @dataclass(frozen=True)
 class ReviewRequest:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 from orchestration.core import Interrupted
+from orchestration.documents.grammar import printable_lines
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
@@ -52,7 +53,7 @@ def ended_by_signals() -> Iterator[None]:
 def tell(text: str) -> None:
     """Print; a reader that is gone changes nothing about the work or its code."""
     try:
-        print(text, flush=True)
+        print(printable_lines(text), flush=True)
     except OSError:
         mute(sys.stdout.fileno())
 

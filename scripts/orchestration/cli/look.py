@@ -12,6 +12,7 @@ import typer
 
 from orchestration.cli.turn_text import details
 from orchestration.core import Event, Standing, payloads
+from orchestration.documents.grammar import printable, printable_lines
 from orchestration.errors import HarnessError
 from orchestration.git import Repo, short_ref
 from orchestration.views import load, read_events, render_status
@@ -34,7 +35,7 @@ def status(path: Path = REPO, json_output: bool = JSON) -> None:
     if json_output:
         _print_json(loaded.view.as_dict())
     else:
-        print(render_status(loaded.view), end="")
+        print(printable_lines(render_status(loaded.view)), end="")
 
 
 def why(path: Path = REPO, json_output: bool = JSON) -> None:
@@ -104,7 +105,7 @@ def show(
         print(_folded(_headline(event)))
         more = details(event)
         if more:
-            print(more)
+            print(printable_lines(more))
 
 
 def tail(
@@ -135,7 +136,8 @@ def _plain(event: Event) -> dict[str, Any]:
 def _headline(event: Event) -> str:
     item = f" {event.item}" if event.item else ""
     first = _words(event.payload).strip().split("\n")[0]
-    return f"{event.at} turn {event.turn} {event.kind}{item}" + (f": {first}" if first else "")
+    line = f"{event.at} turn {event.turn} {event.kind}{item}" + (f": {first}" if first else "")
+    return printable(line)  # an agent's words are in it
 
 
 def _words(said: payloads.Payload) -> str:
@@ -185,4 +187,5 @@ def _words(said: payloads.Payload) -> str:
 
 
 def _print_json(content: dict[str, Any]) -> None:
-    print(json.dumps(content, ensure_ascii=False, default=str))
+    text = json.dumps(content, ensure_ascii=False, default=str)
+    print(text.translate({n: f"\\u{n:04x}" for n in range(0x7F, 0xA0)}))  # a terminal obeys these

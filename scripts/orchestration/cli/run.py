@@ -13,6 +13,7 @@ import typer
 from orchestration.cli.ends import ended_by_signals, mute, tell
 from orchestration.config import parse_duration
 from orchestration.core import ExitReason
+from orchestration.documents.grammar import printable
 from orchestration.engine import Engine, Summary
 from orchestration.errors import HarnessError
 from orchestration.harness import Harness, RandomIds
@@ -56,7 +57,7 @@ def voice() -> Callable[[str], None]:
     def say(text: str) -> None:
         try:
             console.print(f"[dim]{time.monotonic() - started:7.1f} s[/dim] ", end="")
-            console.print(text, markup=False)
+            console.print(printable(text), markup=False)
         except OSError:  # a terminal that is gone
             console.on_broken_pipe()
 

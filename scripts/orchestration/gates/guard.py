@@ -87,6 +87,7 @@ def run_guard(spec: GuardSpec) -> GuardResult:
         process_limit=child.process_limit,
         log_path=spec.log_path,
         opened=opened,
+        unseen=watch.lost,
     )
 
 

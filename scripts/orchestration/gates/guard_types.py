@@ -87,6 +87,8 @@ class GuardResult:
     output_tail: str = ""
     opened: tuple[str, ...] = ()
     """Which of the spec's `changed` files the run opened."""
+    unseen: bool = False
+    """Whether some of what it opened may have been missed."""
     one_order: bool = False
     """Whether it passes in one order of its tests only."""
 

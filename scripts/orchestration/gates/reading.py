@@ -1,8 +1,9 @@
 """What a guard reads and writes in its checkout, seen by the kernel (inotify(7)).
 
 An audit hook in Python would miss compiled libraries and child processes; the kernel's watch on a
-folder sees every open, through mounts and namespaces too. Where there is no inotify (not Linux, or
-its watches are used up), nothing is known, and `known` says so.
+folder sees every open, through mounts and namespaces too. Where there is no inotify (not Linux)
+nothing is seen; where there is one that lost something (its watches are used up, its queue ran
+over), `lost` says so.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ class Watch:
     """Collects, while it is entered, which files below `root` are opened or written.
 
     Only the folders of `names` (paths below `root`) are watched. `opened` and `written` are paths
-    below `root`; `known` is false where the kernel could not watch or lost events.
+    below `root`; `lost` is true where the kernel could not watch or dropped events.
     """
 
     def __init__(self, root: Path, names: Iterable[str]) -> None:
         self.root, self.folders = root, sorted({os.path.dirname(name) for name in names})
         self.opened: set[str] = set()
         self.written: set[str] = set()
-        self.known = True
+        self.lost = False
         self._places: dict[int, str] = {}
         self._handle = -1
         self._over = threading.Event()
@@ -43,12 +44,11 @@ class Watch:
 
     def __enter__(self) -> Self:
         if not sys.platform.startswith("linux"):
-            self.known = False
             return self
         libc = ctypes.CDLL(None, use_errno=True)
         self._handle = libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
         if self._handle < 0:
-            self.known = False
+            self.lost = True
             return self
         for folder in self.folders:
             place = self.root / folder
@@ -57,7 +57,7 @@ class Watch:
             mask = ctypes.c_uint32(OPENED | WRITTEN)
             number = libc.inotify_add_watch(self._handle, os.fsencode(place), mask)
             if number < 0:
-                self.known = False
+                self.lost = True
             else:
                 self._places[number] = folder
         self._thread = threading.Thread(target=self._listen, daemon=True)
@@ -98,7 +98,7 @@ class Watch:
 
     def _note(self, number: int, mask: int, name: str) -> None:
         if mask & _OVERFLOW:
-            self.known = False
+            self.lost = True
         elif name and number in self._places:
             path = os.path.join(self._places[number], name)
             if mask & OPENED:

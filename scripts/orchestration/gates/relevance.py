@@ -16,6 +16,7 @@ from orchestration.gates.scope import is_guarded
 from orchestration.gates.tamper_trees import UNREADABLE
 from orchestration.git import Repo
 
+MOST_OF_A_FILE, MOST = 256 << 10, 4 << 20
 _HUNK = re.compile(r"^@@ -\d+(?:,\d+)? \+(\d+)(?:,(\d+))? @@", re.MULTILINE)
 
 
@@ -25,10 +26,13 @@ def touched_lines(
     """Executable lines of product code that differ between two commits, by path (from 1)."""
     found = {}
     after = repo.list_tree(commit)
-    for path in changed:
-        entry = after.get(path)
-        if not path.endswith(".py") or is_guarded(path) or entry is None or entry.mode[:3] != "100":
-            continue
+    product = [path for path in changed if path.endswith(".py") and not is_guarded(path)]
+    entries = {p: after[p] for p in product if p in after and after[p].mode[:3] == "100"}
+    sizes, total = repo.sizes({entry.sha for entry in entries.values()}), 0
+    for path, entry in entries.items():
+        total += sizes[entry.sha]
+        if sizes[entry.sha] > MOST_OF_A_FILE or total > MOST:
+            continue  # compiling it could take any memory and time: nothing is told of its lines
         diff = repo.added_lines(base, commit, path)
         lines: set[int] = set()
         for first, count in _HUNK.findall(diff.decode("utf-8", "replace")):

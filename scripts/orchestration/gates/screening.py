@@ -72,12 +72,11 @@ def _large(
     repo: Repo, commit: str, changed: Sequence[str], named: Sequence[str]
 ) -> Iterator[payloads.Flag]:
     after = repo.list_tree(commit)
-    for path in changed:
-        entry = after.get(path)
-        if entry is None or entry.mode == "160000" or matches(path, named):
-            continue
-        size = int(repo.text("cat-file", "-s", entry.sha))
-        if size > MAX_FILE_BYTES:
+    entries = {path: after[path] for path in changed if path in after}
+    sizes = repo.sizes({entry.sha for entry in entries.values()})
+    for path, entry in entries.items():
+        size = sizes.get(entry.sha, 0)  # a nested repository has none
+        if size > MAX_FILE_BYTES and not matches(path, named):
             yield payloads.Flag(
                 "S02", path, 0, f"{size} bytes, more than {MAX_FILE_BYTES}, and no task names it"
             )

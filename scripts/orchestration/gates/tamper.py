@@ -17,15 +17,8 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from orchestration.core import matches
-from orchestration.gates import (
-    special_cases,
-    taken_names,
-    tamper_product,
-    tamper_tests,
-    tamper_trees,
-)
+from orchestration.gates import source_rules
 from orchestration.gates.scope import is_test
-from orchestration.gates.tamper_trees import Mark, added, parse
 from orchestration.git import DiffEntry, Repo
 
 Severity = Literal["harm", "suspicion", "note"]
@@ -66,24 +59,72 @@ def scan(
     are read all the same.
     """
     entries = repo.diff_entries(base, head)
+    found = _files(entries, import_roots, (*may_edit, *new))
     changed = [e for e in entries if SUBMODULE not in (e.old_mode, e.mode)]
     python = [e for e in changed if e.path.endswith(".py") and LINK not in (e.mode, e.old_mode)]
-    sides = {e.path: (_source(repo, base, e.path), _source(repo, head, e.path)) for e in python}
-    tests = {path: pair for path, pair in sides.items() if _is_test_code(path)}
-    product = {path: pair for path, pair in sides.items() if path not in tests}
-    found = _files(entries, import_roots, (*may_edit, *new))
-    gone = tamper_trees.removed_names(product.values())
-    found += _as_findings(tamper_tests.compare(tests, gone, asked=(*may_edit, *new)))
-    secrets = _expected(repo, base, head, guard)
+    if python:
+        found += _of_sources(repo, base, head, python, guard, (*may_edit, *new))
+    return sorted(set(found), key=lambda f: (ORDER[f.severity], f.path, f.line, f.rule))
+
+
+def _of_sources(
+    repo: Repo,
+    base: str,
+    head: str,
+    python: Sequence[DiffEntry],
+    guard: Sequence[str],
+    asked: tuple[str, ...],
+) -> list[Finding]:
+    """What the rules find in the text of the changed Python files."""
+    sizes = repo.sizes({sha for e in python for sha in (e.old_sha, e.sha)})
+    largest = max(python, key=lambda e: sizes.get(e.sha, 0)).path
+    if (total := sum(sizes.values())) > source_rules.MOST:
+        words = f"{total} bytes of changed Python are more than the rules read"
+        return [Finding("P00", "suspicion", largest, 0, words)]
+    try:
+        marks = source_rules.read(_sources(repo, base, head, python, guard, asked))
+    except source_rules.TooMuch as problem:
+        return [Finding("P00", "suspicion", largest, 0, str(problem))]
+    return [
+        Finding(m.rule, "note" if m.mild else "suspicion", m.path, m.line, m.message) for m in marks
+    ]
+
+
+def _sources(
+    repo: Repo,
+    base: str,
+    head: str,
+    python: Sequence[DiffEntry],
+    guard: Sequence[str],
+    asked: tuple[str, ...],
+) -> source_rules.Sources:
+    before, after = repo.list_tree(base), repo.list_tree(head)
+    wanted: dict[str, set[str]] = {}
+    for node_id in guard:
+        path, _, rest = node_id.partition("::")
+        if path.endswith(".py"):  # of a folder the files are not known without collecting
+            wanted.setdefault(path, set()).add(rest.split("::")[-1].split("[")[0])
+    tests = {*wanted, *(path for path in before if PurePosixPath(path).name == "conftest.py")}
+    folders = tuple(f"{n.partition('::')[0].rstrip('/')}/" for n in guard if ".py" not in n)
+    tests |= {p for p in before if folders and p.startswith(folders) and p.endswith(".py")}
+    trusted = {path: before.get(path) or after.get(path) for path in tests}
+    known = {path: entry.sha for path, entry in trusted.items() if entry is not None}
+    blobs = repo.read_blobs({*known.values(), *(s for e in python for s in (e.old_sha, e.sha))})
+    text = {sha: data.decode("utf-8", "replace") for sha, data in blobs.items()}
+    texts = {path: text[sha] for path, sha in known.items() if sha in text}
+    sides = {e.path: (text.get(e.old_sha), text.get(e.sha)) for e in python}
+    product = {path: pair for path, pair in sides.items() if not _is_test_code(path)}
     own = {PurePosixPath(path).parts[-1].removesuffix(".py") for path in product}
     own |= {part for path in product for part in PurePosixPath(path).parts[:-1]}
-    foreign = (_installed() | sys.stdlib_module_names | {"builtins"}) - own
-    for path, (old, after) in product.items():
-        marks = tamper_product.marks(after, secrets, foreign)
-        found += _as_findings(added(tamper_product.marks(old, secrets, foreign), marks), path)
-    if product:
-        found += _as_findings(taken_names.marks(_test_texts(repo, base, head, guard), product))
-    return sorted(set(found), key=lambda f: (ORDER[f.severity], f.path, f.line, f.rule))
+    return source_rules.Sources(
+        {path: pair for path, pair in sides.items() if path not in product},
+        product,
+        {path: tuple(sorted(names)) for path, names in wanted.items()},
+        {path: texts[path] for path in wanted if path in texts},
+        texts,
+        asked,
+        tuple(sorted((_installed() | sys.stdlib_module_names | {"builtins"}) - own)),
+    )
 
 
 def serious(findings: Iterable[Finding]) -> list[Finding]:
@@ -93,56 +134,6 @@ def serious(findings: Iterable[Finding]) -> list[Finding]:
 
 def _is_test_code(path: str) -> bool:
     return is_test(path) or PurePosixPath(path).name == "conftest.py"
-
-
-def _source(repo: Repo, rev: str, path: str) -> str | None:
-    if not repo.exists_in(rev, path):
-        return None
-    return repo.read_blob(rev, path).decode("utf-8", "replace")
-
-
-def _as_findings(marks: Iterable[Mark], path: str | None = None) -> list[Finding]:
-    return [
-        Finding(m.rule, "note" if m.mild else "suspicion", path or m.path, m.line, m.message)
-        for m in marks
-    ]
-
-
-def _expected(repo: Repo, base: str, head: str, guard: Sequence[str]) -> tamper_product.Expected:
-    """Names and cases of the guard's tests, from the trusted side where it exists."""
-    names: set[str] = set()
-    cases: list[special_cases.Tried] = []
-    wanted: dict[str, set[str]] = {}
-    for node_id in guard:
-        path, _, rest = node_id.partition("::")
-        if not path.endswith(".py"):
-            continue  # a folder: its files are not known without collecting
-        wanted.setdefault(path, set()).add(rest.split("::")[-1].split("[")[0])
-    for path, functions in wanted.items():
-        text = _source(repo, base, path) or _source(repo, head, path)
-        tree = parse(text)
-        if "" in functions and tree is not None:  # the whole file
-            functions |= {f.name for f in tamper_trees.functions(tree) if f.name[:4] == "test"}
-        names |= functions
-        if tree is not None:
-            cases += special_cases.tried_by(tree, functions)
-    return tamper_product.Expected(frozenset(n for n in names if n), tuple(cases))
-
-
-def _test_texts(repo: Repo, base: str, head: str, guard: Sequence[str]) -> dict[str, str]:
-    """The guard's files, and every conftest.py, on the trusted side where they exist there."""
-    wanted = {node.partition("::")[0] for node in guard}
-    tree = repo.list_tree(base)
-    wanted |= {path for path in tree if PurePosixPath(path).name == "conftest.py"}
-    folders = tuple(f"{path.rstrip('/')}/" for path in wanted if not path.endswith(".py"))
-    wanted |= {path for path in tree if folders and path.startswith(folders)}
-    texts = {}
-    for path in wanted:
-        if path.endswith(".py"):
-            text = _source(repo, base, path) or _source(repo, head, path)
-            if text is not None:
-                texts[path] = text
-    return texts
 
 
 def _files(

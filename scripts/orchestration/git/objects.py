@@ -110,6 +110,27 @@ class ObjectStore:
         """Bytes of `path` in commit or tree `rev`; GitError when absent."""
         return self.run("cat-file", "blob", f"{safe_ref(rev)}:{path}").stdout
 
+    def sizes(self, names: Iterable[str]) -> dict[str, int]:
+        """Bytes of blobs by their hash, in one git command; what is not here is left out."""
+        asked = "".join(f"{name}\n" for name in names).encode()
+        said = self.run("cat-file", "--batch-check=%(objectname) %(objectsize)", stdin=asked).stdout
+        rows = (line.split() for line in said.decode().splitlines())
+        return {name: int(size) for name, size in rows if size.isdigit()}
+
+    def read_blobs(self, names: Iterable[str]) -> dict[str, bytes]:
+        """Bytes of blobs by their hash, in one git command; what is not here is left out."""
+        asked = "".join(f"{name}\n" for name in names).encode()
+        said = self.run("cat-file", "--batch=%(objectname) %(objectsize)", stdin=asked).stdout
+        found, at = dict[str, bytes](), 0
+        while at < len(said):
+            end = said.index(b"\n", at)
+            name, size = said[at:end].decode().split()
+            at = end + 1
+            if size.isdigit():
+                found[name] = said[at : at + int(size)]
+                at += int(size) + 1
+        return found
+
     def exists_in(self, rev: str, path: str) -> bool:
         """Whether commit or tree `rev` has `path`."""
         return self.run("cat-file", "-e", f"{safe_ref(rev)}:{path}", check=False).status == 0

@@ -7,11 +7,12 @@ from .fence import Opened as Opened
 from .fence import available as available
 from .fence import choose as choose
 from .fence import sees as sees
+from .kernel import MARKER as MARKER
 from .orphans import end_orphans as end_orphans
 from .process import ChildResult as ChildResult
 from .process import run_child as run_child
 from .process import scrub_env as scrub_env
-from .reaping import MARKER as MARKER
+from .removing import entries_below as entries_below
 from .removing import remove_tree as remove_tree
 from .removing import scratch as scratch
 from .removing import wipe as wipe

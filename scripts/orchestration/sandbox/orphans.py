@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from orchestration.sandbox.reaping import MARKER
+from orchestration.sandbox.kernel import MARKER
 
 GIT_LIMIT_S = 20.0
 _FOLDERS = ("TURN_DIR", "HUB", "GIT_INDEX_FILE")

@@ -24,7 +24,7 @@ from typing import IO, Literal
 
 from orchestration.errors import HarnessError
 from orchestration.sandbox import pids, reaping
-from orchestration.sandbox.reaping import MARKER
+from orchestration.sandbox.kernel import MARKER
 
 CHUNK = 1 << 16
 LINE_CAP = 1 << 20

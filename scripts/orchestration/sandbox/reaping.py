@@ -21,7 +21,8 @@ from pathlib import Path
 
 import psutil
 
-MARKER = "ORCHESTRATION_CHILD"
+from orchestration.sandbox.kernel import MARKER
+
 SPAWN_LOCK = threading.Lock()
 _PR_SET_CHILD_SUBREAPER = 36
 _users = 0

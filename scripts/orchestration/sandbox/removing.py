@@ -1,4 +1,4 @@
-"""Deleting a folder that hostile code filled."""
+"""Looking through and deleting a folder that hostile code filled."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from orchestration.errors import HarnessError
@@ -30,6 +30,20 @@ def remove_tree(path: Path) -> None:
     if os.path.lexists(path):
         raise HarnessError("a folder of the harness cannot be removed", where=path,
                            got=done.output_tail[-300:])  # fmt: skip
+
+
+def entries_below(folder: Path | str) -> Iterator[os.DirEntry[str]]:
+    """Everything below `folder`, however deep; links are not followed, closed folders are passed.
+
+    Python's own walk ends with a RecursionError at a depth of 1000.
+    """
+    waiting = [os.fspath(folder)]
+    while waiting:
+        with suppress(OSError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                yield entry
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from orchestration.core import parse_selector
 from orchestration.documents.ledger import Status, check_ledger, parse_ledger
 from orchestration.errors import HarnessError
 from orchestration.git import Repo
-from orchestration.sandbox import pids, run_child
+from orchestration.sandbox import entries_below, pids, run_child
 from orchestration.setup.behind import fence_rows, guard_rows
 from orchestration.setup.check import Check, State
 from orchestration.setup.probe import probe
@@ -291,8 +291,7 @@ def _retention(repo: Repo) -> Check:
 def _bytes_below(folder: Path) -> int:
     """The disk space of all files below a folder; what vanishes meanwhile counts for nothing."""
     total = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(place, name)).st_blocks * 512
+    for entry in entries_below(folder):
+        with contextlib.suppress(OSError):
+            total += entry.stat(follow_symlinks=False).st_blocks * 512
     return total

@@ -59,7 +59,9 @@ class Case:
     """The attempt's own branch."""
     green: dict[str, GuardResult] = field(default_factory=dict)
     read: set[str] = field(default_factory=set)
-    """Files that a guard opened, and programs that a criterion opened."""
+    """Changed files that a guard opened, and what a criterion opened to run it or to hold to it."""
+    beside: set[str] = field(default_factory=set)
+    """Changed files that a criterion opened besides, without its command naming them."""
     ran: set[str] = field(default_factory=set)
     """Changed files that the command of a criterion names."""
     answered: tuple[payloads.Flag, ...] = ()

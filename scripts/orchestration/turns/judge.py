@@ -11,7 +11,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from orchestration.agents import last_words
 from orchestration.core import ItemState, matches, of_pytest_command, parse_selector, payloads
@@ -35,18 +35,15 @@ from orchestration.gates import (
     touched_lines,
 )
 from orchestration.git import import_files
+from orchestration.harness import OF_TURNS
 from orchestration.sandbox import fence as isolation
 from orchestration.sandbox import interpreter as installed
 from orchestration.sandbox import own_folders, run_child, scratch
-from orchestration.turns import held_out, outside
+from orchestration.turns import held_out, outside, trusted
 from orchestration.turns.case import Case, Findings
 from orchestration.turns.checkouts import Collected, collect_in, furnish, guard_spec
 from orchestration.turns.prepared import PrepareFailed
 from orchestration.turns.workspace import compose, export, lay_over, remove_checkout
-
-SOURCES = {".py", ".pyi", ".pyx", ".pxd", ".pxi", ".c", ".h", ".cc", ".cpp", ".hpp", ".cu", ".rs"}
-SOURCES |= {".f", ".f90", ".jl"}
-PROGRAMS = {".py", ".sh", ".bash", ".mk", ".pl", ".rb", ".js", ".ps1"}
 
 
 def judge_attempt(case: Case) -> Findings:
@@ -61,7 +58,7 @@ def judge_attempt(case: Case) -> Findings:
     if not found.verdict:
         _run_attempt(case)
     if not found.verdict:
-        _look_at_reading(case)
+        trusted.look_at_reading(case)
     if not found.verdict:
         _decide(case)
     if found.verdict == "land":
@@ -142,18 +139,13 @@ def _look_at_diff(case: Case) -> None:
         import_roots=harness.config.import_roots,
         guard=_guard_ids(case),
         secret=harness.secret_values(),
-        named=[*_named(case), *_asked_for(case)],
+        named=[*trusted.named(case), *trusted.asked_for(case)],
     )
     if screened.reason:
         found.turn_down("reject", screened.reason, "screening")
     case.suspect(
         flag for flag in screened.flags if not (flag.person and matches(flag.path, known.approved))
     )
-
-
-def _named(case: Case) -> list[str]:
-    """The files that the order's tasks name."""
-    return [ref.path for task in case.order.tasks for ref in task.refs]
 
 
 def _guard_ids(case: Case) -> list[str]:
@@ -243,6 +235,8 @@ def run_selector(case: Case, selector: str, *, on_base: bool) -> GuardResult:
         else:
             result = _twice_on_fresh_copies(case, tree, spec)
     case.read.update(result.opened)
+    if result.unseen:
+        trusted.say_unseen(case, f"guard {selector}")
     if not on_base:
         case.green[selector] = result
     return result
@@ -328,7 +322,8 @@ def _twice_on_fresh_copies(case: Case, tree: str, spec: GuardSpec) -> GuardResul
     more = case.report.parent / "logs" / f"backwards-{name}"  # no evidence: the same once more
     other = replace(spec, backwards=True, log_path=more, touched={})
     second = _on_fresh_copy(case, tree, other, run_guard)
-    first = replace(first, opened=tuple(sorted({*first.opened, *second.opened})))
+    opened = tuple(sorted({*first.opened, *second.opened}))
+    first = replace(first, opened=opened, unseen=first.unseen or second.unseen)
     if second.passed:
         return first
     if second.verdict == "fail" and len(first.nodes) > 1:
@@ -343,59 +338,6 @@ def _twice_on_fresh_copies(case: Case, tree: str, spec: GuardSpec) -> GuardResul
 
 def _is_trusted(case: Case, path: str) -> bool:
     return is_guarded(path) or matches(path, case.guard_files)
-
-
-def _look_at_reading(case: Case) -> None:
-    """What a guard or criterion has read is trusted by its path, whatever it is called.
-
-    Product code and what the order names may change; a new file that nobody asked for may be a
-    table of answers, and is for a reviewer.
-    """
-    repo, found = case.harness.repo, case.found
-    before = repo.list_tree(case.base)
-    named = (*_named(case), *case.may_edit, *case.new_tests)
-    for path in sorted(case.read.intersection(case.exit.changed)):
-        if matches(path, named) or path in _asked_for(case):
-            continue
-        if _is_product_code(case, path) and not (path in case.ran and "/" not in path):
-            continue
-        if path in before:
-            found.verified, found.ticks = [], []
-            found.turn_down(
-                "reject",
-                f"{path}: what the attempt is judged by reads it, so an attempt does not change it "
-                f"(an order that wants it changed names it in its Tasks)",
-                f"reads: {path}",
-            )
-        else:
-            words = "a new file that the guard reads, and no task names it"
-            case.suspect([payloads.Flag("R01", path, 0, words)])
-
-
-def _asked_for(case: Case) -> set[str]:
-    """Changed paths that the words of the item or of the order's goal and tasks hold."""
-    item, order = case.item, case.order
-    texts = [item.title, *(c.meaning for c in item.criteria), str(order.goal or "")]
-    texts += [str(task.text) for task in order.tasks]
-    words = {word.strip("`'\"().,;:") for text in texts for word in text.split()}
-    return words.intersection(case.exit.changed)
-
-
-def _is_product_code(case: Case, path: str) -> bool:
-    """Source below a package or module of the import roots."""
-    pure = PurePosixPath(path)
-    if pure.suffix not in SOURCES or scope.kind_of(path) != "product":
-        return False
-    tree = case.harness.repo.list_tree(case.commit)
-    for root in case.harness.config.import_roots:
-        top = PurePosixPath(root)
-        if root in (".", "") or pure.is_relative_to(top):
-            inside = pure if root in (".", "") else pure.relative_to(top)
-            package = top / inside.parts[0] / "__init__.py"
-            flat = len(inside.parts) == 1
-            if flat or root not in (".", "") or str(package) in tree:
-                return True
-    return False
 
 
 def _run_held_out(case: Case) -> None:
@@ -519,6 +461,8 @@ def _run_command(
             env = case.harness.environment(checkout, place, case.item.id)
             env |= own_folders(folder, config.python)
             ready = command.expanded(env)
+            for word in set(OF_TURNS) - trusted.variables_named(case, command):
+                env.pop(word, None)
             fenced = isolation.wrap(
                 interpreter(ready.argv, config.python),
                 isolation.choose(config.isolation),
@@ -541,7 +485,10 @@ def _run_command(
     except HarnessError as problem:
         return payloads.CheckRow(name, command.text, False, problem.what)
     case.ran.update(set(ready.argv).intersection(case.exit.changed))
-    case.read.update(path for path in watch.opened if PurePosixPath(path).suffix in PROGRAMS)
+    changed = watch.opened.intersection(case.exit.changed)
+    trusted.note_criterion(case, command.argv, changed)
+    if watch.lost:
+        trusted.say_unseen(case, name)
     how = f"exit {child.exit_code}" if child.exit_code is not None else f"signal {child.signal}"
     if child.timed_out:
         how = f"no end within {limit:g} s"

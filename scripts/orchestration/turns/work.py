@@ -17,7 +17,7 @@ from orchestration.documents.order import Order
 from orchestration.errors import HarnessError
 from orchestration.gates import artifacts, secrets, take_evidence
 from orchestration.harness import Harness
-from orchestration.sandbox import FILE_FENCES
+from orchestration.sandbox import FILE_FENCES, entries_below
 from orchestration.turns import outside
 from orchestration.turns.checkouts import furnish_workspace
 from orchestration.turns.order import recipes_for
@@ -289,7 +289,7 @@ def collect_artifacts(
         return []
     tracked = harness.repo.list_tree(workspace.base)
     taken = []
-    for path in sorted(workspace.path.rglob("*")):
+    for path in sorted(Path(entry.path) for entry in entries_below(workspace.path)):
         name = path.relative_to(workspace.path).as_posix()
         if name.startswith(".git/") or not path.is_file() or path.is_symlink():
             continue

@@ -29,6 +29,7 @@ from .diagnostics import has_errors as has_errors
 from .diagnostics import make as make
 from .diagnostics import not_text as not_text
 from .diagnostics import printable as printable
+from .diagnostics import printable_lines as printable_lines
 from .entries import Entry as Entry
 from .entries import below as below
 from .entries import entries as entries

@@ -17,6 +17,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in clean)
 
 
+def printable_lines(text: str) -> str:
+    """``printable`` for a text of several lines."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
     """One finding of a reader or a validator.
