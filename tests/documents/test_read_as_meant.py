@@ -34,6 +34,10 @@ def codes(kind: str, text: str, path: str = "input.md", **lookups: object) -> li
         ("N/A - planning", "planning"),
         ("**none**", ""),
         ("no tests — tests/test_a.py is enough", "tests/test_a.py is enough"),
+        ("no new tests", ""),
+        ("no further tests needed (docs only)", "docs only"),
+        ("not needed — docs only", "docs only"),
+        ("skip", ""),
         ("not applicable (review of `tests/test_a.py`)", "review of `tests/test_a.py`"),
     ],
 )
@@ -85,6 +89,12 @@ def test_selectors_as_a_list_and_with_words_before_them() -> None:
     [
         ("Header: 2026-01-05 10:00 | Active Focus: [OVEN-HEAT-002] Stage C\n", "OVEN-HEAT-002", []),
         ("Focus: [OVEN-HEAT-002] Phase D2–D4 update\n", "OVEN-HEAT-002", ["D2", "D3", "D4"]),
+        ("Header: now | Focus: [OVEN-HEAT-002] C | Mode: Docs\n", "OVEN-HEAT-002", []),
+        ("Header: now | by me | [OVEN-HEAT-002] Stage C\nDo Now: x\n", "OVEN-HEAT-002", []),
+        ("Focus: OVEN-HEAT-002 / Phase D2–D4\n", "OVEN-HEAT-002", ["D2", "D3", "D4"]),
+        ("Focus: OVEN-HEAT-002.D2..D4\n", "OVEN-HEAT-002", ["D2", "D3", "D4"]),
+        ("Focus: OVEN-HEAT-002 (D2, D4) — both\n", "OVEN-HEAT-002", ["D2", "D4"]),
+        ("Focus: OVEN-HEAT-002 heats the D2 plate\n", "OVEN-HEAT-002", []),
         ("Focus: docs/fix_plan.md#oven-heat-002-warm-up\n", "OVEN-HEAT-002", []),
         ("Focus: [OVEN-HEAT-002](docs/fix_plan.md#oven-heat-002)\n", "OVEN-HEAT-002", []),
         ("Do Now: [OVEN-HEAT-002] Warm it — write `a/b.md`\n", "OVEN-HEAT-002", []),
@@ -607,6 +617,17 @@ def test_nested_entries_are_entries_and_a_word_is_no_role() -> None:
     assert len(told) == 1 and "read 3 of 4" in told[0].message
     worker = parse_memory("## 2026-01-06T10:00:00Z Ralph: tried it\n- did it\n")
     assert worker.entries[0].role == "worker"
+
+
+@pytest.mark.parametrize(
+    "line", ["## Loop 12 — 2026-01-06T10:00:00Z", "- 2026-01-06T10:00:00Z galph: x",
+             "**2026-01-06T10:00:00Z — galph**"],
+)  # fmt: skip
+def test_a_stamp_that_begins_no_entry_is_counted(line: str) -> None:
+    read = parse_memory(f"# Galph Memory\n\n{line}\n- did it\n")
+    assert not read.entries
+    (told,) = [d for d in read.diagnostics if d.code == "W27"]
+    assert told.line == 3 and "read 0 of 1" in told.message
 
 
 def test_dwell_is_unknown_where_nothing_says_what_the_worker_did() -> None:
