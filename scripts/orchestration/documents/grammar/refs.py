@@ -179,7 +179,9 @@ def render_stamp(moment: datetime) -> str:
 
 
 _NO_TEST = re.compile(
-    r"(?i)[*_`(\[]*(?:none|n/?a|not applicable|no (?:tests?|selectors?|mapped tests?|pytest))"
+    r"(?i)[*_`(\[]*(?:none|n/?a|n\.a\.|not (?:applicable|needed|required)|skip(?:ped)?|nil|null"
+    r"|no (?:(?:new|mapped|further|additional|other|extra|unit) )?(?:tests?|selectors?|pytest)"
+    r"(?: (?:needed|required|apply|mapped))?)"
     r"(?![\w/-]|::|\.\w)[*_`)\]]*[ \t.]*(?:[—–:;,.-]+[ \t]*)?(.*)$"
 )
 

@@ -162,12 +162,12 @@ class _Door:
         parts = split_keys(line, HEADERS)
         keys = [parse_key(part, number) for part in parts]
         names = [HEADERS.get(key.key) if key else None for key in keys]
-        if all(n is None or self.is_today(k, n) for k, n in zip(keys, names, strict=True)):
+        today = all(n is None or self.is_today(k, n) for k, n in zip(keys, names, strict=True))
+        if today and (len(parts) == 1 or "|" not in line):
             for key, name in zip(keys, names, strict=True):
                 self.note(key, name)
-            if len(parts) == 1 or not any("|" in line for _ in parts):
-                self.header.append((line, number))
-                return
+            self.header.append((line, number))
+            return
         self.changed = True
         for part, key, name in zip(parts, keys, names, strict=True):
             if key is None or name is None:
@@ -501,6 +501,11 @@ class _Door:
             return
         if title is not None and split_focus(title.title)[0]:
             return  # the reader takes it from there
+        for text, number in self.header:  # `Header: … | [FIX-A-001] Stage B`
+            if "|" in text and (found := _BRACKET.search(text.partition("|")[2])):
+                self.header.append((f"Focus: {found.group(1)}", number))
+                self.changed = True
+                return
         for mark in marks:
             if mark.name != "Tasks":
                 continue

@@ -17,6 +17,7 @@ from orchestration.documents.grammar import (
     Heading,
     SourceText,
     clean,
+    find_stamps,
     heading_of,
     make,
     parse_key,
@@ -112,6 +113,8 @@ def parse_memory(text: str, path: str = "galph_memory.md") -> Memory:
         message += " of the entry above it"
         fix = f"begin an entry with at most {DEEPEST} `#`"
         memory.diagnostics.append(make("W27", path, first.line + 1, message, fix))
+    if not marks and not stamped:
+        _count_stamped(blocks, memory)
     for heading, following in successive(blocks.headings):
         if heading.level > DEEPEST or parse_stamp(heading.title):
             continue
@@ -126,6 +129,19 @@ def parse_memory(text: str, path: str = "galph_memory.md") -> Memory:
         memory.entries.append(_entry(blocks, mark, end, memory))
     memory.newest_first = _newest_first(memory.entries)
     return memory
+
+
+def _count_stamped(blocks: Blocks, memory: Memory) -> None:
+    """W27 for a memory of which nothing is read, though headings or lines name a time."""
+    lines = blocks.source.lines
+    at = {h.line for h in blocks.headings if find_stamps(h.title)}
+    at |= {
+        n for n in blocks.visible(0, len(lines)) if parse_stamp(lines[n][:80].lstrip("-*+_[` \t"))
+    }
+    if at:
+        message = f"read 0 of {len(at)} lines that name a time: line {min(at) + 1} begins no entry"
+        fix = "begin an entry with `## <stamp>`"
+        memory.diagnostics.append(make("W27", memory.path, min(at) + 1, message, fix))
 
 
 def _claims_dwell(blocks: Blocks, start: int, end: int) -> bool:

@@ -291,8 +291,19 @@ def foci_ids(order: Order) -> set[str]:
     return ids - {""}
 
 
+#: Rows right behind the item: ``.H3``, ``/ Phase H3–H4``, ``(H3, H4)``.
+_ROWS_FIRST = re.compile(
+    r"[\s/(,.]*(?:(?i:phases?|rows?|steps?|tasks?|checklist ids?)\s+)?"
+    r"([A-Z]{1,3}\d{1,3}(?![\w-]*[a-z]{2}).*)"
+)
+
+
 def rows_of(focus: str) -> list[str]:
     """Return the rows that a focus names behind its item: ``[FIX-A-001] Phase H3-H4: title``."""
-    head = re.split(r" [—–] |:", focus, maxsplit=1)[0].partition("]")
-    words = head[2] if head[1] else ""
-    return claimed_rows(words)
+    head = re.split(r" [—–] |:", focus, maxsplit=1)[0]
+    _, bracket, words = head.partition("]")
+    if bracket:
+        return claimed_rows(words)
+    named = split_focus(head)[0]
+    rest = _ROWS_FIRST.match(head.partition(named)[2].replace("..", "-")) if named else None
+    return claimed_rows(rest.group(1)) if rest else []
