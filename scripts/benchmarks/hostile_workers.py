@@ -261,7 +261,9 @@ def harnessed(attack: Attack, level: str, work: Path, source: Path) -> Now:
 PEAK = """\
 import resource, subprocess, sys
 code = subprocess.call(sys.argv[1:])
-print('peak', resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, 'kB', file=sys.stderr)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print('peak', used.ru_maxrss, 'kB', file=sys.stderr)
+print('cpu', round(used.ru_utime + used.ru_stime, 1), 's', file=sys.stderr)
 sys.exit(code)
 """
 
