@@ -12,6 +12,7 @@ import pytest
 import typer.main  # noqa: F401 - before the script switches rich off for its own process
 from orchestration.agents.custom import PLACEHOLDERS
 from orchestration.config import Budgets, HarnessConfig
+from orchestration.engine import notify
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "scripts/tools/write_references.py"
@@ -34,7 +35,7 @@ def test_every_key_and_every_placeholder_has_a_row() -> None:
     page = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
     rows = [line.split("|")[1].strip(" `") for line in page.splitlines() if line[:3] == "| `"]
     keys = [field.name for kind in (HarnessConfig, Budgets) for field in dataclasses.fields(kind)]
-    assert rows == keys + [f"{{{name}}}" for name in PLACEHOLDERS]
+    assert rows == keys + [f"{{{name}}}" for name in (*PLACEHOLDERS, *notify.PLACEHOLDERS)]
 
 
 @dataclass

@@ -148,6 +148,9 @@ class HarnessConfig:
     """Cycles on one focus without progress before another is taken."""
     cooldown_cycles: int = 3
     """Cycles that a focus rests after that."""
+    notify: tuple[str, ...] = ()
+    """The argument list of a command that is run when an item is blocked, an attempt waits for a
+    review, and a run ends, with the placeholders below; no shell reads it."""
     budgets: Budgets = field(default_factory=Budgets)
     """Limits, below."""
 
@@ -267,6 +270,7 @@ def _value(name: str, value: object, where: str) -> Any:
         "carry_to_agents",
         "agent_args",
         "agent_env",
+        "notify",
         *PLACES,
     )
     switches = ("network", "guard_network", "prepare_network")

@@ -23,7 +23,7 @@ from orchestration.errors import HarnessError
 from orchestration.gates import secrets
 from orchestration.git import Repo, Upstream
 from orchestration.landing import Tip, current_tip, require_one_history
-from orchestration.log import EventLog
+from orchestration.log import Activity, EventLog
 from orchestration.sandbox import scrub_env
 from orchestration.voices import Voice, own_voice
 
@@ -117,6 +117,8 @@ class Harness:
     upstream: Upstream | None = None
     reviewer: Reviewer | None = None
     """Who answers the flags of held attempts before a person is asked."""
+    activity: Activity | None = None
+    """Where what goes on is noted for those who watch; None: nowhere."""
 
     @property
     def state(self) -> State:
@@ -154,9 +156,16 @@ class Harness:
         return [item_facts(item, now) for item in ledger.items]
 
     @contextmanager
-    def busy(self, what: str, every_s: float = 10.0) -> Iterator[None]:
-        """Say every few seconds that something long is still at work."""
-        over, started = threading.Event(), time.monotonic()
+    def busy(
+        self, what: str, every_s: float = 10.0, *, log: Path | None = None, tests: int = 0
+    ) -> Iterator[None]:
+        """Say every few seconds that something long is still at work.
+
+        `log` is where its output goes and `tests` how many tests it runs, for those who watch.
+        """
+        over, started, turn = threading.Event(), time.monotonic(), self.state.turn
+        if self.activity is not None:
+            self.activity.begun(what, turn, log, tests)
 
         def beat() -> None:
             while not over.wait(every_s):
@@ -169,6 +178,8 @@ class Harness:
         finally:
             over.set()
             thread.join()
+            if self.activity is not None:
+                self.activity.over(what, turn)
 
     def clocks(self) -> Clocks:
         """The three clocks of an agent's turn."""

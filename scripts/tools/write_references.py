@@ -4,9 +4,9 @@
     write_references.py --check    exit 1 and name the pages that are out of date
 
 The keys, defaults and sentences of configuration.md are the fields of `orchestration.config` and
-the string below each; its placeholders are those of `orchestration.agents.custom`.
-COMMANDS_REFERENCE.md is the `--help` of every command of both programs; log.md the payloads of
-`orchestration.core`.
+the string below each; its placeholders are those of `orchestration.agents.custom` and
+`orchestration.engine.notify`. COMMANDS_REFERENCE.md is the `--help` of every command of both
+programs; log.md the payloads of `orchestration.core`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from orchestration.agents import custom
 from orchestration.cli.app import app as orchestrate_app
 from orchestration.core import payloads
 from orchestration.core.records import Record
+from orchestration.engine import notify
 
 from ptycho.cli.app import app as ptycho_app
 
@@ -46,6 +47,13 @@ PLACEHOLDERS = """
 ## Placeholders
 
 In the arguments of `agent_command` and `supervisor_command`; another word in braces is an error.
+
+| placeholder | stands for |
+|---|---|
+"""
+NOTIFY = """
+In the arguments of `notify`; without any, `{event}` and `{text}` are added as two arguments. The
+same values are in the command's environment: `ORCHESTRATION_EVENT`, `ORCHESTRATION_ITEM`, …
 
 | placeholder | stands for |
 |---|---|
@@ -129,7 +137,9 @@ def tables(kind: type, title: str) -> Iterator[str]:
 def configuration() -> str:
     """The text of docs/configuration.md."""
     rows = "".join(f"| `{{{name}}}` | {text} |\n" for name, text in custom.PLACEHOLDERS.items())
-    return CONFIGURATION + "".join(tables(config.HarnessConfig, "Keys")) + PLACEHOLDERS + rows
+    told = "".join(f"| `{{{name}}}` | {text} |\n" for name, text in notify.PLACEHOLDERS.items())
+    keys = "".join(tables(config.HarnessConfig, "Keys"))
+    return CONFIGURATION + keys + PLACEHOLDERS + rows + NOTIFY + told
 
 
 def helps(command: Any, name: str, level: int) -> Iterator[str]:

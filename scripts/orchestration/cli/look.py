@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import textwrap
 import time
 from pathlib import Path
@@ -15,10 +16,13 @@ from orchestration.core import Event, Standing, payloads
 from orchestration.documents.grammar import printable, printable_lines
 from orchestration.errors import HarnessError
 from orchestration.git import Repo, short_ref
-from orchestration.views import load, read_events, render_status
+from orchestration.log import Stage, read_stages
+from orchestration.views import ROWS, WIDTH, load, read_events, render_status
 
 REPO = typer.Option(Path("."), "--repo", "-C", help="The repository.")
 JSON = typer.Option(False, "--json", help="One JSON object on stdout.")
+WIDEST = 120
+"""Columns that a line of `status` may take in a wide terminal."""
 
 
 def register(app: typer.Typer) -> None:
@@ -29,13 +33,19 @@ def register(app: typer.Typer) -> None:
     app.command("tail")(tail)
 
 
-def status(path: Path = REPO, json_output: bool = JSON) -> None:
-    """What is going on, the last progress, what blocks, what to type next."""
+def status(
+    everything: bool = typer.Option(False, "--all", help="All there is, however long."),
+    path: Path = REPO,
+    json_output: bool = JSON,
+) -> None:
+    """One screen: live or dead, what it is at, last progress, what blocks, what to type next."""
     loaded = load(path)
     if json_output:
         _print_json(loaded.view.as_dict())
-    else:
-        print(printable_lines(render_status(loaded.view)), end="")
+        return
+    screen = shutil.get_terminal_size((WIDTH, ROWS + 1))
+    rows = None if everything else screen.lines - 1
+    print(render_status(loaded.view, width=min(screen.columns, WIDEST), rows=rows), end="")
 
 
 def why(path: Path = REPO, json_output: bool = JSON) -> None:
@@ -114,18 +124,31 @@ def tail(
     path: Path = REPO,
     json_output: bool = typer.Option(False, "--json", help="One JSON object a line."),
 ) -> None:
-    """The last events of the log."""
+    """The last events of the log; with `-f` every stage between them too, as they come."""
     repo = Repo(path)
     events = read_events(repo)
     for event in events[len(events) - min(lines, len(events)) :]:
-        print(event.line() if json_output else _headline(event))
+        print(event.line() if json_output else printable(_headline(event)))
     seen = len(events)
+    stages, offset = read_stages(repo.state_dir)  # what was said before is in the events
     while follow:
         time.sleep(0.5)
+        stages, offset = read_stages(repo.state_dir, offset)
         events = read_events(repo)
-        for event in events[seen:]:
-            print(event.line() if json_output else _headline(event), flush=True)
+        told: list[Event | Stage] = [stage for stage in stages if stage.kind != "over"]
+        for one in sorted([*told, *events[seen:]], key=lambda one: one.at):  # stages first
+            print(_followed(one, json_output), flush=True)
         seen = len(events)
+
+
+def _followed(one: Event | Stage, json_output: bool) -> str:
+    """A line of `tail -f`: an event, or a stage between events (`begins: …`, or what was said)."""
+    if isinstance(one, Event):
+        return one.line() if json_output else printable(_headline(one))
+    if json_output:
+        return json.dumps({"stage": vars(one)}, ensure_ascii=False)
+    begins = "begins: " if one.kind == "begun" else ""
+    return printable(f"{one.at} turn {one.turn} - {begins}{one.what}")
 
 
 def _plain(event: Event) -> dict[str, Any]:

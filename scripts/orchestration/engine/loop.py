@@ -28,6 +28,7 @@ from orchestration.core import (
 )
 from orchestration.documents.ledger import Ledger
 from orchestration.engine.cycle import Cycle
+from orchestration.engine.notify import Notifier
 from orchestration.engine.polling import next_poll_s, poll_waiting
 from orchestration.errors import HarnessError
 from orchestration.git import remote
@@ -97,6 +98,8 @@ class Engine:
                 fix=f"git push --set-upstream origin {harness.target}",
             )
         self.harness, self.run_id, self.report = harness, run_id, report
+        if harness.config.notify:
+            harness.log.listeners.append(Notifier(harness))
         self._stop_evidence: Weighed | None = None
         self.wait_left_s, self.push = wait_s, push
         self._asked: set[int] = set()

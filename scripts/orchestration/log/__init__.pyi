@@ -1,5 +1,10 @@
 from . import inbox as inbox
 from . import publish as publish
+from .activity import Activity as Activity
+from .activity import Stage as Stage
+from .activity import going_on as going_on
+from .activity import last_stages as last_stages
+from .activity import read_stages as read_stages
 from .holder import LOCK as LOCK
 from .holder import Holder as Holder
 from .holder import at_work as at_work

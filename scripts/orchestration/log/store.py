@@ -41,6 +41,8 @@ class EventLog:
         """
         self.directory = state_dir / "log"
         self.clock, self.hook = clock, hook
+        self.listeners: list[Callable[[Event], None]] = []
+        """Called with each event once it is written."""
         self.refresh()
 
     def refresh(self, *, repair: bool = False) -> None:
@@ -80,6 +82,8 @@ class EventLog:
         replay([event], self.state)
         if self.hook:
             self.hook("after", event)
+        for listener in self.listeners:
+            listener(event)
         return event
 
     def turn_events(self, turn: int) -> list[Event]:

@@ -10,9 +10,10 @@ from orchestration.agents import Agent, get_agent
 from orchestration.config import HarnessConfig, load_config
 from orchestration.core import Clock
 from orchestration.errors import HarnessError
+from orchestration.gates import secrets
 from orchestration.git import Repo, upstream_of
 from orchestration.harness import Harness, SystemClock, target_of
-from orchestration.log import EventLog
+from orchestration.log import Activity, EventLog
 from orchestration.turns import AgentReviewer
 
 Hook = Callable[[str, object], None]
@@ -61,6 +62,24 @@ def make_agent(name: str, config: HarnessConfig) -> Agent:
     return get_agent(name, args=config.agent_args, python=config.python)
 
 
+def _watched(harness: Harness) -> None:
+    """Note what is said and what goes on for those who watch."""
+    loud, activity = (
+        harness.say,
+        Activity(
+            harness.repo.state_dir,
+            harness.clock,
+            lambda text: secrets.redact(text, harness.secret_values()),
+        ),
+    )
+
+    def say(text: str) -> None:
+        loud(text)
+        activity.said(text, harness.state.turn)
+
+    harness.say, harness.activity = say, activity
+
+
 def open_harness(
     path: Path | str = ".",
     *,
@@ -98,6 +117,7 @@ def open_harness(
         if planner is None or isinstance(planner, str)
         else planner,
     )
+    _watched(harness)
     judge = config.reviewer_agent if reviewer is None else reviewer
     asked = make_reviewer(judge, config) if judge is None or isinstance(judge, str) else judge
     if asked is not None:

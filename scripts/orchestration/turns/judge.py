@@ -229,11 +229,10 @@ def run_selector(case: Case, selector: str, *, on_base: bool) -> GuardResult:
         changed=case.exit.changed,
         trusted=[path for path in repo.list_tree(tree) if _is_trusted(case, path)],
     )
-    with harness.busy(f"guard {selector}"):
-        if on_base:
-            result = _on_fresh_copy(case, tree, spec, run_guard, on_base=True)
-        else:
-            result = _twice_on_fresh_copies(case, tree, spec)
+    if on_base:
+        result = _on_fresh_copy(case, tree, spec, run_guard, on_base=True)
+    else:
+        result = _twice_on_fresh_copies(case, tree, spec)
     case.read.update(result.opened)
     if result.unseen:
         trusted.say_unseen(case, f"guard {selector}")
@@ -287,7 +286,11 @@ def _on_fresh_copy(
             names = ", ".join(repo.diff_names(tree, laid)[:5])
             return GuardResult("error", f"the checkout is not the tree that would land: {names}")
         furnish(repo, case.harness.config, checkout, case.base, None if on_base else (tree, head))
-        result = run(replace(spec, checkout=checkout))
+        side = "base" if on_base else "attempt"
+        way = ", tests in the opposite order" if spec.backwards else ""
+        what, tests = f"guard on the {side}{way}", len(spec.node_ids or ())
+        with case.harness.busy(what, log=spec.log_path, tests=tests):
+            result = run(replace(spec, checkout=checkout))
         _look_at_leftovers(case, tree, checkout)
         return result
     finally:
@@ -473,7 +476,7 @@ def _run_command(
                 env=env,
             )
             watch = Watch(checkout, case.exit.changed)
-            with case.harness.busy(command.text), watch:
+            with case.harness.busy(command.text, log=log), watch:
                 child = run_child(
                     fenced,
                     checkout,

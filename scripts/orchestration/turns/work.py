@@ -127,7 +127,8 @@ def run_agent(
     if not harness.deterministic and outside.level_of(harness) not in FILE_FENCES:
         harness.say("no fence: this agent can change every file that you can (isolation: none)")
     started = harness.clock.monotonic()
-    with harness.busy(f"{harness.agent.name} on {item.id}"), outside.told(harness) as changed:
+    watched = f"{harness.agent.name} on {item.id}"
+    with harness.busy(watched, log=folder), outside.told(harness) as changed:
         try:
             outcome = run_through(
                 harness,

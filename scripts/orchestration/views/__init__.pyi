@@ -4,4 +4,6 @@ from .page import render_page as render_page
 from .sources import evidence_of as evidence_of
 from .sources import load as load
 from .sources import read_events as read_events
+from .terminal import ROWS as ROWS
+from .terminal import WIDTH as WIDTH
 from .terminal import render_status as render_status

@@ -15,6 +15,7 @@ from orchestration.core import Event, Held, ItemState, State, payloads
 from orchestration.documents.ledger import Item, Ledger
 from orchestration.git import RESULTS, short_ref
 from orchestration.turns import branch_of, slug
+from orchestration.views.now import Now
 
 GROUPS = (
     ("landed", "Landed"),
@@ -114,6 +115,14 @@ class View:
     advice: tuple[str, ...] = ()
     decision: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    now: Now = field(default_factory=Now)
+    """Whether the run lives, and what it is at."""
+    unpushed: int = 0
+    """Commits of the branch (or that wait for it) that its upstream lacks; 0 without one."""
+    stops: tuple[str, ...] = ()
+    """What would stop the run, each limit with how far it is."""
+    fence: str = ""
+    """Said where agents run behind no fence; "" where one is asked for."""
 
     def group(self, key: str) -> tuple[ItemView, ...]:
         """The items of one group, in ledger order."""
@@ -136,17 +145,19 @@ def build_view(
     caps: dict[str, Any] | None = None,
     results_waiting: str = "",
     workspaces: str = "",
-    dead: bool = False,
+    unfolding: Now | None = None,
+    unpushed: int = 0,
+    fence: str = "",
 ) -> View:
     """Fold log and ledger into one View.
 
     `caps` are the configured limits of money, tokens and agent seconds (None: no limit);
     `workspaces` is the folder that agents work in; `results_waiting` is the short sha of landed
-    commits that wait on the results branch, or ""; `dead` whether no process
-    works here any more.
+    commits that wait on the results branch, or "". The rest is as View has it.
     """
     run = state.run
-    died = dead and run is not None and run.ended is None
+    spend = _spend(state, caps or {})
+    died = unfolding is not None and unfolding.state == "dead"
     return View(
         repository=repository,
         branch=branch,
@@ -164,10 +175,14 @@ def build_view(
         items=tuple(item_view(item, state, workspaces) for item in ledger.items),
         turns=tuple(turn_views(events)),
         last_progress=dict(state.last_progress),
-        spend=_spend(state, caps or {}),
+        spend=spend,
         advice=tuple(_advice(state, ledger, branch, results_waiting)),
         decision=_last_decision(events),
         warnings=tuple(_warnings(events))[-5:],
+        now=unfolding or Now(),
+        unpushed=unpushed,
+        stops=tuple(_stops(state, spend)),
+        fence=fence,
     )
 
 
@@ -321,6 +336,21 @@ def _spend(state: State, caps: dict[str, Any]) -> dict[str, Any]:
         "tokens": state.tokens,
         "tokens_cap": caps.get("tokens"),
     }
+
+
+def _stops(state: State, spend: dict[str, Any]) -> Iterator[str]:
+    """The limits of the run that is not over, each with how far it is."""
+    run = state.run
+    if run is None or run.ended is not None:
+        return
+    if run.cycles is not None:
+        yield f"cycles {run.finished(state)} of {run.cycles}"
+    names = (("agent_s", "agent seconds"), ("money", "money"), ("tokens", "tokens"))
+    for key, words in names:
+        cap = spend[f"{key}_cap"]
+        if cap is not None:
+            spent = spend[key]
+            yield f"{words} {'unknown' if spent is None else f'{spent:g}'} of {cap:g}"
 
 
 def _last_decision(events: Sequence[Event]) -> dict[str, Any]:

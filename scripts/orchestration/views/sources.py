@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -9,12 +10,16 @@ from pathlib import Path, PurePosixPath
 from orchestration.config import HarnessConfig, load_config
 from orchestration.core import Event, State, payloads, replay
 from orchestration.documents.ledger import parse_ledger
-from orchestration.git import Repo, upstream_of
+from orchestration.gates import secrets
+from orchestration.git import Repo, Upstream, upstream_of
 from orchestration.harness import ledger_text_at
 from orchestration.landing import Tip, current_tip
-from orchestration.log import files_of, has_died, read_branch, read_folder
+from orchestration.log import files_of, read_branch, read_folder
 from orchestration.views.evidence import Evidence, describe, gather
 from orchestration.views.model import View, build_view
+from orchestration.views.now import now_of
+
+NO_FENCE = "agents run behind no fence (isolation: none): they can change every file that you can"
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,8 @@ class Loaded:
     state: State
     tip: str
     view: View
+    known: tuple[str, ...] = ()
+    """Values of `agent_env:` in this process; no view shows them."""
 
     @property
     def log_tip(self) -> str:
@@ -45,10 +52,13 @@ def load(root: Path, *, now: datetime | None = None) -> Loaded:
     state = replay(events)
     branch = config.target or repo.branch() or "HEAD"
     if repo.try_resolve(f"refs/heads/{branch}") is None:  # HEAD is detached
-        tip = Tip(repo.head(), repo.head())
+        tip, upstream = Tip(repo.head(), repo.head()), None
     else:
-        tip = current_tip(repo, branch, state.upstream if upstream_of(repo, branch) else "")
-    budgets = config.budgets
+        upstream = upstream_of(repo, branch)
+        tip = current_tip(repo, branch, state.upstream if upstream else "")
+    budgets, moment = config.budgets, now or datetime.now(UTC)
+    known = secrets.values_of({n: os.environ[n] for n in config.agent_env if n in os.environ})
+    unfolding = now_of(state, repo.state_dir, moment, known)
     view = build_view(
         state=state,
         events=events,
@@ -56,13 +66,21 @@ def load(root: Path, *, now: datetime | None = None) -> Loaded:
         repository=repo.root.name,
         branch=branch,
         head=tip.sha[:12],
-        now=now or datetime.now(UTC),
+        now=moment,
         caps={"agent_s": budgets.agent_s, "money": budgets.money, "tokens": budgets.tokens},
         workspaces=str(repo.state_dir / "workspaces"),
-        dead=has_died(repo.state_dir),
         results_waiting=tip.sha[:12] if tip.waiting else "",
+        unfolding=unfolding,
+        unpushed=_unpushed(repo, tip.sha, upstream),
+        fence=NO_FENCE if config.isolation == "scan" and config.agent != "playbook" else "",
     )
-    return Loaded(repo, config, events, state, tip.sha, view)
+    return Loaded(repo, config, events, state, tip.sha, view, known)
+
+
+def _unpushed(repo: Repo, tip: str, upstream: Upstream | None) -> int:
+    """How many commits the upstream lacks, as it was when it was last seen."""
+    there = repo.try_resolve(upstream.ref) if upstream else None
+    return int(repo.text("rev-list", "--count", tip, f"^{there}")) if there else 0
 
 
 def read_events(repo: Repo) -> list[Event]:

@@ -149,13 +149,14 @@ def prefix_digests(events: Iterable[Event]) -> Iterator[str]:
 def without_moment(value: Any) -> Any:
     """A view without when and where it was made; everything else has to be the same.
 
-    `work`, where a turn's work is to be found, and `died_at`, since when a run is dead, came later.
+    What came later: `work`, where a turn's work is to be found; `now`, `died_at`, `stops`,
+    `unpushed` and `fence`, whether a run lives and what would stop it.
     """
     if isinstance(value, list):
         return [without_moment(one) for one in value]
     if not isinstance(value, dict):
         return value
-    gone = ("generated_at", "report", "work", "died_at")
+    gone = ("generated_at", "report", "work", "now", "died_at", "stops", "unpushed", "fence")
     return {k: without_moment(v) for k, v in value.items() if k not in gone}
 
 

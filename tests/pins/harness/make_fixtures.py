@@ -290,7 +290,7 @@ def status(root: Path) -> str:
 def texts(root: Path) -> dict[str, str]:
     """What a person reads of the same log."""
     asked = (
-        ["status"],
+        ["status", "--all"],
         ["why"],
         ["why", "--json"],
         ["stats"],
