@@ -215,3 +215,19 @@ def test_custom_template_errors() -> None:
         CustomAgent("agent --do {prompt}")
     with pytest.raises(HarnessError, match="stdin"):
         CustomAgent("agent", stdin="maybe")
+
+
+def test_the_order_that_a_command_names_is_the_configured_file(tmp_path: Path) -> None:
+    from turns import FIX, lay_down  # the whole engine: `order:` is read where the agent is made
+
+    ledger = "# Plan\n\n### [FIX-1] Addition subtracts\n- Status: open\n- Guard: tests/test_calc.py\n"
+    code = f"import sys\nassert 'FIX-1' in pathlib.Path(sys.argv[1]).read_text()\n{FIX}"
+    root = lay_down(tmp_path, code, ledger, settings="order: work/order.md\n")
+    text = (root / "orchestration.yaml").read_text()
+    (root / "orchestration.yaml").write_text(text.replace('agent.py"]', 'agent.py", "{order}"]'))
+    git(root, "commit", "-qam", "order")
+    from orchestration.engine.loop import Engine
+    from orchestration.setup.session import open_harness
+
+    summary = Engine(open_harness(root, cycles=1), lambda: "run1").run()
+    assert summary.landed == ["FIX-1"], summary.text
