@@ -50,7 +50,7 @@ class Clocks:
 class TurnContext:
     """Everything an agent may use.
 
-    `workspace` is the attempt's worktree, where the order lies as `input.md`; `brief` is the text
+    `workspace` is the attempt's worktree, where the order lies at `order_path`; `brief` is the text
     for it (empty: the order itself); `env` is the scrubbed environment; `log_dir` is the harness's
     (outside the worktree); `report_dir` is where artifacts are to be written. `opened` is what the
     configuration opens in the fence besides.
@@ -64,6 +64,7 @@ class TurnContext:
     clocks: Clocks
     log_dir: Path
     report_dir: Path
+    order_path: str = "input.md"
     isolation: str = "auto"
     max_processes: int = 4096
     opened: Opened = field(default_factory=Opened)

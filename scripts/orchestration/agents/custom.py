@@ -36,7 +36,7 @@ NOT_STARTED = (126, 127)
 PLACEHOLDERS = {
     "brief": "the file with everything that the agent is told",
     "item": "the focus issue's ID",
-    "order": "the file with the order, `input.md` of the workspace",
+    "order": "the file with the order in the workspace (`order:`)",
     "python": "the interpreter of guards and checks",
     "report_dir": "the folder for reports and logs of this turn",
     "workspace": "the folder that the agent works in",
@@ -86,7 +86,7 @@ class CustomAgent:
         values = {
             "brief": str(brief),
             "item": turn.item.id if turn.item else "",
-            "order": str(turn.workspace / "input.md"),
+            "order": str(turn.workspace / turn.order_path),
             "python": self.python,
             "report_dir": str(turn.report_dir),
             "workspace": str(turn.workspace),

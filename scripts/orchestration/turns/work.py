@@ -119,6 +119,7 @@ def run_agent(
         clocks=harness.clocks(),
         log_dir=folder / "logs",
         report_dir=report,
+        order_path=harness.config.order,
         isolation=harness.config.isolation,
         max_processes=harness.config.max_processes,
         opened=replace(opened, readable=(*opened.readable, *readable)),
