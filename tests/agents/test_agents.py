@@ -220,7 +220,9 @@ def test_custom_template_errors() -> None:
 def test_the_order_that_a_command_names_is_the_configured_file(tmp_path: Path) -> None:
     from turns import FIX, lay_down  # the whole engine: `order:` is read where the agent is made
 
-    ledger = "# Plan\n\n### [FIX-1] Addition subtracts\n- Status: open\n- Guard: tests/test_calc.py\n"
+    ledger = (
+        "# Plan\n\n### [FIX-1] Addition subtracts\n- Status: open\n- Guard: tests/test_calc.py\n"
+    )
     code = f"import sys\nassert 'FIX-1' in pathlib.Path(sys.argv[1]).read_text()\n{FIX}"
     root = lay_down(tmp_path, code, ledger, settings="order: work/order.md\n")
     text = (root / "orchestration.yaml").read_text()

@@ -54,6 +54,8 @@ OUT = {
 ROWS = [(program, fault) for program, faults in OUT.items() for fault in faults]
 SETTINGS = "isolation: scan\nbudgets:\n  turn_s: 40\n  idle_s: 0.6\n  grace_s: 0.3\n"
 
+CUSTOM = SETTINGS + 'agent_command: ["{{python}}", "-c", {code}]\n'
+
 
 def install(tmp_path: Path, program: str, fault: str) -> tuple[Path, Path]:
     """The player in the program's place; the files that end the fault, and that count starts."""
@@ -120,9 +122,106 @@ def test_a_fault_that_the_program_overcame_itself_is_none(
     assert len(count.read_text()) == 1
 
 
+# -- a hang after the result: the clock ends it, its work is judged, and the verdict says so ---------
+
+HANGS = """#!{python}
+import pathlib, sys, time
+sys.stdin.buffer.read()
+pathlib.Path("value.txt").write_text("right\\n")
+sys.stdout.buffer.write(open({stream!r}, "rb").read())
+sys.stdout.flush()
+time.sleep(600)
+"""
+# A result that is one event starts the short clock; the others are ended by their silence.
+ENDED_BY = {"claude": "grace", "codex": "grace", "gemini": "grace",
+            "opencode": "idle", "aider": "idle"}  # fmt: skip
+
+
+@pytest.mark.parametrize("program", sorted(OUT))
+def test_a_hang_after_the_result_ends_with_a_clock_and_the_work_is_judged(
+    program: str, place: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = tmp_path / "bin" / program
+    there.parent.mkdir()
+    stream = next(FOLDER.glob(f"{program}-ok.*"))
+    there.write_text(HANGS.format(python=sys.executable, stream=str(stream)))
+    there.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    here = place(LEDGER, **VALUES, **{"orchestration.yaml": SETTINGS.replace("0.6", "3")})
+    assert here.run(program, clock=Clock(), cycles=1).landed == ["A-001"]
+    events = here.harness().log.events
+    ended = next(e.data for e in events if e.kind == "agent_exit")
+    assert (ended["outcome"], ended["clock"]) == ("done", ENDED_BY[program])
+    reason = next(e.data["reason"] for e in events if e.kind == "verdict")
+    assert f"the {ENDED_BY[program]} clock ended the program" in reason
+    assert not [e for e in events if e.kind == "outage"]
+
+
+REPORT = "import os; open(os.environ['TURN_DIR'] + '/outcome.json', 'w').write('{}')\n"
+REPORT = REPORT.replace("{}", '{"outcome": "done", "summary": "did it"}')
+FIX = "open('value.txt', 'w').write('right\\n')\n"
+CHATTER = "import time\nwhile True:\n    print('still here', flush=True)\n    time.sleep(0.2)"
+
+
+@pytest.mark.parametrize(
+    ("code", "clock", "verdict"),
+    [
+        (FIX + REPORT + "import time; time.sleep(600)", "idle", "land"),
+        (FIX + REPORT + CHATTER, "total", "land"),
+        # The result was seen, though nothing was changed: an attempt without progress.
+        (REPORT + "import time; time.sleep(600)", "idle", "reject"),
+        # No result was seen, and it was still at work: not judged.
+        (FIX + CHATTER, "total", "reject"),
+    ],
+)
+def test_a_hang_of_a_program_that_nobody_knows_is_judged_the_same(
+    code: str, clock: str, verdict: str, place: Make
+) -> None:
+    settings = CUSTOM.replace("{{", "{").replace("}}", "}").replace("{code}", json.dumps(code))
+    settings = settings.replace("turn_s: 40", "turn_s: 4")
+    here = place(LEDGER, **VALUES, **{"orchestration.yaml": settings})
+    here.run("custom", clock=Clock(), cycles=1)
+    events = here.harness().log.events
+    judged = next(e.data for e in events if e.kind == "verdict")
+    assert judged["verdict"] == verdict, judged
+    assert f"{clock} clock" in judged["reason"]
+    ended = next(e.data for e in events if e.kind == "agent_exit")
+    assert (ended["outcome"], ended["clock"]) == ("timeout", clock)
+
+
+@pytest.mark.parametrize(
+    "code", ["import os; os.kill(os.getpid(), 9)", "raise SystemExit(137)", "raise SystemExit(3)"]
+)
+def test_a_program_that_died_before_it_did_or_said_anything_spends_no_attempt(
+    code: str, place: Make
+) -> None:
+    settings = CUSTOM.replace("{{", "{").replace("}}", "}").replace("{code}", json.dumps(code))
+    here = place(LEDGER, **VALUES, **{"orchestration.yaml": settings})
+    summary = here.run("custom", clock=Clock())
+    assert summary.reason == "RETRY_LATER" and "custom: crash: " in summary.text
+    assert ("signal 9" if "kill" in code else "exit ") in summary.text
+    assert here.harness().state.items["A-001"].attempts == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "named"),
+    [
+        ("raise SystemExit('429 Too Many Requests')", False),
+        ("raise SystemExit('429 Too Many Requests; retry-after: 3600')", True),
+        ("raise SystemExit('503 Service Unavailable')", False),
+    ],
+)
+def test_whether_the_program_named_a_time_is_said(code: str, named: bool, place: Make) -> None:
+    settings = CUSTOM.replace("{{", "{").replace("}}", "}").replace("{code}", json.dumps(code))
+    here = place(LEDGER, **VALUES, **{"orchestration.yaml": settings})
+    summary = here.run("custom", clock=Clock())
+    assert summary.reason == "RETRY_LATER"
+    assert ("again at 2026-11-28T13:00:00Z" in summary.text) == named
+    assert ("it named no time" in summary.text) != named
+
+
 # -- a program of one's own: exit codes, and the last words before it ended ----------------------
 
-CUSTOM = SETTINGS + 'agent_command: ["{{python}}", "-c", {code}]\n'
 HTML = "<html>503 Service Unavailable</html>"
 
 
