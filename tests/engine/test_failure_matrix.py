@@ -200,7 +200,8 @@ def test_a_program_that_died_before_it_did_or_said_anything_spends_no_attempt(
     summary = here.run("custom", clock=Clock())
     assert summary.reason == "RETRY_LATER" and "custom: crash: " in summary.text
     assert ("signal 9" if "kill" in code else "exit ") in summary.text
-    assert here.harness().state.items["A-001"].attempts == 0
+    assert (summary.rejected, summary.blocked) == ([], [])
+    assert here.harness().state.items["A-001"].rejected == 0
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from orchestration.core import review_due
 from orchestration.errors import HarnessError
 from orchestration.turns.brief import BRIEF_LIMIT
 from orchestration.turns.reviewer import read_review
+from test_outages import Clock
 
 Make = Callable[..., Any]
 LEDGER = """### [A-001] One thing
@@ -166,6 +167,14 @@ def test_no_review_that_can_be_read_stops_no_landing(place: Make, stub: Any) -> 
     judge = stub(lambda turn, n: Outcome("crash", "no power"), name="judge")
     assert here.run(stub(fix), reviewer=judge).landed == ["A-001"]
     assert reviewed(here)[0]["reason"] == "it ended with crash"
+
+
+def test_a_review_that_was_printed_before_the_reviewer_hung_counts(place: Make, stub: Any) -> None:
+    here = place(LEDGER, **FILES, **ALWAYS)
+    said = json.dumps(finding("question"))
+    judge = stub(lambda turn, n: Outcome("timeout", said, clock="idle"), name="judge")
+    assert here.run(stub(fix), reviewer=judge, clock=Clock()).held == ["A-001"]
+    assert len(judge.turns) == 1
 
 
 def test_the_playbook_reviews_nothing(place: Make) -> None:

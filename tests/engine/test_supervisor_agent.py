@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from orchestration.agents.base import Outcome, TurnContext
 from orchestration.turns.brief import BRIEF_LIMIT
+from test_outages import Clock
 
 Make = Callable[..., Any]
 LEDGER = """### [A-001] One thing
@@ -95,6 +96,25 @@ def test_after_two_bad_orders_the_built_in_supervisor_writes_one(
     assert here.run(supervisor=boss, cycles=1).landed == ["A-001"]
     assert len(boss.turns) == 2
     assert events(here, "order")[0].data["source"] == "built-in"
+
+
+@pytest.mark.parametrize("how", ["wrote", "printed"])
+def test_an_order_that_was_given_before_a_supervisor_hung_counts(
+    place: Make, stub: Any, how: str
+) -> None:
+    here = place(LEDGER, **VALUES)
+    text = order("A-001", more="ActionType: debug\n")
+
+    def plan(turn: TurnContext, n: int) -> Outcome:
+        if how == "wrote":
+            write(turn, text)
+        return Outcome("timeout", text if how == "printed" else "", clock="idle")
+
+    boss = stub(plan, name="boss")
+    assert here.run(supervisor=boss, cycles=1, clock=Clock()).landed == ["A-001"]
+    assert len(boss.turns) == 1 and not events(here, "outage")
+    first = events(here, "order")[0].data
+    assert (first["source"], first["action_type"]) == ("boss", "debug")
 
 
 def test_another_item_needs_a_reason_and_must_be_runnable(place: Make, stub: Any) -> None:
