@@ -130,18 +130,20 @@ def test_output_of_any_size_and_any_bytes_is_taken(agent: str, tmp_path: Path) -
 
 def test_a_result_that_is_cut_off_is_none(tmp_path: Path) -> None:
     line = json.dumps({"type": "result", "subtype": "success", "result": "fixed", "x": "y" * 99})
-    code = f"print('{{\"type\": \"system\", \"subtype\": \"init\"}}')\nprint({line[:-30]!r}, end='')"
+    code = f'print(\'{{"type": "system", "subtype": "init"}}\')\nprint({line[:-30]!r}, end=\'\')'
     found = told(tmp_path, code, "claude")
     assert (found.kind, found.dead) == ("crash", False)
 
 
-# -- programs that cannot run at all ----------------------------------------------------------------
+# -- programs that cannot run at all ---------------------------------------------------------------
 
 
 def foreign(folder: Path) -> Path:
     """An executable for another kind of processor: the header is all that a kernel looks at."""
     machine = 0xF3 if os.uname().machine != "riscv64" else 0x3E
-    head = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00" + bytes([machine, 0]) + b"\x01" + bytes(99)
+    head = (
+        b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00" + bytes([machine, 0]) + b"\x01" + bytes(99)
+    )
     return executable(folder, head)
 
 

@@ -122,7 +122,7 @@ def test_a_fault_that_the_program_overcame_itself_is_none(
     assert len(count.read_text()) == 1
 
 
-# -- a hang after the result: the clock ends it, its work is judged, and the verdict says so ---------
+# -- a hang after the result: the clock ends it, its work is judged, and the verdict says so -------
 
 HANGS = """#!{python}
 import pathlib, sys, time
@@ -221,7 +221,7 @@ def test_whether_the_program_named_a_time_is_said(code: str, named: bool, place:
     assert ("it named no time" in summary.text) != named
 
 
-# -- a program of one's own: exit codes, and the last words before it ended ----------------------
+# -- a program of one's own: exit codes, and the last words before it ended ------------------------
 
 HTML = "<html>503 Service Unavailable</html>"
 

@@ -100,7 +100,10 @@ def test_a_value_of_agent_env_is_not_shown(
 
 def test_a_command_of_ones_own_is_looked_for(root: Path) -> None:
     (root / "orchestration.yaml").write_text("agent: custom\nagent_command: [no-such-tool, x]\n")
-    assert rows(root)["agent"][:2] == ("fail", "cannot start no-such-tool: No such file or directory")
+    assert rows(root)["agent"][:2] == (
+        "fail",
+        "cannot start no-such-tool: No such file or directory",
+    )
     (root / "orchestration.yaml").write_text("agent: custom\nagent_command: ['{python}', x]\n")
     assert rows(root)["agent"][0] == "ok"
 

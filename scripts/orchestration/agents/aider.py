@@ -44,6 +44,7 @@ class AiderReader(Reader):
             self.events += 1
             self._wrong(text)
         else:
+            self.beside(text)
             self.text = (self.text + text + "\n")[-MAX_TEXT:]
         return False
 

@@ -76,12 +76,12 @@ class Outcome:
     """What the agent claims, and how its process ended. Nothing in it is believed.
 
     `tokens` and `cost` (US dollars) are None when the agent did not report them, never 0.
-    `denials` are the actions its own rules refused. `clock` is the one that ran out (`timeout`),
-    `retry_at` when a limit or outage is over, where the program named it. `dead` is true where the
-    program never came to work: it could not start, or died before its first event. `suspected` is
-    an outage that its last lines name, which counts where nothing was changed. `log_path` is
-    its raw output, `isolation` the level that held, `process_limit` what bounds the number of
-    processes (see `pids`), `artifacts` the globs a recipe declared.
+    `denials` are the actions its own rules refused. `clock` is the one that ended it (`grace`:
+    it went on after its result), `retry_at` when a limit or outage is over, where the program named
+    it. `dead` is true where the program never came to work: it could not start, or died before its
+    first event. `suspected` is an outage that its last lines name, which counts where nothing was
+    changed. `log_path` is its raw output, `isolation` the level that held, `process_limit` what
+    bounds the number of processes (see `pids`), `artifacts` the globs a recipe declared.
     """
 
     kind: OutcomeKind
@@ -93,7 +93,7 @@ class Outcome:
     exit_code: int | None = None
     signal: int | None = None
     retry_at: datetime | None = None
-    clock: Literal["total", "idle"] | None = None
+    clock: Literal["total", "idle", "grace"] | None = None
     dead: bool = False
     suspected: OutageKind | None = None
     log_path: Path | None = None

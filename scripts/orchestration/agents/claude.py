@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestration.agents.faults import after, at_epoch
 from orchestration.agents.programs import Login, Program, Start
 from orchestration.agents.readers import JsonReader, amount, count, listed, part, words
+from orchestration.agents.times import after, at_epoch
 
 STOPPED_SHORT = ("error_max_turns", "error_max_budget_usd", "error_max_structured_output_retries")
 

@@ -89,5 +89,6 @@ PROGRAM = Program(
     keys=("OPENAI_API_KEY", "CODEX_API_KEY"),
     help=("exec", "--help"),
     flags=("--json", "--sandbox", "--skip-git-repo-check", "--cd"),
-    env={"CODEX_HOME": "{home}/.codex"},
+    # How long it waits after a refusal stands in this part of its log alone.
+    env={"CODEX_HOME": "{home}/.codex", "RUST_LOG": "error,codex_core::responses_retry=warn"},
 )

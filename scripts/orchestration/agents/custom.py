@@ -16,21 +16,15 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import datetime
 
 from orchestration.agents.base import Outcome, OutcomeKind, TurnContext
-from orchestration.agents.faults import Fault, fault_of, time_in
+from orchestration.agents.faults import last_fault
 from orchestration.agents.launch import launch, turn_home
 from orchestration.agents.readers import MAX_TEXT
 from orchestration.errors import HarnessError
 from orchestration.sandbox import ChildResult, interpreter
 
 _HOLE = re.compile(r"\{([a-z_]+)\}")  # other braces (JSON, TOML) are the program's own
-_ERROR = re.compile(
-    r"(?i)^\W*(?:[\w.]*(?:error|exception)|fatal)\W*:|please run /login"
-    r"|\b(?:401|403|429|5\d\d) (?:unauthorized|forbidden|too many|internal|bad g|service|gateway)"
-)
 NOT_STARTED = (126, 127)
 """Exit codes that shells and `env` give for a program that is not there."""
 PLACEHOLDERS = {
@@ -106,7 +100,8 @@ class CustomAgent:
     def _outcome(self, turn: TurnContext, child: ChildResult, level: str) -> Outcome:
         kind: OutcomeKind = "done"
         last = child.output_tail.strip().splitlines()[-20:]
-        fault = _named(last, turn.now(), failed=not child.ok)
+        failed = not child.ok and child.timed_out is None
+        fault = last_fault(last, turn.now(), failed=failed)
         if child.timed_out:
             kind = "timeout"
         elif child.exit_code == self.retry_code:
@@ -128,16 +123,6 @@ class CustomAgent:
             isolation=level,
             process_limit=child.process_limit,
         )
-
-
-def _named(lines: Sequence[str], now: datetime, *, failed: bool) -> Fault | None:
-    """The outage that the last lines of an output name; after success only an error's line may."""
-    lines = [line for line in lines if failed or _ERROR.search(line)]
-    # The last error is why it ended; a time may stand in a line of its own beside it.
-    found = next((f for line in reversed(lines) if (f := fault_of(line, now))), None)
-    if found is None or found.retry_at is not None:
-        return found
-    return replace(found, retry_at=time_in("\n".join(lines), now))
 
 
 def _check_holes(part: str) -> None:

@@ -6,19 +6,16 @@ reports as its error comes here, never what a model says.
 
 from __future__ import annotations
 
-import math
 import re
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from orchestration.agents.base import OutageKind
+from orchestration.agents.times import TEXT_CAP, time_in
 
-MAX_WAIT_S = 31 * 86400.0
-"""A wait that is named longer than a month is no time to wait for."""
-_TEXT_CAP = 4_000  # an error's beginning says what it is; the rest may be a page of HTML
 _STATUS = re.compile(
-    r"(?:status(?: code)?|error|code|rejected|http)\"?[\s:=(]{1,3}(4\d\d|5\d\d)\b"
+    r"(?:status(?:.?code)?|error|code|rejected|http(?:/[\d.]{1,3})?)\"?[\s:=(]{1,3}(4\d\d|5\d\d)\b"
     r"|\b(4\d\d|5\d\d) (?:unauthorized|forbidden|too many|internal|bad gateway|service|gateway)",
     re.IGNORECASE,
 )
@@ -34,8 +31,8 @@ _FORMS: tuple[tuple[OutageKind, str], ...] = (
     ),
     (
         "rate_limit",
-        r"rate.?limit|too many requests|usage limit|quota|resource.?exhausted|limit reached"
-        r"|hit your limit",
+        r"rate.?limit|too many requests|usage limit|quota|resource.?exhausted|throttl"
+        r"|limit (?:reached|exceeded)|(?:hit|reached|exceeded) (?:your|the) [\w -]{0,30}limit",
     ),
     (
         "overloaded",
@@ -53,20 +50,19 @@ _FORMS: tuple[tuple[OutageKind, str], ...] = (
         r"|expecting .{1,12} delimiter",
     ),
 )
-_WORDS = tuple((kind, re.compile(words, re.IGNORECASE)) for kind, words in _FORMS)
-_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_AMOUNT = r"(\d{1,9}(?:\.\d{1,9})?)\s?(ms|[smhd])[a-z]{0,11}"
-_IN = re.compile(
-    rf"(?:try again|retry|retrying|resets?|available|wait)(?: again)?(?: in| after| for)?:? "
-    rf"((?:{_AMOUNT}[\s,]{{0,2}}(?:and )?){{1,4}})",
+_SAYS_ERROR = re.compile(
+    r"^\W*(?:[\w.]*(?:error|exception)|fatal)\W*:|please run /login"
+    r"|\b(?:401|403|429|5\d\d) (?:unauthorized|forbidden|too many|internal|bad g|service|gateway)"
+    r"|\[(?:error|fatal)\]|\blevel=(?:error|fatal)|^\S+\s+(?:error|warn)\s"
+    r"|\b(?:failed|retrying)\b.{0,60}\bstatus:? [45]\d\d\b"
+    r"|^\W*(?:you(?:['’]ve| have) )?(?:hit|reached|exceeded) (?:your|the) [\w -]{0,30}limit"
+    r"|^\W*(?:[\w-]+ ){0,3}(?:limit|quota) (?:reached|exceeded)"
+    # An object of JSON that is about an error: a key of that name, or a kind that names one.
+    r"|\"(?:is_?)?error\"\s{0,3}:\s{0,3}(?!null|false|0|\"\"|\{\}|\[\])"
+    r"|\"(?:type|level|event|status|kind)\"\s{0,3}:\s{0,3}\"[^\"]{0,40}(?:error|fail|limit|reject)",
     re.IGNORECASE,
 )
-_PARTS = re.compile(_AMOUNT, re.IGNORECASE)
-_EPOCH = re.compile(r"limit reached\|(\d{9,11})\b")
-_ISO = re.compile(
-    r"(?:until|at|after|resets?) (\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:\.\d{1,6})?"
-    r"(?:Z|[+-]\d\d:?\d\d))"
-)
+_WORDS = tuple((kind, re.compile(words, re.IGNORECASE)) for kind, words in _FORMS)
 
 
 @dataclass(frozen=True)
@@ -81,7 +77,7 @@ class Fault:
 def kind_of(text: str, status: int | None = None) -> OutageKind | None:
     """The outage that a status code or an error's words name; None for any other error."""
     if status is None:
-        found = _STATUS.search(text[:_TEXT_CAP])
+        found = _STATUS.search(text[:TEXT_CAP])
         status = int(found[1] or found[2]) if found else None
     if status in (401, 402, 403):
         return "auth"
@@ -91,7 +87,30 @@ def kind_of(text: str, status: int | None = None) -> OutageKind | None:
         return "overloaded"
     # Another 4xx says that the request was wrong; words such as "quota" may still tell more.
     words = _WORDS[:3] if status is not None else _WORDS
-    return next((kind for kind, form in words if form.search(text[:_TEXT_CAP])), None)
+    return next((kind for kind, form in words if form.search(text[:TEXT_CAP])), None)
+
+
+def last_fault(lines: Sequence[str], now: datetime, *, failed: bool) -> Fault | None:
+    """The outage that the last lines of an output name.
+
+    Unless the program `failed`, only a line counts that reads as an error, or that names a limit
+    and the time when it ends; a model may say anything about errors.
+    """
+    told = [
+        fault
+        for line in lines
+        if (fault := fault_of(line, now)) and (failed or fault.retry_at or says_error(line))
+    ]
+    if not told:
+        return None
+    # The last error is why it ended; a time may stand in a line of its own beside it.
+    found = told[-1]
+    return found if found.retry_at else replace(found, retry_at=time_in("\n".join(lines), now))
+
+
+def says_error(line: str) -> bool:
+    """Whether a line of output reads as an error of the program, not as words of a model."""
+    return bool(_SAYS_ERROR.search(line[:TEXT_CAP]))
 
 
 def fault_of(
@@ -101,51 +120,4 @@ def fault_of(
     kind = kind_of(text, status)
     if kind is None:
         return None
-    return Fault(kind, " ".join(text[:_TEXT_CAP].split())[:300], retry_at or time_in(text, now))
-
-
-def time_in(text: str, now: datetime) -> datetime | None:
-    """When an error's words say that it is worth trying again; None where they name no time."""
-    text = text[:_TEXT_CAP]
-    if found := _EPOCH.search(text):
-        return at_epoch(float(found[1]), now)
-    if found := _ISO.search(text):
-        try:
-            when = datetime.fromisoformat(found[1])
-        except ValueError:
-            return None
-        return _near(when.astimezone(UTC), now)
-    if found := _IN.search(text):
-        parts = _PARTS.findall(found[1])
-        return after(sum(float(n) * _UNIT_S[unit.lower()] for n, unit in parts), now)
-    return None
-
-
-def after(seconds: float, now: datetime) -> datetime | None:
-    """The time `seconds` from now; None for what is no time to wait."""
-    if not math.isfinite(seconds) or not 0 <= seconds <= MAX_WAIT_S:
-        return None
-    return now + timedelta(seconds=seconds)
-
-
-def at_epoch(seconds: float, now: datetime) -> datetime | None:
-    """The time of a Unix time stamp, in seconds or in milliseconds."""
-    seconds = seconds / 1000 if seconds > 1e11 else seconds
-    return after(max(0.0, seconds - now.timestamp()), now)
-
-
-def retry_after(value: str, now: datetime) -> datetime | None:
-    """Read a Retry-After header: seconds, or an HTTP date."""
-    try:
-        return after(float(value), now)
-    except ValueError:
-        pass
-    try:
-        when = parsedate_to_datetime(value)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return _near(when if when.tzinfo else when.replace(tzinfo=UTC), now)
-
-
-def _near(when: datetime, now: datetime) -> datetime | None:
-    return after(max(0.0, (when - now).total_seconds()), now)
+    return Fault(kind, " ".join(text[:TEXT_CAP].split())[:300], retry_at or time_in(text, now))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestration.agents.base import Clocks, TurnContext
 from orchestration.agents.login import Login, private_home
-from orchestration.sandbox import ChildResult, run_child, scratch
+from orchestration.sandbox import ChildResult, check_program, run_child, scratch
 from orchestration.sandbox import fence as isolation
 
 
@@ -30,6 +30,7 @@ def launch(
     `writable` and `readable` are what the program needs besides what the turn names. `level` is
     given for what a person wrote; an agent gets the best one, and none without a fence for files.
     """
+    check_program(argv, turn.workspace, env)
     level = level or isolation.choose(turn.isolation, agent=True)
     clocks = clocks or turn.clocks
     turn.report_dir.mkdir(parents=True, exist_ok=True)

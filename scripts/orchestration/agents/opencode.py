@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from orchestration.agents.faults import retry_after
 from orchestration.agents.programs import Login, Program, Start
 from orchestration.agents.readers import JsonReader, amount, count, part, words
+from orchestration.agents.times import retry_after
 
 
 class OpencodeReader(JsonReader):
@@ -65,8 +65,11 @@ class OpencodeReader(JsonReader):
 
 
 def start(turn: Start) -> list[str]:
-    """The prompt comes on standard input, which is closed after it."""
-    return ["run", "--format", "json"]
+    """The prompt comes on standard input, which is closed after it.
+
+    It tells of no refusal that it waits through but in its log.
+    """
+    return ["run", "--format", "json", "--print-logs", "--log-level", "ERROR"]
 
 
 def prepared(turn: Start) -> Mapping[str, str]:
@@ -98,7 +101,7 @@ PROGRAM = Program(
     settings=(".config/opencode/opencode.json", ".config/opencode/opencode.jsonc"),
     keys=("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENROUTER_API_KEY", "OPENCODE_CONFIG_CONTENT"),
     help=("run", "--help"),
-    flags=("--format", "--model"),
+    flags=("--format", "--model", "--print-logs", "--log-level"),
     env={
         "OPENCODE_DISABLE_AUTOUPDATE": "1",
         "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",

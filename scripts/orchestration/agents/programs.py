@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from orchestration.agents.base import Outcome, OutcomeKind, TurnContext
+from orchestration.agents.faults import last_fault
 from orchestration.agents.launch import launch, turn_home
 from orchestration.agents.login import Login
 from orchestration.agents.readers import MAX_TEXT, Reader
@@ -192,7 +193,9 @@ def outcome_of(program: Program, reader: Reader, child: ChildResult, level: str)
     still busy with an outage when it was ended, failed by the outage.
     """
     kind: OutcomeKind
-    text = reader.text
+    text, retry_at = reader.text, reader.fault.retry_at if reader.fault is not None else None
+    # Without an event no model has spoken: all that was printed is the program's own.
+    beside = last_fault(reader.aside, reader.now(), failed=reader.events == 0)
     if reader.claim in ("done", "partial", "blocked", "refused") and reader.fault is None:
         kind = reader.claim  # type: ignore[assignment]
     elif reader.fault is not None:
@@ -205,6 +208,11 @@ def outcome_of(program: Program, reader: Reader, child: ChildResult, level: str)
         if words is not None and words.startswith("auth: "):
             kind = "auth"
         text = words or text or _last_lines(child.output_tail)
+    if beside is not None and kind in ("crash", "timeout"):
+        text, retry_at = text or beside.text, beside.retry_at
+        kind = beside.kind if kind == "crash" and reader.events == 0 else kind
+    else:
+        beside = None
     return Outcome(
         kind,
         text[-MAX_TEXT:],
@@ -214,9 +222,10 @@ def outcome_of(program: Program, reader: Reader, child: ChildResult, level: str)
         denials=tuple(reader.denials),
         exit_code=child.exit_code,
         signal=child.signal,
-        retry_at=reader.fault.retry_at if reader.fault is not None else None,
-        clock=child.timed_out,
+        retry_at=retry_at,
+        clock="grace" if child.lingered else child.timed_out,
         dead=kind == "crash" and reader.events == 0,
+        suspected=beside.kind if beside is not None else None,
         log_path=child.log_path,
         isolation=level,
         process_limit=child.process_limit,

@@ -9,16 +9,20 @@ from __future__ import annotations
 import json
 import math
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
 from orchestration.agents.base import utc_now
 from orchestration.agents.faults import Fault, fault_of
+from orchestration.agents.times import time_in
 
 Claim = Literal["done", "partial", "blocked", "refused", "failed"]
 MAX_TEXT = 20_000
 MAX_DENIALS = 200
+ASIDE_LINES, ASIDE_CAP = 20, 1_000
 
 
 class Reader(ABC):
@@ -26,7 +30,8 @@ class Reader(ABC):
 
     `claim` is the program's own result, None until it gives one ("failed": it says that it went
     wrong). `fault` is the last outage that it told of and did not overcome. `events` counts what
-    was understood, `strange` the lines that were not.
+    was understood, `strange` the lines that were not. `aside` holds the last lines that came beside
+    the program's events (its log, an error as plain text) since the model last answered.
     """
 
     def __init__(self, now: Callable[[], datetime] = utc_now) -> None:
@@ -40,6 +45,7 @@ class Reader(ABC):
         self.fault: Fault | None = None
         self.error = ""
         self.events = self.strange = 0
+        self.aside: deque[str] = deque(maxlen=ASIDE_LINES)
 
     @abstractmethod
     def line(self, text: str) -> bool:
@@ -48,6 +54,13 @@ class Reader(ABC):
     def went_on(self) -> None:
         """The model answered: an outage before this was overcome."""
         self.fault = None
+        self.aside.clear()
+
+    def beside(self, text: str) -> None:
+        """A line that is no event; it may name the time that an outage before it did not."""
+        self.aside.append(clean(text[:ASIDE_CAP]))
+        if self.fault is not None and self.fault.retry_at is None:
+            self.fault = replace(self.fault, retry_at=time_in(text, self.now()))
 
     def went_wrong(
         self,
@@ -65,6 +78,10 @@ class Reader(ABC):
         found = fault_of(text, self.now(), status=status, retry_at=retry_at)
         if found is None and service and status is None:
             found = Fault("network", self.error[:300], retry_at)
+        if found is not None and found.retry_at is None:
+            earlier = self.fault.retry_at if self.fault is not None else None
+            told = earlier or time_in("\n".join(self.aside), self.now())
+            found = replace(found, retry_at=told)
         if found is not None:
             self.fault = found
 
@@ -95,9 +112,14 @@ class JsonReader(Reader):
             event = None
         if not isinstance(event, dict):
             self.strange += bool(text.strip())
+            self.beside(text)
             return False
         self.events += 1
-        return self.event(str(event.get("type")), event)
+        ended = self.event(str(event.get("type")), event)
+        kinds = f"{event.get('type')} {event.get('level')}"
+        if event.get("error") or "error" in kinds:
+            self.beside(text)  # it may hold more than the adapter knows, such as a time
+        return ended
 
     @abstractmethod
     def event(self, kind: str, event: dict[str, Any]) -> bool:

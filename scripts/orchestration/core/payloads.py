@@ -264,7 +264,7 @@ class AgentEnded(Payload):
     unread: str = entry("", omit=True)
     """Why what the agent left could not be taken (a bound that it passes); "" where it was."""
     clock: str = entry("", omit=True)
-    """The clock that ended it (`total`, `idle`)."""
+    """The clock that ended it (`total`, `idle`; `grace`: it went on after its result)."""
     reported: str = entry("", omit=True)
     """What `outcome.json` claims, `unreported`, or why it cannot be read; "" of the playbook."""
 

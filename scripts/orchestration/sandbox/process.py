@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import selectors
-import shutil
 import subprocess
 import threading
 import time
@@ -22,9 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Literal
 
-from orchestration.errors import HarnessError
 from orchestration.sandbox import pids, reaping
 from orchestration.sandbox.kernel import MARKER
+from orchestration.sandbox.starting import cannot_start, check_program
 
 CHUNK = 1 << 16
 LINE_CAP = 1 << 20
@@ -118,7 +117,9 @@ class _Output:
 
     def _line(self, line: bytes) -> None:
         assert self.on_line is not None
-        if self.on_line(line.decode("utf-8", "backslashreplace").rstrip("\r")):
+        # In a long line every odd byte as four characters costs seconds a megabyte.
+        odd = "backslashreplace" if len(line) < CHUNK else "replace"
+        if self.on_line(line.decode("utf-8", odd).rstrip("\r")):
             self.result_seen = True
 
     def finish(self) -> str:
@@ -188,7 +189,7 @@ def run_child(
     log = _open_log(log_path)
     output = _Output(log, max_output_bytes, on_line)
     clocks = _Clocks(total_s, idle_s, grace_s)
-    _find(argv, cwd, env)
+    check_program(argv, cwd, env)
     bound = pids.ceiling(max_processes)
     with reaping.adopting_orphans(marker) as family:
         try:
@@ -229,26 +230,6 @@ def _open_log(path: Path | None) -> IO[bytes] | None:
     return path.open("wb")
 
 
-def _find(argv: Sequence[str], cwd: str | os.PathLike[str], env: Mapping[str, str]) -> None:
-    """Refuse a program that is not there before a wrapper would hide that."""
-    program = os.fspath(argv[0])
-    place = os.path.join(cwd, program) if os.sep in program else program
-    if shutil.which(place, path=env.get("PATH", os.defpath)) is None:
-        absent = not os.path.exists(place) or os.sep not in program
-        raise _cannot_start(argv, cwd, "No such file or directory" if absent else "Not executable")
-
-
-def _cannot_start(
-    argv: Sequence[str], cwd: str | os.PathLike[str], problem: str | None
-) -> HarnessError:
-    return HarnessError(
-        f"cannot start {argv[0]}: {problem}",
-        where=cwd,
-        got=" ".join(map(str, argv))[:300],
-        fix=f"check that {argv[0]} is installed and on PATH",
-    )
-
-
 def _start(
     argv: Sequence[str], cwd: str | os.PathLike[str], env: Mapping[str, str], stdin: bytes | None
 ) -> subprocess.Popen[bytes]:
@@ -265,7 +246,7 @@ def _start(
                 start_new_session=True,
             )
     except OSError as problem:
-        raise _cannot_start(argv, cwd, problem.strerror) from problem
+        raise cannot_start(argv, cwd, problem.strerror) from problem
     if child.stdin is not None:
         # A pipe holds 64 KiB; a longer text is fed by a thread, so a child that reads nothing
         # cannot block us.

@@ -15,7 +15,7 @@ from orchestration.config import HarnessConfig
 from orchestration.errors import HarnessError
 from orchestration.gates import secrets
 from orchestration.git import Repo
-from orchestration.sandbox import scrub_env
+from orchestration.sandbox import check_program, scrub_env
 from orchestration.setup.check import Check
 
 QUESTION = "Answer with the one word: ready. Read and change no file.\n"
@@ -45,14 +45,14 @@ def _command(config: HarnessConfig, agent: Agent, role: str) -> Check | None:
     command = getattr(agent, "command", ())
     program = str(command[0]).replace("{python}", config.python) if command else ""
     path = os.pathsep.join([str(Path(config.python).parent), os.environ.get("PATH", os.defpath)])
-    if not program or "{" in program or shutil.which(program, path=path):
+    if not program or "{" in program:
         return None
-    return Check(
-        role,
-        "fail",
-        f"{program} is not installed, or not on PATH",
-        "install it, or correct the command in orchestration.yaml",
-    )
+    try:
+        check_program([program], Path.cwd(), {"PATH": path})
+    except HarnessError as problem:
+        fix = "install it, or correct the command in orchestration.yaml"
+        return Check(role, "fail", problem.what, fix)
+    return None
 
 
 def _flags(agent: ProgramAgent, role: str) -> Check:

@@ -69,6 +69,8 @@ def judge_attempt(case: Case) -> Findings:
     if found.verdict == "land" and harness.tip().sha != case.base:
         found.verdict, found.reason = "stale", "the branch moved while the attempt was verified"
         found.verified, found.ticks = [], []
+    if case.exit.clock and "clock)" not in found.reason:
+        found.reason += f"; the {case.exit.clock} clock ended the program"
     return found
 
 
@@ -93,8 +95,10 @@ def _run_attempt(case: Case) -> None:
 def _look_at_outcome(case: Case) -> None:
     ended, found = case.exit, case.found
     said = last_words(ended.text, 300)
-    # A program that falls silent after its work, perhaps at the very end: the work is measured.
+    # A program that falls silent after its work, perhaps at the very end, and one that has given
+    # its report: the work is measured.
     silent = ended.outcome == "timeout" and ended.clock == "idle" and bool(ended.changed)
+    silent = silent or ended.reported in ("done", "partial")
     if ended.unread:
         found.turn_down("reject", ended.unread, "unread: " + ended.unread[:80])
     elif ended.outcome in ("blocked", "refused"):

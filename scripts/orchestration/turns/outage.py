@@ -26,12 +26,13 @@ def run_through(
     context: TurnContext,
     item_id: str,
     run: Callable[[TurnContext], Outcome],
-    untouched: Callable[[], bool],
+    untouched: Callable[[Outcome], bool],
 ) -> Outcome:
     """Run the agent; through outages ask again, each time after twice the wait.
 
     A time that the program named is waited for instead. An agent that fell silent and has changed
-    nothing is an outage too (the model's stream stopped), and so is an error of its that names one.
+    nothing is an outage too (the model's stream stopped), and so is an error of its that names one,
+    or a death by a signal or without a word.
     Raises RetryLater when the outage lasts longer than the turn may.
     """
     clock, total_s = harness.clock, context.clocks.total_s
@@ -47,10 +48,10 @@ def run_through(
         # A short wait that was named is no reason to ask without end.
         pause = max(pause, wait_s)
         at = None if outcome.kind in NO_USE else now + timedelta(seconds=pause)
+        words = secrets.redact(" ".join(outcome.text.split()), harness.secret_values())[:300]
         ended = f"exit {outcome.exit_code}" if outcome.exit_code is not None else "no word"
-        said = (
-            secrets.redact(" ".join(outcome.text.split()), harness.secret_values())[:300] or ended
-        )
+        ended = ended if outcome.signal is None else f"signal {outcome.signal}"
+        said = f"{words} ({ended})" if words and _killed(outcome) else words or ended
         harness.log.append(
             payloads.Outage(
                 agent=harness.agent.name,
@@ -66,7 +67,8 @@ def run_through(
         )
         left_s = total_s - (clock.monotonic() - started) - pause
         if at is None or left_s <= 0:
-            when = "" if at is None else f"; again at {stamp(at)}"
+            untold = "" if named is not None or outcome.dead else " (it named no time)"
+            when = "" if at is None else f"; again at {stamp(at)}{untold}"
             raise RetryLater(f"{harness.agent.name}: {outcome.kind}: {said}{when}", at)
         harness.say(f"{harness.agent.name}: {outcome.kind}: {said}; asking again in {pause:g} s")
         clock.sleep(pause)
@@ -74,14 +76,23 @@ def run_through(
         context = replace(context, clocks=replace(context.clocks, total_s=left_s))
 
 
-def _lost(outcome: Outcome, *, again: bool, untouched: Callable[[], bool]) -> Outcome:
+def _lost(outcome: Outcome, *, again: bool, untouched: Callable[[Outcome], bool]) -> Outcome:
     """The outcome, as an outage where only an outage explains it. `again`: it was asked before."""
     silent = outcome.kind == "timeout" and (outcome.clock == "idle" or again)
     failed = outcome.suspected is not None and outcome.kind in ("crash", "done")
-    if outcome.dead or not (silent or failed) or not untouched():
+    died = _killed(outcome) or (outcome.kind == "crash" and not outcome.text.strip())
+    if outcome.dead or not (silent or failed or died) or not untouched(outcome):
         return outcome
-    if outcome.suspected is not None and not silent:
+    if outcome.suspected is not None:
         return replace(outcome, kind=outcome.suspected)
+    if died:
+        return replace(outcome, dead=True)
     said = last_words(outcome.text, 200)
     words = f"no output until its clock ran out{f'; {said}' if said else ''}"
     return replace(outcome, kind="network", text=words)
+
+
+def _killed(outcome: Outcome) -> bool:
+    """Whether a signal ended it that was not ours (137 is a shell's word for signal 9)."""
+    code = outcome.exit_code or 0
+    return outcome.kind == "crash" and (outcome.signal is not None or 128 < code < 160)

@@ -95,7 +95,15 @@ class AgentReviewer:
             extra_env={**harness.extra_env, "ORCHESTRATION_ROLE": "reviewer"},
         )
         left = run_agent(
-            side, item, order, brief, workspace, folder, request.order, readable=(str(evidence),)
+            side,
+            item,
+            order,
+            brief,
+            workspace,
+            folder,
+            request.order,
+            readable=(str(evidence),),
+            answers=lambda said: '"verdict"' in said,
         )
         put_away(harness, workspace, left.snapshot, unread=left.unread)
         harness.repo.delete_ref(f"refs/heads/{workspace.branch}", left.snapshot)

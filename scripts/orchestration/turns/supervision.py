@@ -106,7 +106,16 @@ def _ask(
         extra_env={**harness.extra_env, "ORCHESTRATION_ROLE": "supervisor"},
     )
     harness.say(f"{agent.name} writes the order for {item.id} (asked {number} of {TRIES})")
-    ended = run_agent(side, item, order, brief, workspace, turn_dir(harness, turn), draft)
+    ended = run_agent(
+        side,
+        item,
+        order,
+        brief,
+        workspace,
+        turn_dir(harness, turn),
+        draft,
+        answers=lambda said: bool(printed_order(said)),
+    )
     text = _written(harness, workspace.path, turn_dir(harness, turn), draft)
     put_away(harness, workspace, ended.snapshot, unread=ended.unread)
     if not ended.changed:
@@ -114,7 +123,8 @@ def _ask(
     known = harness.secret_values()
     leaks = secrets.scan_text(text, harness.config.order, known)
     text = secrets.redact(text, known)
-    problems, warnings = _problems(harness, opened, ended, text, base, nodes)
+    given = text.strip() != draft.strip()
+    problems, warnings = _problems(harness, opened, ended, text, base, nodes, given=given)
     problems += [f"{leak.path}:{leak.line}: a credential ({leak.kind})" for leak in leaks]
     for line in problems:
         harness.say(f"  {line}")
@@ -163,9 +173,16 @@ def _problems(
     text: str,
     base: str,
     nodes: dict[str, Collected],
+    *,
+    given: bool,
 ) -> tuple[list[str], list[str]]:
-    """What is wrong with an agent's order, and what is only odd."""
-    if ended.outcome in ("crash", "timeout", "refused", "blocked"):
+    """What is wrong with an agent's order, and what is only odd.
+
+    `given`: it is another than the draft, so however the program ended, its result is there.
+    """
+    if ended.outcome in ("refused", "blocked") or (
+        ended.outcome in ("crash", "timeout") and not given
+    ):
         said = last_words(ended.text, 200)
         return [f"the agent ended with {ended.outcome}: {said}"], []
     if not text.strip():

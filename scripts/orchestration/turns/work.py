@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,10 +98,12 @@ def run_agent(
     folder: Path,
     order_text: str,
     readable: tuple[str, ...] = (),
+    answers: Callable[[str], bool] = lambda said: False,
 ) -> payloads.AgentEnded:
     """Run the agent and return its claims and the snapshot of what it left.
 
-    `folder` is the harness's own of the turn; `readable` opens more to the agent.
+    `folder` is the harness's own of the turn; `readable` opens more to the agent. `answers` tells
+    whether what it printed is the result that was asked for, where that need not be a file.
     """
     report = folder / "report"
     order_file = workspace.path / harness.config.order
@@ -136,7 +139,10 @@ def run_agent(
                 context,
                 item.id,
                 lambda turn: _run(harness, turn),
-                lambda: _left_nothing(harness, workspace, report),
+                lambda outcome: (
+                    not answers(outcome.text)
+                    and _left_nothing(harness, workspace, report, order_text)
+                ),
             )
         except RetryLater:
             _black_out(harness, report)
@@ -155,9 +161,15 @@ def _run(harness: Harness, context: TurnContext) -> Outcome:
         return Outcome(kind="crash", text=str(problem), dead=True, isolation=level)
 
 
-def _left_nothing(harness: Harness, workspace: Workspace, report: Path) -> bool:
-    """Whether a turn so far has left neither a change nor evidence."""
+def _left_nothing(harness: Harness, workspace: Workspace, report: Path, order_text: str) -> bool:
+    """Whether a turn so far has left neither a change, an order of its own, nor evidence."""
     if _holds_a_file(report):
+        return False
+    try:
+        kept = (workspace.path / harness.config.order).read_bytes() == order_text.encode()
+    except OSError:
+        kept = False
+    if not kept:
         return False
     return workspace.untouched(exclude=[harness.config.order])
 
