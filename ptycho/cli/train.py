@@ -23,6 +23,9 @@ def train(
     settings: list[str] = typer.Option(
         [], "--set", metavar="KEY=VALUE", help="A setting; overrides the file. Repeatable."
     ),
+    gridsize: int | None = typer.Option(
+        None, "--gridsize", help="Groups of gridsize² frames; short for --set gridsize=."
+    ),
     resume: bool = typer.Option(False, "--resume", help="Go on from the checkpoint in the folder."),
     list_settings: bool = console.settings_option("ptycho.config:TrainConfig"),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
@@ -38,7 +41,8 @@ def train(
     """
     from ptycho.config import TrainConfig, resolve
 
-    config_ = resolve(TrainConfig, file=config, overrides=[*settings, *opening.settings()])
+    own = [] if gridsize is None else [f"gridsize={gridsize}"]
+    config_ = resolve(TrainConfig, file=config, overrides=[*settings, *own, *opening.settings()])
     loaded = [opening.open(path, config_.clean) for path in scans]
     for scan in loaded:
         console.print_findings(scan)

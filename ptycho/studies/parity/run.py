@@ -68,8 +68,9 @@ def run_parity(
         ModelError: a backend's process failed.
     """
     names = checked(backends)
+    # Facts keep the path as it was typed: a report is read on other machines too.
+    inputs, facts = _inputs(Path(run), scan, groups)
     run, folder = Path(run).resolve(), Path(folder).resolve()
-    inputs, facts = _inputs(run, scan, groups)
     _clean(folder)
     np.savez_compressed(folder / INPUTS, **inputs)
     reports = {}
