@@ -512,6 +512,18 @@ def test_flagged(project: Project, name: str) -> None:
              "def grade(n):\n    return 'low' if n < 5 else 'high'\n"},
             id="arithmetic with comparisons",
         ),
+        pytest.param(
+            {"tests/test_new.py": "import pytest\nfrom calc import add\n"
+             "def _same(a, b):\n    assert a == b\n"
+             "def _sums(f):\n    _same(f(1, 1), 2)\n"
+             "class Base:\n    def holds(self, x):\n        assert x\n"
+             "class TestSums(Base):\n    def test_one(self): self.holds(add(1, 1) == 2)\n"
+             "@pytest.fixture\ndef held():\n    yield []\n    _same(add(0, 0), 0)\n"
+             "def test_two(): _sums(add)\ndef test_three(held): add(1, 2)\n"
+             "def test_four(): _assert_all(add)\n"
+             "def _assert_all(f):\n    _sums(f)\n"},
+            id="tests that check through functions and fixtures of their file",
+        ),
         pytest.param({"calc/data.csv": "1\n", "docs/x.md": "test_add 0.30000001\n"}, id="data"),
     ],
 )  # fmt: skip
