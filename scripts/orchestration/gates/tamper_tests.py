@@ -40,6 +40,8 @@ class _Test:
     tolerances: dict[str, list[float]]
     names: frozenset[str] = frozenset()
     """Every name that it uses."""
+    checks: bool = True
+    """Whether it, or a function or fixture of its file that it comes to, checks anything."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def compare(
             found.append(Mark("T02", after.line, words, path=after.path))
         found += _loosened(name, before, after)
     for name, test in new.items():
-        if name not in old and not test.asserts:
+        if name not in old and not test.checks:
             found.append(
                 Mark("T13", test.line, f"the new test {name} checks nothing", path=test.path)
             )
@@ -110,13 +112,40 @@ def _read(text: str | None, path: str) -> _File | None:
 
 def _tests(tree: ast.Module, path: str) -> dict[str, _Test]:
     found: dict[str, _Test] = {}
-    numbers = _numbers(tree)
+    numbers, checking = _numbers(tree), _checking(tree)
     for owner, node in _named(tree):
-        count = sum(1 for _ in _checks(node))
-        used = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
-        used |= {n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)}
+        count, used = sum(1 for _ in _checks(node)), _used(node)
+        checks = bool(count or used & checking)
         bounds = _tolerances(node, numbers)
-        found[f"{owner}{node.name}"] = _Test(path, node.lineno, count, bounds, frozenset(used))
+        found[f"{owner}{node.name}"] = _Test(
+            path, node.lineno, count, bounds, frozenset(used), checks
+        )
+    return found
+
+
+def _used(node: ast.AST) -> set[str]:
+    """Every name that a function uses; the fixtures that it takes are names too."""
+    parts = list(ast.walk(node))
+    return (
+        {part.id for part in parts if isinstance(part, ast.Name)}
+        | {part.attr for part in parts if isinstance(part, ast.Attribute)}
+        | {part.arg for part in parts if isinstance(part, ast.arg)}
+    )
+
+
+def _checking(tree: ast.Module) -> set[str]:
+    """Names of the file's functions and fixtures that check something, or come to one that does."""
+    functions = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and not node.name.startswith("test")
+    ]
+    found = {node.name for node in functions if any(True for _ in _checks(node))}
+    left = {node.name: _used(node) for node in functions if node.name not in found}
+    while more := {name for name, used in left.items() if used & found}:
+        found |= more
+        left = {name: used for name, used in left.items() if name not in more}
     return found
 
 
@@ -165,7 +194,7 @@ def _checks(node: ast.AST) -> Iterator[ast.AST]:
             yield part
         elif isinstance(part, ast.Call):
             last = dotted(part.func).rsplit(".", 1)[-1]
-            if last.lower().startswith("assert") or last in ("raises", "warns", "fail"):
+            if last.lower().lstrip("_").startswith("assert") or last in ("raises", "warns", "fail"):
                 yield part
 
 
