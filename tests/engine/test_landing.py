@@ -82,6 +82,16 @@ def test_a_guarded_fix_lands_as_one_commit_with_trailers_and_a_receipt(place: Ma
     assert [row.problems for row in verified(here)] == [()]
 
 
+def test_a_criterion_may_name_tests_that_the_work_is_to_write(place: Make) -> None:
+    new = "--- /dev/null\n+++ b/tests/test_new.py\n@@ -0,0 +1,4 @@\n"
+    new += "+from pkg import add\n+\n+def test_new():\n+    assert add(0, 3) == 3\n"
+    item = GUARDED.replace("tests/test_add.py::test_add` —", "tests/test_new.py` —")
+    item += "    may edit tests: tests/test_new.py\n"
+    here = place(item, **dict(PRODUCT, **{"fix.patch": PRODUCT["fix.patch"] + new}))
+    summary = here.run()
+    assert (summary.reason, summary.landed) == ("DONE", ["FIX-001"])
+
+
 def test_a_guard_that_is_green_on_the_base_proves_nothing(place: Make) -> None:
     easy = dict(PRODUCT, **{"tests/test_add.py": "def test_add():\n    assert True\n"})
     here = place(GUARDED, **easy)
