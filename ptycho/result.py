@@ -21,6 +21,7 @@ class Reconstruction:
         probe: (K, N, N) complex64 or None; incoherent modes, strongest first.
         meta: JSON-able facts about how it was made.
         positions_px: (M, 2) float64 or None; positions (row, col) if they were refined.
+        plain: (H, W) complex64 or None; the object without the prior, where `object` is with it.
     """
 
     object: np.ndarray
@@ -29,6 +30,7 @@ class Reconstruction:
     probe: np.ndarray | None = None
     meta: dict[str, Any] = field(default_factory=dict)
     positions_px: np.ndarray | None = None
+    plain: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
@@ -41,6 +43,8 @@ class Reconstruction:
             set_(self, "probe", probe[None] if probe.ndim == 2 else probe)
         if self.positions_px is not None:
             set_(self, "positions_px", np.asarray(self.positions_px, np.float64))
+        if self.plain is not None:
+            set_(self, "plain", np.asarray(self.plain, np.complex64))
         _check(self)
 
     def region(self, threshold: float = 0.1) -> np.ndarray:
@@ -61,6 +65,12 @@ def _check(rec: Reconstruction) -> None:
             "object and coverage of a reconstruction must be two images of one shape",
             expected="object (H, W), coverage (H, W)",
             got=f"object {rec.object.shape}, coverage {rec.coverage.shape}",
+        )
+    if rec.plain is not None and rec.plain.shape != rec.object.shape:
+        raise ShapeError(
+            "the plain object of a reconstruction must have the object's shape",
+            expected=rec.object.shape,
+            got=rec.plain.shape,
         )
     if rec.probe is not None and (
         rec.probe.ndim != 3 or rec.probe.shape[-1] != rec.probe.shape[-2]

@@ -20,6 +20,7 @@ COMMANDS = (
     "reconstruct",
     "refine",
     "evaluate",
+    "prior",
     "study",
     "parity",
     "bench",

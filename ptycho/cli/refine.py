@@ -40,6 +40,12 @@ def refine(
     loss: str | None = typer.Option(
         None, metavar="poisson|amplitude|auto", help="Of the whole-scan passes."
     ),
+    prior: str | None = typer.Option(
+        None,
+        metavar="off|FILE",
+        help="A network of `ptycho prior train` on the whole-scan image, where held-out counts "
+        "want it; the plain image is kept beside.",
+    ),
     positions: bool = typer.Option(False, "--positions", help="Correct the scan positions too."),
     config: Path | None = typer.Option(None, "--config", help="YAML with settings."),
     settings: list[str] = typer.Option(
@@ -75,6 +81,7 @@ def refine(
         positions=positions or None,
         regularise=regularise,
         loss=loss,
+        prior=prior,
     )
     config_ = resolve(RefineConfig, file=config, overrides=[*flags, *settings, *opening.settings()])
     check_output(output, [scan], beside=[".png"] if figure else [])
@@ -108,6 +115,8 @@ def refine(
     )
     facts |= {key: rec.meta[key] for key in keys}
     facts |= console.finding_facts(loaded, rec.meta["sanity"])
+    if "prior" in rec.meta:
+        facts |= _told_of_prior(rec.meta["prior"])
     if "trials" in rec.meta:
         facts |= {key: rec.meta["config"][key] for key in ("modes", "damping")}
         facts["trials"] = rec.meta["trials"]
@@ -121,6 +130,14 @@ def refine(
         console.print_json(facts)
     else:
         console.print_table("refined", [(key, _text(value)) for key, value in facts.items()])
+
+
+def _told_of_prior(gate: dict[str, Any]) -> dict[str, Any]:
+    """Which image won, and by how much."""
+    if "why" in gate:
+        return {"prior": f"not used: {gate['why']}"}
+    by = f"{gate['gain']:.3g} ± {gate['standard_error']:.2g} per pixel of held-out counts"
+    return {"chosen_image": gate["chosen"], "prior_gains": by, "images": gate["candidates"]}
 
 
 def _flags(**values: Any) -> list[str]:

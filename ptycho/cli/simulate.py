@@ -56,7 +56,8 @@ def simulate(
 
     \b
     Object      amplitude, phase: lines, siemens, grf, blobs, dead_leaves,
-                a photograph of scikit-image, or a picture file;
+                cells, crystals, meshes, letters, a photograph of scikit-image,
+                or a picture file;
                 amplitude_range, phase_range_rad
     Probe       probe: disk, gaussian, focused; probe_diameter_px,
                 probe_curvature_rad, probe_modes, probe_file

@@ -7,6 +7,7 @@ Layout (`format = "ptycho-reconstruction"`, `schema = 1` as root attributes):
 - `origin_px` (2,) float64 — scan-frame (row, col) of `object[0, 0]`
 - `probe` (K, N, N) complex64 — photons per pixel when squared; optional
 - `positions_px` (M, 2) float64 — refined positions (row, col); optional
+- `plain` (H, W) complex64 — the object without the prior, where `object` is with it; optional
 - `meta` — JSON text: what made it, with which configuration, how long it took
 
 Each dataset carries the SHA-256 of its bytes, so that a damaged file is an error and no picture.
@@ -35,8 +36,9 @@ _ARRAYS = {
     "origin_px": (np.float64, 1),
     "probe": (np.complex64, 3),
     "positions_px": (np.float64, 2),
+    "plain": (np.complex64, 2),
 }
-_OPTIONAL = ("probe", "positions_px")
+_OPTIONAL = ("probe", "positions_px", "plain")
 
 
 def save_reconstruction(rec: Reconstruction, path: str | Path) -> Path:

@@ -91,3 +91,28 @@ def residual(x: Any, filters: int, seed: Iterator[int]) -> Any:
     y = conv(filters, 3, next(seed))(layers.Activation("relu")(x))
     y = conv(filters, 3, next(seed), gain=0.1)(layers.Activation("relu")(y))
     return layers.Add()([x, y])
+
+
+def two_scales(x: Any, seed: Iterator[int], width: int, blocks: tuple[int, int, int]) -> Any:
+    """(B, H, W, F) → (B, H, W, 2), 0 at the start: a residual network at half and quarter size.
+
+    Args:
+        x: H and W are multiples of 4.
+        seed: of the layers, in order.
+        width: filters at half size; twice as many at a quarter.
+        blocks: residual blocks at half size, at a quarter, and at half size again.
+    """
+    first, deep, last = blocks
+    x = conv(width, 3, next(seed))(SpaceToDepth(2)(x))
+    for _ in range(first):
+        x = residual(x, width, seed)
+    fine = x
+    x = conv(2 * width, 1, next(seed))(SpaceToDepth(2)(fine))
+    for _ in range(deep):
+        x = residual(x, 2 * width, seed)
+    x = DepthToSpace(2)(conv(4 * width, 1, next(seed))(x))
+    x = layers.Add()([fine, x])
+    for _ in range(last):
+        x = residual(x, width, seed)
+    x = layers.Activation("relu")(x)
+    return DepthToSpace(2)(conv(8, 3, next(seed), gain=0.0)(x))

@@ -10,8 +10,8 @@ already answers with the physics estimate, so that training can only be judged a
 
 from __future__ import annotations
 
-from ptycho.nn.blocks import DepthToSpace, SpaceToDepth, conv, residual, seeds
-from ptycho.quiet import keras, layers
+from ptycho.nn.blocks import seeds, two_scales
+from ptycho.quiet import keras
 
 STRIDE = 4
 IN_CHANNELS = 5  # the length of ptycho.physics.estimate.FEATURES (nn knows no physics)
@@ -38,17 +38,6 @@ def build_canvas_net(
     W, the part of the canvas that is corrected, may be any multiple of 4 (`STRIDE`).
     """
     del N, channels  # fully convolutional, and groups of any size meet on one canvas
-    draw = seeds(seed)
     inputs = keras.Input((None, None, IN_CHANNELS), name="estimate")
-    x = conv(width, 3, next(draw))(SpaceToDepth(2)(inputs))
-    fine = residual(x, width, draw)
-    x = conv(2 * width, 1, next(draw))(SpaceToDepth(2)(fine))
-    for _ in range(deep_blocks):
-        x = residual(x, 2 * width, draw)
-    x = DepthToSpace(2)(conv(4 * width, 1, next(draw))(x))
-    x = layers.Add()([fine, x])
-    for _ in range(last_blocks):
-        x = residual(x, width, draw)
-    x = layers.Activation("relu")(x)
-    x = conv(8, 3, next(draw), gain=0.0)(x)
-    return keras.Model(inputs, DepthToSpace(2)(x), name="default")
+    x = two_scales(inputs, seeds(seed), width, (1, deep_blocks, last_blocks))
+    return keras.Model(inputs, x, name="default")

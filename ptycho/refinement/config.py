@@ -46,6 +46,13 @@ class RefineConfig(Settings):
         "choose, where the budget is 60 passes or more (36 with a known probe) and not seconds; "
         "off: no whole-scan passes",
     )
+    prior: str = Field(
+        default="off",
+        min_length=1,
+        description="off, or a file of `ptycho prior train`: its network is tried on the "
+        "whole-scan image, and held-out counts decide whether its image is the result (needs "
+        "`regularise: auto`)",
+    )
     whole_share: Annotated[float, Field(ge=0, le=1)] | None = Field(
         default=None,
         description="share of the budget for the accelerated passes over the whole scan; None: "

@@ -419,6 +419,10 @@ class Engine:
         sums = np.bincount(ring, self.background.ravel()) / np.bincount(ring)
         return [float(value) for value in sums]
 
+    def light(self) -> np.ndarray:
+        """(H, W) photons that each pixel saw in the last whole-scan pass."""
+        return _numpy(self._light)
+
     def fields(self) -> tuple[np.ndarray, np.ndarray]:
         """Object (H, W) and probe (K, N, N)."""
         return _numpy(self.state.object), _numpy(self.state.probe)

@@ -32,6 +32,7 @@ from ptycho.result import Reconstruction
 from ptycho.scan import Scan
 
 if TYPE_CHECKING:
+    from ptycho.prior import Prior
     from ptycho.refinement.engine import Engine, Snapshot
     from ptycho.refinement.whole import Descent
 
@@ -145,7 +146,10 @@ def _refine(
     stage: Stage,
 ) -> RefineResult:
     """One refinement with one setting."""
+    from ptycho.refinement.gate import wanted_prior, with_prior
+
     began = time.monotonic()
+    prior = wanted_prior(config)
     saved = stage.at("batches") or stage.at("trials") or stage.at("descent")
     began -= saved.facts["seconds"] if saved else 0.0
     taken = take_over(scan, start)
@@ -165,10 +169,12 @@ def _refine(
         engine.restore(best)
     if passes:
         told = {"history": history, "reason": reason}
-        chosen = _descend(engine, config, passes, began, told, progress, stage)
+        chosen = _descend(engine, config, passes, began, told, progress, stage, prior)
     score = engine.score()
-    seconds = time.monotonic() - began
     rec = _result(engine, scan, config, taken)
+    if prior is not None:
+        rec, score = with_prior(engine, chosen, prior, rec, score)
+    seconds = time.monotonic() - began
     values = [row["held_out_deviance"] for row in history if row["held_out_deviance"] is not None]
     held_out = min(values, default=None) if chosen is None else chosen.held_out_deviance
     rec = rec.with_meta(
@@ -239,6 +245,7 @@ def _descend(
     told: dict[str, Any],
     progress: Progress | None,
     stage: Stage,
+    prior: Prior | None,
 ) -> Descent:
     from ptycho.refinement.whole import Work, descend
 
@@ -260,11 +267,11 @@ def _descend(
         facts = {**facts, **told, "seconds": seconds}
         stage.write(phase, facts, engine=engine.saved(), **trees)
 
-    return descend(engine, config, passes, Work(clock, tell, write, stage.at))
+    return descend(engine, config, passes, Work(clock, tell, write, stage.at, prior))
 
 
-def prepare(scan: Scan, taken: Taken, config: RefineConfig) -> Engine:
-    """The engine at the start of a refinement."""
+def prepare(scan: Scan, taken: Taken, config: RefineConfig, *, least_px: int = 0) -> Engine:
+    """The engine at the start of a refinement; no side of its canvas is below `least_px`."""
     if scan.N % 2:
         raise ShapeError(
             "refinement needs frames of even side",
@@ -281,7 +288,7 @@ def prepare(scan: Scan, taken: Taken, config: RefineConfig) -> Engine:
     positions = taken.positions_px
     home = setup.home_of(scan, positions, config.position_limit_px)
     reach = np.concatenate([positions, home]) if config.positions else positions
-    canvas = setup.Canvas.around(reach, scan.N, margin)
+    canvas = setup.Canvas.around(reach, scan.N, margin, least_px)
     frames = setup.Frames(scan, config, np.random.default_rng(config.seed), taken.light)
     start = taken.start
     engine = Engine(

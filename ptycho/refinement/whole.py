@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 
 from ptycho.errors import ModelError
+from ptycho.prior import Prior
+from ptycho.refinement import gate
 from ptycho.refinement.checkpoint import Saved
 from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.engine import FIRST_WEIGHT, Engine, Snapshot
@@ -39,12 +41,14 @@ class Work:
         tell: called after each pass with (residual, facts).
         write: a checkpoint, called as (phase, facts, **trees) where one may be written.
         at: what was saved in a phase, or None.
+        prior: the network whose image the gate judges, or None.
     """
 
     clock: Callable[[], float]
     tell: Tell
     write: Callable[..., None] = lambda *_facts, **_trees: None
     at: Callable[[str], Saved | None] = lambda _phase: None
+    prior: Prior | None = None
 
 
 @dataclass
@@ -57,6 +61,7 @@ class Descent:
     held_out_deviance: float | None = None
     reported_deviance: float | None = None
     passes: int = 0
+    gate: dict[str, Any] | None = None
 
 
 def descend(engine: Engine, config: RefineConfig, passes: int, work: Work) -> Descent:
@@ -74,6 +79,8 @@ def descend(engine: Engine, config: RefineConfig, passes: int, work: Work) -> De
     saved = work.at("descent")
     if saved is None:
         found, done = _chosen(engine, config, passes, work), 0
+        if work.prior is not None and found.trials:
+            found.gate = asdict(gate.judge(engine, found.loss, found.weight, work.prior))
         engine.give_back()
     else:
         found, done = Descent(**saved.facts["found"]), saved.facts["done"]

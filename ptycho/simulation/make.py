@@ -26,9 +26,15 @@ WORKERS = min(8, os.cpu_count() or 1)
 def simulate(
     config: SimulationConfig,
     *,
+    specimen: Callable[[tuple[int, int]], np.ndarray] | None = None,
     progress: Progress | None = None,
 ) -> Scan:
     """Simulate one scan; the probe carries the dose, so that Σ counts has mean `photons`.
+
+    Args:
+        config: all that decides the scan.
+        specimen: shape (H, W) → complex object of that shape, instead of the two pictures.
+        progress: called with (frames done, frames, {}).
 
     Counted are the pixels that the detector has (not gaps, beam stop and dead pixels), before
     background, read noise and saturation.
@@ -50,14 +56,7 @@ def simulate(
         int(np.ceil(extent)) + config.N + 2 * REACH + 1 for extent in positions.max(axis=0)
     )
     _require_memory(config, height * width)
-    truth = complex_object(
-        config.amplitude,
-        config.phase,
-        (height, width),
-        amplitude_range=config.amplitude_range,
-        phase_range_rad=config.phase_range_rad,
-        seed=config.seed,
-    )
+    truth = _object(config, (height, width)) if specimen is None else specimen((height, width))
     probe = _modes(config)
     expected = _all_intensities(truth, probe, positions - half - origin, config.kernel, tell)
     scale = config.photons / _counted(expected, static_mask(config), config)
@@ -74,6 +73,17 @@ def simulate(
         background=config.background,
         name=f"{config.amplitude}-{config.phase}",
         metadata={"simulation": config.model_dump(mode="json")},
+    )
+
+
+def _object(config: SimulationConfig, shape: tuple[int, int]) -> np.ndarray:
+    return complex_object(
+        config.amplitude,
+        config.phase,
+        shape,
+        amplitude_range=config.amplitude_range,
+        phase_range_rad=config.phase_range_rad,
+        seed=config.seed,
     )
 
 

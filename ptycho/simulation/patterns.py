@@ -1,4 +1,6 @@
-"""Generated objects: lines, star, random field, blobs, dead leaves. Closed forms or seeded draws.
+"""Generated objects: lines, star, random field, blobs, leaves, cells, crystals, meshes, letters.
+
+Closed forms or seeded draws.
 
 Sizes are in pixels and do not follow the picture's size, so that a longer scan shows more of the
 same texture instead of a magnified one.
@@ -9,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from scipy.spatial import cKDTree
 
 STAR_SPOKES = 36
 GRF_POWER_SLOPE = -3.0
@@ -17,6 +21,12 @@ BLOB_SIGMA_PX = (2.0, 6.0)
 BLOB_AREA_PX2 = 150.0
 LEAF_RADIUS_PX = (2.0, 40.0)
 LEAF_AREA_PX2 = 75.0  # mean of the r^-3 law between these radii
+CELL_AREA_PX2 = (250.0, 1200.0)
+GRAIN_AREA_PX2 = 1200.0
+FRINGE_PX = (4.0, 10.0)
+MESH_PERIOD_PX = (7.0, 20.0)
+LETTER_PX = (8, 22)
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-=().,;:"
 
 
 def lines(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
@@ -102,10 +112,82 @@ def dead_leaves(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     return np.where(np.isnan(image), rng.uniform(), image)
 
 
+def cells(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Polygonal cells (Voronoi) with dark walls, a value each, and a round nucleus in most."""
+    near, which, count = _voronoi(shape, rng.uniform(*CELL_AREA_PX2), rng)
+    value = rng.uniform(0.45, 1.0, count)
+    radius = np.where(rng.uniform(size=count) < 0.8, rng.uniform(2.0, 6.0, count), -2.0)
+    shade = rng.uniform(0.1, 0.45, count)
+    # (d2 - d1)/2 is about the distance from the wall.
+    wall = np.clip((near[1] - near[0]) / 2 - rng.uniform(0.3, 1.5), 0, 1)
+    nucleus = np.clip(radius[which] + 0.5 - near[0], 0, 1)
+    return wall * (value[which] * (1 - nucleus) + shade[which] * nucleus)
+
+
+def crystals(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Grains (Voronoi), each with two crossed fringes of its own direction and period."""
+    _, which, count = _voronoi(shape, GRAIN_AREA_PX2, rng)
+    rows, cols = np.indices(shape)
+    image = np.zeros(shape)
+    angle, strength = rng.uniform(0, np.pi, count), rng.uniform(0.3, 1.0, count)
+    for turn in (0.0, np.pi / 2 * rng.uniform(0.6, 1.0)):
+        wave = 2 * np.pi / rng.uniform(*FRINGE_PX, count)
+        start = rng.uniform(0, 2 * np.pi, count)
+        row, col = (wave * part(angle + turn) for part in (np.cos, np.sin))
+        image += np.cos(row[which] * rows + col[which] * cols + start[which])
+    return np.clip(0.5 + 0.25 * strength[which] * image, 0, 1)
+
+
+def meshes(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """A grid of two crossed families of bars, at any angle; edges blend over one pixel."""
+    rows, cols = np.indices(shape)
+    angle = rng.uniform(0, np.pi)
+    open_ = np.ones(shape)
+    for turn in (angle, angle + np.pi / 2 * rng.uniform(0.7, 1.0)):
+        period = rng.uniform(*MESH_PERIOD_PX)
+        bar = period * rng.uniform(0.15, 0.5)
+        along = np.cos(turn) * rows + np.sin(turn) * cols + rng.uniform(0, period)
+        off = np.abs(along % period - period / 2)
+        open_ *= 1 - np.clip(bar / 2 + 0.5 - off, 0, 1)
+    return 1 - open_
+
+
+def letters(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Lines of random letters and figures in one size, in the sans-serif font of matplotlib."""
+    from matplotlib import font_manager
+
+    size = int(rng.integers(*LETTER_PX))
+    font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), size)
+    sheet = Image.new("L", (shape[1], shape[0]), 0)
+    draw = ImageDraw.Draw(sheet)
+    pitch = size * rng.uniform(1.05, 1.5)
+    for line in range(int(shape[0] / pitch) + 2):
+        words = rng.choice(list(LETTERS + " " * 12), 2 * shape[1] // size + 8)
+        draw.text((-rng.uniform(0, size), (line - 0.5) * pitch), "".join(words), 255, font)
+    return np.asarray(sheet, np.float64) / 255
+
+
+def _voronoi(
+    shape: tuple[int, int], area_px2: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Distances (2, H, W) to the nearest two of random seeds, the number of the nearest, seeds."""
+    margin = np.sqrt(area_px2)
+    sides = np.asarray(shape) + 2 * margin
+    count = max(4, round(float(np.prod(sides)) / area_px2))
+    seeds = rng.uniform(0, 1, (count, 2)) * sides - margin
+    pixels = np.indices(shape).reshape(2, -1).T
+    distance, which = cKDTree(seeds).query(pixels, k=2)
+    return distance.T.reshape(2, *shape), which[:, 0].reshape(shape), count
+
+
 PATTERNS: dict[str, Callable[[tuple[int, int], np.random.Generator], np.ndarray]] = {
     "lines": lines,
     "siemens": siemens,
     "grf": grf,
     "blobs": blobs,
     "dead_leaves": dead_leaves,
+    "cells": cells,
+    "crystals": crystals,
+    "meshes": meshes,
+    "letters": letters,
 }

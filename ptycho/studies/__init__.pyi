@@ -12,5 +12,6 @@ from .quality import star_path as star_path
 from .quality_table import NOT_RUN as NOT_RUN
 from .quality_table import markdown as markdown
 from .quality_table import write_section as write_section
+from .runner import Outcome as Outcome
 from .runner import run_arms as run_arms
 from .scans import reconstruct_scan as reconstruct_scan

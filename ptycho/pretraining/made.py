@@ -1,0 +1,208 @@
+"""`ptycho prior make-data`: many scans, each simulated, solved and kept as one small file.
+
+A file holds the solver's two images, the light, and the target: the truth with the smooth part of
+its phase turned to that of the image, since counts leave long waves of the phase open for long.
+Scans that the solver did not solve teach nothing; a note is kept instead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from ptycho.config import Progress
+from ptycho.data import whole_file, write_json
+from ptycho.errors import ArchiveError, DataError
+from ptycho.pretraining.recipes import CANVAS_PX, draw, measured
+from ptycho.prior import Estimate
+from ptycho.scan import Truth
+from ptycho.studies import Outcome, run_arms
+
+LIT = 0.05
+"""Share of the usual light from which a pixel counts."""
+SMOOTH_PX = 10.0
+SOLVED_ERRORS, SOLVED_RMS = 4.0, 0.08
+"""A scan is solved when the r.m.s. error is below so many of the counts' own, or below this."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One solved scan: `target` (H, W) complex64 is what the image should be."""
+
+    estimate: Estimate
+    target: np.ndarray
+    recipe: dict[str, Any]
+
+
+def make_data(
+    folder: Path,
+    scans: int,
+    *,
+    seed: int = 0,
+    scheduler: str | None = None,
+    progress: Progress | None = None,
+) -> dict[str, int]:
+    """Make what is missing of `scans` scans in `folder`; what is there is kept.
+
+    Returns:
+        {"made": now, "solved": files in the folder, "unsolved": notes in it}.
+
+    Raises:
+        DataError: the folder holds scans of another seed, or a scan could not be made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _require_seed(folder, seed)
+    names = [f"{number:05d}" for number in range(scans)]
+    arms = [
+        {"name": name, "folder": str(folder), "seed": seed, "number": int(name)}
+        for name in names
+        if not any((folder / f"{name}{ending}").exists() for ending in (".npz", ".json"))
+    ]
+    outcomes = run_arms(arms, make_one, scheduler=scheduler, progress=progress)
+    _require_made(outcomes)
+    solved = len(list(folder.glob("[0-9]*.npz")))
+    return {
+        "made": len(arms),
+        "solved": solved,
+        "unsolved": len(list(folder.glob("[0-9]*.json"))),
+    }
+
+
+def _require_seed(folder: Path, seed: int) -> None:
+    note = folder / "set.json"
+    if not note.exists():
+        write_json(note, {"seed": seed})
+    found = json.loads(note.read_text(encoding="utf-8")).get("seed")
+    if found != seed:
+        raise DataError(
+            "the folder holds scans of another seed",
+            where=folder,
+            expected=f"seed {seed}",
+            got=f"seed {found}",
+            fix=f"--seed {found}, or another folder",
+        )
+
+
+def _require_made(outcomes: list[Outcome]) -> None:
+    failed = [each for each in outcomes if each.error]
+    if failed:
+        raise DataError(
+            f"{len(failed)} of {len(outcomes)} scans could not be made",
+            where=failed[0].arm["name"],
+            got=failed[0].error,
+            fix="run the command again: what was made is kept",
+        )
+
+
+def make_one(arm: dict[str, Any]) -> dict[str, Any]:
+    """One scan of the set, or the note that it could not be solved."""
+    from ptycho.refinement import solved
+
+    recipe = draw(arm["seed"], arm["number"])
+    scan = measured(recipe)
+    assert scan.truth is not None
+    estimate, origin = solved(scan, recipe.weight, recipe.passes, least_px=CANVAS_PX)
+    sample = _sample(estimate, _on_canvas(scan.truth, origin, estimate.image.shape))
+    path = Path(arm["folder"]) / f"{arm['name']}.npz"
+    error, own = _errors(sample)
+    facts = {"error": error, "counts_error": own, "recipe": recipe.record()}
+    if error > max(SOLVED_ERRORS * own, SOLVED_RMS):
+        write_json(path.with_suffix(".json"), facts)
+        return {"solved": False}
+    text = np.frombuffer(json.dumps(facts).encode(), np.uint8)
+    each = sample.estimate
+    arrays: dict[str, Any] = {"image": each.image, "freer": each.freer, "light": each.light}
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays, target=sample.target, facts=text)
+    return {"solved": True}
+
+
+def _on_canvas(truth: Truth, origin: tuple[int, int], shape: tuple[int, ...]) -> np.ndarray:
+    """The truth on the canvas; 1 where it does not reach."""
+    out = np.ones(shape, np.complex64)
+    row, col = (int(a - b) for a, b in zip(origin, truth.origin_px, strict=True))
+    low = max(row, 0), max(col, 0)
+    part = truth.object[low[0] : row + shape[0], low[1] : col + shape[1]]
+    top, left = low[0] - row, low[1] - col
+    out[top : top + part.shape[0], left : left + part.shape[1]] = part
+    return out
+
+
+def lit(light: np.ndarray) -> np.ndarray:
+    """(H, W) bool: where the light is at least `LIT` of the usual."""
+    return light >= LIT * np.quantile(light[light > 0], 0.95)
+
+
+def turned(truth: np.ndarray, image: np.ndarray, light: np.ndarray) -> np.ndarray:
+    """The truth times exp(i·φ), φ the phase between the two, smoothed over `SMOOTH_PX`."""
+    weight = np.minimum(light, np.quantile(light[light > 0], 0.95)) * lit(light)
+    between = image * truth.conj() * weight
+    smooth = [ndimage.gaussian_filter(part, SMOOTH_PX) for part in (between.real, between.imag)]
+    return (truth * np.exp(1j * np.arctan2(smooth[1], smooth[0]))).astype(np.complex64)
+
+
+def _sample(estimate: Estimate, truth: np.ndarray) -> Sample:
+    """The sample cut to what is lit."""
+    target = turned(truth, estimate.image, estimate.light)
+    rows, cols = (np.flatnonzero(lit(estimate.light).any(axis)) for axis in (1, 0))
+    box = slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)
+    cut = Estimate(estimate.image[box], estimate.freer[box], estimate.light[box])
+    return Sample(cut, target[box], {})
+
+
+def _errors(sample: Sample) -> tuple[float, float]:
+    """r.m.s. error of the image where it is lit, and what the counts alone leave there."""
+    inside = lit(sample.estimate.light)
+    error = np.abs(sample.estimate.image - sample.target)[inside]
+    return (
+        float(np.sqrt(np.mean(error**2))),
+        float(np.sqrt(np.mean(1 / (4 * sample.estimate.light[inside])))),
+    )
+
+
+def samples(folder: Path) -> Iterator[tuple[Path, Sample]]:
+    """The solved scans of a folder, in order.
+
+    Raises:
+        DataError: there is none. ArchiveError: one cannot be read.
+    """
+    paths = sorted(folder.glob("[0-9]*.npz"))
+    if not paths:
+        raise DataError(
+            "no solved scan in this folder",
+            where=folder,
+            expected="files that `ptycho prior make-data` wrote",
+            got="none",
+            fix=f"ptycho prior make-data {folder} --scans 1000",
+        )
+    for path in paths:
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                parts = [file[name] for name in ("image", "freer", "light")]
+                facts = json.loads(file["facts"].tobytes())
+                yield path, Sample(Estimate(*parts), file["target"], facts["recipe"])
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise ArchiveError(
+                "a scan of the training set cannot be read",
+                where=path,
+                expected="a file that `ptycho prior make-data` wrote",
+                got=str(error),
+                fix=f"rm {path}; ptycho prior make-data {folder}",
+            ) from error
+
+
+def data_hash(folder: Path) -> str:
+    """SHA-256 over the names and bytes of the solved scans."""
+    total = hashlib.sha256()
+    for path in sorted(folder.glob("[0-9]*.npz")):
+        total.update(path.name.encode())
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()

@@ -1,0 +1,85 @@
+"""Specimens of ten kinds for the prior's scans: two pictures, curved, turned and cut out.
+
+Each kind is a pattern of `ptycho.simulation` or a photograph. A picture is drawn larger than the
+scan, cut out anywhere and magnified by up to 2, so that no two scans show the same; a specimen may
+be a window in an empty field, and phase and amplitude may share their edges, as in a real one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from ptycho.simulation import PATTERNS, picture
+
+TEST_PHOTOGRAPHS = ("astronaut", "coffee", "rocket", "moon", "text", "page", "lfw_subset")
+"""Never trained on: what the tables of the documents are made with."""
+TRAINING_PHOTOGRAPHS = (
+    "brick", "camera", "cell", "chelsea", "clock", "coins", "colorwheel", "grass", "gravel",
+    "hubble_deep_field", "immunohistochemistry", "microaneurysms", "retina", "stereo_motorcycle",
+)  # fmt: skip
+KINDS = ("photographs", *PATTERNS)
+PHOTOGRAPH_PX = 400
+
+
+@dataclass(frozen=True)
+class Specimen:
+    """What decides a specimen; the same record gives the same one.
+
+    Args:
+        kinds: of the amplitude's and the phase's picture, of `KINDS`; one: both share it.
+        amplitude_low: of the amplitude, whose largest value is 1.
+        phase_range_rad: the phase goes from 0 to this.
+        emptied: share of the area that is an even field.
+        seed: of all draws.
+    """
+
+    kinds: tuple[str, ...]
+    amplitude_low: float
+    phase_range_rad: float
+    emptied: float
+    seed: int
+
+    def __call__(self, shape: tuple[int, int]) -> np.ndarray:
+        """(H, W) complex128."""
+        first, second, rest = (np.random.default_rng((self.seed, part)) for part in range(3))
+        amplitude = _curved(_cut(self.kinds[0], shape, first), first)
+        if len(self.kinds) == 1:
+            phase = _curved(amplitude, second)
+        else:
+            phase = _curved(_cut(self.kinds[1], shape, second), second)
+        inside = np.ones(shape)
+        if self.emptied > 0:
+            field = ndimage.gaussian_filter(rest.standard_normal(shape), min(shape) / 8)
+            inside = (field > np.quantile(field, self.emptied)).astype(np.float64)
+            inside = ndimage.gaussian_filter(inside, rest.uniform(0.3, 1.5))
+        magnitude = 1 - (1 - self.amplitude_low) * amplitude * inside
+        return magnitude * np.exp(1j * self.phase_range_rad * phase * inside)
+
+
+def _cut(kind: str, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """(H, W) in [0, 1]: a part of a larger picture of this kind, magnified, mirrored, turned."""
+    zoom = float(np.exp(rng.uniform(np.log(0.7), np.log(2.0))))
+    wanted = tuple(int(np.ceil(side / zoom)) + 4 for side in shape)
+    side = int(1.6 * max(wanted))
+    if kind == "photographs":
+        name = str(rng.choice(TRAINING_PHOTOGRAPHS))
+        side = max(PHOTOGRAPH_PX, max(wanted) + 1)
+        whole = picture(name, (side, side), rng)
+    else:
+        whole = picture(kind, (side, side), rng)
+    row, col = (int(rng.integers(0, side - length + 1)) for length in wanted)
+    part = whole[row : row + wanted[0], col : col + wanted[1]]
+    part = part[:: rng.choice((-1, 1)), :: rng.choice((-1, 1))]
+    part = ndimage.zoom(part, [s / w for s, w in zip(shape, part.shape, strict=True)], order=1)
+    low, high = float(part.min()), float(part.max())
+    return (part - low) / max(high - low, 1e-6)
+
+
+def _curved(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The picture through a power law, inverted half of the time, a little blurred at times."""
+    image = np.clip(image, 0, 1) ** np.exp(rng.uniform(-0.6, 0.6))
+    image = 1 - image if rng.uniform() < 0.5 else image
+    return ndimage.gaussian_filter(image, rng.uniform(0.3, 0.9)) if rng.uniform() < 0.4 else image

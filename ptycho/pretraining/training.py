@@ -1,0 +1,265 @@
+"""`ptycho prior train`: the prior's weights from a folder of solved scans.
+
+The loss is relative to the input's own, crop by crop, so that scans of all doses count alike:
+0.9·L1 of the error without its mean over 9×9 pixels, and 0.1·L1 of the error itself. Every draw is
+of (seed, step): a run that was cut off and goes on gives the weights of one that was not.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import time
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptycho.config import Progress
+from ptycho.data import whole_file
+from ptycho.errors import ArchiveError, ConfigError, ModelError, UsageError
+from ptycho.pretraining.crops import Plate, batch, plate
+from ptycho.pretraining.made import data_hash, samples
+from ptycho.pretraining.specimens import KINDS
+from ptycho.prior import CHANNELS, save_prior
+from ptycho.quiet import keras, ops
+
+HIGH_PASS_PX = 9
+BATCH = 8
+RATE, DECAY = 1.2e-3, 1e-4
+VALIDATION_EVERY = 20
+"""One scan in so many is not trained on, and tells the curve of what was not seen."""
+VALIDATION_BATCHES = 12
+TOLD_EVERY = 100
+CHECKPOINT = "checkpoint.npz"
+
+
+@dataclass(frozen=True)
+class PriorTraining:
+    """How the weights are trained.
+
+    Args:
+        steps: of the optimiser, with the rate going down along a cosine.
+        seed: of weights and crops.
+        without: kinds of specimens that are left out (for the evaluation).
+        checkpoint_s: seconds between checkpoints.
+    """
+
+    steps: int = 12000
+    seed: int = 0
+    without: tuple[str, ...] = ()
+    checkpoint_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ConfigError("a training needs steps", where="steps", got=self.steps)
+        unknown = sorted(set(self.without) - set(KINDS))
+        if unknown:
+            raise ConfigError(
+                "no such kind of specimen",
+                where="without",
+                expected=f"some of {', '.join(KINDS)}",
+                got=", ".join(unknown),
+            )
+
+
+def train_prior(
+    data: Path,
+    folder: Path,
+    config: PriorTraining,
+    *,
+    resume: bool = False,
+    facts: dict[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Train on the scans of `data`; `folder` gets `prior.npz` and `curves.csv`.
+
+    Args:
+        data: what `make_data` filled.
+        folder: of the result; while it works also the state, from which `resume` goes on.
+        config: steps, seeds, what is left out.
+        resume: go on from the state that is there.
+        facts: more for the record of the weights.
+        progress: called with (steps done, steps, {"loss", "unseen"}).
+
+    Returns:
+        The record that stands in the weights' file.
+
+    Raises:
+        UsageError: there is a state in `folder`, and `resume` was not said.
+        ArchiveError: the state is of other data or settings. DataError: no scans.
+        ModelError: the loss is not finite.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    hashed = data_hash(data)
+    seen, unseen = _plates(data, config)
+    net = _network(config)
+    state = folder / CHECKPOINT
+    identity = {"data": hashed, "steps": config.steps, "seed": config.seed}
+    identity["without"] = sorted(config.without)
+    begun = {"step": 0, "seconds": 0.0, "cpu_seconds": 0.0, "rows": []}
+    if state.exists():
+        if not resume:
+            raise UsageError(
+                "a training was cut off here",
+                where=folder,
+                expected="--resume, or another folder",
+                got=state,
+                fix=f"--resume, or rm {state}",
+            )
+        begun = _restore(net, state, identity)
+    told = _loop(net, config, seen, unseen, begun, state, identity, progress)
+    record = {
+        "data_sha256": hashed,
+        "scans": len(seen) + len(unseen),
+        "without": list(config.without),
+        "seed": config.seed,
+        "steps": config.steps,
+        "batch": BATCH,
+        "hours": told["seconds"] / 3600,
+        "cpu_hours": told["cpu_seconds"] / 3600,
+        "last": told["rows"][-1],
+        **(facts or {}),
+    }
+    save_prior(folder / "prior.npz", net.get_weights(), record)
+    _write_curves(folder / "curves.csv", told["rows"])
+    state.unlink(missing_ok=True)
+    return record
+
+
+def relative_loss(wanted: Any, answer: Any) -> Any:
+    """Scalar: mean over the crops of (loss of the corrected image / loss of the input)."""
+    counts = wanted[..., 3:]
+    step = wanted[..., :2]
+    left = (answer * wanted[..., 2:3] - step) * counts
+    return ops.mean(_size(left) / (_size(step * counts) + 1e-6))
+
+
+def _size(error: Any) -> Any:
+    """(B,): 0.9·L1 of the error without its local mean, and 0.1·L1 of the error."""
+    local = ops.average_pool(error, HIGH_PASS_PX, strides=1, padding="same")
+    return ops.mean(0.9 * ops.abs(error - local) + 0.1 * ops.abs(error), axis=(1, 2, 3))
+
+
+def _plates(data: Path, config: PriorTraining) -> tuple[list[Plate], list[Plate]]:
+    """What is trained on and what is not; scans with a kind that is left out are neither."""
+    seen: list[Plate] = []
+    unseen: list[Plate] = []
+    for path, sample in samples(data):
+        if set(sample.recipe["specimen"]["kinds"]) & set(config.without):
+            continue
+        (seen if int(path.stem) % VALIDATION_EVERY else unseen).append(plate(sample))
+    if not seen or not unseen:
+        raise ConfigError(
+            "too few scans to train on",
+            where=data,
+            expected=f"some, and one in {VALIDATION_EVERY} of them kept apart",
+            got=f"{len(seen)} and {len(unseen)}",
+            fix=f"ptycho prior make-data {data} --scans 1000",
+        )
+    return seen, unseen
+
+
+def _network(config: PriorTraining) -> Any:
+    from ptycho.nn import build_prior_net
+
+    net = build_prior_net(CHANNELS, seed=config.seed)
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, config.steps, warmup_target=RATE, warmup_steps=min(200, config.steps // 10)
+    )
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=DECAY, global_clipnorm=1.0)
+    net.compile(optimizer, loss=relative_loss)
+    optimizer.build(net.trainable_variables)
+    return net
+
+
+def _loop(
+    net: Any,
+    config: PriorTraining,
+    seen: list[Plate],
+    unseen: list[Plate],
+    begun: dict[str, Any],
+    state: Path,
+    identity: dict[str, Any],
+    progress: Progress | None,
+) -> dict[str, Any]:
+    rows: list[dict[str, Any]] = list(begun["rows"])
+    losses: list[float] = list(begun.get("losses", []))
+    start, cpu, written = time.monotonic(), time.process_time(), time.monotonic()
+
+    def facts(step: int) -> dict[str, Any]:
+        return {
+            "step": step,
+            "seconds": begun["seconds"] + time.monotonic() - start,
+            "cpu_seconds": begun["cpu_seconds"] + time.process_time() - cpu,
+            "rows": rows,
+            "losses": losses,
+        }
+
+    check = [
+        batch(unseen, BATCH, np.random.default_rng((1, number)))
+        for number in range(VALIDATION_BATCHES)
+    ]
+    for step in range(begun["step"], config.steps):
+        x, y = batch(seen, BATCH, np.random.default_rng((config.seed, step)))
+        losses.append(float(net.train_on_batch(x, y)))
+        if not math.isfinite(losses[-1]):
+            raise ModelError("the training diverged", where=f"step {step + 1}", got=losses[-1])
+        if (step + 1) % TOLD_EVERY == 0 or step + 1 == config.steps:
+            apart = float(np.mean([net.test_on_batch(*each) for each in check]))
+            row = {"step": step + 1, "seconds": facts(step)["seconds"]}
+            rows.append({**row, "loss": float(np.mean(losses)), "unseen": apart})
+            losses.clear()
+            if progress:
+                told = {"loss": rows[-1]["loss"], "unseen": apart}
+                progress(step + 1, config.steps, told)
+        if time.monotonic() - written > config.checkpoint_s:
+            _save(net, state, identity, facts(step + 1))
+            written = time.monotonic()
+    return facts(config.steps)
+
+
+def _variables(net: Any) -> list[Any]:
+    return [*net.weights, *net.optimizer.variables]
+
+
+def _save(net: Any, path: Path, identity: dict[str, Any], facts: dict[str, Any]) -> None:
+    values = [np.asarray(ops.convert_to_numpy(each)) for each in _variables(net)]
+    text = json.dumps({"identity": identity, **facts})
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        arrays: dict[str, Any] = {f"v{number:03d}": each for number, each in enumerate(values)}
+        np.savez(file, **arrays, facts=np.frombuffer(text.encode(), np.uint8))
+
+
+def _restore(net: Any, path: Path, identity: dict[str, Any]) -> dict[str, Any]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            facts = json.loads(file["facts"].tobytes())
+            if facts["identity"] == identity:
+                for number, variable in enumerate(_variables(net)):
+                    variable.assign(file[f"v{number:03d}"])
+                return dict(facts)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ArchiveError(
+            "the state of the training cannot be read",
+            where=path,
+            got=str(error),
+            fix=f"rm {path}, and train anew",
+        ) from error
+    raise ArchiveError(
+        "the state is one of other data or settings",
+        where=path,
+        expected=identity,
+        got=facts["identity"],
+        fix="the same data, --steps, --seed and --without; or another folder",
+    )
+
+
+def _write_curves(path: Path, rows: list[dict[str, Any]]) -> None:
+    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)

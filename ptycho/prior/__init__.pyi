@@ -1,0 +1,9 @@
+from .estimate import Estimate as Estimate
+from .features import CHANNELS as CHANNELS
+from .features import LIT as LIT
+from .features import channels as channels
+from .features import gauged as gauged
+from .features import reach as reach
+from .network import Prior as Prior
+from .weights import load_prior as load_prior
+from .weights import save_prior as save_prior

@@ -1,0 +1,87 @@
+"""What the network sees of an estimate, and what becomes of its answer. NumPy.
+
+The gauge has mean phase 0 and r.m.s. 1, both weighted by the light. σ = 1/(2·√light) in that gauge
+is the error that the counts leave in a pixel. With x the image and f the freer one, the channels
+are re x, im x; 0.3·clip((f − x)/σ, ±5), re and im; log₁₀σ + 1.5; min(5σ, 2). The answer n means
+x + 0.2·√σ·n; where the light is below 5 % of the usual, x stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ptycho.errors import DataError
+from ptycho.prior.estimate import Estimate
+
+CHANNELS = 6
+LIT = 0.05
+_PULL, _PULL_LIMIT = 0.3, 5.0
+_ANSWER = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class Gauged:
+    """An estimate in the gauge of the network.
+
+    Args:
+        image, freer: (H, W) complex64.
+        sigma: (H, W) float32, the counts' own error, limited where there is little light.
+        lit: (H, W) bool, where the answer counts.
+        unit: what the gauge's 1 is in the estimate, a complex number.
+    """
+
+    image: np.ndarray
+    freer: np.ndarray
+    sigma: np.ndarray
+    lit: np.ndarray
+    unit: complex
+
+
+def gauged(estimate: Estimate) -> Gauged:
+    """The estimate in the gauge of the network.
+
+    Raises:
+        DataError: there is no light, or an image that is nothing in the light or not finite.
+    """
+    light = estimate.light.astype(np.float64)
+    total = float(light.sum())
+    power = float(np.sum(np.abs(estimate.image) ** 2 * light) / total) if total > 0 else 0.0
+    if not (power > 0 and np.isfinite(power) and np.isfinite(estimate.freer).all()):
+        raise DataError(
+            "the prior cannot be used on this image",
+            expected="finite values and some light",
+            got=f"mean square {power:.3g} in the light, total light {total:.3g}",
+        )
+    mean = complex(np.sum(estimate.image * light))
+    unit = float(np.sqrt(power)) * (mean / abs(mean) if abs(mean) > 0 else 1.0)
+    least = LIT * float(np.quantile(light[light > 0], 0.95))
+    sigma = 1 / (2 * np.sqrt(np.maximum(light, least)) * abs(unit))
+    return Gauged(
+        (estimate.image / unit).astype(np.complex64),
+        (estimate.freer / unit).astype(np.complex64),
+        sigma.astype(np.float32),
+        light >= least,
+        unit,
+    )
+
+
+def channels(image: np.ndarray, freer: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """(…, H, W, 6) float32 from (…, H, W) images in the gauge."""
+    pull = (freer - image) / sigma
+    planes = [image.real, image.imag]
+    planes += [_PULL * np.clip(part, -_PULL_LIMIT, _PULL_LIMIT) for part in (pull.real, pull.imag)]
+    planes += [np.log10(sigma) + 1.5, np.minimum(5 * sigma, 2.0)]
+    return np.stack(planes, axis=-1).astype(np.float32)
+
+
+def reach(sigma: np.ndarray) -> np.ndarray:
+    """What one unit of the answer is: 0.2·√σ."""
+    return _ANSWER * np.sqrt(sigma)
+
+
+def correction(gauged: Gauged, answer: np.ndarray) -> np.ndarray:
+    """(H, W) complex64 in the estimate's own scale, from the answer (H, W, 2)."""
+    step = reach(gauged.sigma) * (answer[..., 0] + 1j * answer[..., 1])
+    return np.where(gauged.lit, step * gauged.unit, 0).astype(np.complex64)

@@ -1,0 +1,80 @@
+"""`Prior`: the network with its weights, applied to images of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ptycho.nn import PRIOR_REACH_PX, build_prior_net
+from ptycho.prior.estimate import Estimate
+from ptycho.prior.features import CHANNELS, channels, correction, gauged
+
+TILE_PX = 512
+_STRIDE = 4
+
+
+class Prior:
+    """Weights of one training.
+
+    Args:
+        weights: arrays in the order of the layers, as in the file.
+        record: where they come from; JSON-able.
+    """
+
+    def __init__(self, weights: list[np.ndarray], record: dict[str, Any]) -> None:
+        self.record = record
+        self._net = build_prior_net(CHANNELS)
+        self._net.set_weights(weights)
+        # One program a shape would be compiled under XLA, which takes longer than the answer.
+        self._net.compile(jit_compile=False)
+
+    def __call__(self, estimate: Estimate, *, turns: int = 4, tile_px: int = TILE_PX) -> np.ndarray:
+        """(H, W) complex64: what the prior makes of an estimate, in the estimate's own scale.
+
+        Args:
+            estimate: of a whole-scan descent.
+            turns: quarter turns of the image whose answers are averaged, 1 to 4.
+            tile_px: larger images go through in tiles of this side, with halos as wide as the
+                network reaches: the result is the same, the memory limited.
+
+        Raises:
+            DataError: an estimate without light, or not finite.
+        """
+        return self.answers(estimate, turns=turns, tile_px=tile_px).mean(axis=0)
+
+    def answers(self, estimate: Estimate, *, turns: int = 4, tile_px: int = TILE_PX) -> np.ndarray:
+        """(turns, H, W) complex64: the result for each quarter turn of the image, turned back."""
+        own = gauged(estimate)
+        rows, cols = (np.flatnonzero(own.lit.any(axis)) for axis in (1, 0))
+        box = slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)
+        planes = channels(*(part[box] for part in (own.image, own.freer, own.sigma)))
+        planes = np.where(own.lit[box][..., None], planes, 0)
+        found = np.zeros((turns, *own.image.shape, 2), np.float32)
+        for turn in range(turns):
+            # Turning the planes turns re and im of a pixel along: a scalar field has no direction.
+            answer = self._tiled(np.ascontiguousarray(np.rot90(planes, turn)), tile_px)
+            found[turn][box] = np.rot90(answer, -turn)
+        return np.stack([estimate.image + correction(own, answer) for answer in found])
+
+    def _tiled(self, planes: np.ndarray, tile_px: int) -> np.ndarray:
+        """(H, W, F) → (H, W, 2)."""
+        height, width = planes.shape[:2]
+        ends = [(0, -side % _STRIDE) for side in (height, width)]
+        planes = np.pad(planes, [*ends, (0, 0)], mode="edge")
+        answer = np.empty((*planes.shape[:2], 2), np.float32)
+        for rows, take_rows, keep_rows in _tiles(planes.shape[0], tile_px):
+            for cols, take_cols, keep_cols in _tiles(planes.shape[1], tile_px):
+                part = self._net.predict_on_batch(planes[None, take_rows, take_cols])
+                answer[rows, cols] = np.asarray(part)[0, keep_rows, keep_cols]
+        return answer[:height, :width]
+
+
+def _tiles(side: int, tile_px: int) -> Iterator[tuple[slice, slice, slice]]:
+    """Of each tile: the pixels it answers, those it takes with the halo, and where they lie."""
+    tile_px = max(_STRIDE, tile_px - tile_px % _STRIDE)
+    for first in range(0, side, tile_px):
+        last = min(first + tile_px, side)
+        low, high = max(0, first - PRIOR_REACH_PX), min(side, last + PRIOR_REACH_PX)
+        yield slice(first, last), slice(low, high), slice(first - low, last - low)

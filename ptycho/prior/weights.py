@@ -1,0 +1,92 @@
+"""The file of a prior: one NPZ with plain arrays, a checksum and a version; no code in it.
+
+`w000`, `w001`, … are the weights in the order of the layers (float16 or float32); `record` is JSON
+in bytes: `format`, `version`, `sha256` over all weights, and where they come from (hash of the
+data, commit, seed, hours).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptycho.data import whole_file
+from ptycho.errors import ArchiveError
+from ptycho.prior.network import Prior
+
+FORMAT, VERSION = "ptycho-prior", 1
+_MOST_BYTES = 64 << 20
+
+
+def save_prior(path: Path, weights: Sequence[np.ndarray], record: dict[str, Any]) -> None:
+    """Write weights as float16, whole or not at all.
+
+    Args:
+        path: of the file, .npz.
+        weights: in the order of the layers.
+        record: where they come from; JSON-able.
+    """
+    arrays: dict[str, Any] = {
+        f"w{n:03d}": np.asarray(each, np.float16) for n, each in enumerate(weights)
+    }
+    record = {**record, "format": FORMAT, "version": VERSION, "sha256": _checksum(arrays)}
+    text = np.frombuffer(json.dumps(record).encode(), np.uint8)
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays, record=text)
+
+
+def load_prior(path: str | Path) -> Prior:
+    """The prior of a file.
+
+    Raises:
+        ArchiveError: no such file, no prior, another version, damaged, or of another network.
+    """
+    path = Path(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            declared = sum(entry.file_size for entry in archive.infolist())
+        if declared > _MOST_BYTES:
+            raise ValueError(f"unpacks to {declared} bytes, more than {_MOST_BYTES}")
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in sorted(file.files) if name != "record"}
+            record = json.loads(file["record"].tobytes())
+        found = {name: record.get(name) for name in ("format", "version", "sha256")}
+    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise ArchiveError(
+            "this file cannot be read as a prior",
+            where=path,
+            expected="an NPZ file that `ptycho prior train` wrote",
+            got=str(error),
+        ) from error
+    wanted = {"format": FORMAT, "version": VERSION, "sha256": _checksum(arrays)}
+    for key, value in wanted.items():
+        if found[key] != value:
+            raise ArchiveError(
+                "these bytes are not those that were written"
+                if key == "sha256"
+                else "this is no prior that this version reads",
+                where=path,
+                expected=f"{key} {value}",
+                got=f"{key} {found[key]}",
+                fix="train it again (ptycho prior train)",
+            )
+    try:
+        return Prior([each.astype(np.float32) for each in arrays.values()], record)
+    except ValueError as error:
+        raise ArchiveError(
+            "the weights are those of another network", where=path, got=str(error)
+        ) from error
+
+
+def _checksum(arrays: dict[str, np.ndarray]) -> str:
+    total = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        total.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        total.update(np.ascontiguousarray(array).tobytes())
+    return total.hexdigest()

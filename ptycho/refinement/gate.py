@@ -1,0 +1,240 @@
+"""Whether the prior's image or the plain one is the result: held-out counts decide.
+
+After the trials of the whole-scan descent (`ptycho.refinement.whole`), before the held-out counts
+are given back, four images are judged by those counts: that of the likelihood alone, that with
+total variation, the prior's, and the prior's after passes that pull it back to the counts (total
+variation then acts on the difference to the prior's image). The descent has chosen between the
+first two; an image of the prior wins only where it is better by two standard errors over the
+frames. The passes of the gate are extra, and the state goes back to what it was: the plain image
+beside the prior's is that of a refinement without a prior.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ptycho.physics import backend
+from ptycho.prior import Estimate, Prior, load_prior
+from ptycho.refinement.config import RefineConfig
+from ptycho.refinement.engine import Engine, Score
+from ptycho.refinement.run import prepare
+from ptycho.refinement.takeover import take_over
+from ptycho.refinement.variation import prox
+from ptycho.result import Reconstruction
+from ptycho.scan import Scan
+
+if TYPE_CHECKING:
+    from ptycho.refinement.whole import Descent
+
+FREE_PASSES = 6
+"""Of the likelihood alone; as many as in the training of the prior."""
+LEAST_WEIGHT, LEAST_PASSES = 0.1, 10
+"""Total variation of the prior's input where the descent chose less: it was trained on no less."""
+PULL_PASSES = 12
+PULLS = (0.25, 0.65)
+"""Weights of total variation on the difference to the prior's image that are tried."""
+PLAINER = 2.0
+"""Standard errors of the held-out gain within which the plainer image stays."""
+PLAIN, SMOOTH, NET, PULLED = "plain", "total variation", "prior", "prior + consistency"
+
+
+class Judged(NamedTuple):
+    """Half-deviances per pixel of one image."""
+
+    each: np.ndarray  # (frames,) of the held-out counts that choose
+    reported: float | None  # of those that only report
+
+
+Candidate = tuple[str, float | None, Judged]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate said.
+
+    Args:
+        chosen: one of the four images, by name.
+        pull: weight of the consistency passes where they are chosen, or None.
+        gain: half-deviance per pixel by which the prior's better image beats the descent's own
+            (below 0: it is worse). standard_error: of `gain`, over the held-out frames.
+        candidates: one row an image; `reported_deviance` is that of the counts that chose nothing.
+    """
+
+    chosen: str
+    pull: float | None
+    gain: float
+    standard_error: float
+    candidates: list[dict[str, Any]]
+
+
+def wanted_prior(config: RefineConfig) -> Prior | None:
+    """The prior that a configuration names, or None.
+
+    Raises:
+        ArchiveError: the file is no prior.
+    """
+    if config.prior == "off":
+        return None
+    return load_prior(config.prior)
+
+
+def judge(engine: Engine, loss: str, weight: float, prior: Prior) -> Verdict:
+    """Judge the four images by the held-out counts; the engine is as before afterwards.
+
+    Args:
+        engine: with the image of the best trial.
+        loss: of the descent. weight: of total variation in that trial.
+        prior: whose image is judged.
+    """
+    before = engine.saved()
+    before["factors"] = before["factors"].copy()
+    own = _judged(engine)
+    fed = _fed(engine, loss, weight)
+
+    def put(image: np.ndarray) -> Judged:
+        _put(engine, image)
+        return _judged(engine)
+
+    smooth, plain = (own, put(fed.freer)) if weight > 0 else (put(fed.image), own)
+    image = prior(fed)
+    pairs: list[Candidate] = [(PLAIN, None, plain)]
+    pairs += [(SMOOTH, None, smooth), (NET, None, put(image))]
+    pairs += [(PULLED, pull, put(consistent(engine, loss, image, pull))) for pull in PULLS]
+    engine.resume(before)
+    return verdict(SMOOTH if weight > 0 else PLAIN, pairs)
+
+
+def verdict(chosen: str, pairs: list[Candidate]) -> Verdict:
+    """Which image wins.
+
+    Args:
+        chosen: the image that the descent has chosen.
+        pairs: name, weight of the consistency, and what the held-out counts say.
+    """
+    own = best = next(judged.each for name, _, judged in pairs if name == chosen)
+    rows, pull, told = [], None, (-math.inf, 0.0)
+    for name, weight, (values, reported) in pairs:
+        gain, error = _gain(own, values)
+        row = {"image": name, "held_out_deviance": float(values.mean())}
+        row |= {"gain": gain, "standard_error": error, "reported_deviance": reported}
+        rows.append(row if weight is None else row | {"pull": weight})
+        if name not in (NET, PULLED):
+            continue
+        if gain > told[0]:
+            told = gain, error
+        more, error = _gain(best, values)
+        if more > PLAINER * error:
+            best, chosen, pull = values, name, weight
+    return Verdict(chosen, pull, *told, rows)
+
+
+def _gain(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
+    """Mean gain over the frames, and its standard error."""
+    gain = before - after
+    return float(gain.mean()), float(gain.std()) / math.sqrt(len(gain))
+
+
+def with_prior(
+    engine: Engine, chosen: Descent | None, prior: Prior, rec: Reconstruction, score: Score
+) -> tuple[Reconstruction, Score]:
+    """The reconstruction with the prior's image, if the gate chose it, and the record of both.
+
+    Args:
+        engine: with the image of all counts.
+        chosen: by the whole-scan passes; None: there were none.
+        prior: the network.
+        rec, score: of the plain image, which is kept as `rec.plain` where the prior's wins.
+    """
+    if chosen is None or chosen.gate is None:
+        why = "it needs trials on held-out counts: whole counts, regularise=auto, enough passes"
+        return rec.with_meta(prior={"chosen": "none", "why": why}), score
+    facts = {**chosen.gate, "network": prior.record}
+    if chosen.gate["chosen"] in (NET, PULLED):
+        before, _ = engine.fields()
+        fed = _fed(engine, chosen.loss, chosen.weight)
+        image = prior(fed)
+        if (pull := chosen.gate["pull"]) is not None:
+            image = consistent(engine, chosen.loss, image, pull)
+        _put(engine, image)
+        facts["plain_deviance_per_pixel"], facts["plain_residual"] = (
+            score.deviance_per_pixel,
+            score.residual,
+        )
+        score = engine.score()
+        rec = replace(rec, object=_in_gauge(image, before, rec), plain=rec.object)
+    return rec.with_meta(prior=facts), score
+
+
+def _in_gauge(image: np.ndarray, before: np.ndarray, rec: Reconstruction) -> np.ndarray:
+    """`image` times what made the object of `rec` out of `before`."""
+    return image * (np.vdot(before, rec.object) / np.vdot(before, before))
+
+
+def consistent(engine: Engine, loss: str, image: np.ndarray, weight: float) -> np.ndarray:
+    """`image` after whole-scan passes with total variation of `weight` on what they change."""
+    _put(engine, image)
+    centre, dual = engine.state.object, backend.tensor(np.zeros((4, *image.shape), np.float32))
+    for _ in range(PULL_PASSES):
+        before = engine.state.object
+        engine.run_whole(loss, 0.0)
+        size = weight / (2 * math.sqrt(float(engine.light().max())))
+        scalar = backend.scalar(size, "float32")
+        now, dual = _compiled_pull()(engine.state.object, centre, dual, scalar)
+        engine.state = engine.state._replace(object=now, object_velocity=now - before)
+    return engine.fields()[0]
+
+
+@functools.cache
+def _compiled_pull() -> Callable[..., Any]:
+    def pull(image: Any, centre: Any, dual: Any, weight: Any) -> tuple[Any, Any]:
+        moved, dual = prox(image - centre, dual, weight)
+        return centre + moved, dual
+
+    return backend.jit(pull)
+
+
+def _put(engine: Engine, image: np.ndarray) -> None:
+    """The image into the engine, at rest."""
+    engine.state = engine.state._replace(object=backend.tensor(np.asarray(image, np.complex64)))
+    engine.begin_whole()
+
+
+def _judged(engine: Engine) -> Judged:
+    return Judged(engine.held_out_deviances(), engine.held_out_deviance(report=True))
+
+
+def _fed(engine: Engine, loss: str, weight: float) -> Estimate:
+    """What the prior sees of the engine's image."""
+    if weight < LEAST_WEIGHT:
+        engine.begin_whole()
+        for _ in range(LEAST_PASSES):
+            engine.run_whole(loss, LEAST_WEIGHT)
+    image, _ = engine.fields()
+    engine.begin_whole()
+    for _ in range(FREE_PASSES):
+        engine.run_whole(loss, 0.0)
+    return Estimate(image, engine.fields()[0], engine.light())
+
+
+def solved(
+    scan: Scan, weight: float, passes: int, *, least_px: int
+) -> tuple[Estimate, tuple[int, int]]:
+    """Whole-scan Poisson passes with total variation and a known probe, and the image's origin.
+
+    Args:
+        scan: with its probe. weight: of total variation (`RefineConfig.regularise`).
+        passes: with it, before the free ones.
+        least_px: shortest side of the canvas.
+    """
+    config = RefineConfig(update_probe=False, regularise=weight, clean="off", held_out_fraction=0)
+    engine = prepare(scan, take_over(scan, None), config, least_px=least_px)
+    engine.begin_whole()
+    for _ in range(passes):
+        engine.run_whole("poisson", weight)
+    return _fed(engine, "poisson", weight), engine.canvas.origin_px

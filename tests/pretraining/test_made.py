@@ -1,0 +1,98 @@
+"""The prior's training data: recipes, specimens, and what is kept of a solved scan."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ptycho.errors import ArchiveError, DataError
+from ptycho.pretraining import KINDS, TEST_PHOTOGRAPHS, make_data
+from ptycho.pretraining.made import data_hash, samples, turned
+from ptycho.pretraining.recipes import CANVAS_PX, draw, measured
+from ptycho.pretraining.specimens import TRAINING_PHOTOGRAPHS, Specimen
+from ptycho.simulation import PHOTOGRAPHS
+
+
+def test_there_are_ten_kinds_and_the_test_pictures_are_kept_apart() -> None:
+    assert len(KINDS) >= 10 and len(set(KINDS)) == len(KINDS)
+    assert not set(TEST_PHOTOGRAPHS) & set(TRAINING_PHOTOGRAPHS)
+    assert set(TEST_PHOTOGRAPHS) | set(TRAINING_PHOTOGRAPHS) <= set(PHOTOGRAPHS)
+
+
+def test_a_recipe_is_that_of_its_seed_and_number_and_they_are_of_many_kinds() -> None:
+    recipes = [draw(3, number) for number in range(300)]
+    assert recipes[7] == draw(3, 7) != draw(4, 7)
+    json.dumps(recipes[0].record())
+    assert {kind for each in recipes for kind in each.specimen.kinds} == set(KINDS)
+    configs = [each.simulation for each in recipes]
+    assert {c.probe for c in configs} == {"disk", "gaussian", "focused"}
+    assert {c.kernel for c in configs} == {"fourier"}  # the solver's is another
+    assert any(c.gap_px for c in configs) and any(len(c.probe_modes) > 1 for c in configs)
+    for flaw in ("position_error_px", "flux_error", "probe_error_rad"):
+        wrong = [getattr(each, flaw) != 0 for each in recipes]
+        assert 0.05 < np.mean(wrong) < 0.4
+    light = [c.photons / c.spacing_px**2 for c in configs]
+    assert min(light) < 20 and max(light) > 2e4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_specimen_has_its_contrast_and_is_the_same_again(kind: str) -> None:
+    one = Specimen((kind,), 0.4, 1.2, 0.5, seed=6)
+    image = one((70, 60))
+    assert image.shape == (70, 60) and np.array_equal(image, one((70, 60)))
+    assert 0.4 - 1e-9 <= np.abs(image).min() < 0.8 and np.abs(image).max() <= 1 + 1e-9
+    assert np.angle(image).min() >= -1e-9 and np.angle(image).max() <= 1.2 + 1e-9
+    assert np.mean(np.abs(image - 1) < 1e-2) > 0.25  # half of it is an even field
+    assert not np.allclose(image, Specimen((kind,), 0.4, 1.2, 0.5, seed=7)((70, 60)))
+
+
+def test_every_scan_fits_the_canvas_that_all_are_solved_on() -> None:
+    for number in range(40):
+        recipe = draw(11, number)
+        scan = measured(recipe)
+        extent = np.ptp(scan.positions_px, axis=0).max()
+        assert extent + scan.N + 4 <= CANVAS_PX
+        assert scan.n_frames == recipe.simulation.n_frames and (scan.counts >= 0).all()
+
+
+def test_the_target_is_the_truth_with_the_smooth_phase_of_the_image() -> None:
+    rng = np.random.default_rng(0)
+    rows, cols = np.indices((90, 80))
+    truth = 1 + 0.3 * rng.standard_normal((90, 80))
+    slow = np.exp(1j * (0.8 + rows / 60 + (cols / 80) ** 2))
+    found = turned(
+        truth.astype(np.complex64), (truth * slow).astype(np.complex64), np.ones((90, 80))
+    )
+    assert np.abs(found - truth * slow)[15:-15, 15:-15].max() < 0.1
+    np.testing.assert_allclose(np.abs(found), np.abs(truth), atol=1e-5)
+    fine = np.exp(1j * (-1.0) ** (rows + cols))  # of the image alone: not taken over
+    other = turned(
+        truth.astype(np.complex64), (truth * fine).astype(np.complex64), np.ones((90, 80))
+    )
+    assert np.abs(np.angle(other * truth)[15:-15, 15:-15]).max() < 0.3
+
+
+def test_data_are_made_once_and_go_on_and_a_damaged_file_is_told(tmp_path: Path) -> None:
+    first = make_data(tmp_path, 2, seed=349)
+    assert first["made"] == 2 == first["solved"] + first["unsolved"]
+    files = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    second = make_data(tmp_path, 3, seed=349)
+    assert second["made"] == 1 and second["solved"] >= 1
+    assert all(path.read_bytes() == before for path, before in files.items())
+    with pytest.raises(DataError, match="another seed"):
+        make_data(tmp_path, 3, seed=6)
+    path, sample = next(samples(tmp_path))
+    error = np.abs(sample.estimate.image - sample.target)
+    assert np.median(error) < 0.5 and sample.target.shape == sample.estimate.light.shape
+    before = data_hash(tmp_path)
+    path.write_bytes(path.read_bytes()[:-400])
+    assert data_hash(tmp_path) != before
+    with pytest.raises(ArchiveError, match="cannot be read"):
+        list(samples(tmp_path))
+    for left in tmp_path.glob("*.npz"):
+        left.unlink()
+    with pytest.raises(DataError, match="make-data"):
+        list(samples(tmp_path))

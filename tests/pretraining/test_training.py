@@ -1,0 +1,129 @@
+"""Crops, the loss, and a training that goes on where it was cut off."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from ptycho.errors import ArchiveError, ConfigError, PtychoError, UsageError
+from ptycho.physics import backend
+from ptycho.pretraining import PriorTraining, train_prior
+from ptycho.pretraining.crops import CROP_PX, batch, plate
+from ptycho.pretraining.made import Sample
+from ptycho.pretraining.training import relative_loss
+from ptycho.prior import Estimate, load_prior
+
+
+def sample(seed: int, side: int = 80) -> Sample:
+    """A noisy image whose target is the image without the noise."""
+    rng = np.random.default_rng(seed)
+    field = ndimage.gaussian_filter(rng.standard_normal((side, side)), 3)
+    target = 0.8 + field / (4 * field.std()) * np.exp(0.5j)
+    noise = 0.08 * (rng.standard_normal((side, side)) + 1j * rng.standard_normal((side, side)))
+    light = np.full((side, side), 200.0)
+    light[:, :6] = 0
+    estimate = Estimate(target + noise, target + 1.5 * noise, light)
+    return Sample(estimate, target.astype(np.complex64), {"specimen": {"kinds": ["blobs"]}})
+
+
+def written(folder: Path, count: int = 22) -> Path:
+    """As `make_data` writes them."""
+    folder.mkdir()
+    for number in range(count):
+        each = sample(number)
+        parts = {name: getattr(each.estimate, name) for name in ("image", "freer", "light")}
+        facts = np.frombuffer(json.dumps({"recipe": each.recipe}).encode(), np.uint8)
+        np.savez(folder / f"{number:05d}.npz", target=each.target, facts=facts, **parts)
+    return folder
+
+
+def test_the_answer_that_is_wanted_makes_the_target_of_every_crop() -> None:
+    """However a crop is turned: image + wanted is the target, whose difference is the noise."""
+    plates = [plate(sample(0)), plate(sample(1, side=50))]
+    seen, wanted = batch(plates, 12, np.random.default_rng(2))
+    assert seen.shape == (12, CROP_PX, CROP_PX, 6) and wanted.shape == (12, CROP_PX, CROP_PX, 4)
+    counts = wanted[..., 3] > 0
+    assert (seen[~counts] == 0).all() and not counts.all()
+    for image, step, where in zip(seen[..., :2], wanted[..., :2], counts, strict=True):
+        # The noise is white and the target smooth: the corrected image has hardly any differences.
+        both = np.diff(where, axis=0) | ~where[1:]
+        rough = np.abs(np.diff(image, axis=0))[~both].mean()
+        assert np.abs(np.diff(image + step, axis=0))[~both].mean() < 0.6 * rough
+    again, _ = batch(plates, 12, np.random.default_rng(2))
+    np.testing.assert_array_equal(seen, again)
+
+
+def test_the_loss_is_that_of_its_formula_relative_to_the_input() -> None:
+    rng = np.random.default_rng(0)
+    wanted = rng.standard_normal((2, 20, 20, 4)).astype(np.float32)
+    wanted[..., 2], wanted[..., 3] = 0.1, rng.uniform(size=(2, 20, 20)) < 0.8
+    answer = rng.standard_normal((2, 20, 20, 2)).astype(np.float32)
+
+    def size(error: np.ndarray) -> float:
+        count = ndimage.uniform_filter(np.ones(error.shape[:2]), 9, mode="constant")
+        planes = np.moveaxis(error, -1, 0)
+        local = np.stack([ndimage.uniform_filter(p, 9, mode="constant") / count for p in planes])
+        return float(np.mean(0.9 * np.abs(planes - local) + 0.1 * np.abs(planes)))
+
+    expected = []
+    for y, n in zip(wanted.astype(float), answer, strict=True):
+        counts = y[..., 3:]
+        expected.append(size((0.1 * n - y[..., :2]) * counts) / size(y[..., :2] * counts))
+    found = relative_loss(*map(backend.tensor, (wanted, answer)))
+    assert float(found) == pytest.approx(np.mean(expected), rel=1e-4)
+    nothing = relative_loss(*map(backend.tensor, (wanted, np.zeros_like(answer))))
+    assert float(nothing) == pytest.approx(1, abs=1e-4)
+
+
+class Cut(Exception):
+    pass
+
+
+@pytest.mark.training
+def test_a_training_learns_and_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    data = written(tmp_path / "data")
+    config = PriorTraining(steps=200, seed=4, checkpoint_s=0.0)
+    record = train_prior(data, tmp_path / "whole", config)
+    assert record["scans"] == 22 and record["last"]["unseen"] < 0.8
+    assert record["data_sha256"] and record["hours"] > 0
+
+    def cut(done: int, total: int, info: dict[str, float]) -> None:
+        raise Cut
+
+    with pytest.raises(Cut):
+        train_prior(data, tmp_path / "cut", config, progress=cut)
+    with pytest.raises(UsageError, match="cut off"):
+        train_prior(data, tmp_path / "cut", config)
+    with pytest.raises(ArchiveError, match="other data or settings"):
+        train_prior(data, tmp_path / "cut", PriorTraining(steps=300, seed=4), resume=True)
+    train_prior(data, tmp_path / "cut", config, resume=True)
+    assert not list((tmp_path / "cut").glob("checkpoint*"))
+    with np.load(tmp_path / "whole/prior.npz") as a, np.load(tmp_path / "cut/prior.npz") as b:
+        for name in (name for name in a.files if name != "record"):
+            np.testing.assert_allclose(a[name], b[name], atol=2e-3)
+    curves = [(tmp_path / each / "curves.csv").read_text() for each in ("whole", "cut")]
+    assert [len(text.splitlines()) for text in curves] == [3, 3]
+
+    fresh = sample(99)
+    found = load_prior(tmp_path / "whole/prior.npz")(fresh.estimate)
+    lit = fresh.estimate.light > 0
+    before, after = (np.abs(x - fresh.target)[lit].mean() for x in (fresh.estimate.image, found))
+    assert after < 0.85 * before
+
+
+def test_what_cannot_be_trained_is_told(tmp_path: Path) -> None:
+    for steps, without in ((0, ()), (5, ("horses",))):
+        with pytest.raises(ConfigError):
+            PriorTraining(steps=steps, without=without)
+    data = written(tmp_path / "data", 2)
+    for config in (PriorTraining(steps=5), PriorTraining(steps=5, without=("blobs",))):
+        with pytest.raises(PtychoError, match=r"too few|no solved"):
+            if config.without:
+                train_prior(data, tmp_path / "out", config)
+            else:
+                (data / "00000.npz").unlink()
+                train_prior(data, tmp_path / "out", config)

@@ -1,0 +1,167 @@
+"""The prior's input, its network on images of any size, and the file of its weights."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ptycho.errors import ArchiveError, DataError, ShapeError
+from ptycho.nn import PRIOR_REACH_PX, build_prior_net
+from ptycho.prior import CHANNELS, Estimate, Prior, channels, gauged, load_prior, save_prior
+
+
+def made(shape: tuple[int, int], seed: int = 0) -> Estimate:
+    """A noisy image in a frame of no light, as a scan leaves it."""
+    rng = np.random.default_rng(seed)
+    image = 0.8 + 0.1 * (rng.standard_normal(shape) + 1j * rng.standard_normal(shape))
+    light = np.full(shape, 300.0)
+    light[:7], light[:, -5:] = 0, 0
+    return Estimate(image, image + 0.01 * rng.standard_normal(shape), light)
+
+
+def some_weights(seed: int = 3) -> list[np.ndarray]:
+    """Weights of a network that answers something (a new one answers 0)."""
+    rng = np.random.default_rng(seed)
+    weights = build_prior_net(CHANNELS, seed=seed).get_weights()
+    weights[-2] = 0.02 * rng.standard_normal(weights[-2].shape).astype(np.float32)
+    return [np.asarray(each, np.float16).astype(np.float32) for each in weights]
+
+
+@pytest.fixture(scope="module")
+def prior() -> Prior:
+    return Prior(some_weights(), {})
+
+
+def test_the_network_has_the_stated_size_and_reach() -> None:
+    net = build_prior_net(CHANNELS, seed=1)
+    assert 300_000 < net.count_params() < 340_000
+    net.set_weights(some_weights())
+    size = 2 * PRIOR_REACH_PX + 40
+    x = np.random.default_rng(0).normal(size=(1, size, 8, CHANNELS)).astype(np.float32)
+    other = x.copy()
+    other[:, : size - PRIOR_REACH_PX - 8] += 1.0
+    first, second = (np.asarray(net(each)) for each in (x, other))
+    np.testing.assert_allclose(first[:, -4:], second[:, -4:], atol=1e-5)
+    assert np.abs(first - second)[:, : size // 2].max() > 1e-3
+
+
+def test_a_new_network_leaves_the_image_as_it_is() -> None:
+    estimate = made((50, 43))
+    prior = Prior(build_prior_net(CHANNELS).get_weights(), {})
+    np.testing.assert_allclose(prior(estimate), estimate.image, atol=1e-6)
+
+
+def test_the_answer_has_the_scale_and_phase_of_the_image(prior: Prior) -> None:
+    """Twice the object under a quarter of the light is the same measurement."""
+    estimate = made((48, 52))
+    factor = 2 * np.exp(0.7j)
+    other = Estimate(estimate.image * factor, estimate.freer * factor, estimate.light / 4)
+    plain, turned = prior(estimate), prior(other)
+    assert np.abs(plain - estimate.image).max() > 1e-4
+    np.testing.assert_allclose(turned, plain * factor, atol=2e-5)
+
+
+def test_pixels_without_light_stay_and_tell_the_network_nothing(prior: Prior) -> None:
+    estimate = made((60, 60))
+    dark = estimate.light == 0
+    image = estimate.image.copy()
+    image[dark] = 7
+    found = prior(Estimate(image, estimate.freer, estimate.light))
+    np.testing.assert_array_equal(found[dark], image[dark])
+    np.testing.assert_allclose(found[~dark], prior(estimate)[~dark], atol=1e-6)
+
+
+def test_tiles_give_the_image_of_one_piece(prior: Prior) -> None:
+    estimate = made((150, 171))
+    whole = prior(estimate, turns=1)
+    for tile in (40, 64):
+        tiled = prior(estimate, turns=1, tile_px=tile)
+        np.testing.assert_allclose(tiled, whole, atol=2e-6)
+
+
+def test_turning_the_specimen_turns_the_answer(prior: Prior) -> None:
+    estimate = made((48, 52))
+    parts = (np.rot90(part) for part in (estimate.image, estimate.freer, estimate.light))
+    np.testing.assert_allclose(prior(Estimate(*parts)), np.rot90(prior(estimate)), atol=2e-6)
+
+
+def test_the_channels_are_those_of_their_formula() -> None:
+    own = gauged(made((20, 24)))
+    seen = channels(own.image, own.freer, own.sigma)
+    lit = own.lit
+    weight = np.where(lit, 1.0, 0)
+    assert np.sum(np.abs(own.image) ** 2 * weight) / weight.sum() == pytest.approx(1, rel=1e-5)
+    assert abs(np.angle(np.sum(own.image * weight))) < 1e-6
+    sigma = 1 / (2 * np.sqrt(300.0) * abs(own.unit))
+    np.testing.assert_allclose(seen[lit][:, 4], np.log10(sigma) + 1.5, rtol=1e-5)
+    pull = 0.3 * np.clip((own.freer - own.image)[lit].real / sigma, -5, 5)
+    np.testing.assert_allclose(seen[lit][:, 2], pull, rtol=1e-3, atol=1e-4)
+
+
+def test_an_estimate_that_cannot_be_used_says_why(prior: Prior) -> None:
+    estimate = made((16, 16))
+    with pytest.raises(ShapeError, match="one shape"):
+        Estimate(estimate.image, estimate.freer[:4], estimate.light)
+    for image, light in (
+        (estimate.image, np.zeros((16, 16))),
+        (np.full((16, 16), np.nan), estimate.light),
+    ):
+        with pytest.raises(DataError, match="prior"):
+            prior(Estimate(image, estimate.freer, light))
+
+
+def test_weights_come_back_with_their_record(tmp_path: Path, prior: Prior) -> None:
+    save_prior(tmp_path / "a.npz", some_weights(), {"seed": 5})
+    assert (tmp_path / "a.npz").stat().st_size < 1.5e6
+    again = load_prior(tmp_path / "a.npz")
+    assert again.record["seed"] == 5 and again.record["version"] == 1
+    estimate = made((40, 40))
+    np.testing.assert_array_equal(again(estimate), prior(estimate))
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as file:
+        assert {file[name].dtype for name in file.files} == {np.dtype("f2"), np.dtype("u1")}
+
+
+def rewritten(path: Path, **changes: object) -> Path:
+    """The file with other arrays, or another fact in its record."""
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    record = json.loads(arrays.pop("record").tobytes()) | {
+        key: value for key, value in changes.items() if key not in arrays
+    }
+    arrays |= {key: np.asarray(value) for key, value in changes.items() if key in arrays}
+    text = np.frombuffer(json.dumps(record).encode(), np.uint8)
+    np.savez(path, **arrays, record=text)
+    return path
+
+
+def test_a_file_that_is_no_prior_is_an_error_that_says_what_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    with pytest.raises(ArchiveError, match="cannot be read"):
+        load_prior(path)
+    path.write_bytes(b"PK\x03\x04 no zip")
+    with pytest.raises(ArchiveError, match="cannot be read"):
+        load_prior(path)
+    np.savez(path, a=np.array([{}], dtype=object), record=np.zeros(2, np.uint8))
+    with pytest.raises(ArchiveError, match="cannot be read"):  # pickle: never loaded
+        load_prior(path)
+    save_prior(path, some_weights(), {})
+    with pytest.raises(ArchiveError, match="not those that were written"):
+        load_prior(rewritten(path, w000=np.zeros((3, 3, 24, 32), np.float16)))
+    save_prior(path, some_weights(), {})
+    with pytest.raises(ArchiveError, match="version"):
+        load_prior(rewritten(path, version=2))
+    save_prior(path, some_weights()[:-1], {})
+    with pytest.raises(ArchiveError, match="another network"):
+        load_prior(path)
+
+
+def test_a_file_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("w000.npy", b"\0" * (65 << 20))
+    with pytest.raises(ArchiveError, match="unpacks to"):
+        load_prior(path)

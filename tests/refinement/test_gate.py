@@ -1,0 +1,119 @@
+"""The gate: the prior's image is the result where held-out counts are explained better by it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ptycho.errors import ArchiveError
+from ptycho.nn import build_prior_net
+from ptycho.prior import CHANNELS, Estimate, save_prior
+from ptycho.refinement import RefineConfig, refine
+from ptycho.refinement.gate import NET, PLAIN, PULLED, SMOOTH, Judged, judge, verdict
+from ptycho.refinement.run import prepare
+from ptycho.refinement.takeover import take_over
+from ptycho.scan import Scan
+from ptycho.simulation import SimulationConfig, simulate
+
+
+@pytest.fixture(scope="module")
+def dim() -> Scan:
+    return simulate(
+        SimulationConfig(N=32, n_frames=100, photons=2e3, probe_diameter_px=16, kernel="fourier")
+    )
+
+
+def judged(mean: float, spread: float = 0.0) -> Judged:
+    return Judged(mean + spread * np.tile([-1.0, 1.0], 32), mean)
+
+
+@pytest.mark.parametrize(
+    ("net", "pulled", "chosen"),
+    [
+        (judged(0.49), judged(0.495), NET),
+        (judged(0.49), judged(0.48), PULLED),
+        (judged(0.499, 0.01), judged(0.51), SMOOTH),  # within two standard errors
+        (judged(0.51), judged(0.52), SMOOTH),
+        (judged(0.51), judged(0.49), PULLED),
+    ],
+)
+def test_the_plainer_image_stays_within_two_standard_errors(
+    net: Judged, pulled: Judged, chosen: str
+) -> None:
+    pairs = [(PLAIN, None, judged(0.6)), (SMOOTH, None, judged(0.5))]
+    found = verdict(SMOOTH, [*pairs, (NET, None, net), (PULLED, 0.25, pulled)])
+    assert found.chosen == chosen
+    assert found.pull == (0.25 if chosen == PULLED else None)
+    best = min(float(net.each.mean()), float(pulled.each.mean()))
+    assert found.gain == pytest.approx(0.5 - best)
+    assert [row["image"] for row in found.candidates] == [PLAIN, SMOOTH, NET, PULLED]
+
+
+class Knows:
+    """A prior that answers with a given image, turned to the phase of its input."""
+
+    record = {"what": "an oracle"}
+
+    def __init__(self, answer: np.ndarray) -> None:
+        self.answer = answer
+
+    def __call__(self, estimate: Estimate) -> np.ndarray:
+        turn = np.vdot(self.answer * estimate.light, estimate.image)
+        return (self.answer * turn / abs(turn)).astype(np.complex64)
+
+
+def test_the_truth_wins_and_noise_loses_and_the_engine_is_as_before(dim: Scan) -> None:
+    config = RefineConfig(update_probe=False)
+    engine = prepare(dim, take_over(dim, None), config)
+    engine.begin_whole()
+    for _ in range(20):
+        engine.run_whole("poisson", 0.25)
+    assert dim.truth is not None
+    row, col = (
+        int(a - b) for a, b in zip(engine.canvas.origin_px, dim.truth.origin_px, strict=True)
+    )
+    truth = np.ones(engine.canvas.shape, np.complex64)
+    part = dim.truth.object[row:, col:][: truth.shape[0], : truth.shape[1]]
+    truth[: part.shape[0], : part.shape[1]] = part
+    before = engine.fields()[0]
+    rng = np.random.default_rng(0)
+    good = judge(engine, "poisson", 0.25, Knows(truth))  # type: ignore[arg-type]
+    bad = judge(engine, "poisson", 0.25, Knows(before + 0.3 * rng.normal(size=before.shape)))  # type: ignore[arg-type]
+    assert good.chosen in (NET, PULLED) and good.gain > 2 * good.standard_error > 0
+    assert bad.chosen == SMOOTH and bad.pull is None
+    assert [row["image"] for row in bad.candidates] == [PLAIN, SMOOTH, NET, PULLED, PULLED]
+    by_name = {row["image"]: row for row in bad.candidates if "pull" not in row}
+    assert by_name[NET]["gain"] < 0 == by_name[SMOOTH]["gain"]
+    np.testing.assert_array_equal(engine.fields()[0], before)
+    told = engine.run_whole("poisson", 0.25)
+    engine.restore(engine.snapshot())
+    assert np.isfinite(told.residual)
+
+
+def test_a_refused_prior_leaves_the_refinement_as_it_is_and_is_told(
+    dim: Scan, tmp_path: Path
+) -> None:
+    weights = build_prior_net(CHANNELS).get_weights()
+    weights[-1] = weights[-1] + 3.0  # an answer that is wrong everywhere
+    path = tmp_path / "bad.npz"
+    save_prior(path, weights, {"seed": 8})
+    config = RefineConfig(passes=40, update_probe=False)
+    plain = refine(dim, config=config)
+    tried = refine(dim, config=config.model_copy(update={"prior": str(path)}))
+    gate = tried.reconstruction.meta["prior"]
+    assert gate["chosen"] == SMOOTH and gate["gain"] < 0 and gate["network"]["seed"] == 8
+    assert tried.reconstruction.plain is None
+    np.testing.assert_array_equal(tried.reconstruction.object, plain.reconstruction.object)
+    assert tried.deviance_per_pixel == plain.deviance_per_pixel
+
+
+def test_a_prior_that_cannot_be_judged_is_not_used_and_says_why(dim: Scan, tmp_path: Path) -> None:
+    path = tmp_path / "any.npz"
+    save_prior(path, build_prior_net(CHANNELS).get_weights(), {})
+    config = RefineConfig(passes=6, update_probe=False, prior=str(path), regularise="off")
+    told = refine(dim, config=config).reconstruction.meta["prior"]
+    assert told["chosen"] == "none" and "held-out" in told["why"]
+    with pytest.raises(ArchiveError, match="prior"):
+        refine(dim, config=config.model_copy(update={"prior": str(tmp_path / "none.npz")}))
