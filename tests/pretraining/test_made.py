@@ -76,10 +76,10 @@ def test_the_target_is_the_truth_with_the_smooth_phase_of_the_image() -> None:
 
 
 def test_data_are_made_once_and_go_on_and_a_damaged_file_is_told(tmp_path: Path) -> None:
-    first = make_data(tmp_path, 2, seed=349)
+    first = make_data(tmp_path, 2, seed=434)
     assert first["made"] == 2 == first["solved"] + first["unsolved"]
     files = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    second = make_data(tmp_path, 3, seed=349)
+    second = make_data(tmp_path, 3, seed=434)
     assert second["made"] == 1 and second["solved"] >= 1
     assert all(path.read_bytes() == before for path, before in files.items())
     with pytest.raises(DataError, match="another seed"):
