@@ -110,7 +110,7 @@ def make_one(arm: dict[str, Any]) -> dict[str, Any]:
     scan = measured(recipe)
     assert scan.truth is not None
     estimate, origin = solved(scan, recipe.weight, recipe.passes, least_px=CANVAS_PX)
-    sample = _sample(estimate, _on_canvas(scan.truth, origin, estimate.image.shape))
+    sample = _sample(estimate, on_canvas(scan.truth, origin, estimate.image.shape))
     path = Path(arm["folder"]) / f"{arm['name']}.npz"
     error, own = _errors(sample)
     facts = {"error": error, "counts_error": own, "recipe": recipe.record()}
@@ -125,7 +125,7 @@ def make_one(arm: dict[str, Any]) -> dict[str, Any]:
     return {"solved": True}
 
 
-def _on_canvas(truth: Truth, origin: tuple[int, int], shape: tuple[int, ...]) -> np.ndarray:
+def on_canvas(truth: Truth, origin: tuple[int, int], shape: tuple[int, ...]) -> np.ndarray:
     """The truth on the canvas; 1 where it does not reach."""
     out = np.ones(shape, np.complex64)
     row, col = (int(a - b) for a, b in zip(origin, truth.origin_px, strict=True))
