@@ -125,7 +125,7 @@ def elsewhere(page: str, path: str) -> bool:
     """
     folder = ROOT / path.rpartition("/")[0]
     if folder == ROOT / "tests":
-        return "specs" in page or "reliability" in page
+        return any(word in page for word in ("specs", "reliability", "tutorial"))
     return "specs" in page and not folder.is_dir()
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
 import typer.main
 from orchestration.cli.app import app as orchestrate_app
+from orchestration.core.reasons import ExitReason
 
 from ptycho.cli.app import app as ptycho_app
 
@@ -21,8 +23,11 @@ WRITTEN = {
 PAGES = sorted(
     {str(path.relative_to(ROOT)) for path in ROOT.glob("docs/**/*.md")} - WRITTEN | {"AGENTS.md"}
 )
-#: Their paths are examples of what a document may say.
-GRAMMAR = {"docs/specs/documents.md", "docs/specs/globs-and-selectors.md", "docs/specs/historic.md"}
+#: Their paths are those of examples.
+EXAMPLES = {
+    *("docs/specs/documents.md", "docs/specs/globs-and-selectors.md", "docs/specs/historic.md"),
+    "docs/tutorial-harness.md",
+}
 TOPS = "docs|scripts|tests|ptycho|demo|plans"
 APPS = {
     "ptycho": typer.main.get_command(ptycho_app),
@@ -84,11 +89,28 @@ def test_what_a_page_names_exists(page: str) -> None:
     text = text_of(page)
     links = re.findall(r"\]\((?!https?:)([^)#\s]+)", text)
     assert [link for link in links if not ((ROOT / page).parent / link).exists()] == []
-    paths = [] if page in GRAMMAR else named_paths(text)
+    paths = [] if page in EXAMPLES else named_paths(text)
     assert [found for path in paths if (found := missing(path))] == []
     assert [found for words in commands(text) if (found := unknown(words))] == []
     targets = set(re.findall(r"^([a-z]+):", text_of("Makefile"), re.M))
     assert set(re.findall(r"`make ([a-z]+)", text)) <= targets
+
+
+def test_troubleshooting_has_every_ending_and_quotes_what_is_said() -> None:
+    text = text_of("docs/troubleshooting.md")
+    endings = re.findall(r"^\| `([A-Z_]+)` \| (\d+) \|", text, re.M)
+    assert endings == [(reason.name, str(reason.code)) for reason in ExitReason]
+    quoted = re.findall(r"^\| `([a-z][^`]+)`[^|]*\|", text, re.M)
+    files = [path for top in ("ptycho", "scripts") for path in (ROOT / top).glob("**/*.py")]
+    said = "\n".join(re.sub(r'"\s*\n\s*f?"', "", path.read_text()) for path in files)
+    assert len(quoted) > 12 and [words for words in quoted if words not in said] == []
+
+
+def test_the_guide_has_every_mark() -> None:
+    project = tomllib.loads(text_of("pyproject.toml"))["tool"]["pytest"]["ini_options"]
+    marks = [line.partition(":")[0] for line in project["markers"]]
+    table = text_of("docs/TESTING_GUIDE.md").partition("## Marks")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.M) == marks
 
 
 def test_what_does_not_exist_is_seen() -> None:

@@ -1,4 +1,4 @@
-"""docs/tutorial.md as a reader runs it: all code blocks, one after another, in an empty folder."""
+"""The tutorials as a reader runs them: all blocks, one after another, in an empty folder."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "tutorial.md"
+
+
+HARNESS = PAGE.with_name("tutorial-harness.md")
 
 
 def blocks() -> list[str]:
@@ -48,3 +51,29 @@ def test_the_code_runs_as_it_stands(tmp_path: Path) -> None:
         "run",
         "object.h5",
     }
+
+
+@pytest.mark.slow
+def test_every_command_of_the_harness_tutorial_does_what_the_page_says(tmp_path: Path) -> None:
+    shell = re.findall(r"^```sh\n(.*?)^```$", HARNESS.read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "page.sh").write_text("set -e\n" + "\n".join(shell))
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "page.sh"],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": programs, "XDG_STATE_HOME": str(tmp_path / "state")},
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = done.stdout
+    assert "ledger OK (0 errors, 0 warnings)" in said
+    first, second = said.split("OVEN-REPLY-002: waits for the maker", 1)
+    assert "guard on the base: fail" in first and "guard on the attempt: pass" in first
+    assert "BLOCKED_ON_USER (6)" in first and "exit 6" in first
+    assert "landed    OVEN-LIMIT-001, SUITE-GREEN-001" in first
+    assert "2 landings on main, 0 with problems" in second
+    assert "DONE (0)" in second and "all 3 items are done" in second
+    assert (tmp_path / "oven/src/oven.py").read_text().endswith("min(250, minutes * 10)\n")
