@@ -62,12 +62,13 @@ def test_every_command_of_the_harness_tutorial_does_what_the_page_says(tmp_path:
         ["bash", "page.sh"],
         cwd=tmp_path,
         env={**os.environ, "PATH": programs, "XDG_STATE_HOME": str(tmp_path / "state")},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         timeout=500,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout
     said = done.stdout
     assert "ledger OK (0 errors, 0 warnings)" in said
     first, second = said.split("OVEN-REPLY-002: waits for the maker", 1)
