@@ -2,7 +2,7 @@
 
     agent_programs.py install        into .agent-programs/, an environment for each (make agents)
     agent_programs.py table          run each against the model on loopback; writes docs/agents.md
-    agent_programs.py table --cases "401;500"      these columns alone; the others stay
+    agent_programs.py table --jobs 2     two programs at a time
 
 Nothing of a person's is used: no login, no key, a HOME of its own for each run.
 """
@@ -17,6 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -75,51 +78,48 @@ def _run(words: list[str]) -> str:
     return "" if done.returncode == 0 else (said[-1] if said else f"exit {done.returncode}")
 
 
-def table(cases: list[str], programs: list[str]) -> int:
-    """Run every program with every fault (or `programs` with `cases` alone) and write the page."""
-    sys.path.insert(0, str(ROOT / "tests/agents"))
-    from real_programs import CASES, PROGRAMS, drive, installed, version
-
-    known, told = _written(list(CASES)) if cases or programs else ({}, {})
-    for program in programs or PROGRAMS:
-        if installed(program) is None:
-            known[program] = dict.fromkeys(CASES, "skipped")
-            told[program] = "not installed here | "
-            continue
-        for name, case in CASES.items():
-            if cases and name not in cases:
-                continue
-            with tempfile.TemporaryDirectory(prefix="agents-") as folder:
-                started = time.monotonic()
-                run = drive(program, Path(folder), case.fault, idle_s=case.idle_s)
-                cell = _cell(run, time.monotonic() - started)
-            known.setdefault(program, {})[name] = cell
-            print(f"{program} {name}: {cell}", flush=True)
-            if case.fault is None:
-                ended = run.events("agent_exit")[-1]
-                words = f"{ended['tokens']} tokens, {_money(ended['cost'])}"
-                told[program] = f"{version(program)} | {words}"
-    versions = [f"| {name} | {words} |" for name, words in told.items()]
-    rows = [
-        f"| {name} | " + " | ".join(cells.get(case, "") for case in CASES) + " |"
-        for name, cells in known.items()
-    ]
-    PAGE.write_text(_page(versions, rows, list(CASES)), encoding="utf-8")
+def table(jobs: int) -> int:
+    """Run every program with every fault and write the page; all of it comes from one run."""
+    with _harness():
+        from real_programs import CASES, PROGRAMS
+    commit = _commit()
+    with ProcessPoolExecutor(jobs) as pool:
+        found = dict(zip(PROGRAMS, pool.map(_row, PROGRAMS), strict=True))
+    versions = [f"| {name} | {told} |" for name, (told, _) in found.items()]
+    rows = [f"| {name} | {' | '.join(cells)} |" for name, (_, cells) in found.items()]
+    PAGE.write_text(_page(versions, rows, list(CASES), commit), encoding="utf-8")
     print(f"wrote {PAGE.relative_to(ROOT)}")
     return 0
 
 
-def _written(cases: list[str]) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
-    """The cells and the versions of the page as it is."""
-    known: dict[str, dict[str, str]] = {}
-    told: dict[str, str] = {}
-    for line in PAGE.read_text(encoding="utf-8").splitlines():
-        cells = [cell.strip() for cell in line.strip("| ").split(" | ")]
-        if len(cells) == len(cases) + 1 and cells[0] not in ("program", "---"):
-            known[cells[0]] = dict(zip(cases, cells[1:], strict=True))
-        elif len(cells) == 3 and cells[0] not in ("program", "---"):
-            told[cells[0]] = " | ".join(cells[1:])
-    return known, told
+def _row(program: str) -> tuple[str, list[str]]:
+    """What one program is and reports, and its cells of the table."""
+    with _harness():
+        from real_programs import CASES, drive, installed, version
+    if installed(program) is None:
+        return "not installed here | ", ["skipped"] * len(CASES)
+    told, cells = "", []
+    for name, case in CASES.items():
+        with tempfile.TemporaryDirectory(prefix="agents-") as folder:
+            started = time.monotonic()
+            run = drive(program, Path(folder), case.fault)
+            cells.append(_cell(run, time.monotonic() - started))
+        print(f"{program} {name}: {cells[-1]}", flush=True)
+        if case.fault is None:
+            ended = run.events("agent_exit")[-1]
+            words = f"{ended['tokens']} tokens, {_money(ended['cost'])}"
+            told = f"{version(program)} | {words}"
+    return told, cells
+
+
+@contextmanager
+def _harness() -> Iterator[None]:
+    """The folder of the tests, whose driver is used here, on the path of imports."""
+    sys.path.insert(0, str(ROOT / "tests/agents"))
+    try:
+        yield
+    finally:
+        sys.path.pop(0)
 
 
 def _money(cost: object) -> str:
@@ -131,16 +131,18 @@ def _cell(run, seconds: float) -> str:  # type: ignore[no-untyped-def]
     after = f" after {outages[0]}" if outages else ""
     after += f" ×{len(outages)}" if len(outages) > 1 else ""
     ending = "landed" if run.summary.landed else run.summary.reason
+    after += ", no time named" if "it named no time" in run.summary.text else ""
     return f"{ending}{after} ({len(run.served.paths)} requests, {seconds:.0f} s)"
 
 
-def _page(versions: list[str], rows: list[str], cases: list[str]) -> str:
+def _page(versions: list[str], rows: list[str], cases: list[str], commit: str) -> str:
     day = datetime.now(UTC).date().isoformat()
     lines = [
         "# Agent programs, as they were tried",
         "",
         "Written by `python scripts/tools/agent_programs.py table` (first `make agents`) on "
-        f"{day}, Linux {platform.release().split('-')[0]}, Python {platform.python_version()}. "
+        f"{day} at commit {commit}, Linux {platform.release().split('-')[0]}, "
+        f"Python {platform.python_version()}. "
         "Each program is the real one, behind the fence, with an API key of a model on "
         "127.0.0.1 that follows a script (`tests/agents/model_server.py`). It has to fix a bug "
         "of one line; the gates judge and land it.",
@@ -151,10 +153,12 @@ def _page(versions: list[str], rows: list[str], cases: list[str]) -> str:
         "",
         "Faults: what became of the run, after which outage (×: how often it was asked). "
         "Waits between askings are not slept here. Every ending but `landed` is RETRY_LATER: no "
-        "attempt is spent, nothing is blocked or committed. Times are of a machine "
-        f"with a load of up to {os.getloadavg()[1]:.0f} on {os.cpu_count()} processors: "
-        "a program that takes longer to its first word than the idle clock allows "
-        "(15 to 40 s here) is asked again.",
+        'attempt is spent, nothing is blocked or committed; "no time named": the program prints '
+        "nowhere how long to wait, so the harness backs off within the turn's clock (120 s here). "
+        "Without that word it was waited for, or the run ends with, the time that the program "
+        f"named. Times are of a machine with a load of {os.getloadavg()[2]:.0f} on "
+        f"{os.cpu_count()} processors: a program that takes longer to its first word than the idle "
+        "clock allows (45 s here) is asked again.",
         "",
         "| program | " + " | ".join(cases) + " |",
         "| --- |" + " --- |" * len(cases),
@@ -164,20 +168,22 @@ def _page(versions: list[str], rows: list[str], cases: list[str]) -> str:
     return "\n".join(lines)
 
 
+def _commit() -> str:
+    words = ["git", "rev-parse", "--short", "HEAD"]
+    return subprocess.run(
+        words, cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
 def main() -> int:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["install", "table"])
-    parser.add_argument("--cases", default="", help="columns of the table, with ; between")
-    parser.add_argument("--programs", default="", help="rows of the table, with ; between")
+    parser.add_argument("--jobs", type=int, default=1, help="programs at a time")
     given = parser.parse_args()
     if given.what == "install":
         return install()
-    cases, programs = (
-        [name.strip() for name in text.split(";") if name.strip()]
-        for text in (given.cases, given.programs)
-    )
-    return table(cases, programs)
+    return table(given.jobs)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def test_a_bug_is_fixed_and_landed_behind_the_fence(program: str, tmp_path: Path
 @pytest.mark.parametrize("name", [name for name in CASES if name != "a good run"])
 def test_a_fault_of_the_model_has_its_outcome(program: str, name: str, tmp_path: Path) -> None:
     case = CASES[name]
-    run = drive(program, tmp_path, case.fault, idle_s=case.idle_s)
+    run = drive(program, tmp_path, case.fault)
     ending = "landed" if run.summary.landed else run.summary.reason
     outages = {str(event["outage"]) for event in run.events("outage")}
     assert ending == case.ends, (run.summary.text, run.events("outage"), run.events("verdict"))
