@@ -1,8 +1,10 @@
 """A model on loopback that follows a script: Anthropic messages, OpenAI responses and chat, Gemini.
 
 It fixes `calc/__init__.py` by calling the tools that a program offers: read, edit, run the test,
-say that it is done. Which step comes next is told by the tool results of the request, so that
-retries and requests for a title cannot derail it. Faults come before that: see `Fault`.
+say that it is done. As a supervisor it writes the order or prints it; as a reviewer it runs the
+test and answers by what it sees of the change. Which step comes next is told by the tool results of
+the request, so that retries and requests for a title cannot derail it. Faults come before that: see
+`Fault`.
 """
 
 from __future__ import annotations
@@ -21,6 +23,34 @@ from typing import Any
 FILE = "calc/__init__.py"
 BROKEN, FIXED = "    return a - b\n", "    return a + b\n"
 SAID = "Fixed add() in calc/__init__.py; the test passes now."
+ORDER = """# Order
+Focus: FIX-1
+Mode: TDD
+Selector: tests/test_calc.py
+ActionType: debug
+
+## Goal
+`add()` adds.
+
+## Tasks
+- [ ] T1 `calc/__init__.py::add` adds
+
+## Checks
+```sh
+python -m pytest -q tests/test_calc.py
+```
+
+## If blocked
+- say so
+
+## Findings
+- none
+"""
+ROLES = {
+    "supervisor": "You are the supervisor: you plan one turn",
+    "reviewer": "You are the reviewer: you judge a change",
+}
+"""What the briefs of the roles say."""
 Call = tuple[str, dict[str, Any]]
 HOLD_S = 120.0
 
@@ -177,13 +207,46 @@ def _where(text: str) -> str:
     return ""
 
 
+def _role(text: str) -> str:
+    """Whom a request is for, by its brief."""
+    return next((role for role, words in ROLES.items() if words in text), "worker")
+
+
+def _last_words(program: str, text: str) -> str:
+    """What the model says at the end of a turn."""
+    role = _role(text)
+    if role == "supervisor":
+        return f"Here it is.\n\n{ORDER}" if program == "codex" else "The order is written."
+    if role == "reviewer":
+        seen = "+    return a + b" in text
+        finding = {"severity": "remark", "path": FILE, "line": 2, "message": "it adds now"}
+        return json.dumps(
+            {"verdict": "accept" if seen else "reject", "reason": "read", "findings": [finding]}
+        )
+    return SAID
+
+
+def _shell(program: str, command: str) -> Call:
+    if program == "codex":
+        return "exec_command", {"cmd": command}
+    name = {"claude": "Bash", "opencode": "bash", "gemini": "run_shell_command"}[program]
+    return name, {"command": command, "description": "run it"}
+
+
 def _event(body: object, name: str = "") -> str:
     head = f"event: {name}\n" if name else ""
     return f"{head}data: {json.dumps(body)}\n\n"
 
 
-def _script(results: int, where: str, names: dict[str, str]) -> tuple[str, Call | None]:
+def _script(results: int, where: str, program: str, text: str) -> tuple[str, Call | None]:
     """The step after so many tool results, and its call; None at the end."""
+    role = _role(text)
+    if role != "worker":
+        write = f"cat > input.md <<'END'\n{ORDER}END\n"
+        todo = [_shell(program, write if role == "supervisor" else "python -m pytest -q tests")]
+        if role == "supervisor" and program == "codex":
+            todo = []  # it prints the order
+        return ("said", None) if results >= len(todo) else (role, todo[results])
     path = f"{where}/{FILE}" if where else FILE
     test = "python -m pytest -q tests"
     hunk = f"@@\n-{BROKEN}+{FIXED}"
@@ -218,7 +281,7 @@ def _script(results: int, where: str, names: dict[str, str]) -> tuple[str, Call 
             ("run_shell_command", {"command": test}),
         ],
     }
-    todo = calls[names["program"]]
+    todo = calls[program]
     return ("said", None) if results >= len(todo) else (todo[results][0], todo[results])
 
 
@@ -231,9 +294,10 @@ def anthropic(asked: dict[str, Any], text: str) -> Speaker:
             b for m in asked["messages"] if isinstance(m["content"], list) for b in m["content"]
         ]
         done = sum(b.get("type") == "tool_result" for b in blocks)
-        step, call = _script(done, _where(text), {"program": "claude"})
+        step, call = _script(done, _where(text), "claude", text)
     number = f"msg_{uuid.uuid4().hex[:8]}"
-    block: dict[str, Any] = {"type": "text", "text": SAID}
+    said = _last_words("claude", text)
+    block: dict[str, Any] = {"type": "text", "text": said}
     if call:
         block = {"type": "tool_use", "id": f"toolu_{number}", "name": call[0], "input": call[1]}
     reason = "tool_use" if call else "end_turn"
@@ -254,7 +318,7 @@ def anthropic(asked: dict[str, Any], text: str) -> Speaker:
         delta = {"type": "input_json_delta", "partial_json": json.dumps(call[1])}
         empty: dict[str, Any] = {**block, "input": {}}
     else:
-        delta, empty = {"type": "text_delta", "text": SAID}, {"type": "text", "text": ""}
+        delta, empty = {"type": "text_delta", "text": said}, {"type": "text", "text": ""}
     events: list[dict[str, Any]] = [
         {"type": "message_start", "message": {**message, "content": [], "stop_reason": None}},
         {"type": "content_block_start", "index": 0, "content_block": empty},
@@ -275,13 +339,13 @@ def responses(asked: dict[str, Any], text: str) -> Speaker:
     items = asked.get("input")
     items = items if isinstance(items, list) else []
     done = sum(str(i.get("type", "")).endswith("_call_output") for i in items)
-    step, call = _script(done, "", {"program": "codex"})
+    step, call = _script(done, "", "codex", text)
     number = f"resp_{uuid.uuid4().hex[:8]}"
     item: dict[str, Any] = {
         "type": "message",
         "role": "assistant",
         "id": f"m_{number}",
-        "content": [{"type": "output_text", "text": SAID}],
+        "content": [{"type": "output_text", "text": _last_words("codex", text)}],
     }
     if call:
         item = {
@@ -308,10 +372,10 @@ def responses(asked: dict[str, Any], text: str) -> Speaker:
 
 def chat(asked: dict[str, Any], text: str) -> Speaker:
     """POST /v1/chat/completions: with tools (opencode) or as text (aider), streaming or not."""
-    said, call = SAID, None
+    said, call = _last_words("opencode", text), None
     if asked.get("tools"):
         done = sum(m.get("role") == "tool" for m in asked["messages"])
-        step, call = _script(done, _where(text), {"program": "opencode"})
+        step, call = _script(done, _where(text), "opencode", text)
     elif "SEARCH/REPLACE" in text:
         block = f"<<<<<<< SEARCH\n{BROKEN}=======\n{FIXED}>>>>>>> REPLACE\n"
         step, said = "said", f"{SAID}\n\n{FILE}\n```python\n{block}```\n"
@@ -345,10 +409,10 @@ def gemini(asked: dict[str, Any], text: str) -> Speaker:
     """POST …:streamGenerateContent and :generateContent."""
     parts = [p for c in asked.get("contents", []) for p in c.get("parts", [])]
     done = sum("functionResponse" in p for p in parts)
-    step, call = _script(done, _gemini_where(text), {"program": "gemini"})
+    step, call = _script(done, _gemini_where(text), "gemini", text)
     if not asked.get("tools"):
         step, call = "title", None
-    part: dict[str, Any] = {"text": SAID}
+    part: dict[str, Any] = {"text": _last_words("gemini", text)}
     if call:
         part = {"functionCall": {"name": call[0], "args": call[1]}}
     body = {

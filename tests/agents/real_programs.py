@@ -28,9 +28,18 @@ LEDGER = """# Plan
 `add()` in `calc/__init__.py` must add.
 """
 KEY = "sk-loopback-key"
-# A stream that stops is known by the idle clock; opencode takes ten seconds to its first word, and
-# four times as long on a busy machine.
+CODEX = """model = "mock"
+model_provider = "mock"
+[model_providers.mock]
+name = "mock"
+base_url = "{url}/v1"
+env_key = "MOCK_API_KEY"
+wire_api = "responses"
+"""
+# A stream that stops is known by the idle clock; opencode and gemini take ten seconds to their
+# first word, and five times as long on a busy machine.
 BUDGETS = {"turn_s": 120, "idle_s": 45, "grace_s": 8}
+SLOW = {"turn_s": 200, "idle_s": 90, "grace_s": 8}
 
 
 class QuickClock:
@@ -120,17 +129,35 @@ def _environment(**values: str) -> Iterator[None]:
         os.environ.update(before)
 
 
-def drive(program: str, folder: Path, fault: Fault | None = None, *, cycles: int = 1) -> Run:
-    """One run in a fresh repository below `folder`, with a HOME of its own."""
+def drive(
+    program: str,
+    folder: Path,
+    fault: Fault | None = None,
+    *,
+    supervisor: str | None = None,
+    reviewer: str | None = None,
+) -> Run:
+    """One run in a fresh repository below `folder`, with a HOME of its own.
+
+    `supervisor` and `reviewer` are other programs in these roles; then every landing is reviewed.
+    """
     root, home = folder / "repo", folder / "home"
     home.mkdir(parents=True)
     with serving(fault) as served:
         env, args = settings(program, served.url)
+        for other in (supervisor, reviewer):
+            env |= settings(other, served.url)[0] if other else {}
+        if "codex" in (supervisor, reviewer):  # `agent_args:` are the worker's
+            (home / ".codex").mkdir()
+            (home / ".codex/config.toml").write_text(CODEX.format(url=served.url))
         config = {
             "agent": program,
             "agent_env": sorted(env),
             "agent_args": args,
-            "budgets": BUDGETS,
+            "budgets": SLOW
+            if {"opencode", "gemini"} & {program, supervisor, reviewer}
+            else BUDGETS,
+            "review_every": 1,
         }
         files = {
             "calc/__init__.py": BROKEN,
@@ -151,7 +178,9 @@ def drive(program: str, folder: Path, fault: Fault | None = None, *, cycles: int
             git(root, *words.split())
         path = os.pathsep.join([*map(str, bin_folders()), os.environ["PATH"]])
         with _environment(PATH=path, HOME=str(home), **env):
-            harness = open_harness(root, cycles=cycles, clock=QuickClock())
+            harness = open_harness(
+                root, cycles=1, clock=QuickClock(), supervisor=supervisor, reviewer=reviewer
+            )
             summary = Engine(harness, lambda: "run1").run()
     return Run(summary, harness, served)
 

@@ -44,6 +44,34 @@ def test_a_bug_is_fixed_and_landed_behind_the_fence(program: str, tmp_path: Path
     assert list((tmp_path / "home").iterdir()) == []  # the person's HOME: nothing of theirs
 
 
+@pytest.mark.parametrize(
+    ("worker", "supervisor", "reviewer"),
+    [
+        ("codex", "claude", "opencode"),
+        ("claude", "codex", "claude"),
+        ("opencode", "codex", "codex"),
+    ],
+)
+def test_programs_write_the_order_and_review_the_change(
+    worker: str, supervisor: str, reviewer: str, tmp_path: Path
+) -> None:
+    """claude and opencode write the order's file, codex prints it; the review is printed."""
+    absent = sorted({n for n in (worker, supervisor, reviewer) if installed(n) is None})
+    if absent:
+        pytest.skip(f"{', '.join(absent)} is absent: make agents")
+    run = drive(worker, tmp_path, supervisor=supervisor, reviewer=reviewer)
+    (asked,) = run.events("supervise")
+    assert asked["valid"] and asked["agent"] == supervisor, asked
+    (order,) = run.events("order")
+    assert (order["source"], order["action_type"]) == (supervisor, "debug")
+    (review,) = run.events("review")
+    assert (review["agent"], review["verdict"]) == (reviewer, "accept"), review
+    (found,) = review["findings"]  # type: ignore[misc]
+    assert (found["severity"], found["path"]) == ("remark", "calc/__init__.py")
+    assert review["isolation"] in fence.FILE_FENCES and asked["isolation"] in fence.FILE_FENCES
+    assert run.summary.landed == ["FIX-1"], run.summary.text
+
+
 @pytest.mark.proof
 @pytest.mark.parametrize("name", [name for name in CASES if name != "a good run"])
 def test_a_fault_of_the_model_has_its_outcome(program: str, name: str, tmp_path: Path) -> None:
