@@ -35,47 +35,61 @@ PIP = {"aider": "aider-chat"}
 PAGE = ROOT / "docs/agents.md"
 
 
-def install() -> int:
-    """Install what is missing; say what could not be, and why."""
-    PLACE.mkdir(exist_ok=True)
+def install(place: Path, patience_s: int) -> int:
+    """Install what is missing; say what could not be, and why.
+
+    A registry is asked first, for `patience_s` seconds: one that does not answer costs no more.
+    """
+    place.mkdir(parents=True, exist_ok=True)
     left_out = []
     for name, package in {**NPM, **PIP}.items():
-        problem = _npm(name, package) if name in NPM else _pip(name, package)
-        print(f"{name}: {problem or 'installed'}")
+        make = _npm if name in NPM else _pip
+        problem = make(place / name, name, package, patience_s)
+        print(f"{name}: {problem or 'installed'}", flush=True)
         left_out += [name] if problem else []
     if left_out:
         print(f"skipped: {', '.join(left_out)}; the tests marked `agents` skip them too")
     return 0
 
 
-def _npm(name: str, package: str) -> str:
-    folder = PLACE / name
+def _npm(folder: Path, name: str, package: str, patience_s: int) -> str:
     if (folder / "node_modules/.bin" / name).exists():
         return ""
     npm = shutil.which("npm")
     if npm is None:
         return "npm is not installed (Node.js 20 or later)"
+    limits = ["--fetch-retries=0", f"--fetch-timeout={1000 * patience_s}"]
+    problem = _run([npm, "view", package, "version", *limits], 3 * patience_s)
+    if problem:
+        return f"the registry does not answer: {problem}"
     folder.mkdir(exist_ok=True)
-    words = [npm, "install", "--prefix", str(folder), "--no-fund", "--no-audit", package]
-    return _run(words)
+    return _run([npm, "install", "--prefix", str(folder), "--no-fund", "--no-audit", package])
 
 
-def _pip(name: str, package: str) -> str:
-    folder = PLACE / name
+def _pip(folder: Path, name: str, package: str, patience_s: int) -> str:
     if (folder / "bin" / name).exists():
         return ""
+    pip = [sys.executable, "-m", "pip", "--retries=0", f"--timeout={patience_s}"]
+    problem = _run([*pip, "index", "versions", package], 3 * patience_s)
+    if problem:
+        return f"the registry does not answer: {problem}"
     problem = _run([sys.executable, "-m", "venv", str(folder)])
     return problem or _run([str(folder / "bin/pip"), "install", "--quiet", package])
 
 
-def _run(words: list[str]) -> str:
-    """Run a command; "" when it went well, else its last line."""
+def _run(words: list[str], limit_s: float = 900) -> str:
+    """Run a command; "" when it went well, else the line that says why not."""
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=900, check=False)
-    except (OSError, subprocess.TimeoutExpired) as problem:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=limit_s, check=False)
+    except subprocess.TimeoutExpired:
+        return f"no answer within {limit_s:g} s"
+    except OSError as problem:
         return str(problem)
+    if done.returncode == 0:
+        return ""
     said = (done.stderr or done.stdout).strip().splitlines()
-    return "" if done.returncode == 0 else (said[-1] if said else f"exit {done.returncode}")
+    wrong = [line for line in said if "ERR" in line and "log of this run" not in line]
+    return (wrong or said or [f"exit {done.returncode}"])[-1].strip()
 
 
 def table(jobs: int) -> int:
@@ -179,10 +193,14 @@ def main() -> int:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["install", "table"])
+    parser.add_argument("--into", type=Path, default=PLACE, help="where programs are installed")
+    parser.add_argument(
+        "--patience", type=int, default=20, help="seconds for a registry to answer in"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="programs at a time")
     given = parser.parse_args()
     if given.what == "install":
-        return install()
+        return install(given.into, given.patience)
     return table(given.jobs)
 
 
