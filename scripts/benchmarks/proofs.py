@@ -100,6 +100,8 @@ PROOFS = (
           picked("cycles", "landed", "rejected", "broken")),
     Proof("fuzz", script("fuzz_documents", "--examples", "100000", "--seed", "921"),
           picked("inputs", "failures")),
+    Proof("agent-lines", script("fuzz_agents", "--lines", "100000", "--seed", "7"),
+          picked("readers", "lines", "failures")),
     Proof("tests", ("python", "-m", "pytest", "-q", "-m", "proof"), last_line),
     Proof("quality", script("quality", "--output", "runs/quality"), last_line),
 )  # fmt: skip

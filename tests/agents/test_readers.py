@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import random
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,73 +11,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from orchestration.agents import faults, times
-from orchestration.agents.aider import AiderReader
 from orchestration.agents.claude import ClaudeReader
-from orchestration.agents.codex import CodexReader
-from orchestration.agents.gemini import GeminiReader
-from orchestration.agents.opencode import OpencodeReader
-from orchestration.agents.readers import Reader
+
+sys.path.append(str(Path(__file__).parents[2] / "scripts/benchmarks"))
+
+import fuzz_agents
+from fuzz_agents import READERS, sound
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
-FOLDER = Path(__file__).parents[1] / "fixtures/recordings"
-READERS = {
-    "aider": AiderReader,
-    "claude": ClaudeReader,
-    "codex": CodexReader,
-    "gemini": GeminiReader,
-    "opencode": OpencodeReader,
-}
-LINES_EACH = 100_000
-ODD = [None, True, -1, 10**400, 1e308, "", "\ud800", [], [1], {}, {"a": 1}, "429", "x" * 5000]
-
-
-def sound(reader: Reader) -> None:
-    reader.text.encode()
-    assert all(n >= 0 for n in (reader.tokens or {}).values())
-    assert reader.cost is None or 0 <= reader.cost < 1e300
-
-
-def recorded(name: str) -> list[str]:
-    streams = sorted(FOLDER.glob(f"{name}-*"))
-    return [line for path in streams for line in path.read_text().splitlines()]
-
-
-def spoil(value: object, dice: random.Random) -> object:
-    """The same with one place changed, of any depth."""
-    if isinstance(value, dict) and value and dice.random() < 0.8:
-        key = dice.choice(sorted(value))
-        return {**value, key: spoil(value[key], dice)}
-    if isinstance(value, list) and value and dice.random() < 0.8:
-        return [spoil(value[0], dice), *value[1:]]
-    return dice.choice(ODD)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(READERS))
+@pytest.mark.parametrize("name", [*sorted(READERS), "custom"])
 def test_a_hundred_thousand_spoilt_lines(name: str) -> None:
-    dice, lines = random.Random(7), recorded(name)
-    events = []
-    for line in lines:
-        try:
-            events.append(json.loads(line))
-        except ValueError:
-            events.append(None)
-    # Large events are spoilt less often, so that the number of lines is what costs.
-    small = [n for n, line in enumerate(lines) if len(line) < 1500]
-    reader = READERS[name](lambda: NOW)
-    for n in range(LINES_EACH):
-        which = dice.choice(small) if n % 20 else dice.randrange(len(lines))
-        line, event = lines[which], events[which]
-        if isinstance(event, dict) and n % 3:
-            line = json.dumps(spoil(event, dice))
-        elif line:
-            at = dice.randrange(len(line))
-            line = line[:at] + dice.choice(["", "\x00", "{", '"', "\ud800", "9" * 50]) + line[at:]
-        reader.line(line)
-        if n % 1000 == 0:
-            sound(reader)
-            reader = READERS[name](lambda: NOW)
-    sound(reader)
+    assert fuzz_agents.fuzz(name, 100_000, seed=7) == []
 
 
 JSON = st.recursive(
