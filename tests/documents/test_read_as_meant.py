@@ -271,6 +271,15 @@ def test_a_command_that_only_names_the_selector_does_not_run_it(check: str) -> N
     assert "E05" not in codes("order", CHECKS.format(runs), read_lines=read)
 
 
+def test_what_a_criterion_of_the_item_runs_may_be_the_works_to_write() -> None:
+    read = ledger.parse_ledger(
+        "### [OVEN-HEAT-002] x\n- Status: open\n- Exit:\n  - [ ] C1 `pytest tests/new.py`\n"
+    )
+    for check, told in (("pytest tests/new.py", False), ("pytest tests/other.py", True)):
+        found = codes("order", CHECKS.format(check), exists=lambda path: False, ledger=read)
+        assert ("E28" in found) is told, check
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(
