@@ -21,7 +21,8 @@ WRITTEN = {
     *("docs/fix_plan.md", "docs/findings.md"),
 }
 PAGES = sorted(
-    {str(path.relative_to(ROOT)) for path in ROOT.glob("docs/**/*.md")} - WRITTEN | {"AGENTS.md"}
+    {str(path.relative_to(ROOT)) for path in ROOT.glob("docs/**/*.md")} - WRITTEN
+    | {"AGENTS.md", "README.md"}
 )
 #: Their paths are those of examples.
 EXAMPLES = {
