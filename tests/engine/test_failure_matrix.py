@@ -204,6 +204,14 @@ def test_a_program_that_died_before_it_did_or_said_anything_spends_no_attempt(
     assert here.harness().state.items["A-001"].rejected == 0
 
 
+def test_a_recipe_that_dies_is_an_attempt(place: Make) -> None:
+    """The same recipe dies the same way however often it is run."""
+    recipe = "- Recipe:\n  - run: python -c 'raise SystemExit(137)'\n"
+    here, clock = place(LEDGER + recipe, **VALUES), Clock()
+    summary = here.run(clock=clock, cycles=1)
+    assert (summary.rejected, clock.slept) == (["A-001"], []), summary.text
+
+
 @pytest.mark.parametrize(
     ("code", "named"),
     [
