@@ -155,7 +155,7 @@ def _page(versions: list[str], rows: list[str], cases: list[str], commit: str) -
         "# Agent programs, as they were tried",
         "",
         "Written by `python scripts/tools/agent_programs.py table` (first `make agents`) on "
-        f"{day} at commit {commit}, Linux {platform.release().split('-')[0]}, "
+        f"{day} with the harness of commit {commit}, Linux {platform.release().split('-')[0]}, "
         f"Python {platform.python_version()}. "
         "Each program is the real one, behind the fence, with an API key of a model on "
         "127.0.0.1 that follows a script (`tests/agents/model_server.py`). It has to fix a bug "
@@ -183,7 +183,8 @@ def _page(versions: list[str], rows: list[str], cases: list[str], commit: str) -
 
 
 def _commit() -> str:
-    words = ["git", "rev-parse", "--short", "HEAD"]
+    """The last commit that changed the harness."""
+    words = ["git", "log", "-1", "--format=%h", "--", "scripts/orchestration"]
     return subprocess.run(
         words, cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.strip()
