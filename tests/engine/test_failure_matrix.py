@@ -204,6 +204,26 @@ def test_a_program_that_died_before_it_did_or_said_anything_spends_no_attempt(
     assert here.harness().state.items["A-001"].rejected == 0
 
 
+def test_a_program_that_tells_of_its_limit_until_its_time_is_over_spends_no_attempt(
+    place: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """gemini says at each of its own attempts that there is a 429: it is never silent."""
+    there = tmp_path / "bin/gemini"
+    there.parent.mkdir()
+    there.write_text(
+        f'#!{sys.executable}\nimport sys, time\nsys.stdin.read()\nprint(\'{{"type": "init"}}\')\n'
+        "while True:\n    print('Attempt failed with status 429. Retrying with backoff...',"
+        " flush=True)\n    time.sleep(0.2)\n"
+    )
+    there.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{there.parent}:/usr/bin:/bin")
+    settings = SETTINGS.replace("turn_s: 40", "turn_s: 4")
+    here = place(LEDGER, **VALUES, **{"orchestration.yaml": settings})
+    summary = here.run("gemini", clock=Clock(), cycles=1)
+    assert summary.reason == "RETRY_LATER" and "gemini: rate_limit: " in summary.text
+    assert (summary.rejected, summary.blocked) == ([], [])
+
+
 def test_a_recipe_that_dies_is_an_attempt(place: Make) -> None:
     """The same recipe dies the same way however often it is run."""
     recipe = "- Recipe:\n  - run: python -c 'raise SystemExit(137)'\n"
