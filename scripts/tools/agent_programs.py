@@ -166,9 +166,10 @@ def _page(versions: list[str], rows: list[str], cases: list[str], commit: str) -
         *versions,
         "",
         "Faults: what became of the run, after which outage (×: how often it was asked). "
-        "Waits between askings are not slept here. Every ending but `landed` is RETRY_LATER: no "
-        'attempt is spent, nothing is blocked or committed; "no time named": the program prints '
-        "nowhere how long to wait, so the harness backs off within the turn's clock. "
+        "Waits between askings are not slept here. RETRY_LATER: no attempt is spent, nothing is "
+        "blocked or committed; an ending that is neither this nor `landed` is a fault of the "
+        'harness at that commit. "no time named": the program prints nowhere how long to wait, so '
+        "the harness backs off within the turn's clock. "
         "Without that word it was waited for, or the run ends with, the time that the program "
         f"named. Times are of a machine with a load of {os.getloadavg()[2]:.0f} on "
         f"{os.cpu_count()} processors: a program that takes longer to its first word than the idle "

@@ -79,7 +79,7 @@ def run_through(
 def _lost(outcome: Outcome, *, again: bool, untouched: Callable[[Outcome], bool]) -> Outcome:
     """The outcome, as an outage where only an outage explains it. `again`: it was asked before."""
     silent = outcome.kind == "timeout" and (outcome.clock == "idle" or again)
-    failed = outcome.suspected is not None and outcome.kind in ("crash", "done")
+    failed = outcome.suspected is not None and outcome.kind in ("crash", "done", "timeout")
     died = _killed(outcome) or (outcome.kind == "crash" and not outcome.text.strip())
     if outcome.dead or not (silent or failed or died) or not untouched(outcome):
         return outcome
