@@ -31,7 +31,7 @@ atexit.register(shutil.rmtree, STATES, ignore_errors=True)
 HOW_TO_GET = {
     "real": "set PTYCHO_DATA_DIR to the folder with siemens-star-small.npz.bz2 (tike's test data)",
     "torch": "make test BACKENDS=torch",
-    "browser": "install Chromium (Debian: apt-get install chromium)",
+    "browser": "pip install -e .[browser]; install Chromium (Debian: apt-get install chromium)",
     "bwrap": "install bubblewrap (Debian: apt-get install bubblewrap)",
     "peers": "pip install cdtools-py ptychodus",
     "agents": "make agents (npm and pip; into .agent-programs/)",

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
-import shutil
 import struct
 import subprocess
 import sys
@@ -15,12 +13,16 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # for `browser`
+
+from browser import chromium, opened, overflow
 from orchestration.core import payloads
 from orchestration.documents.ledger import parse_ledger
 from orchestration.views.evidence import MAX_IMAGE_BYTES, describe, flatten, gather, short
 from orchestration.views.model import guard_words, item_view, side_words
 from orchestration.views.page import render_page
-from orchestration.views.sources import Loaded, evidence_of, load
+from orchestration.views.sources import Loaded, load
 from orchestration.views.terminal import render_status
 
 ORCHESTRATE = str(Path(sys.executable).with_name("orchestrate"))
@@ -126,7 +128,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page(loaded: Loaded) -> Page:
-    return Page(render_page(loaded.view, evidence_of(loaded), log_tip=loaded.log_tip))
+    return Page(render_page(loaded))
 
 
 def test_items_stand_where_the_run_left_them(loaded: Loaded) -> None:
@@ -170,7 +172,7 @@ def test_page_fetches_nothing_and_runs_nothing(page: Page) -> None:
         for key, value in attributes.items():
             assert not key.startswith("on")
             if key in ("src", "href"):
-                assert value is not None and value.startswith(("data:image/", "#"))
+                assert value is not None and value.startswith(("data:image/", "#", "report-turns/"))
     assert HOSTILE in page.text
 
 
@@ -187,7 +189,8 @@ def test_page_shows_what_landed_waits_and_is_blocked(page: Page) -> None:
     ):
         assert words in page.text
     images = [a["src"] for tag, a in page.tags if tag == "img"]
-    assert [base64.b64decode(str(src).partition(",")[2]) for src in images] == [png()]
+    shown = [base64.b64decode(str(src).partition(",")[2]) for src in images]
+    assert shown == [png(), png()], "on the board and in the turn"
     cells = re.search(r"arm ssim a 0\.1235 <b> 2", page.text)
     assert cells, "the table is shown, escaped, with four digits"
 
@@ -206,6 +209,20 @@ def test_report_command_writes_the_page_and_json(root: Path, tmp_path: Path) -> 
     assert git(root, "status", "--porcelain") == ""
     plain = subprocess.run([ORCHESTRATE, "report"], cwd=root, capture_output=True, text=True)
     assert Path(plain.stdout.strip()).is_file() and git(root, "status", "--porcelain") == ""
+
+
+def test_a_run_keeps_the_page_and_says_where(root: Path) -> None:
+    """The fixture has run and nothing has asked for a report since."""
+    words = [ORCHESTRATE, "report", "--where", "--json"]
+    done = subprocess.run(words, cwd=root, capture_output=True, text=True)
+    said = json.loads(done.stdout)
+    page = Path(said["report"])
+    assert said["written"] and page.parent.name.startswith("the repository")
+    text = page.read_text()
+    turns = list(page.with_name("report-turns").glob("turn-*.html"))
+    assert len(turns) == 1 and f'href="report-turns/{turns[0].name}"' in text
+    assert "MAKE-FIGURE-001" in turns[0].read_text()
+    assert not root.joinpath("report-turns").exists()
 
 
 def test_report_rebuilds_in_a_fresh_clone_from_the_published_log(
@@ -312,38 +329,8 @@ def test_guard_words() -> None:
 
 @pytest.mark.browser
 def test_page_needs_no_sideways_scrolling_on_a_phone(loaded: Loaded, tmp_path: Path) -> None:
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("no Chromium")
-    text = render_page(loaded.view, evidence_of(loaded))
-    # The page allows no script, so the frame around it measures: same origin, 390 px wide.
     inner = tmp_path / "page.html"
-    inner.write_text(text)
-    outer = tmp_path / "outer.html"
-    outer.write_text(
-        '<iframe id=f src="page.html" style="width:390px;height:800px;border:0"></iframe>'
-        "<p id=out></p><script>onload=()=>{const d=document.getElementById('f')"
-        ".contentDocument.documentElement;document.getElementById('out').textContent="
-        "'width='+d.scrollWidth}</script>"
-    )
-    done = subprocess.run(
-        [
-            browser,
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--allow-file-access-from-files",
-            f"--user-data-dir={tmp_path / 'profile'}",
-            "--virtual-time-budget=3000",
-            "--dump-dom",
-            outer.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=os.environ | {"HOME": str(tmp_path)},
-    )
-    found = re.search(r"width=(\d+)", done.stdout)
-    assert found, done.stdout[-500:] + done.stderr[-500:]
-    assert int(found[1]) <= 390
+    inner.write_text(render_page(loaded))
+    with chromium() as browser:
+        page, said = opened(browser, inner.as_uri(), viewport={"width": 360, "height": 800})
+        assert overflow(page) <= 0 and said == []

@@ -153,16 +153,14 @@ def _preview(engine: Engine, json_output: bool) -> None:
 
 
 def write_report(harness: Harness) -> str | None:
-    """Write the page of `orchestrate report`; a page that cannot be written ends no run."""
-    try:
-        from orchestration.views import evidence_of, load, render_page
+    """Write the pages of `orchestrate report`; one that cannot be written ends no run."""
+    from orchestration.views import load, report_path, write_pages
 
-        loaded = load(harness.repo.root)
-        page = harness.repo.state_dir / "report.html"
-        text = render_page(loaded.view, evidence_of(loaded), log_tip=loaded.log_tip)
-        page.write_text(text, encoding="utf-8")
-    except (ImportError, HarnessError, OSError) as problem:
-        harness.say(f"no report: {problem}")
+    page = report_path(harness.repo.state_dir)
+    try:
+        write_pages(load(harness.repo.root), page)
+    except Exception as problem:  # whatever a turn left must not end the run that shows it
+        harness.say(f"no report: {type(problem).__name__}: {problem}")
         return None
     return str(page)
 

@@ -1,8 +1,10 @@
-"""`orchestrate report`, `doctor` and `init`: the commands that show, check and prepare."""
+"""`orchestrate report`, `serve`, `doctor` and `init`: the commands that show, check and prepare."""
 
 from __future__ import annotations
 
+import gc
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,35 +12,68 @@ import typer
 
 from orchestration.documents.grammar import printable
 
-DEFAULT_PAGE = "report.html"
-
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     app.command("report")(report)
+    app.command("serve")(serve)
     app.command("doctor")(doctor)
     app.command("init")(init)
 
 
 def report(
     output: Path | None = typer.Option(
-        None, "--output", "-o", help="Where to write the page; default: git's own folder."
+        None, "--output", "-o", help="Where to write the page; default: the state folder."
+    ),
+    where: bool = typer.Option(
+        False, "--where", help="Print where a run keeps the page current, and write nothing."
     ),
     path: Path = typer.Option(Path("."), "--repo", "-C", help="The repository."),
     json_output: bool = typer.Option(False, "--json", help="The same content as one JSON object."),
 ) -> None:
-    """Write one self-contained HTML page: what landed, what waits, what is blocked and why."""
-    from orchestration.views import evidence_of, load, render_page
+    """Write the page: board, cycles, the last turns whole, and a page a turn beside it."""
+    from orchestration.git import Repo
+    from orchestration.views import load, report_path, write_pages
 
+    if where:
+        place = report_path(Repo(path).state_dir)
+        if json_output:
+            _print_json({"report": str(place), "written": place.is_file()})
+        else:
+            print(place)
+        return
+    gc.disable()  # over before there is anything to collect; a fifth of the time
     loaded = load(path)
-    page = output or loaded.repo.state_dir / DEFAULT_PAGE
-    pieces = evidence_of(loaded)
-    _write(page, render_page(loaded.view, pieces, log_tip=loaded.log_tip))
+    page = output or report_path(loaded.repo.state_dir)
+    page.parent.mkdir(parents=True, exist_ok=True)
+    site = write_pages(loaded, page)
     if json_output:
-        evidence = [{"item": p.item, "path": p.path, "bytes": p.bytes} for p in pieces]
+        evidence = [{"item": p.item, "path": p.path, "bytes": p.bytes} for p in site.evidence]
         _print_json({"report": str(page.resolve()), **loaded.view.as_dict(), "evidence": evidence})
     else:
         print(page.resolve())
+
+
+def serve(
+    port: int = typer.Option(0, "--port", min=0, max=65535, help="The port; 0 takes a free one."),
+    path: Path = typer.Option(Path("."), "--repo", "-C", help="The repository."),
+    json_output: bool = typer.Option(False, "--json", help="The address as one JSON object."),
+) -> None:
+    """Show the page live on 127.0.0.1, read-only; only who has the printed address can read."""
+    from orchestration.views import server_for
+
+    server = server_for(path, port)
+    if json_output:
+        _print_json({"address": server.address})
+    else:
+        print(server.address)
+    sys.stdout.flush()
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        pass  # the way it ends
+    finally:
+        server.server_close()
 
 
 def doctor(
@@ -96,13 +131,6 @@ def init(
         print(f"kept  {name}")
     print(f"found {result.summary}")
     print("next: " + result.next_command)
-
-
-def _write(page: Path, text: str) -> None:
-    page.parent.mkdir(parents=True, exist_ok=True)
-    temporary = page.with_name(page.name + ".part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(page)
 
 
 def _print_json(content: dict[str, Any]) -> None:

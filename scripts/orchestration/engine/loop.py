@@ -263,6 +263,8 @@ class Engine:
         if harness.state.open is not None:
             Cycle(harness, harness.state.open).run_to_end()
             publish.publish(harness.repo, harness.log)
+            if self.report is not None:
+                self.report(harness)
             return None
         ask_reviewer(harness, self._asked)
         if self._judge_again():

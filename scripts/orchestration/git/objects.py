@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -238,6 +238,39 @@ class ObjectStore:
         flags = ("diff", "--no-ext-diff", "--no-textconv", "--binary", "--full-index", "--no-color")
         out = self.run(*flags, self.tree_of(base), self.tree_of(head), "--", *paths).stdout
         return out.decode("utf-8", "surrogateescape")
+
+    def diffs(self, pairs: Sequence[tuple[str, str]]) -> list[str]:
+        """The patch of each `(base, head)` pair of commits, "" where either is not here.
+
+        One git process for all of them; binary files are named only, bytes that are not UTF-8
+        become question marks.
+        """
+        names = sorted({sha for pair in pairs for sha in pair})
+        asked = self.run("cat-file", "--batch-check", stdin="\n".join([*names, ""]).encode())
+        rows = asked.stdout.decode().splitlines()
+        here = {n for n, row in zip(names, rows, strict=True) if row.split(" ")[1:2] == ["commit"]}
+        known = [pair for pair in pairs if here.issuperset(pair)]
+        flags = ("-p", "-r", "--always", "--no-renames", "--no-ext-diff", "--no-textconv")
+        lines = "".join(f"{head} {base}\n" for base, head in known).encode()
+        out = self.run("diff-tree", "--stdin", *flags, "--no-color", stdin=lines).stdout
+        found = re.split(rb"(?m)^[0-9a-f]{40,64}\n", out)[1:]
+        texts = dict(zip(known, found, strict=True))
+        return [texts.get(pair, b"").decode("utf-8", "replace") for pair in pairs]
+
+    def blobs(self, names: Iterable[str], *, most: int) -> dict[str, bytes]:
+        """The bytes of blobs by hash, those of more than `most` bytes left out; one git process."""
+        wanted = sorted(set(names))
+        asked = self.run("cat-file", "--batch-check", stdin="\n".join([*wanted, ""]).encode())
+        rows = [row.split(" ") for row in asked.stdout.decode().splitlines()]
+        small = [row[0] for row in rows if row[1:2] == ["blob"] and int(row[2]) <= most]
+        data = self.run("cat-file", "--batch", stdin="\n".join([*small, ""]).encode()).stdout
+        found, at = {}, 0
+        for name in small:
+            head = data.index(b"\n", at)
+            size = int(data[at:head].split(b" ")[2])
+            found[name] = data[head + 1 : head + 1 + size]
+            at = head + 1 + size + 1
+        return found
 
     def added_lines(self, base: str, head: str, *paths: str) -> bytes:
         """The patch without context, every file as text: no attribute or NUL byte hides a line."""

@@ -1,6 +1,7 @@
 from . import commits as commits
 from . import held_out as held_out
 from . import outside as outside
+from .brief import first_words as first_words
 from .brief import write_brief as write_brief
 from .case import Case as Case
 from .case import Findings as Findings

@@ -246,20 +246,24 @@ def failures(harness: Harness, item_id: str) -> Piece:
             break
         lines.append(f"- turn {event.turn}: {verdict.verdict}: {verdict.reason[:600]}")
         if len(lines) == 1:
-            lines += _first_words(harness, event.turn)
+            report = harness.repo.state_dir / "turns" / f"{event.turn:06d}" / "report"
+            told, log = first_words(report)
+            lines += ["```", *told, "```", f"(from {log} of that turn)"] if told else []
     return Piece("What the last attempts failed on", "\n".join(lines), 3_000)
 
 
-def _first_words(harness: Harness, turn: int) -> list[str]:
-    """The first lines of the last log of a turn's guard or checks that say what went wrong."""
-    report = harness.repo.state_dir / "turns" / f"{turn:06d}" / "report"
+def first_words(report: Path) -> tuple[list[str], str]:
+    """The first lines of the last log of a turn's guard or checks that say what went wrong.
+
+    With the log's name in the report; ([], "") where none says so.
+    """
     for log in sorted((report / part) for part in ("green", "cli")):
         for path in sorted(log.glob("*.log"), reverse=True):
             text = path.read_text(encoding="utf-8", errors="replace")[-200_000:]
             told = [line[:200] for line in text.splitlines() if _TOLD.match(line)][:12]
             if told:
-                return ["```", *told, "```", f"(from {path.relative_to(report)} of that turn)"]
-    return []
+                return told, path.relative_to(report).as_posix()
+    return [], ""
 
 
 def last_turns(harness: Harness) -> list[str]:

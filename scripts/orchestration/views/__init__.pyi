@@ -1,9 +1,12 @@
 from .model import SIDES as SIDES
 from .model import side_words as side_words
 from .page import render_page as render_page
+from .server import server_for as server_for
 from .sources import evidence_of as evidence_of
 from .sources import load as load
 from .sources import read_events as read_events
 from .terminal import ROWS as ROWS
 from .terminal import WIDTH as WIDTH
 from .terminal import render_status as render_status
+from .writing import report_path as report_path
+from .writing import write_pages as write_pages

@@ -53,18 +53,21 @@ class Evidence:
 Reader = Callable[[str], bytes | None]
 
 
-def gather(files: Iterable[tuple[str, str]], read: Reader) -> list[Evidence]:
+def gather(
+    files: Iterable[tuple[str, str]], read: Reader, *, room: int = MAX_PAGE_BYTES
+) -> list[Evidence]:
     """Make Evidence of `(item, path)` pairs; `read(path)` gives the bytes or None.
 
     Images come first, then tables, then the rest; what exceeds the limits is named, not shown.
+    `room` is what all images together may take: the pairs' order is that of precedence.
     """
     found: list[Evidence] = []
     used = 0
-    for item, path in sorted(set(files)):
+    for item, path in dict.fromkeys(files):
         data = read(path)
         if data is None:
             continue
-        piece = describe(path, item, data, room=MAX_PAGE_BYTES - used)
+        piece = describe(path, item, data, room=room - used)
         used += len(piece.uri)
         found.append(piece)
     order = {"image": 0, "table": 1, "facts": 2, "text": 3, "file": 4}

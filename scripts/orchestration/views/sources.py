@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from orchestration.config import HarnessConfig, load_config
 from orchestration.core import Event, State, payloads, replay
 from orchestration.documents.ledger import parse_ledger
 from orchestration.gates import secrets
-from orchestration.git import Repo, Upstream, upstream_of
+from orchestration.git import Repo, TreeEntry, Upstream, upstream_of
 from orchestration.harness import ledger_text_at
 from orchestration.landing import Tip, current_tip
 from orchestration.log import files_of, read_branch, read_folder
-from orchestration.views.evidence import Evidence, describe, gather
+from orchestration.views.evidence import MAX_PAGE_BYTES, Evidence, describe, gather
 from orchestration.views.model import View, build_view
 from orchestration.views.now import now_of
 
+MAX_FILE_BYTES = 20 << 20
+"""A larger file is no evidence for a page."""
 NO_FENCE = "agents run behind no fence (isolation: none): they can change every file that you can"
 
 
@@ -34,6 +37,11 @@ class Loaded:
     view: View
     known: tuple[str, ...] = ()
     """Values of `agent_env:` in this process; no view shows them."""
+
+    @cached_property
+    def files(self) -> dict[str, TreeEntry]:
+        """All files of the tip."""
+        return self.repo.list_tree(self.tip)
 
     @property
     def log_tip(self) -> str:
@@ -92,15 +100,24 @@ def read_events(repo: Repo) -> list[Event]:
     return read_folder(folder) if files_of(folder) else read_branch(repo)
 
 
-def evidence_of(loaded: Loaded) -> list[Evidence]:
-    """Return what the landings left in their report folders, and the notes of blocked items."""
+def evidence_of(loaded: Loaded, *, room: int = MAX_PAGE_BYTES) -> list[Evidence]:
+    """Return what the landings left in their report folders, and the notes of blocked items.
+
+    `room` is what all pictures together may take; the newest landing goes first.
+    """
+    tops: dict[str, list[str]] = {}
+    for path in loaded.files:
+        if "/reports/" in path:
+            parts = path.split("/")
+            tops.setdefault("/".join(parts[: parts.index("reports") + 2]), []).append(path)
     files: list[tuple[str, str]] = []
-    for landing in loaded.state.landings:
-        if not landing.receipt:
-            continue
-        folder = str(PurePosixPath(landing.receipt).parent)
-        files += [(landing.item, p) for p in loaded.repo.list_tree(loaded.tip, folder)]
-    found = gather(files, lambda path: loaded.repo.read_blob(loaded.tip, path))
+    for landing in reversed(loaded.state.landings):
+        if landing.receipt:
+            folder = str(PurePosixPath(landing.receipt).parent)
+            files += [(landing.item, path) for path in tops.get(folder, ())]
+    named = {path: loaded.files[path].sha for _, path in files}
+    blobs = loaded.repo.blobs(named.values(), most=MAX_FILE_BYTES)
+    found = gather(files, lambda path: blobs.get(named[path]), room=room)
     return [*found, *_notes(loaded.events)]
 
 

@@ -111,6 +111,8 @@ def ago(seconds: float | None) -> str:
     if seconds is None:
         return "some time"
     whole = round(seconds)
+    if seconds < 9.95 and seconds != whole:
+        return f"{seconds:.1f} s"
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
