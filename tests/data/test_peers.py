@@ -14,7 +14,12 @@ from ptycho.data import load_reconstruction, open_scan, save_scan
 from ptycho.scan import Scan
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "peers"
-PRODUCTS = ("ptychodus-product.h5", "ptychodus-product.npz")
+PRODUCTS = {  # and what holds their frames
+    "ptychodus-product.h5": "ptychodus-diffraction.h5",
+    "ptychodus-product.npz": "ptychodus-diffraction.h5",
+    "ptychodus-1.0-product.h5": "ptychodus-1.0-diffraction.npz",
+    "ptypy.ptyr": "ptypy.ptyd",
+}
 
 
 @pytest.fixture(scope="module")
@@ -23,14 +28,14 @@ def truth() -> dict[str, np.ndarray]:
         return dict(file)
 
 
-SCANS = (*PRODUCTS, "cdtools.cxi", "ptypy.ptyd", "ptypy.ptyr", "ptylab-data.hdf5")
-UNMASKED = ("ptylab-data.hdf5",)  # the layout has no mask: what was masked is 0
+SCANS = (*PRODUCTS, "cdtools.cxi", "ptypy.ptyd", "ptylab-data.hdf5")
+# These layouts have no mask: what was masked is 0.
+UNMASKED = ("ptylab-data.hdf5", "ptychodus-1.0-product.h5")
 
 
 def opened(name: str) -> Scan:
-    frames = FOLDER / "ptychodus-diffraction.h5" if name in PRODUCTS else None
-    frames = FOLDER / "ptypy.ptyd" if name == "ptypy.ptyr" else frames
-    return open_scan(FOLDER / name, frames=frames)
+    frames = PRODUCTS.get(name)
+    return open_scan(FOLDER / name, frames=None if frames is None else FOLDER / frames)
 
 
 @pytest.mark.parametrize("name", SCANS)
@@ -75,6 +80,7 @@ def test_the_simulated_object_explains_the_frames(name: str, truth: dict[str, np
         ("ptylab-results.hdf5", "ptylab-data.hdf5", 0.9999),
         ("ptychodus-product.h5", "ptychodus-product.h5", 0.9999),
         ("ptychodus-product.npz", "ptychodus-product.npz", 0.9999),
+        ("ptychodus-1.0-product.h5", "ptychodus-1.0-product.h5", 0.9999),
     ],
 )
 def test_a_reconstruction_of_a_peer_lies_on_the_truth(
@@ -128,6 +134,13 @@ def test_refine_starts_from_a_peers_result(name: str, tmp_path: Path) -> None:
     apart = rec.positions_px - start.positions_px
     np.testing.assert_allclose(apart - apart[0], 0, atol=1e-3)
     assert facts["residual"] < 0.2
+
+
+def test_the_fixtures_are_small_and_their_writers_recorded() -> None:
+    files = sorted(FOLDER.iterdir())
+    assert sum(file.stat().st_size for file in files) <= 300_000
+    versions = json.loads((FOLDER / "versions.json").read_text(encoding="utf-8"))
+    assert set(versions) == {"PtyPy", "cdtools-py", "ptychodus", "ptychodus-1.0", "ptylab"}
 
 
 def test_the_background_of_a_peers_cxi(truth: dict[str, np.ndarray]) -> None:
