@@ -12,7 +12,7 @@ import pytest
 
 from ptycho.errors import TooLargeError, UsageError, ValueRangeError
 from ptycho.frames import CODES, Report, clean_scan, require_canvas
-from ptycho.scan import Measured, Scan
+from ptycho.scan import Geometry, Measured, Scan
 from ptycho.simulation import SimulationConfig, simulate
 
 N, M = 32, 90
@@ -235,6 +235,10 @@ def test_frames_that_are_hardly_counts_are_an_error() -> None:
 
 
 def test_an_object_beyond_memory_is_refused_with_the_numbers() -> None:
+    scan = clean_one()
+    assert (
+        "positions-too-wide" in sane(measured(scan, positions_px=1e5 * scan.positions_px))[1].codes
+    )
     with pytest.raises(TooLargeError, match=r"1e\+06|1000032") as caught:
         require_canvas(np.array([[0.0, 0.0], [1e6, 1e6]]), 32, "a.cxi")
     assert "GiB" in str(caught.value)
@@ -275,3 +279,84 @@ def test_no_light_and_a_probe_that_is_no_number_are_errors() -> None:
         clean_scan(measured(scan, counts=np.zeros(scan.counts.shape, np.float32)))
     with pytest.raises(ValueRangeError, match="probe contains NaN"):
         clean_scan(measured(scan, probe=scan.probe * np.complex64(np.nan)))
+
+
+def sane(raw: Measured, clean: str = "auto") -> tuple[Measured, Report]:
+    found = clean_scan(raw, clean)
+    assert found.sanity is not None
+    return found, found.sanity
+
+
+@pytest.mark.parametrize("offset", [0.7, 3.0, 100.0])
+def test_an_offset_in_every_count_is_taken_off(offset: float) -> None:
+    scan = clean_one()
+    assert "counts-offset" not in sane(measured(scan))[1].codes
+    raw = measured(scan, counts=scan.counts + np.float32(offset))
+    found, report = sane(raw)
+    assert [(f.code, f.done) for f in report] == [("counts-offset", "subtracted")]
+    np.testing.assert_allclose(found.frames([0, 50]), scan.frames([0, 50]), atol=1e-4)
+    assert sane(replace(raw, background=offset))[1].codes.isdisjoint({"counts-offset"})
+    told, report = sane(raw, "report")
+    assert next((f.code, f.done) for f in report) == ("counts-offset", "nothing")
+    assert told.counts is raw.counts
+
+
+def test_an_offset_with_the_noise_of_a_reading_is_told() -> None:
+    scan = clean_one()
+    noise = np.random.default_rng(0).normal(100, 3, scan.counts.shape)
+    _, report = sane(measured(scan, counts=np.rint(scan.counts + noise).astype(np.float32)))
+    [finding] = [f for f in report if f.code == "counts-offset"]
+    assert finding.done == "nothing" and finding.evidence["offset"] == pytest.approx(100, abs=2)
+
+
+def test_numbers_that_no_counter_of_64_bits_holds_are_masked() -> None:
+    def change(counts: np.ndarray) -> None:
+        counts[4:8, 10, 10] = 2**62
+        counts[30, 20, 12:15] = 2**40
+        counts[:, 3, 4] = 2**62
+        counts[50] = 2**62
+
+    found, report = sane(counts_with(change, np.int64))
+    assert report.codes == {"pixel-at-maximum", "frame-saturated"}
+    assert report.left_out == [50]
+    assert float(np.asarray(found.frames(np.arange(found.n_frames))).max()) < 1e5
+
+
+def test_a_mask_with_a_part_upside_down_is_told() -> None:
+    scan = clean_one()
+    mask = np.ones((N, N), bool)
+    mask[:2] = False  # dark there: nothing hides
+    assert sane(measured(scan, mask=mask))[1].codes == set()
+    mask[: N // 2] = False
+    _, report = sane(measured(scan, mask=mask))
+    [finding] = [f for f in report if f.code == "mask-hides-light"]
+    assert finding.done == "nothing" and finding.evidence["share_of_the_light"] > 0.3
+
+
+def test_positions_that_run_down_are_told() -> None:
+    scan = clean_one()
+    _, report = sane(measured(scan, positions_px=-scan.positions_px))
+    assert [(f.code, f.done) for f in report] == [("positions-descending", "nothing")]
+    assert sane(measured(scan, positions_px=scan.positions_px[::-1]))[1].codes >= {
+        "positions-descending"
+    }
+
+
+@pytest.mark.parametrize(
+    ("wavelength_m", "distance_m", "pixel_m", "key"),
+    [
+        (1.5e-10, 1.0, 75.0, "detector_pixel_m"),
+        (0.15, 1.0, 75e-6, "wavelength_m"),
+        (1.5e-10, 2000.0, 75e-6, "distance_m"),
+        (1.5e-10, 1e-5, 75e-6, "object_pixel_m"),
+    ],
+)
+def test_lengths_that_cannot_be_metres_are_told(
+    wavelength_m: float, distance_m: float, pixel_m: float, key: str
+) -> None:
+    right = Geometry(1.5e-10, 1.0, (75e-6, 75e-6))
+    assert "geometry-unit" not in sane(measured(clean_one(), geometry=right))[1].codes
+    wrong = Geometry(wavelength_m, distance_m, (pixel_m, pixel_m))
+    _, report = sane(measured(clean_one(), geometry=wrong))
+    [finding] = [f for f in report if f.code == "geometry-unit"]
+    assert key in finding.evidence and finding.done == "nothing"
