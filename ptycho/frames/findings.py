@@ -10,6 +10,8 @@ from ptycho.config import Clean
 CLEAN = get_args(Clean)
 
 CODES: dict[str, str] = {
+    "counts-offset": "every count has the same number added to it (a dark that was not taken off)",
+    "mask-hides-light": "the mask hides pixels that see much of the light",
     "pixel-at-maximum": "pixels hold the largest number of their type (gaps, or overflow)",
     "pixel-clipped": "pixels reach one largest count again and again (saturation)",
     "pixel-constant": "pixels show the same count in every frame",
@@ -22,6 +24,7 @@ CODES: dict[str, str] = {
     "frame-saturated": "frames in which many pixels are at the maximum",
     "frame-exposure": "frames with another exposure than those around them",
     "frame-repeated": "frames that are copies of another, count by count",
+    "frame-unexplained": "frames that the image of all others does not explain (a wrong position?)",
     "frame-off-centre": "frames whose pattern lies elsewhere than in those around them",
     "pattern-off-centre": "the mean pattern does not lie in the middle of the frame",
     "flux-drift": "the light varies from frame to frame more than the specimen can explain",
@@ -31,10 +34,13 @@ CODES: dict[str, str] = {
     "position-far": "positions far from all others",
     "positions-repeated": "frames at the position of another, with another pattern",
     "positions-too-wide": "the positions span more than memory can hold",
+    "positions-descending": "the positions run from large to small: an axis of the other sign, or "
+    "a list in reverse",
     "positions-unit": "the positions look as if they were in another unit",
     "overlap-small": "neighbouring frames overlap little",
     "probe-far": "the probe does not look like the light of the frames",
     "probe-dose": "the probe carries another number of photons than the frames",
+    "geometry-unit": "a length of the geometry cannot be meant in metres",
     "far-field": "the detector does not stand in the far field",
     "few-photons": "the frames hold few photons",
 }
@@ -47,7 +53,7 @@ class Finding:
     Args:
         code: a key of `CODES`.
         evidence: the numbers that speak for it, JSON-able.
-        done: 'masked', 'left out', 'scaled', or 'nothing'.
+        done: 'masked', 'left out', 'scaled', 'subtracted', or 'nothing'.
         items: pixels [row, col], or frame numbers, that it concerns.
     """
 

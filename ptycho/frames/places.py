@@ -13,6 +13,11 @@ from ptycho.frames.memory import free_bytes
 
 FAR_SPANS = 8.0
 OVERLAP_LOW = 0.6
+WAVELENGTHS_M = (1e-13, 1e-5)  # electrons of some MeV to the infrared
+DISTANCES_M = (1e-6, 1e3)
+DETECTOR_PIXELS_M = (1e-8, 1e-2)
+FEW_PLACES = 16
+STEADY = 0.97  # correlation of the slow axis of a scan with time
 BYTES_A_PIXEL = 64  # object, velocity, best and program, complex64 and coverage: measured
 UNITS = {1e3: "mm for m, µm for mm or nm for µm", 1e6: "µm for m or nm for mm", 1e9: "nm for m"}
 
@@ -59,6 +64,12 @@ def judge_places(
                 {"linear_overlap": max(0.0, 1 - step / lit), "step_px": step, "lit_px": lit},
             )
         )
+    needed, free = canvas_bytes(positions_px, N), free_bytes()
+    if needed > free:
+        evidence = {"object_gib": needed / 2**30, "free_gib": free / 2**30}
+        found.append(Finding("positions-too-wide", evidence))
+    if geometry is not None:
+        found += _lengths(geometry, N)
     if geometry is not None and kernel is not None:
         found += _far_field(geometry, N, diameter_px(kernel))
     return found
@@ -67,6 +78,42 @@ def judge_places(
 def _unit(step: float, lit: float, factor: float, words: str) -> Finding:
     evidence = {"step_px": step, "lit_px": lit, "a_factor_of": factor, "perhaps": words}
     return Finding("positions-unit", evidence)
+
+
+def _lengths(geometry: Any, N: int) -> list[Finding]:
+    """Lengths that no instrument has; the object pixel λz/(N·d) is at least λ/2 (sin θ ≤ 1)."""
+    pixel = float(min(geometry.object_pixel_m(N)))
+    wrong = {
+        key: value
+        for key, value, (low, high) in (
+            ("wavelength_m", geometry.wavelength_m, WAVELENGTHS_M),
+            ("distance_m", geometry.distance_m, DISTANCES_M),
+            ("detector_pixel_m", float(max(geometry.detector_pixel_m)), DETECTOR_PIXELS_M),
+            ("object_pixel_m", pixel, (0.4 * geometry.wavelength_m, np.inf)),
+        )
+        if not low <= value <= high
+    }
+    return [Finding("geometry-unit", wrong)] if wrong else []
+
+
+def descending(positions_px: np.ndarray, numbers: np.ndarray) -> list[Finding]:
+    """Whether an axis runs steadily down from the first frame to the last.
+
+    Many scans do so rightly. One that should not is the point reflection of what was measured,
+    which with a free probe fits as well; so it is told, and nothing is done.
+    """
+    if len(positions_px) < FEW_PLACES or not numbers.std():
+        return []
+    found = []
+    for axis, places in zip(("row", "column"), positions_px.T, strict=True):
+        if not places.std():
+            continue
+        together = float(np.corrcoef(numbers, places)[0, 1])
+        if together < -STEADY:
+            span = float(places[-1] - places[0])
+            evidence = {"axis": axis, "correlation_with_time": together, "first_to_last_px": span}
+            found.append(Finding("positions-descending", evidence))
+    return found
 
 
 def _far_field(geometry: Any, N: int, lit: float) -> list[Finding]:

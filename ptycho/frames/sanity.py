@@ -18,7 +18,7 @@ from ptycho.frames.census import MOST_SPOTS, Census, blocks, spread
 from ptycho.frames.findings import CLEAN, Finding, Report
 from ptycho.frames.light import Light, judge_frames
 from ptycho.frames.pixels import Pixels, judge_pixels
-from ptycho.frames.views import Cleaned, Spots, gather
+from ptycho.frames.views import Cleaned, Lowered, Spots, gather
 
 if TYPE_CHECKING:
     from ptycho.scan import Measured
@@ -31,6 +31,10 @@ MOST_COPIES = 0.1
 SAME_LIGHT = 0.5
 DOSE_RATIO = 1.3
 OFF_CENTRE_SHARE = 1 / 16
+HIDDEN_LIGHT = 0.05  # of all that live pixels counted
+OFFSET_TIES = 0.2
+FEW_VALUES = 1000
+SUB_POISSON = 0.5  # variance over mean
 
 
 def clean_scan(scan: S, clean: str = "auto") -> S:
@@ -52,11 +56,14 @@ def clean_scan(scan: S, clean: str = "auto") -> S:
         return scan
     if clean == "off":
         return replace(scan, sanity=Report("off", frames=scan.n_frames))
-    found = _look(scan)
+    offset = _offset(scan)
+    lower = scan if clean == "report" else _lowered(scan, offset)
+    found = _look(lower)
+    found = replace(found, findings=[*offset, *found.findings])
     if clean == "report":
         untouched = tuple(replace(finding, done="nothing") for finding in found.findings)
         return replace(scan, sanity=Report(clean, untouched, scan.n_frames))
-    return _apply(scan, found)
+    return _apply(lower, found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +102,7 @@ def _look(scan: Measured) -> _Found:
             got=f"{int((~np.isfinite(scan.probe)).sum())} of {scan.probe.size} are not",
         )
     pixels, census, spots = _pixels(scan)
-    findings += pixels.findings
+    findings += pixels.findings + _hidden(scan, census)
     kernel = None if scan.probe is None else (np.abs(scan.probe) ** 2).sum(axis=0)
     used = np.flatnonzero(~drop)
     light = _frames(scan, census, used, kernel)
@@ -110,6 +117,8 @@ def _look(scan: Measured) -> _Found:
     findings += _repeats(scan, used, drop, pixels.bad)
     used = np.flatnonzero(~drop)
     findings += places.judge_places(scan.positions_px[used], scan.N, kernel, scan.geometry)
+    numbers = np.arange(count) if scan.numbers is None else scan.numbers
+    findings += places.descending(scan.positions_px[used], numbers[used])
     photons = np.concatenate(census.light)
     if not photons.any():
         raise ValueRangeError(
@@ -132,6 +141,62 @@ def _left_out(code: str, frames: np.ndarray, **evidence: float) -> Finding:
 
 def _renumbered(finding: Finding, used: np.ndarray) -> Finding:
     return replace(finding, items=[int(used[i]) for i in finding.items])
+
+
+def _offset(scan: Measured) -> list[Finding]:
+    """A number that stands in every pixel: the least of the darkest quarter, again and again.
+
+    Where no photon came, the counts are the offset itself; Poisson light that leaves no pixel dark
+    hardly repeats its least value. What the file says of its background is no finding. Counts with
+    the noise of a reading vary about the offset: whole numbers that vary less than Poisson's.
+    """
+    frames = _seen(scan, spread(scan.n_frames, 4 * scan.N**2))
+    mask = np.ones((scan.N, scan.N), bool) if scan.mask is None else scan.mask
+    mask = mask & (np.isfinite(frames) & (frames >= 0)).all(axis=0)
+    values = frames[frames.max(axis=(1, 2)) > 0][:, mask].astype(np.float64)
+    if values.size < FEW_VALUES or len(values) < 2:
+        return []
+    mean = values.mean(axis=0)
+    dark = values[:, mean <= np.quantile(mean[mean > 0], 0.25)] if mean.any() else values[:, :0]
+    dark = dark[:, dark.any(axis=0)]
+    if not dark.size:
+        return []
+    least = float(np.quantile(dark, 0.01))
+    if least <= scan.background or mean.max() < 1.1 * least:
+        return []
+    ties = float(np.isclose(dark, least, rtol=1e-6, atol=0).mean())
+    if ties >= OFFSET_TIES:
+        return [
+            Finding("counts-offset", {"offset": least, "share_of_the_dark": ties}, "subtracted")
+        ]
+    spread_ = float(np.median(dark.var(axis=0) / dark.mean(axis=0)))
+    if spread_ < SUB_POISSON and np.array_equal(dark, np.rint(dark)):
+        told = {"offset": float(np.median(dark)), "variance_to_mean": spread_}
+        return [Finding("counts-offset", told)]
+    return []
+
+
+def _lowered(scan: S, findings: list[Finding]) -> S:
+    """Without the offset that was found."""
+    for finding in findings:
+        if finding.done == "subtracted":
+            return replace(scan, counts=Lowered(scan.counts, finding.evidence["offset"]))
+    return scan
+
+
+def _hidden(scan: Measured, census: Census) -> list[Finding]:
+    """Whether the mask hides pixels that count as others do: is a part of it upside down?"""
+    if scan.mask is None:
+        return []
+    alive = (census.lowest < census.highest) & (census.high + census.negative == 0)
+    brightest = census.highest[scan.mask].max(initial=0)
+    alive &= ~scan.mask & (census.not_finite == 0) & (census.highest <= brightest)
+    hidden, seen = float(census.total[alive].sum()), float(census.total[scan.mask].sum())
+    share = hidden / max(hidden + seen, 1e-30)
+    if share < HIDDEN_LIGHT:
+        return []
+    evidence = {"share_of_the_light": share, "live_pixels_masked": int(alive.sum())}
+    return [Finding("mask-hides-light", evidence)]
 
 
 def _pixels(scan: Measured) -> tuple[Pixels, Census, np.ndarray]:

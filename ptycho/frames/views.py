@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
-IN_MEMORY_BYTES = 256 << 20
+from ptycho.frames.memory import allowance_bytes
+
+IN_MEMORY_SHARE = 1 / 6  # of the allowance: counts, inputs and targets of a training are three
 
 
 def fits_in_memory(count: int, side: int) -> bool:
     """Whether `count` float32 frames are few enough (256 MiB) to be worked on as one array."""
-    return 4 * count * side * side <= IN_MEMORY_BYTES
+    return 4 * count * side * side <= IN_MEMORY_SHARE * allowance_bytes()
 
 
 def gather(source: Any, indices: Any) -> np.ndarray:
@@ -168,6 +170,36 @@ class Thinned(FrameView):
         return counts[inverse].reshape(*np.shape(indices), *self.shape[1:])
 
 
+@dataclass(frozen=True)
+class Lowered(FrameView):
+    """Frames less an offset; what was a count stays one."""
+
+    source: Any
+    offset: float
+
+    @property
+    def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
+        """(M, N, N)."""
+        return tuple(self.source.shape)  # type: ignore[return-value]
+
+    def rows(self, indices: Any) -> np.ndarray:
+        """See `FrameView.rows`."""
+        return self._lowered(gather(self.source, indices).astype(np.float32, copy=False))
+
+    def raw(self, indices: Any) -> np.ndarray:
+        """See `raw_frames`."""
+        return self._lowered(raw_frames(self.source, indices))
+
+    def _lowered(self, frames: np.ndarray) -> np.ndarray:
+        less = frames - np.float32(self.offset)
+        return np.where(frames >= 0, less.clip(0), frames)  # NaN and negative values stay bad
+
+    @property
+    def ceiling(self) -> float:
+        """See `ceiling_of`."""
+        return ceiling_of(self.source) - self.offset
+
+
 @dataclass(frozen=True, eq=False)
 class Spots(FrameView):
     """(M, N, N) bool, True = valid: single pixels of single frames that are no measurement.
@@ -265,9 +297,14 @@ def ceiling_of(source: Any) -> float:
 
 
 def type_maximum(dtype: Any) -> float:
-    """The largest count that can be meant in this type plus 1; detectors mark gaps above it."""
+    """The largest count that can be meant in this type plus 1; detectors mark gaps above it.
+
+    Numbers of 64 bits come from counters of 32: what lies above those was never counted.
+    """
     dtype = np.dtype(dtype)
-    if dtype.kind not in "iu" or dtype.itemsize > 4:
+    if dtype.kind not in "iu":
         return float("inf")
+    if dtype.itemsize > 4:
+        dtype = np.dtype(np.uint32)
     largest = float(np.iinfo(dtype).max)
     return largest - 1 if dtype.kind == "u" and dtype.itemsize > 1 else largest
