@@ -107,7 +107,7 @@ def refine(
         facts["figure"] = str(_figure(result, loaded, output))
     keys = (
         "stopped_by",
-        *(key for key in ("regularise", "loss") if key in rec.meta),
+        *(key for key in ("regularise", "loss", "frames_read") if key in rec.meta),
         "started_from",
         *(key for key in ("taken_from_start",) if rec.meta.get(key)),
         "held_out_deviance",

@@ -20,7 +20,14 @@ import numpy as np
 
 from ptycho.config import BACKGROUND_FLOOR, Progress, ReconstructConfig
 from ptycho.errors import DataError, ShapeError, UsageError
-from ptycho.frames import FileArray, Groups, clean_scan, make_groups, require_canvas
+from ptycho.frames import (
+    FileArray,
+    Groups,
+    allowance_bytes,
+    clean_scan,
+    make_groups,
+    require_canvas,
+)
 from ptycho.quiet import load_tensorflow
 from ptycho.reconstruction.phases import group_sync
 from ptycho.result import Reconstruction
@@ -218,7 +225,7 @@ def _predictor(
 def _spool(count: int, size: int, limit_mib: int) -> Iterator[tuple[Any, Any]]:
     """Room for all canvases (complex64) and coverages (float32): memory, or a temporary file."""
     shape = (count, size, size)
-    if count * size**2 * 12 <= limit_mib * 2**20:
+    if count * size**2 * 12 <= min(limit_mib * 2**20, allowance_bytes() / 6):
         yield np.empty(shape, np.complex64), np.empty(shape, np.float32)
         return
     with tempfile.TemporaryDirectory(prefix="ptycho-") as folder:

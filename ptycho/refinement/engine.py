@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,8 +17,6 @@ from ptycho.refinement.start import Canvas, Frames
 
 CHUNK_PIXELS = 1 << 18
 """Pixels of the frames that one program of a whole-scan pass works on at once."""
-KEPT_BYTES = 1 << 30
-"""Of counts that stay on the device between whole-scan passes; larger scans stream."""
 WHOLE_DAMPING = 0.05
 FIRST_WEIGHT = 0.25
 """Of total variation, where held-out counts are to choose it."""
@@ -36,6 +35,7 @@ class Score:
 
     residual: float  # Σ|√I−√y| / Σ√y
     deviance_per_pixel: float  # Poisson half-deviance; about ½ where noise is all that is left
+    of_frames: np.ndarray  # (M,) the same of each frame
 
 
 class Snapshot(NamedTuple):
@@ -214,7 +214,7 @@ class Engine:
         if counts is None:
             seen = self.frames.training(indices)
             counts = backend.tensor(_padded(seen, size))
-            if keep and self.frames.scan.n_frames * seen[0].nbytes <= KEPT_BYTES:
+            if keep and not self.frames.streams:
                 self._kept[first] = counts
         corners = self.canvas.corners(self.positions_px[np.resize(indices, size)])
         return step.Batch(counts, backend.tensor(corners), backend.tensor(_padded(dose, size)))
@@ -367,15 +367,20 @@ class Engine:
         n, size = self.frames.scan.n_frames, self._chunk
         parts = np.split(np.arange(n), range(size, n, size))
 
-        def lane(mine: list[np.ndarray]) -> np.ndarray:
-            values = (self._sums(part, self.frames.measured(part), 1.0) for part in mine)
-            read = (backend.read(each)[0].astype(np.float64).sum(1) for each in values)
-            return sum(read, np.zeros(4))
+        def lane(mine: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+            values = ((part, self._sums(part, self.frames.measured(part), 1.0)) for part in mine)
+            return [(part, backend.read(each)[0][:, : len(part)]) for part, each in values]
 
         lanes = min(self._lanes, len(parts))
-        sums = sum(backend.side_by_side(lane, [parts[first::lanes] for first in range(lanes)]))
-        pixels = n * self.frames.mask.sum()
-        return Score(float(sums[0] / max(sums[1], 1e-30)), float(sums[2] / pixels))
+        told = backend.side_by_side(lane, [parts[first::lanes] for first in range(lanes)])
+        sums = np.zeros((4, n))
+        for part, each in itertools.chain.from_iterable(told):
+            sums[:, part] = each
+        pixels = self.frames.mask.sum()
+        error, measured, deviance, _ = sums.sum(axis=1)
+        return Score(
+            float(error / max(measured, 1e-30)), float(deviance / (n * pixels)), sums[2] / pixels
+        )
 
     def _sums(self, indices: np.ndarray, counts: np.ndarray, share: float) -> Any:
         """`step.scores` (4, chunk), filled up to the chunk by frames of no dose and no counts."""

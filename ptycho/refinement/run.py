@@ -40,6 +40,8 @@ WHOLE_SHARE = 0.6
 FEWEST_TO_CHOOSE = 36
 """Whole-scan passes: the six trials take at least four each, after a sixth of them all; with half
 of that the search ends after two."""
+UNEXPLAINED, UNEXPLAINED_SPREADS, MOST_UNEXPLAINED = 2.0, 12.0, 0.1
+"""A frame's deviance over the median, in its robust spread, and the share of frames at most."""
 FLUX_PASS = 5  # then the fields explain a clean scan to 2 % of the light of a frame
 
 
@@ -171,7 +173,7 @@ def _refine(
         told = {"history": history, "reason": reason}
         chosen = _descend(engine, config, passes, began, told, progress, stage, prior)
     score = engine.score()
-    rec = _result(engine, scan, config, taken)
+    rec = _result(engine, scan, config, taken, unexplained(scan, score.of_frames))
     if prior is not None:
         rec, score = with_prior(engine, chosen, prior, rec, score)
     seconds = time.monotonic() - began
@@ -186,6 +188,8 @@ def _refine(
         seconds=seconds,
         iterations=len(history),
     )
+    if engine.frames.streams:
+        rec = rec.with_meta(frames_read=engine.frames.streams)
     if blind:
         rec = rec.with_meta(regularise="off: no counts can be held out")
     if why:
@@ -351,16 +355,38 @@ def _loop(
     return schedule.reason, best
 
 
-def _found(scan: Scan, engine: Engine) -> dict[str, Any] | None:
+def _found(scan: Scan, engine: Engine, odd: list[Finding]) -> dict[str, Any] | None:
     """What was wrong with the frames: before, and what the refinement saw."""
     report = scan.sanity
-    if report is not None and engine.uneven is not None:
+    if report is None:
+        return None
+    if engine.uneven is not None:
         told = {"spread_against_the_model": engine.uneven, "after_passes": FLUX_PASS}
         report = report.plus(Finding("flux-drift", told, "scaled"))
-    return None if report is None else report.record()
+    for finding in odd if report.clean != "off" else ():
+        report = report.plus(finding)
+    return report.record()
 
 
-def _result(engine: Engine, scan: Scan, config: RefineConfig, taken: Taken) -> Reconstruction:
+def unexplained(scan: Scan, deviances: np.ndarray) -> list[Finding]:
+    """Frames that the object of all others does not explain: their position may be another.
+
+    Args:
+        scan: the frames. deviances: (M,) half-deviance per pixel at the end.
+    """
+    middle = float(np.median(deviances))
+    usual = 1.4826 * float(np.median(np.abs(deviances - middle)))
+    apart = deviances > np.maximum(UNEXPLAINED * middle, middle + UNEXPLAINED_SPREADS * usual)
+    if not 0 < apart.mean() <= MOST_UNEXPLAINED:
+        return []
+    evidence = {"deviance_per_pixel": float(deviances[apart].max()), "of_all": middle}
+    frames = scan.frame_numbers[apart].tolist()
+    return [Finding("frame-unexplained", evidence, items=frames)]
+
+
+def _result(
+    engine: Engine, scan: Scan, config: RefineConfig, taken: Taken, odd: list[Finding]
+) -> Reconstruction:
     """Fields in the scan's gauge: the probe has the scan's dose, the object no global phase."""
     from ptycho.physics import illumination
 
@@ -384,7 +410,7 @@ def _result(engine: Engine, scan: Scan, config: RefineConfig, taken: Taken) -> R
             "config": config.model_dump(),
             "batch_size": engine.batch,
             "n_frames": scan.n_frames,
-            "sanity": _found(scan, engine),
+            "sanity": _found(scan, engine, odd),
             "frame_numbers": None if scan.numbers is None else scan.numbers.tolist(),
             "photons_per_frame": float(np.mean(scan.photons_per_frame())),
             "taken_from_start": list(taken.words),

@@ -11,11 +11,17 @@ from scipy import ndimage
 
 from ptycho.config import BACKGROUND_FLOOR
 from ptycho.errors import DataError, ShapeError
+from ptycho.frames import allowance_bytes, free_bytes
 from ptycho.refinement.config import RefineConfig
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan
 
+KEPT_SHARE = 2 / 3
+"""Of the allowance (1 GiB of 1.5) for counts that stay on the device between whole-scan passes."""
+HELD_SHARE = 1 / 24
+"""Of the allowance (64 MiB) for held-out counts, which are kept up to three times."""
 UNEVEN = 0.03
+FEWEST_HELD = 8
 _SECOND_MODE_ENERGY = 0.02
 
 
@@ -51,7 +57,8 @@ class Frames:
     rest is what the refinement sees. Both parts are independent Poisson counts, so held-out
     deviance rises as soon as noise is being fitted. Where settings are chosen, half of the held-out
     set chooses (`choosing`) and the other half only reports (`report_counts`), since what has
-    chosen flatters its choice. Without integer counts nothing is held out.
+    chosen flatters its choice. Without integer counts nothing is held out. Counts that do not fit
+    into memory are read anew in every pass (`streams` says so), and few frames are held out.
     """
 
     def __init__(
@@ -68,11 +75,18 @@ class Frames:
             self.light = np.ones(scan.n_frames, np.float32)
         self.factors = np.ones(scan.n_frames)
         self.mask = np.ones((scan.N, scan.N), bool) if scan.mask is None else scan.mask
+        size = 4 * scan.n_frames * scan.N**2
+        room = min(KEPT_SHARE * allowance_bytes(), free_bytes() / 2)
+        self.streams = ""
+        if size > room:
+            self.streams = (
+                f"in every pass: {size / 2**20:.4g} MiB, {room / 2**20:.4g} are kept at most"
+            )
         self.share = config.held_out_share
         self.held, self.held_counts = self._hold_out(config, rng)
         self.report_counts: np.ndarray | None = None
         if config.regularise != "off" and len(self.held):
-            half = rng.binomial(self.held_counts.astype(np.int64), 0.5).astype(np.float32)
+            half = _drawn(self.held_counts, 0.5, rng)
             self.report_counts, self.choosing = half, self.held_counts - half
         else:
             self.choosing = self.held_counts
@@ -83,11 +97,13 @@ class Frames:
     ) -> tuple[np.ndarray, np.ndarray]:
         n = self.scan.n_frames
         wanted = 0 if config.held_out_fraction == 0 else max(1, round(config.held_out_fraction * n))
+        room = int(HELD_SHARE * allowance_bytes() / (4 * self.scan.N**2))
+        wanted = min(wanted, max(room, FEWEST_HELD))
         held = np.sort(rng.choice(n, wanted, replace=False)) if n > 1 else np.zeros(0, int)
         counts = self.counts(held)
         if not wanted or not np.array_equal(counts, np.round(counts)):
             return held[:0], counts[:0]
-        return held, rng.binomial(counts.astype(np.int64), self.share).astype(np.float32)
+        return held, _drawn(counts, self.share, rng)
 
     def counts(self, indices: np.ndarray) -> np.ndarray:
         """(B, N, N) float32 measured counts, zero under the mask whatever stands there."""
@@ -155,6 +171,14 @@ class Frames:
         return spread
 
 
+def _drawn(counts: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Bin(counts, share) as float32, frame by frame: the 64-bit numbers in between are large."""
+    out = np.empty_like(counts)
+    for frame, part in zip(counts, out, strict=True):
+        part[:] = rng.binomial(frame.astype(np.int64), share)
+    return out
+
+
 def home_of(scan: Scan, positions_px: np.ndarray, limit_px: float) -> np.ndarray:
     """(M, 2) float64: what positions are held near (`limit_px`), and on average at.
 
@@ -220,9 +244,8 @@ def start_probe(scan: Scan, start: Reconstruction | None, modes: int | None) -> 
 def probe_from_mean(scan: Scan, curvature: float = 0.0) -> np.ndarray:
     """(1, N, N): the focus of the mean pattern's amplitude, with exp(i·curvature·q²/⟨q²⟩)."""
     total = np.zeros((scan.N, scan.N))
-    for first in range(0, scan.n_frames, 256):
-        chosen = np.arange(first, min(first + 256, scan.n_frames))
-        total += scan.frames(chosen).sum(0)
+    for _, block in scan.blocks():
+        total += block.sum(0)
     if scan.mask is not None:
         total = np.where(scan.mask, total, 0.0)
     square = ((np.indices(total.shape) - scan.N // 2) ** 2).sum(0)

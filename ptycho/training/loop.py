@@ -20,7 +20,7 @@ import numpy as np
 from ptycho.config import Clean, Progress, TrainConfig
 from ptycho.data import write_json
 from ptycho.errors import ModelError, UsageError
-from ptycho.frames import clean_scan
+from ptycho.frames import allowance_bytes, clean_scan
 from ptycho.model import CONFIG, MANIFEST, save_run
 from ptycho.quiet import load_tensorflow
 from ptycho.training.checkpoint import CHECKPOINT, fingerprint, load_checkpoint, save_checkpoint
@@ -325,7 +325,8 @@ class _Trainer:
         """Keep the physics estimates in memory where there are any and they fit."""
         groups.forget()
         size = 20 * len(groups) * self.model.require_canvas() ** 2
-        if self.model.sight.estimates and size <= self.config.estimate_cache_mib * 2**20:
+        room = min(self.config.estimate_cache_mib * 2**20, allowance_bytes() / 4)
+        if self.model.sight.estimates and size <= room:
             groups.prepare(self.model.prepared, self.config.batch_size)
 
     def _held_out_deviance(self) -> float | None:
