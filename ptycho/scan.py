@@ -27,13 +27,13 @@ from ptycho.frames import (
     Report,
     Selected,
     Thinned,
+    block_bytes,
     ceiling_of,
     fits_in_memory,
     gather,
     raw_frames,
 )
 
-CHUNK_BYTES = 16 << 20
 POLARITY_FRAMES = 5
 
 
@@ -221,7 +221,7 @@ class Scan(Measured):
 
     def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
         """(slice, (m, N, N) float32 counts) in order, at most 16 MiB at a time."""
-        rows = max(1, CHUNK_BYTES // (4 * self.N * self.N))
+        rows = max(1, block_bytes() // (4 * self.N * self.N))
         for start in range(0, self.n_frames, rows):
             stop = min(start + rows, self.n_frames)
             yield slice(start, stop), self.frames(np.arange(start, stop))

@@ -12,9 +12,7 @@ import numpy as np
 
 from ptycho.data import hdf5
 from ptycho.errors import ValueRangeError
-from ptycho.frames import FrameView, gather, type_maximum
-
-READ_BYTES = 8 << 20
+from ptycho.frames import FrameView, block_bytes, gather, type_maximum
 
 
 @dataclass(frozen=True)
@@ -133,7 +131,7 @@ class LazyFrames(FrameView):
 
     def _read(self, wanted: np.ndarray) -> np.ndarray:
         out = np.empty((len(wanted), *self.frame_shape), np.float32)
-        step = max(1, READ_BYTES // (8 * self.frame_shape[0] * self.frame_shape[1]))
+        step = max(1, block_bytes() // (16 * self.frame_shape[0] * self.frame_shape[1]))
         start = 0
         for part in self.parts:
             runs = list(_runs(wanted, start, start + part.count))

@@ -6,6 +6,7 @@ from .groups import Groups as Groups
 from .groups import make_groups as make_groups
 from .groups import split_spatially as split_spatially
 from .memory import allowance_bytes as allowance_bytes
+from .memory import block_bytes as block_bytes
 from .memory import free_bytes as free_bytes
 from .places import canvas_bytes as canvas_bytes
 from .places import require_canvas as require_canvas

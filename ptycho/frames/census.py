@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-BLOCK_BYTES = 16 << 20
-SAMPLE_BYTES = 32 << 20
+from ptycho.frames.memory import block_bytes
+
 SAMPLE_FRAMES = 64
 MOST_SPOTS = 2_000_000
 Read = Callable[[np.ndarray], np.ndarray]
@@ -146,14 +146,14 @@ class Census:
 
 
 def spread(count: int, frame_bytes: int) -> np.ndarray:
-    """Numbers of a few frames, evenly spread, that fit into 32 MiB (at least 8)."""
-    wanted = min(count, SAMPLE_FRAMES, max(8, SAMPLE_BYTES // frame_bytes))
+    """Numbers of a few frames, evenly spread, that fit into two blocks (at least 8)."""
+    wanted = min(count, SAMPLE_FRAMES, max(8, 2 * block_bytes() // frame_bytes))
     return np.unique(np.linspace(0, count - 1, wanted).astype(int))
 
 
 def blocks(count: int, frame_bytes: int) -> Iterator[np.ndarray]:
-    """Frame numbers in order, at most 16 MiB at a time."""
-    rows = max(1, BLOCK_BYTES // frame_bytes)
+    """Frame numbers in order, a block at a time."""
+    rows = max(1, block_bytes() // frame_bytes)
     for start in range(0, count, rows):
         yield np.arange(start, min(start + rows, count))
 

@@ -11,6 +11,7 @@ CLEAN = get_args(Clean)
 
 CODES: dict[str, str] = {
     "counts-offset": "every count has the same number added to it (a dark that was not taken off)",
+    "counts-about-zero": "counts vary about zero (a dark was taken off): less than none is none",
     "mask-hides-light": "the mask hides pixels that see much of the light",
     "pixel-at-maximum": "pixels hold the largest number of their type (gaps, or overflow)",
     "pixel-clipped": "pixels reach one largest count again and again (saturation)",
@@ -53,7 +54,7 @@ class Finding:
     Args:
         code: a key of `CODES`.
         evidence: the numbers that speak for it, JSON-able.
-        done: 'masked', 'left out', 'scaled', 'subtracted', or 'nothing'.
+        done: 'masked', 'left out', 'scaled', 'subtracted', 'set to 0', or 'nothing'.
         items: pixels [row, col], or frame numbers, that it concerns.
     """
 

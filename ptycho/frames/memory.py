@@ -14,6 +14,7 @@ SHARE = 0.8
 VARIABLE = "PTYCHO_FRAMES_MIB"
 ALLOWANCE_MIB = 1536.0
 LEAST_MIB = 8.0
+BLOCK_BYTES = 16 << 20
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -60,3 +61,8 @@ def allowance_bytes() -> int:
             fix=f"unset {VARIABLE}",
         )
     return int(min(mib, 2.0**40) * 2**20)
+
+
+def block_bytes() -> int:
+    """Bytes of float32 frames that are read and worked on at once; what is made of them is more."""
+    return min(BLOCK_BYTES, allowance_bytes() // 32)

@@ -17,6 +17,7 @@ WAVELENGTHS_M = (1e-13, 1e-5)  # electrons of some MeV to the infrared
 DISTANCES_M = (1e-6, 1e3)
 DETECTOR_PIXELS_M = (1e-8, 1e-2)
 FEW_PLACES = 16
+WITHIN = 0.5  # of the lit width: a scan does not stay within that
 STEADY = 0.97  # correlation of the slow axis of a scan with time
 BYTES_A_PIXEL = 64  # object, velocity, best and program, complex64 and coverage: measured
 UNITS = {1e3: "mm for m, µm for mm or nm for µm", 1e6: "µm for m or nm for mm", 1e9: "nm for m"}
@@ -57,6 +58,9 @@ def judge_places(
             found.append(_unit(step, lit, factor, words))
         elif span.max() < 0.5 and 0.02 * lit < step * factor < lit:
             found.append(_unit(step, lit, 1 / factor, words))
+    if not found and len(positions_px) >= FEW_PLACES and span.max() < WITHIN * lit:
+        evidence = {"span_px": float(span.max()), "lit_px": lit}
+        found.append(Finding("positions-unit", evidence | {"perhaps": "metres for pixels"}))
     if step > lit * (1 - OVERLAP_LOW):
         found.append(
             Finding(

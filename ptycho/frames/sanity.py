@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from scipy import ndimage
 
-from ptycho.errors import UsageError, ValueRangeError
+from ptycho.errors import MaskPolarityError, UsageError, ValueRangeError
 from ptycho.frames import places
 from ptycho.frames.census import MOST_SPOTS, Census, blocks, spread
 from ptycho.frames.findings import CLEAN, Finding, Report
@@ -35,6 +35,8 @@ HIDDEN_LIGHT = 0.05  # of all that live pixels counted
 OFFSET_TIES = 0.2
 FEW_VALUES = 1000
 SUB_POISSON = 0.5  # variance over mean
+ABOUT_ZERO = 0.2  # share of the darkest values that are negative
+MOST_SPREADS = 8.0
 
 
 def clean_scan(scan: S, clean: str = "auto") -> S:
@@ -101,6 +103,22 @@ def _look(scan: Measured) -> _Found:
             expected="finite numbers, or no probe",
             got=f"{int((~np.isfinite(scan.probe)).sum())} of {scan.probe.size} are not",
         )
+    if scan.probe is not None and not scan.probe.any():
+        raise ValueRangeError(
+            "the probe is zero everywhere",
+            where="probe",
+            expected="a probe that carries photons, or none",
+            got="all zeros",
+            fix="ptycho refine SCAN without a probe recovers one",
+        )
+    if scan.mask is not None and not scan.mask.any():
+        raise MaskPolarityError(
+            "the mask leaves no pixel",
+            where="mask",
+            expected="True = valid pixel",
+            got=f"0 of {scan.mask.size} pixels valid",
+            fix="invert the mask if it marks the bad pixels",
+        )
     pixels, census, spots = _pixels(scan)
     findings += pixels.findings + _hidden(scan, census)
     kernel = None if scan.probe is None else (np.abs(scan.probe) ** 2).sum(axis=0)
@@ -144,43 +162,45 @@ def _renumbered(finding: Finding, used: np.ndarray) -> Finding:
 
 
 def _offset(scan: Measured) -> list[Finding]:
-    """A number that stands in every pixel: the least of the darkest quarter, again and again.
+    """A number that stands in every pixel, and counts that vary about zero.
 
-    Where no photon came, the counts are the offset itself; Poisson light that leaves no pixel dark
-    hardly repeats its least value. What the file says of its background is no finding. Counts with
-    the noise of a reading vary about the offset: whole numbers that vary less than Poisson's.
+    Where no photon came, the counts are the offset itself: the least of the darkest quarter, again
+    and again. Poisson light that leaves no pixel dark hardly repeats its least value. Counts of a
+    detector that reads out with noise vary about the offset: whole numbers that vary less than
+    Poisson's, or, where the offset was taken off, as often below zero as above. What the file says
+    of its background is no finding.
     """
     frames = _seen(scan, spread(scan.n_frames, 4 * scan.N**2))
     mask = np.ones((scan.N, scan.N), bool) if scan.mask is None else scan.mask
-    mask = mask & (np.isfinite(frames) & (frames >= 0)).all(axis=0)
+    mask = mask & np.isfinite(frames).all(axis=0)
     values = frames[frames.max(axis=(1, 2)) > 0][:, mask].astype(np.float64)
+    values = values[:, values.any(axis=0)]
     if values.size < FEW_VALUES or len(values) < 2:
         return []
     mean = values.mean(axis=0)
-    dark = values[:, mean <= np.quantile(mean[mean > 0], 0.25)] if mean.any() else values[:, :0]
-    dark = dark[:, dark.any(axis=0)]
-    if not dark.size:
-        return []
-    least = float(np.quantile(dark, 0.01))
+    dark = values[:, mean <= np.quantile(mean, 0.25)]
+    low, middle, least = np.quantile(dark, [0.1, 0.5, 0.01])
+    if low < 0 and middle > low and (dark < 0).mean() > ABOUT_ZERO:
+        return [Finding("counts-about-zero", {"spread": float(middle - low) / 1.28}, "set to 0")]
     if least <= scan.background or mean.max() < 1.1 * least:
         return []
     ties = float(np.isclose(dark, least, rtol=1e-6, atol=0).mean())
     if ties >= OFFSET_TIES:
-        return [
-            Finding("counts-offset", {"offset": least, "share_of_the_dark": ties}, "subtracted")
-        ]
+        evidence = {"offset": float(least), "share_of_the_dark": ties}
+        return [Finding("counts-offset", evidence, "subtracted")]
     spread_ = float(np.median(dark.var(axis=0) / dark.mean(axis=0)))
     if spread_ < SUB_POISSON and np.array_equal(dark, np.rint(dark)):
-        told = {"offset": float(np.median(dark)), "variance_to_mean": spread_}
-        return [Finding("counts-offset", told)]
+        told = {"offset": float(middle), "variance_to_mean": spread_}
+        return [Finding("counts-offset", told, "subtracted")]
     return []
 
 
 def _lowered(scan: S, findings: list[Finding]) -> S:
-    """Without the offset that was found."""
+    """Without the offset that was found, and without what noise brought below zero."""
     for finding in findings:
-        if finding.done == "subtracted":
-            return replace(scan, counts=Lowered(scan.counts, finding.evidence["offset"]))
+        offset = float(finding.evidence.get("offset", 0.0))
+        least = -MOST_SPREADS * float(finding.evidence.get("spread", 0.0))
+        return replace(scan, counts=Lowered(scan.counts, offset, least))
     return scan
 
 
@@ -366,6 +386,7 @@ def _probe(
     alike = float(np.sqrt(broad[0] * broad[1]).sum() / np.sqrt(broad[0].sum() * broad[1].sum()))
     if alike < SAME_LIGHT:
         found.append(Finding("probe-far", {"likeness": alike, "at_least": SAME_LIGHT}))
+        return 1.0, found  # the light is not that of the probe: how much it is says nothing of it
     energy = float(far.sum())
     if scan.metadata.get("probe_scaled"):  # to the mean of the frames, with all that was wrong
         return float(np.sqrt(float(photons.mean()) / energy)) if changed else 1.0, found

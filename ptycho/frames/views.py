@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ptycho.frames.memory import allowance_bytes
+from ptycho.frames.memory import allowance_bytes, block_bytes
 
 IN_MEMORY_SHARE = 1 / 6  # of the allowance: counts, inputs and targets of a training are three
 
@@ -71,9 +71,9 @@ class FrameView:
         """The frames of these numbers."""
         raise NotImplementedError
 
-    def blocks(self, at_once_bytes: int = 16 << 20) -> Iterator[np.ndarray]:
+    def blocks(self) -> Iterator[np.ndarray]:
         """All frames in order, a block at a time."""
-        step = max(1, at_once_bytes // (4 * self.shape[1] * self.shape[2]))
+        step = max(1, block_bytes() // (4 * self.shape[1] * self.shape[2]))
         for start in range(0, self.shape[0], step):
             yield self[start : start + step]
 
@@ -172,10 +172,17 @@ class Thinned(FrameView):
 
 @dataclass(frozen=True)
 class Lowered(FrameView):
-    """Frames less an offset; what was a count stays one."""
+    """Frames less an offset, and 0 where that is less than none; what was bad stays bad.
+
+    Args:
+        source: raw frames.
+        offset: what is taken off.
+        least: values below it are no counts, but marks.
+    """
 
     source: Any
     offset: float
+    least: float = 0.0
 
     @property
     def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
@@ -184,15 +191,19 @@ class Lowered(FrameView):
 
     def rows(self, indices: Any) -> np.ndarray:
         """See `FrameView.rows`."""
-        return self._lowered(gather(self.source, indices).astype(np.float32, copy=False))
+        return self._lowered(raw_frames(self.source, indices))
 
     def raw(self, indices: Any) -> np.ndarray:
         """See `raw_frames`."""
         return self._lowered(raw_frames(self.source, indices))
 
+    def unmasked(self, indices: Any) -> np.ndarray:
+        """What the masked pixels hold, too."""
+        return np.nan_to_num(self.raw(indices), posinf=0.0)
+
     def _lowered(self, frames: np.ndarray) -> np.ndarray:
-        less = frames - np.float32(self.offset)
-        return np.where(frames >= 0, less.clip(0), frames)  # NaN and negative values stay bad
+        less = (frames - np.float32(self.offset)).clip(0)
+        return np.where(frames >= self.least, less, np.minimum(frames, -1))
 
     @property
     def ceiling(self) -> float:

@@ -19,8 +19,9 @@ from scipy.sparse.linalg import eigsh
 from scipy.spatial import cKDTree
 
 from ptycho.errors import ShapeError
+from ptycho.frames import block_bytes
 
-_CHUNK_BYTES = 64 << 20  # canvases of the pairs that are compared at once
+_BLOCKS = 4  # of canvases of the pairs that are compared at once
 
 
 def group_sync(
@@ -52,7 +53,7 @@ def group_sync(
         return np.ones(count, np.complex64)
     pairs = _near_pairs(np.asarray(centres_px, float), neighbours)
     values = np.zeros(len(pairs), np.complex128)
-    at_once = min(512, max(8, _CHUNK_BYTES // (40 * canvases.shape[-1] ** 2)))
+    at_once = min(512, max(8, _BLOCKS * block_bytes() // (40 * canvases.shape[-1] ** 2)))
     for first in range(0, len(pairs), at_once):
         part = pairs[first : first + at_once]
         values[first : first + at_once] = _overlaps(canvases, coverage, centres_px, part)

@@ -24,6 +24,7 @@ from ptycho.frames import (
     FileArray,
     Groups,
     allowance_bytes,
+    block_bytes,
     clean_scan,
     make_groups,
     require_canvas,
@@ -273,8 +274,9 @@ def _stitch(
     extent = np.ceil(centres.max(axis=0)) + size // 2 + 2 - origin
     shape = (int(extent[0]), int(extent[1]))
     total, weight = np.zeros(shape, np.complex128), np.zeros(shape, np.float64)
-    for first in range(0, len(centres), _STITCH_AT_ONCE):
-        part = slice(first, first + _STITCH_AT_ONCE)
+    at_once = min(_STITCH_AT_ONCE, max(8, 4 * block_bytes() // (12 * size**2)))
+    for first in range(0, len(centres), at_once):
+        part = slice(first, first + at_once)
         mean, cover = stitch(
             np.asarray(canvases[part]) * factors[part, None, None],
             centres[part],

@@ -196,7 +196,7 @@ class Engine:
             for indices in mine:
                 batch = self._training(indices, size, keep=keep)
                 found, seen = part(state, batch, rates, detector, found)
-                told.append((indices, seen))
+                told.append((indices, self._kept_of(seen)))
             return found, told
 
         lanes = min(self._lanes, len(parts))
@@ -205,6 +205,18 @@ class Engine:
         for other, _ in results[1:]:
             found = step.Slopes(*(a + b for a, b in zip(found, other, strict=True)))
         return found, [each for _, told in results for each in told]
+
+    def _kept_of(self, seen: step.Seen) -> step.Seen:
+        """What is needed at the end of the pass; off the device where a scan is long.
+
+        Small results between the large ones of the next chunks would keep memory in pieces.
+        """
+        if self.config.background != "rings":
+            seen = seen._replace(ratio=None)
+        if not self.frames.streams:
+            return seen
+        there = {name: value for name, value in seen._asdict().items() if value is not None}
+        return seen._replace(**dict(zip(there, backend.read(*there.values()), strict=True)))
 
     def _training(self, indices: np.ndarray, size: int, *, keep: bool) -> step.Batch:
         """The counts that may be seen, as tensors; kept on the device if they fit and return."""

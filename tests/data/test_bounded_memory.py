@@ -8,6 +8,7 @@ stages that compute take minutes and are proofs (`pytest -m proof`, part of `mak
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -73,32 +74,44 @@ print(json.dumps([before, peak_mib(), large.n_frames * N * N * 4 / 2**20]))
 """
 
 
-@pytest.fixture(scope="module")
-def large_scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """9600 frames of 128² as CXI: 600 MiB of frames, 4 MB of file (16 frames over and over)."""
-    rng = np.random.default_rng(0)
-    axis = np.arange(N) - N // 2
-    probe = np.exp(-(axis[:, None] ** 2 + axis**2) / (2 * (N / 12) ** 2)).astype(complex)
-    probe *= np.sqrt(1e4 / np.sum(np.abs(probe) ** 2))
-    power = np.abs(np.fft.fftshift(np.fft.fft2(probe, norm="ortho"))) ** 2
-    few = rng.poisson(power, (16, N, N)).astype(np.uint16)
-    side = int(np.ceil(np.sqrt(M)))
-    places = STEP_PX * np.column_stack([np.arange(M) // side, np.arange(M) % side])
+def written(path: Path, few: np.ndarray, probe: np.ndarray, places_px: np.ndarray) -> Path:
+    """A CXI file whose frames are `few` over and over, one at each place."""
     pixel_m = 1e-10 * 2.0 / (N * 5e-5)
-    path = tmp_path_factory.mktemp("large") / "large.cxi"
+    count = len(places_px)
     with h5py.File(path, "w") as file:
         file["cxi_version"] = 160
         file["entry_1/instrument_1/source_1/wavelength"] = 1e-10
         file["entry_1/instrument_1/source_1/illumination"] = probe
         file[f"{D}/distance"], file[f"{D}/x_pixel_size"] = 2.0, 5e-5
-        moved = np.column_stack([places[:, 1], places[:, 0], np.zeros(M)]) * pixel_m
+        moved = np.column_stack([places_px[:, 1], places_px[:, 0], np.zeros(count)]) * pixel_m
         file["entry_1/sample_1/geometry_1/translation"] = moved
         frames = file.create_dataset(
-            f"{D}/data", (M, N, N), "u2", chunks=(1, N, N), compression=1, shuffle=True
+            f"{D}/data", (count, N, N), "u2", chunks=(1, N, N), compression=1, shuffle=True
         )
-        for first in range(0, M, 16):
-            frames[first : first + 16] = few
+        for first in range(0, count, len(few)):
+            frames[first : first + len(few)] = few[: count - first]
     return path
+
+
+def light() -> tuple[np.ndarray, np.ndarray]:
+    """16 frames of 128², and the probe that made them."""
+    axis = np.arange(N) - N // 2
+    probe = np.exp(-(axis[:, None] ** 2 + axis**2) / (2 * (N / 12) ** 2)).astype(complex)
+    probe *= np.sqrt(1e4 / np.sum(np.abs(probe) ** 2))
+    power = np.abs(np.fft.fftshift(np.fft.fft2(probe, norm="ortho"))) ** 2
+    return np.random.default_rng(0).poisson(power, (16, N, N)).astype(np.uint16), probe
+
+
+def places_px(count: int) -> np.ndarray:
+    """A raster."""
+    side = int(np.ceil(np.sqrt(count)))
+    return STEP_PX * np.column_stack([np.arange(count) // side, np.arange(count) % side])
+
+
+@pytest.fixture(scope="module")
+def large_scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """9600 frames of 128² as CXI: 600 MiB of frames, 4 MB of file (16 frames over and over)."""
+    return written(tmp_path_factory.mktemp("large") / "large.cxi", *light(), places_px(M))
 
 
 @pytest.mark.slow
@@ -123,3 +136,65 @@ def test_memory_does_not_follow_the_scan(large_scan: Path, stage: str) -> None:
     before, after, frames_mib = json.loads(done.stdout.splitlines()[-1])
     assert frames_mib > 120
     assert after - before < 0.4 * frames_mib + 20, (before, after, frames_mib)
+
+
+ALLOWED_MIB = 64
+COMMANDS = {
+    "inspect": "inspect {scan} --figure {out}.png --json",
+    "train": "train {scan} -o {out} --set gridsize=1 --set batch_size=8 --set epochs=1 --json",
+    "reconstruct": "reconstruct --untrained 1 {scan} -o {out}.h5 --set batch_size=4 --json",
+    "refine": "refine {scan} -o {out}.h5 --passes 3 --set batch_size=16 --json",
+    "refine, whole scan": "refine {scan} -o {out}.h5 --passes 2 --regularise 0.25 --json"
+    " --set update_probe=false --set flux=true",
+}
+COMMAND_PROGRAM = """
+import json, pathlib, sys
+from ptycho.cli.app import main
+few, many, words = sys.argv[1:]
+def peak_mib():
+    status = pathlib.Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+def work(scan, out):
+    try:
+        main(words.format(scan=scan, out=pathlib.Path(scan).parent / out).split())
+    except SystemExit as end:
+        assert not end.code, end.code
+work(few, "few")
+before = peak_mib()
+work(many, "many")
+print(json.dumps([before, peak_mib()]), file=sys.stderr)
+"""
+
+
+@pytest.fixture(scope="module")
+def few_and_many(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Frames of a third of the allowance and of three times as much, over one and the same area."""
+    folder, frames, probe = tmp_path_factory.mktemp("allowance"), *light()
+    many = places_px(int(3 * ALLOWED_MIB / (N * N * 4 / 2**20)))
+    few = many[np.linspace(0, len(many) - 1, len(many) // 9).astype(int)]
+    return (
+        written(folder / "few.cxi", frames, probe, few),
+        written(folder / "many.cxi", frames, probe, many),
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.training
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_command_holds_more_frames_than_its_allowance(
+    few_and_many: tuple[Path, Path], name: str
+) -> None:
+    """A file of three times the allowance: the peak above a warm start stays within it."""
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND_PROGRAM, *map(str, few_and_many), COMMANDS[name]],
+        capture_output=True,
+        text=True,
+        timeout=500,
+        env={**os.environ, "PTYCHO_FRAMES_MIB": str(ALLOWED_MIB)},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    before, after = json.loads(done.stderr.splitlines()[-1])
+    if name.startswith("refine"):
+        few, many = done.stdout.split('"output"')[1:]
+        assert "frames_read" not in few and "in every pass: 192 MiB" in many
+    assert after - before < ALLOWED_MIB, (before, after)

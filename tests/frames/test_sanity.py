@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ptycho.errors import TooLargeError, UsageError, ValueRangeError
+from ptycho.errors import MaskPolarityError, TooLargeError, UsageError, ValueRangeError
 from ptycho.frames import CODES, Report, clean_scan, require_canvas
 from ptycho.scan import Geometry, Measured, Scan
 from ptycho.simulation import SimulationConfig, simulate
@@ -306,7 +306,7 @@ def test_an_offset_with_the_noise_of_a_reading_is_told() -> None:
     noise = np.random.default_rng(0).normal(100, 3, scan.counts.shape)
     _, report = sane(measured(scan, counts=np.rint(scan.counts + noise).astype(np.float32)))
     [finding] = [f for f in report if f.code == "counts-offset"]
-    assert finding.done == "nothing" and finding.evidence["offset"] == pytest.approx(100, abs=2)
+    assert finding.done == "subtracted" and finding.evidence["offset"] == pytest.approx(100, abs=2)
 
 
 def test_numbers_that_no_counter_of_64_bits_holds_are_masked() -> None:
@@ -360,3 +360,47 @@ def test_lengths_that_cannot_be_metres_are_told(
     _, report = sane(measured(clean_one(), geometry=wrong))
     [finding] = [f for f in report if f.code == "geometry-unit"]
     assert key in finding.evidence and finding.done == "nothing"
+
+
+def test_counts_about_zero_keep_what_is_there_and_lose_what_is_less() -> None:
+    """Dark noise that was taken off leaves half of the dark pixels negative: they are no marks."""
+    scan = clean_one()
+    noise = np.random.default_rng(0).normal(0, 2, scan.counts.shape)
+    counts = (scan.counts + noise).astype(np.float32)
+    counts[:, 5, 6] = -1000  # a mark
+    found, report = sane(measured(scan, counts=counts))
+    assert [(f.code, f.done) for f in report] == [
+        ("counts-about-zero", "set to 0"),
+        ("pixel-negative", "masked"),
+    ]
+    assert report.masked == [[5, 6]] and found.n_frames == M
+    got = found.frames([3, 4])
+    np.testing.assert_allclose(got[:, 16], counts[3:5, 16].clip(0), atol=1e-3)
+
+
+def test_a_probe_that_is_not_the_light_is_not_scaled_to_it() -> None:
+    """A block of hot pixels outshines the specimen: what they hold says nothing of the probe."""
+
+    def change(counts: np.ndarray) -> None:
+        counts[:, 2:4, 3:29] += np.random.default_rng(0).poisson(3e4, (M, 2, 26))
+
+    raw = counts_with(change)
+    found, report = sane(raw)
+    assert "probe-far" in report.codes
+    np.testing.assert_array_equal(found.probe, raw.probe)
+
+
+@pytest.mark.parametrize("pixel", [1e-7, 1e-3, 0.05])
+def test_a_scan_that_stays_within_the_light_is_told(pixel: float) -> None:
+    _, report = sane(measured(clean_one(), positions_px=pixel * clean_one().positions_px))
+    [finding] = [f for f in report if f.code == "positions-unit"]
+    assert finding.done == "nothing"
+
+
+def test_no_valid_pixel_and_no_light_in_the_probe_are_errors() -> None:
+    scan = clean_one()
+    with pytest.raises(MaskPolarityError, match="no pixel"):
+        clean_scan(measured(scan, mask=np.zeros((N, N), bool)))
+    assert scan.probe is not None
+    with pytest.raises(ValueRangeError, match="probe is zero"):
+        clean_scan(measured(scan, probe=0 * scan.probe))
