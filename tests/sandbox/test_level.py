@@ -15,6 +15,7 @@ from pathlib import Path
 import behind
 import pytest
 from orchestration.sandbox import available, choose
+from orchestration.sandbox.fence import LEVELS
 from orchestration.sandbox.kernel import LEAST_ABI, landlock_abi
 
 NAMESPACES = ["unshare", "--user", "--map-current-user", "--mount", "--pid", "--ipc", "--net"]
@@ -40,6 +41,15 @@ def test_a_machine_with_all_parts_reaches_the_kernels_level() -> None:
     assert choose("auto", agent=True) in ("bwrap", "kernel")
     if landlock_abi() >= LEAST_ABI:
         assert "landlock" in available()
+
+
+def test_the_level_that_is_recorded_for_this_machine_holds() -> None:
+    """`.ci/run` records the level of the machine that checks this repository: it may not fall."""
+    recorded = os.environ.get("FENCE_LEVEL")
+    if not recorded:
+        pytest.skip("no level is recorded for this machine (FENCE_LEVEL, see .ci/run)")
+    assert recorded in available()
+    assert LEVELS.index(choose("auto", agent=True)) <= LEVELS.index(recorded)  # type: ignore[arg-type]
 
 
 def test_an_ordinary_user_reaches_it_too(tmp_path: Path) -> None:
