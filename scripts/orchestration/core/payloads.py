@@ -263,6 +263,8 @@ class AgentEnded(Payload):
     agent: str = ""
     unread: str = entry("", omit=True)
     """Why what the agent left could not be taken (a bound that it passes); "" where it was."""
+    tamper: str = entry("", omit=True)
+    """That the harness's own installation changed meanwhile, where it could be written."""
     clock: str = entry("", omit=True)
     """The clock that ended it (`total`, `idle`; `grace`: it went on after its result)."""
     reported: str = entry("", omit=True)

@@ -8,6 +8,7 @@ from .guard import collect_ids as collect_ids
 from .guard import run_guard as run_guard
 from .guard import run_twice as run_twice
 from .reading import Watch as Watch
+from .red_first import unexplained as unexplained
 from .relevance import finding as finding
 from .relevance import touched_lines as touched_lines
 from .scope import is_guarded as is_guarded

@@ -78,6 +78,8 @@ class GuardResult:
     process_limit: str = "none"
     coverage: dict[str, Any] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)
+    through: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Of tests that failed: the files that the failure went through, as pytest names them."""
     origins: dict[str, list[str]] = field(default_factory=dict)
     collected: tuple[str, ...] = ()
     timed_out: str | None = None

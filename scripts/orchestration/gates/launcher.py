@@ -85,8 +85,16 @@ class Reporter:
                 "xfail": hasattr(report, "wasxfail"),
                 "seconds": report.duration,
                 "text": str(text)[:cap],
+                "through": self._through(report),
             }
         )
+
+    @staticmethod
+    def _through(report):
+        """The files that a failure went through, the outermost first."""
+        trace = getattr(getattr(report, "longrepr", None), "reprtraceback", None)
+        places = [getattr(e, "reprfileloc", None) for e in getattr(trace, "reprentries", ())[:50]]
+        return [str(place.path) for place in places if place is not None]
 
     def pytest_sessionfinish(self, session, exitstatus):
         self.exit_status = int(exitstatus)

@@ -46,6 +46,7 @@ def judge(
         base,
         nodes=nodes,
         messages=messages,
+        through=_through(report, nodes),
         collected=tuple(name for name in report["collected"] if name not in canaries),
         versions={"python": report["python"], "pytest": report["pytest"]},
         coverage=_coverage(spec, report),
@@ -103,6 +104,15 @@ def _outcomes(spec: GuardSpec, report: Mapping[str, Any]) -> tuple[dict[str, str
     for row in report["collect_problems"]:
         messages[row["nodeid"]] = row["text"]
     return nodes, messages
+
+
+def _through(report: Mapping[str, Any], nodes: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    found = {}
+    for name, outcome in nodes.items():
+        paths = [path for p in report["phases"].get(name, ()) for path in p.get("through", ())]
+        if outcome in ("failed", "error"):
+            found[name] = tuple(paths)
+    return found
 
 
 @dataclass(frozen=True)

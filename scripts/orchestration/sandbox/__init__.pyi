@@ -17,5 +17,6 @@ from .removing import remove_tree as remove_tree
 from .removing import scratch as scratch
 from .removing import wipe as wipe
 from .starting import check_program as check_program
+from .view import below as below
 from .view import interpreter as interpreter
 from .view import own_folders as own_folders

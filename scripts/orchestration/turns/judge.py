@@ -11,7 +11,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from orchestration.agents import last_words
 from orchestration.core import ItemState, matches, of_pytest_command, parse_selector, payloads
@@ -33,6 +33,7 @@ from orchestration.gates import (
     screen,
     secrets,
     touched_lines,
+    unexplained,
 )
 from orchestration.git import import_files
 from orchestration.harness import OF_TURNS
@@ -99,7 +100,9 @@ def _look_at_outcome(case: Case) -> None:
     # its report: the work is measured.
     silent = ended.outcome == "timeout" and ended.clock == "idle" and bool(ended.changed)
     silent = silent or ended.reported in ("done", "partial")
-    if ended.unread:
+    if ended.tamper:
+        found.turn_down("tamper", ended.tamper, "tamper")
+    elif ended.unread:
         found.turn_down("reject", ended.unread, "unread: " + ended.unread[:80])
     elif ended.outcome in ("blocked", "refused"):
         found.turn_down("blocked", f"the agent is {ended.outcome}: {said}", f"blocked: {said}")
@@ -187,6 +190,7 @@ def _run_guards(case: Case) -> None:
                 f"pytest {selector}",
             )
             return
+        _look_at_red(case, red)
     harness.say(f"guard on the attempt: {selector}")
     green = run_selector(case, str(selector), on_base=False)
     found.guard["attempt"] = green.side()
@@ -206,6 +210,20 @@ def _run_guards(case: Case) -> None:
         )
     elif red is not None or not case.item.criteria:
         found.verified.append("guard")
+
+
+def _look_at_red(case: Case, red: GuardResult) -> None:
+    """A test that the attempt wrote may be red on the base by its own doing: that shows nothing."""
+    mine = {path for path in case.exit.changed if matches(path, (*case.new_tests, *case.may_edit))}
+    trees = (case.harness.repo.list_tree(rev) for rev in (case.base, case.commit))
+    places = [PurePosixPath(path) for tree in trees for path in tree if path.endswith(".py")]
+    roots = [PurePosixPath(root) for root in case.harness.config.import_roots]
+    inside = [p.relative_to(r) for p in places for r in roots if p.is_relative_to(r)]
+    products = {path.parts[0].removesuffix(".py") for path in inside}
+    for node, words in unexplained(red, mine.__contains__, products):
+        said = f"{node.partition('::')[2]} is red on the base by neither an assertion nor something"
+        said += f" that is not there yet: {words}"
+        case.suspect([payloads.Flag("T14", node.partition("::")[0], 0, said)])
 
 
 def run_selector(case: Case, selector: str, *, on_base: bool) -> GuardResult:

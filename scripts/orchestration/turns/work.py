@@ -19,7 +19,7 @@ from orchestration.errors import HarnessError
 from orchestration.gates import artifacts, secrets, take_evidence
 from orchestration.harness import Harness
 from orchestration.sandbox import FILE_FENCES, entries_below
-from orchestration.turns import outside
+from orchestration.turns import installation, outside
 from orchestration.turns.checkouts import furnish_workspace
 from orchestration.turns.order import recipes_for
 from orchestration.turns.outage import run_through
@@ -132,7 +132,11 @@ def run_agent(
         harness.say("no fence: this agent can change every file that you can (isolation: none)")
     started = harness.clock.monotonic()
     watched = f"{harness.agent.name} on {item.id}"
-    with harness.busy(watched, log=folder), outside.told(harness) as changed:
+    with (
+        installation.kept(harness, context.opened) as touched,
+        harness.busy(watched, log=folder),
+        outside.told(harness) as changed,
+    ):
         try:
             outcome = run_through(
                 harness,
@@ -149,7 +153,7 @@ def run_agent(
             raise
     seconds = harness.clock.monotonic() - started
     ended = _exit_facts(harness, workspace, report, outcome, seconds)
-    return replace(ended, escaped=tuple(changed))
+    return replace(ended, escaped=tuple(changed), tamper=installation.words(touched))
 
 
 def _run(harness: Harness, context: TurnContext) -> Outcome:
