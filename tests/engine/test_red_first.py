@@ -44,9 +44,8 @@ ODD = {
     "a fixture that ends in an error": "import pytest\n" + TEST + "\n\n@pytest.fixture\n"
     "def more():\n    return open('calc/more.py')\n\n\ndef test_more(more):\n"
     "    assert add(0, 0) == 0\n",
-    "a file that cannot be read": "import pathlib\n\npathlib.Path('calc/more.py').read_text()\n"
-    + TEST,
 }
+UNREADABLE = "import pathlib\n\npathlib.Path('calc/more.py').read_text()\n" + TEST
 
 
 def attempt(test: str) -> Callable[[TurnContext, int], None]:
@@ -66,3 +65,13 @@ def test_why_a_new_test_is_red_on_the_base(place: Make, stub: Any, name: str) ->
     wanted = "land" if name in HONEST else "held"
     assert known.last_verdict == wanted, known.last_reason
     assert ("T14" in known.last_reason) == (name in ODD), known.last_reason
+
+
+def test_a_new_file_that_cannot_be_collected_on_the_base_shows_nothing(
+    place: Make, stub: Any
+) -> None:
+    here = place(LEDGER, **FILES)
+    here.run(stub(attempt(UNREADABLE)), cycles=1)
+    known = here.harness().state.items["A-001"]
+    assert known.last_verdict == "reject"
+    assert "on the base, and must fail there" in known.last_reason
