@@ -14,6 +14,7 @@ import hashlib
 import hmac
 import secrets
 import threading
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,12 +22,15 @@ from urllib.parse import urlsplit
 from orchestration.errors import HarnessError
 from orchestration.git import Repo
 from orchestration.log import files_of
+from orchestration.views.now import now_of
 from orchestration.views.page import Frame, Site, turn_page
 from orchestration.views.sources import load
 
 HOST = "127.0.0.1"
 POLL_S = 3
 RELOAD_S = 10
+SPAN_S = 10
+"""How often the spans on the page of a live run move on."""
 SCRIPT = """
 (function(){
 var tag=null,busy=false;
@@ -113,8 +117,9 @@ class Live:
         return "\n".join(words)
 
     def _heard(self) -> object:
-        now = load(self.repo.root).view.now
-        return (now.state, now.what, now.said, now.done)
+        loaded = self.site.loaded
+        now = now_of(loaded.state, self.repo.state_dir, datetime.now(UTC), loaded.known)
+        return (now.state, now.what, now.said, now.done, (now.seconds or 0) // SPAN_S)
 
 
 class _Server(ThreadingHTTPServer):
