@@ -53,6 +53,26 @@ def test_the_code_runs_as_it_stands(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.training
+@pytest.mark.slow
+def test_the_commands_of_the_library_do_the_same(tmp_path: Path) -> None:
+    (shell,) = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-ec", shell],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": programs},
+        capture_output=True,
+        text=True,
+        timeout=550,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = re.search(r"amplitude SSIM +([\d.]+)", done.stdout)
+    assert found and float(found[1]) > 0.8, done.stdout
+    assert {"made.npz", "net", "net.h5", "refined.h5"} <= {path.name for path in tmp_path.iterdir()}
+
+
 @pytest.mark.slow
 def test_every_command_of_the_harness_tutorial_does_what_the_page_says(tmp_path: Path) -> None:
     shell = re.findall(r"^```sh\n(.*?)^```$", HARNESS.read_text(), re.MULTILINE | re.DOTALL)
