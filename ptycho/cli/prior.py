@@ -1,4 +1,4 @@
-"""`ptycho prior make-data | train`: the pretrained network, made again by anyone."""
+"""`ptycho prior make-data | train | evaluate`: the pretrained network, made again by anyone."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ def register(app: typer.Typer) -> None:
     """Add `prior` and its subcommands to the program."""
     prior = typer.Typer(
         no_args_is_help=True,
-        help="The pretrained network behind `refine --prior`: its data, its training.",
+        help="The pretrained network behind `refine --prior`: data, training, judgement.",
     )
     prior.command("make-data")(make_data)
     prior.command("train")(train)
+    prior.command("evaluate")(evaluate)
     app.add_typer(prior, name="prior")
 
 
@@ -67,6 +68,70 @@ def train(
     with console.progress("train prior") as bar:
         record = train_prior(data, output_dir, config, resume=resume, facts=facts, progress=bar)
     _tell("trained", {"prior": str(output_dir / "prior.npz"), **record}, json_output)
+
+
+def evaluate(
+    prior: Path = typer.Argument(..., help="A file of train."),
+    output_dir: Path = typer.Option(
+        ..., "--output-dir", "-o", help="table.json, and the solved images, which are kept."
+    ),
+    frames: int = typer.Option(144, min=64, help="Of each scan; a square number."),
+    passes: int = typer.Option(60, min=1, help="Of the solver."),
+    photons: list[float] = typer.Option([1e3, 1e4], help="A frame. Repeatable."),
+    seeds: int = typer.Option(1, min=1, help="Of each case."),
+    data: Path | None = typer.Option(
+        None, help="The training's folder: judge the scans too that it kept apart."
+    ),
+    scheduler: str | None = typer.Option(None, help="Dask scheduler, tcp://host:port."),
+    json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
+) -> None:
+    """SSIM without and with the prior on test specimens, and whether it invents structure.
+
+    A: astronaut/coffee, R: rocket/moon, T: text/siemens, D: dead leaves/random field (amplitude and
+    phase). Without the prior the best of three weights of total variation counts, by the truth.
+    """
+    from ptycho.data import write_json
+    from ptycho.pretraining import Judgement, evaluate_prior, judge_apart
+    from ptycho.prior import load_prior
+
+    config = Judgement(frames=frames, passes=passes, photons=tuple(photons), seeds=seeds)
+    quiet.load_tensorflow()
+    loaded = load_prior(prior)
+    with console.progress("evaluate prior") as bar:
+        table = evaluate_prior(loaded, output_dir, config, scheduler=scheduler, progress=bar)
+    if data is not None:
+        table["kept_apart"] = judge_apart(loaded, data)
+    write_json(output_dir / "table.json", table)
+    if json_output:
+        console.print_json(table)
+        return
+    rows = [
+        (
+            f"{row['case']}, {row['photons']:g} photons, seed {row['seed']}",
+            _from_to(row),
+        )
+        for row in table["cases"]
+    ]
+    if kept := table.get("kept_apart"):
+        means = {name: [_mean(kept, name, part) for part in (0, 1)] for name in ("plain", "prior")}
+        rows.append((f"{len(kept)} scans kept apart, mean", _from_to(means)))
+    rows += [
+        (
+            f"emptied half, {row['photons']:g} photons, seed {row['seed']}",
+            f"r.m.s. {row['plain']:.4f} → {row['prior']:.4f} ({row['ratio']:.2f} times)",
+        )
+        for row in table["emptied"]
+    ]
+    console.print_table("SSIM: total variation → prior", rows)
+
+
+def _from_to(row: dict[str, Any]) -> str:
+    (a, b), (c, d) = row["plain"], row["prior"]
+    return f"amplitude {a:.3f} → {c:.3f}, phase {b:.3f} → {d:.3f}"
+
+
+def _mean(rows: list[dict[str, Any]], name: str, part: int) -> float:
+    return sum(row[name][part] for row in rows) / len(rows)
 
 
 def _tell(title: str, facts: dict[str, Any], json_output: bool) -> None:

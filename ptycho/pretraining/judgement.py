@@ -1,0 +1,210 @@
+"""`ptycho prior evaluate`: what the prior does to images of specimens that it never saw.
+
+Each arm is a made scan of test pictures or of a generated pair, solved with total variation of one
+weight. Beside the prior on each stands the best of all weights without it, by the truth: more than
+held-out counts could choose. The invention test empties half of a specimen: where there is nothing,
+the prior must not put more than the plain image has there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ptycho.config import Progress
+from ptycho.data import whole_file
+from ptycho.errors import DataError
+from ptycho.evaluation import evaluate
+from ptycho.pretraining.made import lit, on_canvas, samples
+from ptycho.pretraining.training import VALIDATION_EVERY
+from ptycho.prior import Estimate, Prior
+from ptycho.result import Reconstruction
+from ptycho.scan import Truth
+from ptycho.simulation import SimulationConfig, picture, simulate
+from ptycho.studies import run_arms
+
+CASES = {
+    "A": ("astronaut", "coffee"),
+    "R": ("rocket", "moon"),
+    "T": ("text", "siemens"),
+    "D": ("dead_leaves", "grf"),
+}
+EMPTIED = "emptied"
+"""The case whose right half is an even field; the other half has structure."""
+EDGE_PX = 8
+"""Between the halves, where neither is judged."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What is judged.
+
+    Args:
+        frames: of each scan, a square number. passes: of the solver.
+        photons: a frame. weights: of total variation.
+        seeds: of each case, from 1 on.
+    """
+
+    frames: int = 144
+    passes: int = 60
+    photons: tuple[float, ...] = (1e3, 1e4)
+    weights: tuple[float, ...] = (0.25, 0.4, 0.65)
+    seeds: int = 1
+    emptied_seeds: int = 3
+
+    def arms(self, folder: Path) -> list[dict[str, Any]]:
+        """One dict a solved image."""
+        rows = [
+            (case, photons, weight, seed)
+            for photons in self.photons
+            for case in CASES
+            for seed in range(1, self.seeds + 1)
+            for weight in self.weights
+        ]
+        middle = self.weights[len(self.weights) // 2]
+        rows += [
+            (EMPTIED, photons, middle, seed)
+            for photons in self.photons
+            for seed in range(1, self.emptied_seeds + 1)
+        ]
+        keys = ("case", "photons", "weight", "seed")
+        return [
+            dict(zip(keys, row, strict=True))
+            | {"folder": str(folder), "frames": self.frames, "passes": self.passes}
+            | {"name": f"{row[0]}-{row[1]:g}-{row[2]:g}-{row[3]}-{self.frames}-{self.passes}"}
+            for row in rows
+        ]
+
+
+def evaluate_prior(
+    prior: Prior,
+    folder: Path,
+    config: Judgement,
+    *,
+    scheduler: str | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Judge `prior`; solved images are kept in `folder`, and serve the next prior too.
+
+    Returns:
+        `cases`: one row a case, dose and seed with SSIM (amplitude, phase) of the best weight
+        without the prior and of the prior on the middle weight's image; `emptied`: r.m.s. error in
+        the emptied half before and after.
+
+    Raises:
+        DataError: a scan could not be made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    arms = config.arms(folder)
+    missing = [arm for arm in arms if not _path(arm).exists()]
+    for outcome in run_arms(missing, solve_arm, scheduler=scheduler, progress=progress):
+        if outcome.error:
+            raise DataError(
+                "a scan could not be made", where=outcome.arm["name"], got=outcome.error
+            )
+    middle = config.weights[len(config.weights) // 2]
+    cases: dict[tuple[Any, ...], dict[str, Any]] = {}
+    emptied = []
+    for arm in arms:
+        estimate, truth = _read(_path(arm))
+        if arm["case"] == EMPTIED:
+            emptied.append(_emptied_row(arm, estimate, prior(estimate), truth))
+            continue
+        key = tuple(arm[name] for name in ("case", "photons", "seed"))
+        row = cases.setdefault(key, dict(zip(("case", "photons", "seed"), key, strict=True)))
+        plain = _ssim(estimate.image, estimate, truth)
+        if sum(plain) > sum(row.get("plain", (-2.0, -2.0))):
+            row |= {"plain": plain, "weight": arm["weight"]}
+        if arm["weight"] == middle:
+            row["prior"] = _ssim(prior(estimate), estimate, truth)
+    return {"record": prior.record, "cases": list(cases.values()), "emptied": emptied}
+
+
+def judge_apart(prior: Prior, data: Path) -> list[dict[str, Any]]:
+    """SSIM without and with the prior of the scans in `data` that its training kept apart.
+
+    Their draws were never trained on; their kinds, and the photographs they are cut from, were.
+    """
+    rows = []
+    for path, sample in samples(data):
+        if int(path.stem) % VALIDATION_EVERY:
+            continue
+        estimate, truth = sample.estimate, (sample.target, 0)
+        facts = {"scan": path.stem, "kinds": sample.recipe["specimen"]["kinds"]}
+        light = float(np.median(estimate.light[lit(estimate.light)]))
+        images = {"plain": estimate.image, "prior": prior(estimate)}
+        scores = {name: _ssim(image, estimate, truth) for name, image in images.items()}
+        rows.append(facts | {"light": light} | scores)
+    return rows
+
+
+def solve_arm(arm: dict[str, Any]) -> dict[str, Any]:
+    """Simulate and solve one scan, and keep the images."""
+    from ptycho.refinement import solved
+
+    config = SimulationConfig(
+        N=64,
+        n_frames=arm["frames"],
+        photons=arm["photons"],
+        kernel="fourier",
+        seed=arm["seed"],
+        noise_seed=arm["seed"],
+    )
+    names = CASES.get(arm["case"], CASES["A"])
+
+    def specimen(shape: tuple[int, int]) -> np.ndarray:
+        rngs = [np.random.default_rng((arm["seed"], 2, part)) for part in range(2)]
+        amplitude, phase = (
+            picture(name, shape, rng) for name, rng in zip(names, rngs, strict=True)
+        )
+        made: np.ndarray = (0.5 + 0.5 * amplitude) * np.exp(1j * phase)
+        if arm["case"] == EMPTIED:
+            made[:, shape[1] // 2 :] = 0.75 * np.exp(0.5j)
+        return made
+
+    scan = simulate(config, specimen=specimen)
+    assert scan.truth is not None
+    estimate, origin = solved(scan, arm["weight"], arm["passes"], least_px=0)
+    truth = on_canvas(scan.truth, origin, estimate.image.shape)
+    half = scan.truth.object.shape[1] // 2 + scan.truth.origin_px[1] - origin[1]
+    parts: dict[str, Any] = {
+        "image": estimate.image,
+        "freer": estimate.freer,
+        "light": estimate.light,
+    }
+    with whole_file(_path(arm)) as temporary, temporary.open("wb") as file:
+        np.savez(file, truth=truth, half=np.array(half), **parts)
+    return {"solved": arm["name"]}
+
+
+def _path(arm: dict[str, Any]) -> Path:
+    return Path(arm["folder"]) / f"{arm['name']}.npz"
+
+
+def _read(path: Path) -> tuple[Estimate, tuple[np.ndarray, int]]:
+    with np.load(path, allow_pickle=False) as file:
+        estimate = Estimate(file["image"], file["freer"], file["light"])
+        return estimate, (file["truth"], int(file["half"]))
+
+
+def _ssim(
+    image: np.ndarray, estimate: Estimate, truth: tuple[np.ndarray, int]
+) -> tuple[float, float]:
+    """SSIM of amplitude and phase after the library's gauge."""
+    rec = Reconstruction(image, estimate.light, (0.0, 0.0))
+    scores = evaluate(rec, Truth(truth[0]))
+    return float(scores["amplitude"]["ssim"]), float(scores["phase"]["ssim"])
+
+
+def _emptied_row(
+    arm: dict[str, Any], estimate: Estimate, image: np.ndarray, truth: tuple[np.ndarray, int]
+) -> dict[str, Any]:
+    """r.m.s. of what stands in the emptied half besides a constant, without and with the prior."""
+    inside = lit(estimate.light)
+    inside[:, : truth[1] + EDGE_PX] = False
+    before, after = (float(np.std(each[inside])) for each in (estimate.image, image))
+    facts = {name: arm[name] for name in ("photons", "seed")}
+    return facts | {"plain": before, "prior": after, "ratio": after / before}
