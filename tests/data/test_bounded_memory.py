@@ -142,6 +142,7 @@ ALLOWED_MIB = 64
 COMMANDS = {
     "inspect": "inspect {scan} --figure {out}.png --json",
     "train": "train {scan} -o {out} --set gridsize=1 --set batch_size=8 --set epochs=1 --json",
+    "refine": "refine {scan} -o {out}.h5 --passes 2 --set batch_size=16 --json",
 }
 COMMAND_PROGRAM = """
 import json, pathlib, sys
@@ -177,6 +178,7 @@ def few_and_many(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.mark.slow
 @pytest.mark.training
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_command_holds_more_frames_than_its_allowance(
     few_and_many: tuple[Path, Path], name: str
@@ -191,4 +193,7 @@ def test_no_command_holds_more_frames_than_its_allowance(
     )
     assert done.returncode == 0, done.stderr[-2000:]
     before, after = json.loads(done.stderr.splitlines()[-1])
+    if name.startswith("refine"):
+        few, many = done.stdout.split('"output"')[1:]
+        assert "frames_read" not in few and "in every pass: 192 MiB" in many
     assert after - before < ALLOWED_MIB, (before, after)
