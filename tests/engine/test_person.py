@@ -137,3 +137,24 @@ def test_a_run_of_an_unready_repository_stops_before_anything_is_logged(place: M
     assert refused.returncode == 2
     assert "import roots" in refused.stderr and "nowhere" in refused.stderr
     assert here.harness().log.events == []
+
+
+def test_the_default_agent_leaves_the_words_of_other_items_alone(place: Any) -> None:
+    """One item has a recipe and lands; the others keep their status and a person's reason."""
+    others = """### [B-001] For an agent
+- Status: open — Mary looks at it first
+- Exit:
+  - [ ] C1 `cmp a.txt b.txt` — equal
+"""
+    done = """### [A-001] A recipe
+- Status: open
+- Exit:
+  - [ ] C1 `cmp a.txt a.txt` — equal
+- Recipe:
+  - run: touch made.txt
+
+"""
+    here = place(done + others, **{"a.txt": "1", "b.txt": "2"})
+    here.run()
+    assert "blocked" not in here.read("docs/fix_plan.md")
+    assert "- Status: open — Mary looks at it first" in here.read("docs/fix_plan.md")

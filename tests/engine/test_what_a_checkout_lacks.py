@@ -216,3 +216,51 @@ def test_files_called_as_secrets_reach_guards_and_named_ones_agents(place: Make,
 
     assert here.run(stub(work)).landed == ["FIX-1"]
     assert seen == ["b.pem", "open.txt"]
+
+
+def test_red_on_the_base_for_want_of_data_is_not_red(place: Make, stub: Any) -> None:
+    """The file is in the person's checkout: the item is blocked with the line that helps."""
+    test = "def test_add():\n    assert open('data/wanted.txt').read() == '5'\n"
+    here = library(place, "WANTED = 5\n")
+    here.write("tests/test_calc.py", test)
+    here.commit("a test that reads data")
+    here.write("data/wanted.txt", "5")
+    assert here.run(stub(right)).blocked == ["FIX-1"]
+    (verdict,) = [e.data for e in here.harness().log.events if e.kind == "verdict"]
+    assert verdict["verdict"] == "blocked" and "carry: [data/wanted.txt]" in verdict["reason"]
+
+
+def test_a_verdict_names_the_assertion_the_log_and_what_was_left_out(
+    place: Make, stub: Any
+) -> None:
+    here = library(place, "WANTED = 5\n")
+
+    def work(turn: TurnContext, n: int) -> None:
+        (turn.workspace / "data").mkdir()
+        (turn.workspace / "data/add.py").write_text("x = 1\n")
+        (turn.workspace / "calc.py").write_text(WRONG.replace("-", "*"))
+
+    assert here.run(stub(work)).rejected == ["FIX-1"]
+    (verdict,) = [e.data for e in here.harness().log.events if e.kind == "verdict"]
+    reason = verdict["reason"]
+    assert "assert 6 == 5" in reason and "green/guard_attempt_1.log" in reason
+    assert "git ignores it: data" in reason and str(here.root.parent) not in reason
+
+
+def test_doctor_collects_each_guard_in_a_fresh_checkout(place: Make) -> None:
+    from orchestration.setup.behind import guard_rows
+
+    here = library(place, READ)
+    here.write("data/wanted.txt", "5")
+    harness = here.harness()
+    rows = guard_rows(harness.repo, harness.config)
+    assert [row.state for row in rows] == ["fail"]
+    assert "FileNotFoundError" in rows[0].found and "carry: [data/wanted.txt]" in rows[0].fix
+    here.write("orchestration.yaml", "carry: [data]\n")
+    harness = here.harness()
+    (row,) = guard_rows(harness.repo, harness.config)
+    assert row.state == "ok" and "1 failed" in row.found and "assert -1 == 5" in row.found
+    here.write("orchestration.yaml", "carry: [data]\nprepare: python -c 'raise SystemExit(3)'\n")
+    harness = here.harness()
+    (row,) = guard_rows(harness.repo, harness.config)
+    assert (row.name, row.state) == ("prepare", "fail") and "exit 3" in row.found

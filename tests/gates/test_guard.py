@@ -356,3 +356,20 @@ def test_a_linked_interpreter_below_tmp_starts_behind_bubblewrap(tmp_path: Path)
         argv = wrap([python, "-c", "print(6 * 7)"], "bwrap", cwd=Path("/"), readable=[python])
         done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == "42\n", done.stderr
+
+
+def test_a_fixture_with_parameters_that_every_test_uses(tmp_path: Path) -> None:
+    """The canaries get the parameters too; one parameter may be skipped on this machine."""
+    fixture = (
+        "import pytest\n\nSKIP = pytest.mark.skipif(True, reason='not built')\n\n\n"
+        "@pytest.fixture(scope='session', autouse=True, params=[1, 2{more}])\n"
+        "def backend(request):\n    return request.param\n"
+    )
+    for number, more in enumerate(("", ", pytest.param(3, marks=SKIP)")):
+        files = {"calc.py": FIXED, "tests/test_calc.py": TESTS, "conftest.py": ""}
+        files["tests/conftest.py"] = fixture.format(more=more)
+        project = make_project(tmp_path / f"p{number}", files)
+        ids = [f"{name}[{n}]" for name in GUARD for n in (1, 2)]
+        assert project.guard({}, ids).verdict == "pass"
+        wrong = {"calc.py": FIXED.replace("+", "-")}
+        assert project.guard(wrong, ids).verdict == "fail"

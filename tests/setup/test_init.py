@@ -13,7 +13,7 @@ from orchestration.documents.ledger import check_ledger, parse_ledger
 from orchestration.errors import HarnessError
 from orchestration.git import Repo
 from orchestration.setup.doctor import Check, examine
-from orchestration.setup.init import find_layout, prepare
+from orchestration.setup.init import Wishes, find_layout, prepare
 
 ORCHESTRATE = str(Path(sys.executable).with_name("orchestrate"))
 
@@ -178,3 +178,72 @@ def test_doctor_tells_what_of_a_guard_means_nothing(tmp_path: Path) -> None:
     git(root, "commit", "-qm", "ledger")
     check = by_name(examine(root))["guard"]
     assert check.state == "warn" and "docs/fix_plan.md:3: A-001: --lf" in check.found
+
+
+def environment(root: Path, name: str, *, pytest_in: bool = True) -> None:
+    (root / name / "bin").mkdir(parents=True)
+    (root / name / "bin/python").write_text("")
+    (root / name / "pyvenv.cfg").write_text("")
+    if pytest_in:
+        (root / name / "lib/python3.12/site-packages/pytest").mkdir(parents=True)
+        (root / name / "lib/python3.12/site-packages/pytest/__init__.py").write_text("")
+
+
+@pytest.mark.parametrize("name", ["environment", ".tox/py312", ".nox/tests", "py", "envs/dev"])
+def test_an_environment_is_found_by_any_name(tmp_path: Path, name: str) -> None:
+    root = make(tmp_path, FLAT)
+    environment(root, ".venv", pytest_in=False)
+    environment(root, name)
+    assert find_layout(root).python == f"{name}/bin/python"
+
+
+def test_what_is_asked_for_is_written_and_nothing_else(tmp_path: Path) -> None:
+    root = make(tmp_path / "shop", FLAT)
+    git(root, "branch", "next")
+    words = ["--target", "next", "--agent-command"]
+    done = subprocess.run(
+        [ORCHESTRATE, "init", "--json", *words, "sh 'a b.sh'"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    config = load_config(root)
+    assert (config.target, config.agent) == ("next", "custom")
+    assert config.agent_command == ("sh", "a b.sh")
+    assert git(root, "status", "--porcelain", "-uall").split() == [
+        *("??", "docs/fix_plan.md"),
+        *("??", "orchestration.yaml"),
+    ]
+    other = make(tmp_path / "other", FLAT)
+    for wish in (Wishes(target="nowhere"), Wishes(agent="nobody"), Wishes(python="no/python")):
+        with pytest.raises(HarnessError):
+            prepare(other, wish)
+
+
+def test_three_commands_lead_to_a_landed_fix(tmp_path: Path) -> None:
+    """init, edit the ledger, run --commit; what else lies in the checkout is left alone."""
+    root = make(tmp_path / "shop", {**FLAT, "shop.py": FLAT["shop.py"].replace("sum", "max")})
+    (root / "notes.txt").write_text("mine")
+    fix = tmp_path / "fix.py"
+    fix.write_text(f"open('shop.py', 'w').write({FLAT['shop.py']!r})\n")
+    words = ["init", "--agent-command", f"{sys.executable} {fix}"]
+    subprocess.run([ORCHESTRATE, *words], cwd=root, check=True, stdin=subprocess.DEVNULL)
+    ledger = root / "docs/fix_plan.md"
+    head = ledger.read_text().partition("### [SUITE")[0]
+    test = "tests/test_shop.py::test_total"
+    item = f"### [FIX-1] Totals\n- Status: open\n- Guard: {test}\n- Exit:\n"
+    ledger.write_text(head + item + f"  - [ ] C1 `pytest {test}` — it adds\n")
+    ran = subprocess.run(
+        [ORCHESTRATE, "run", "--commit", "--json"], cwd=root, capture_output=True, text=True
+    )
+    assert json.loads(ran.stdout)["landed"] == ["FIX-1"], ran.stderr
+    assert git(root, "show", "main:shop.py") == FLAT["shop.py"]
+    assert git(root, "status", "--porcelain") == "?? notes.txt\n"
+
+
+def test_a_ledger_that_differs_from_the_committed_one_is_said(tmp_path: Path) -> None:
+    root = make(tmp_path, FLAT | {"docs/fix_plan.md": "# Plan\n"})
+    (root / "docs/fix_plan.md").write_text("# Plan\n\n### [A-001] New\n- Status: open\n")
+    ran = subprocess.run([ORCHESTRATE, "run"], cwd=root, capture_output=True, text=True)
+    assert "differs from the committed one" in " ".join(ran.stderr.split())

@@ -11,11 +11,12 @@ from pathlib import Path
 import typer
 
 from orchestration.cli.ends import ended_by_signals, mute, tell
-from orchestration.config import parse_duration
+from orchestration.config import FILE, load_config, parse_duration
 from orchestration.core import ExitReason
 from orchestration.documents.grammar import printable
 from orchestration.engine import Engine, Summary
 from orchestration.errors import HarnessError
+from orchestration.git import Repo
 from orchestration.harness import Harness, RandomIds
 from orchestration.setup import open_harness
 
@@ -79,11 +80,16 @@ def run(
     push: bool = typer.Option(
         False, "--push", help="Push branch, results and log to the upstream at the end, unforced."
     ),
+    commit: bool = typer.Option(
+        False, "--commit", help="First commit your ledger and orchestration.yaml, and only these."
+    ),
     dry_run: bool = typer.Option(False, "--dry-run", help="Print the next decision and stop."),
     path: Path = REPO,
     json_output: bool = JSON,
 ) -> None:
     """Work through the ledger until nothing is left to do; the exit code is the reason's."""
+    if commit:
+        commit_settings(path)
     harness = open_harness(
         path,
         agent=agent,
@@ -107,6 +113,16 @@ def run(
     raise typer.Exit(summary.exit_code)
 
 
+def commit_settings(path: Path) -> None:
+    """Commit the ledger and the settings as they lie in the checkout, where they differ."""
+    repo = Repo(path)
+    names = [name for name in (load_config(repo.root).ledger, FILE) if (repo.root / name).exists()]
+    told = repo.run("status", "--porcelain", "-z", "--", *names, cwd=repo.root).stdout
+    if told:
+        repo.run("add", "--", *names, cwd=repo.root)
+        repo.run("commit", "--quiet", "-m", "Ledger and settings", "--", *names, cwd=repo.root)
+
+
 def preflight(harness: Harness, agent: str | None, supervisor_agent: str | None) -> None:
     """Ask `doctor` before anything is spent; raises HarnessError for what a run cannot do without.
 
@@ -115,6 +131,9 @@ def preflight(harness: Harness, agent: str | None, supervisor_agent: str | None)
     from orchestration.setup import examine
 
     checks = examine(harness.repo.root, agent=agent, supervisor=supervisor_agent, ask=False)
+    for check in checks:
+        if check.state == "warn":
+            harness.say(f"warning: {check.name}: {check.found}")
     failed = [check for check in checks if check.state == "fail"]
     if failed:
         raise HarnessError(

@@ -105,13 +105,25 @@ def init(
     from_history: bool = typer.Option(
         False, "--from-history", help="Also say what the old ledger, memory and orders are read as."
     ),
+    python: str | None = typer.Option(
+        None, "--python", help="The tests' interpreter; by default an environment that is found."
+    ),
+    target: str | None = typer.Option(
+        None, "--target", help="The branch to land on; by default the one that is checked out."
+    ),
+    agent: str | None = typer.Option(None, "--agent", help="Who works: claude, codex, custom, …"),
+    agent_command: str | None = typer.Option(
+        None, "--agent-command", help="The command of the agent `custom`, in one text."
+    ),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
     """Make a git repository with pytest ready; writes what is missing, changes nothing else."""
-    from orchestration.setup import prepare, read_history
+    from orchestration.setup import Wishes, prepare, read_history
 
     history = read_history(path) if from_history else None
-    result = prepare(path)
+    if sys.stdin.isatty() and not (json_output or agent or agent_command):
+        agent = typer.prompt("Who does the work (playbook, claude, codex, …)", default="playbook")
+    result = prepare(path, Wishes(python, target, agent, agent_command))
     if json_output:
         told = {"history": history.as_dict()} if history else {}
         _print_json({**result.as_dict(), **told})

@@ -269,6 +269,8 @@ class AgentEnded(Payload):
     """The clock that ended it (`total`, `idle`; `grace`: it went on after its result)."""
     reported: str = entry("", omit=True)
     """What `outcome.json` claims, `unreported`, or why it cannot be read; "" of the playbook."""
+    left_out: tuple[str, ...] = entry((), omit=True)
+    """What lay in the workspace and was not taken, since git ignores it; caches aside."""
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from orchestration.turns import (
     collect_in,
     commits,
     create,
+    fault_of,
     held_out,
     judge_attempt,
     look_first,
@@ -147,6 +148,11 @@ class Cycle:
         if nodes is not None and not nodes.names:
             because = f" ({nodes.because})" if nodes.because else ""
             return f"its guard collects nothing on the base: {item.guard}{because}"
+        if nodes is not None and not nodes.ids and item.guard:
+            said = {item.guard: "\n".join(nodes.problems)}
+            fault = fault_of(self.harness.repo, self.harness.config, base, said, [item.guard])
+            if fault:
+                return f"its guard cannot be collected here: {fault} ({nodes.because})"
         if draft.source != "built-in":
             return ""
         found = check_order(self.harness, draft.text, base, item.id, nodes=self.nodes)

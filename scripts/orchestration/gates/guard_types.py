@@ -11,6 +11,7 @@ from typing import Any, Literal
 from orchestration.core import Selector, parse_selector, payloads
 from orchestration.sandbox import Opened
 
+MOST_LINES, MOST_OF_A_REASON = 4, 400
 Verdict = Literal["pass", "fail", "error", "not-run", "tampered"]
 
 
@@ -112,6 +113,20 @@ class GuardResult:
             coverage=dict(self.coverage),
             seconds=round(self.seconds, 3),
         )
+
+    @property
+    def red(self) -> list[str]:
+        """The tests that did not pass."""
+        return [name for name, state in sorted(self.nodes.items()) if state != "passed"]
+
+    @property
+    def because(self) -> str:
+        """The first lines of the first failure, in one line; "" where nothing was said."""
+        named = [self.messages[name] for name in self.red if name in self.messages]
+        text = next(iter(named or self.messages.values()), "")
+        errors = [row[1:].strip() for row in text.splitlines() if row.startswith("E ")]
+        lines = errors or [row.strip() for row in text.splitlines() if row.strip()]
+        return " | ".join(lines[:MOST_LINES])[:MOST_OF_A_REASON]
 
     @property
     def counted(self) -> str:

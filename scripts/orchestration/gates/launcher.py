@@ -47,20 +47,25 @@ class Reporter:
             for one in self.selector
         )
 
+    def _is_canary(self, nodeid, names=None):
+        """A fixture with parameters that every test uses gives canaries parameters too."""
+        names = self.canaries if names is None else names
+        return any(nodeid == name or nodeid.startswith(name + "[") for name in names)
+
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_collection_modifyitems(self, session, config, items):
         before = {item.nodeid for item in items}
         yield
-        first, last = (self.canaries[:1], self.canaries[1:])
         by_id = {item.nodeid: item for item in items}
         self.collected = sorted(by_id)
         self.vanished = sorted(set(before) - set(by_id))
-        mine = [item for item in items if item.nodeid not in self.canaries]
+        mine = [item for item in items if not self._is_canary(item.nodeid)]
         mine = [item for item in mine if self._is_wanted(item.nodeid)]
         self.matched = [item.nodeid for item in mine]
         mine = mine[::-1] if self.backwards else mine
-        head = [by_id[name] for name in first if name in by_id]
-        tail = [by_id[name] for name in last if name in by_id]
+        guards = [item for item in items if self._is_canary(item.nodeid)]
+        head = [item for item in guards if self._is_canary(item.nodeid, self.canaries[:1])]
+        tail = [item for item in guards if item not in head]
         keep = [*head, *mine, *tail]
         chosen = {id(item) for item in keep}
         dropped = [item for item in items if id(item) not in chosen]
@@ -75,7 +80,7 @@ class Reporter:
             self.collect_problems.append(row)
 
     def pytest_runtest_logreport(self, report):
-        cap = CANARY_CAP if report.nodeid in self.canaries else MESSAGE_CAP
+        cap = CANARY_CAP if self._is_canary(report.nodeid) else MESSAGE_CAP
         crash = getattr(getattr(report, "longrepr", None), "reprcrash", None)
         text = getattr(crash, "message", None) or getattr(report, "longreprtext", "") or ""
         self.phases.setdefault(report.nodeid, []).append(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ def judge(
         nodes=nodes,
         messages=messages,
         through=_through(report, nodes),
-        collected=tuple(name for name in report["collected"] if name not in canaries),
+        collected=tuple(n for n in report["collected"] if not _runs_of(canaries, [n])),
         versions={"python": report["python"], "pytest": report["pytest"]},
         coverage=_coverage(spec, report),
     )
@@ -123,20 +123,30 @@ class _Canary:
     origins: dict[str, list[str]]
 
 
+def _runs_of(names: Sequence[str], ids: Iterable[str]) -> list[str]:
+    """Those of `ids` that are runs of `names`, with the parameters of a fixture of all tests."""
+    return [one for one in ids if any(one == n or one.startswith(f"{n}[") for n in names)]
+
+
 def _canary_outcomes(report: Mapping[str, Any], names: Sequence[str], secret: str) -> _Canary:
     origins: dict[str, list[str]] = {}
     state = "failed"
     for name in names:
-        phases = report["phases"].get(name)
-        outcome = _outcome(phases) if phases else "missing"
-        text = next((p["text"] for p in phases or () if p["outcome"] == "failed"), "")
-        told = re.search(rf"canary {secret} (\{{.*?\}})", text)
-        if outcome == "failed" and told:
-            for product, places in json.loads(told.group(1)).items():
-                origins.setdefault(product, [])
-                origins[product] += [p for p in places if p not in origins[product]]
-        elif state == "failed":
-            state = outcome if outcome != "failed" else "failed for another reason"
+        runs = [report["phases"][one] for one in _runs_of([name], report["phases"])]
+        outcomes = [_outcome(phases) for phases in runs]
+        for phases, outcome in zip(runs, outcomes, strict=True):
+            if outcome == "skipped" and "failed" in outcomes:
+                continue  # one of its parameters is not for this machine
+            text = next((p["text"] for p in phases if p["outcome"] == "failed"), "")
+            told = re.search(rf"canary {secret} (\{{.*?\}})", text)
+            if outcome == "failed" and told:
+                for product, places in json.loads(told.group(1)).items():
+                    origins.setdefault(product, [])
+                    origins[product] += [p for p in places if p not in origins[product]]
+            elif state == "failed":
+                state = outcome if outcome != "failed" else "failed for another reason"
+        if not runs and state == "failed":
+            state = "missing"
     return _Canary(state, origins)
 
 

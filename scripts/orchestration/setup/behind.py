@@ -14,13 +14,22 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestration.config import HarnessConfig
+from orchestration.core import of_pytest_command, parse_selector
 from orchestration.documents.ledger import Status, parse_ledger
 from orchestration.errors import HarnessError
 from orchestration.gates import GuardSpec, run_guard
 from orchestration.git import Repo
 from orchestration.sandbox import FILE_FENCES, Opened, available, choose, run_child, sees
-from orchestration.setup.check import Check
-from orchestration.turns import export, furnish, remove_checkout, spec_of
+from orchestration.setup.check import Check, State
+from orchestration.turns import (
+    build_of,
+    collect_from,
+    export,
+    fault_of,
+    furnish,
+    remove_checkout,
+    spec_of,
+)
 
 COVERS = {
     "bwrap": "only what is named can be read, only its own written; nothing outlives a turn",
@@ -70,41 +79,78 @@ def fence_rows(config: HarnessConfig) -> list[Check]:
 
 
 def guard_rows(repo: Repo, config: HarnessConfig) -> list[Check]:
-    """One row for each guard of an open item: whether the fence changes its outcome."""
-    level = choose(config.isolation)
+    """What `prepare:` makes, and a row for each guard and `pytest` criterion of an open item.
+
+    Each is collected in a fresh checkout exactly as a run does it, and pytest's own reason is told
+    where it cannot be; a guard is also run, to see whether the fence changes its outcome.
+    """
     head = repo.try_resolve("HEAD")
-    if head is None or level not in FILE_FENCES or not repo.exists_in(head, config.ledger):
+    if head is None or not repo.exists_in(head, config.ledger):
         return []
+    rows = []
+    if config.prepare:
+        try:
+            build_of(repo, config, repo.tree_of(head), head, trusted=True)
+            rows.append(Check("prepare", "ok", "; ".join(config.prepare)))
+        except HarnessError as problem:
+            found = f"{problem.what}: {problem.got}"
+            return [Check("prepare", "fail", found, f"{problem.fix}; its output: {problem.where}")]
     ledger = parse_ledger(repo.read_blob(head, config.ledger).decode("utf-8", "replace"))
     over = (Status.DONE, Status.DROPPED)
-    guards = dict.fromkeys(i.guard for i in ledger.items if i.guard and i.status not in over)
-    rows = []
-    for guard in guards:
+    items = [item for item in ledger.items if item.status not in over]
+    guards = dict.fromkeys(item.guard for item in items if item.guard)
+    commands = [c.command for item in items for c in item.criteria if c.open and c.command]
+    asked = [str(one) for c in commands if (one := of_pytest_command(c.argv))]
+    for guard in [*guards, *dict.fromkeys(one for one in asked if one not in guards)]:
         try:
-            rows.append(_compare(repo, config, head, guard))
+            rows.append(_look_at(repo, config, head, guard, run=guard in guards))
         except HarnessError as problem:
-            rows.append(Check("guard in the fence", "warn", f"{guard}: {problem.what}"))
+            found = ": ".join(str(part) for part in (guard, problem.what, problem.got) if part)
+            rows.append(Check("guard in the fence", "warn", found, problem.fix or ""))
     return rows
 
 
-def _compare(repo: Repo, config: HarnessConfig, head: str, guard: str) -> Check:
-    name = "guard in the fence"
+def _look_at(repo: Repo, config: HarnessConfig, head: str, guard: str, *, run: bool) -> Check:
     checkout = export(repo, repo.tree_of(head), head=head, name="doctor")
     try:
-        with tempfile.TemporaryDirectory(prefix="doctor-") as folder:
-            log = Path(folder) / "guard.log"
-            furnish(repo, config, checkout, head)
-            spec = spec_of(config, checkout, selector=guard, log_path=log)
-            inside = run_guard(spec)
-            if inside.passed:
-                return Check(name, "ok", f"{guard}: {inside.counted} behind {inside.isolation}")
-            said = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-            said += "\n".join(inside.messages.values())
-            outside = run_guard(_unfenced(spec))
+        furnish(repo, config, checkout, head)
+        known = collect_from(spec_of(config, checkout, selector=guard))
+        if not known.ids:
+            paths = parse_selector(guard).paths
+            absent = [name for name in paths if not (checkout / name).exists()]
+            if absent:
+                words = f"{guard}: {', '.join(absent)} is not there yet; an order must create it"
+                return Check("guard", "warn", words)
+            why = known.because or "no test of that name"
+            said = {guard: "\n".join(known.problems)}
+            fix = fault_of(repo, config, head, said, [guard])
+            state: State = "fail" if fix or not known.names else "warn"
+            fix = fix or "correct the Guard, or what its file needs (`orchestrate validate`)"
+            return Check(
+                "guard", state, f"{guard} collects nothing in a fresh checkout: {why}", fix
+            )
+        if not run or choose(config.isolation) not in FILE_FENCES:
+            return Check("guard", "ok", f"{guard}: {len(known.ids)} collected in a fresh checkout")
+        return _compare(config, checkout, guard)
     finally:
         remove_checkout(repo, checkout)
+
+
+def _compare(config: HarnessConfig, checkout: Path, guard: str) -> Check:
+    name = "guard in the fence"
+    with tempfile.TemporaryDirectory(prefix="doctor-") as folder:
+        log = Path(folder) / "guard.log"
+        spec = spec_of(config, checkout, selector=guard, log_path=log)
+        inside = run_guard(spec)
+        if inside.passed:
+            return Check(name, "ok", f"{guard}: {inside.counted} behind {inside.isolation}")
+        said = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+        said += "\n".join(inside.messages.values())
+        outside = run_guard(_unfenced(spec))
     if (inside.verdict, inside.nodes) == (outside.verdict, outside.nodes):
-        return Check(name, "ok", f"{guard}: {inside.counted}, the same without a fence")
+        because = f" ({inside.because})" if inside.because else ""
+        found = f"{guard}: {inside.counted}, the same without a fence{because}"
+        return Check(name, "ok", found)
     found = (
         f"{guard}: {inside.counted} behind {inside.isolation}, {outside.counted} without a fence"
     )

@@ -145,7 +145,8 @@ def _names(repo: Repo) -> Check:
 def _ledger(repo: Repo, config: HarnessConfig) -> list[Check]:
     head = repo.try_resolve("HEAD")
     if head is None or not repo.exists_in(head, config.ledger):
-        fix = "orchestrate init, then commit what it wrote"
+        there = (repo.root / config.ledger).exists()
+        fix = "orchestrate run --commit" if there else "orchestrate init"
         return [Check("ledger", "fail", f"{config.ledger} is not committed", fix)]
     ledger = parse_ledger(repo.read_blob(head, config.ledger).decode("utf-8", "replace"))
     errors = [d for d in check_ledger(ledger) if d.severity == "error"]
@@ -153,6 +154,9 @@ def _ledger(repo: Repo, config: HarnessConfig) -> list[Check]:
         fix = f"orchestrate validate {config.ledger}"
         return [Check("ledger", "fail", f"{len(errors)} errors; {errors[0].render()}", fix)]
     checks = [Check("ledger", "ok", f"{config.ledger} read; items: {len(ledger.items)}")]
+    if repo.run("diff", "--quiet", "HEAD", "--", config.ledger, check=False).status == 1:
+        found = f"{config.ledger} in your checkout differs from the committed one, which is read"
+        checks.append(Check("ledger", "warn", found, "orchestrate run --commit (or git commit it)"))
     for item in ledger.items:
         ignored = parse_selector(item.guard or "").ignored
         if ignored and item.status not in (Status.DONE, Status.DROPPED):

@@ -1,30 +1,47 @@
 """init: make any git repository with pytest ready, and touch nothing that is already there.
 
-Three small files are written where they are missing: orchestration.yaml (with the import roots that
-were found), the ledger with one first issue that can be run at once, and the findings table.
+Two small files are written where they are missing: orchestration.yaml (with the import roots and
+the environment that were found, and what was asked for) and the ledger with one first issue that
+can be run at once.
 """
 
 from __future__ import annotations
 
 import ast
 import configparser
+import json
+import os
+import sys
 import tomllib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestration.agents import get_agent
+from orchestration.config import load_config
+from orchestration.documents.grammar import split_words
 from orchestration.errors import HarnessError
 from orchestration.git import Repo
 
 SKIPPED = {"node_modules", "build", "dist", "venv", "env", "site-packages", "__pycache__"}
-TEST_FOLDERS = ("tests", "test")
+TEST_FOLDERS = ("tests", "test", "testing")
+NEXT = "write an issue of your own into docs/fix_plan.md, then: orchestrate run --commit"
 CONFIG = """# How `orchestrate` works on this repository; every key has a default.
 {python}import_roots: [{roots}]
-"""
+{more}"""
 LEDGER = """# Fix plan: the ledger
 
 A focus issue has exit criteria that the harness runs itself; nobody else ticks them.
+
+<!-- An issue of your own, about a bug that a test shows (write the test first):
+
+### [FIX-001] What is wrong
+- Status: open
+- Guard: tests/test_NAME.py::test_NAME
+- Exit:
+  - [ ] C1 `pytest tests/test_NAME.py::test_NAME` — what will be right
+-->
 
 ## Items
 
@@ -38,11 +55,6 @@ A focus issue has exit criteria that the harness runs itself; nobody else ticks 
 - Recipe:
   - run: PYTHONDONTWRITEBYTECODE=1 python -m pytest -q -p no:cacheprovider {tests}
     within: 30m
-"""
-FINDINGS = """# Findings
-
-| Finding ID | Date | Keywords | Synopsis | Evidence Pointer | Status |
-|---|---|---|---|---|---|
 """
 
 
@@ -79,20 +91,35 @@ class Prepared:
         return asdict(self)
 
 
-def prepare(root: Path) -> Prepared:
+@dataclass(frozen=True)
+class Wishes:
+    """What a person asks `init` to write; None: the default, which is not written."""
+
+    python: str | None = None
+    target: str | None = None
+    agent: str | None = None
+    agent_command: str | None = None
+
+
+def prepare(root: Path, wishes: Wishes | None = None) -> Prepared:
     """Write what is missing in the repository around `root`.
 
-    Raises HarnessError when there is no repository, or no test that pytest would find.
+    Raises HarnessError when there is no repository, no test that pytest would find, or a wish that
+    nothing here answers.
     """
-    repo = Repo(root)
+    repo, wishes = Repo(root), wishes or Wishes()
     layout = find_layout(repo.root)
-    python = f"python: {layout.python}\n" if layout.python else ""
+    chosen = wishes.python or layout.python
+    if wishes.python and not (repo.root / Path(wishes.python).expanduser()).exists():
+        raise HarnessError("no such interpreter", expected="a file", got=wishes.python)
     quoted = ", ".join(f'"{name}"' for name in layout.import_roots)
-    files = {
-        "orchestration.yaml": CONFIG.format(python=python, roots=quoted),
-        "docs/fix_plan.md": LEDGER.format(tests=layout.tests),
-        "docs/findings.md": FINDINGS,
-    }
+    settings = CONFIG.format(
+        python=f"python: {json.dumps(chosen)}\n" if chosen else "",
+        roots=quoted,
+        more=_more(repo, wishes),
+    )
+    load_config(repo.root, settings)
+    files = {"orchestration.yaml": settings, "docs/fix_plan.md": LEDGER.format(tests=layout.tests)}
     written, kept = [], []
     for name, text in files.items():
         path = repo.root / name
@@ -102,8 +129,6 @@ def prepare(root: Path) -> Prepared:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         written.append(name)
-    names = " ".join(files)
-    next_command = f'git add {names} && git commit -m "Add a ledger" && orchestrate run'
     return Prepared(
         root=str(repo.root),
         written=tuple(written),
@@ -111,8 +136,53 @@ def prepare(root: Path) -> Prepared:
         import_roots=layout.import_roots,
         tests=layout.tests,
         packages=layout.packages,
-        next_command=next_command if written else "orchestrate doctor && orchestrate run",
+        next_command=NEXT if written else "orchestrate doctor && orchestrate run",
     )
+
+
+def _more(repo: Repo, wishes: Wishes) -> str:
+    """The lines for the target branch and the agent."""
+    lines = []
+    if wishes.target:
+        if repo.try_resolve(f"refs/heads/{wishes.target}") is None:
+            fix = f"git branch {wishes.target}"
+            raise HarnessError("no such branch", expected="a branch", got=wishes.target, fix=fix)
+        lines.append(f"target: {json.dumps(wishes.target)}")
+    agent = wishes.agent or ("custom" if wishes.agent_command else None)
+    words = split_words(wishes.agent_command or "")
+    if agent:
+        get_agent(agent, **({"command": words} if agent == "custom" else {}))
+        lines.append(f"agent: {agent}")
+    if words:
+        lines.append(f"agent_command: {json.dumps(words)}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def environments(root: Path) -> list[str]:
+    """Interpreters of the repository's own environments, whatever they are called, best first.
+
+    A folder with a `pyvenv.cfg` or `conda-meta` is one; so is the one that is active now. One that
+    holds pytest comes first.
+    """
+    places = [*root.glob("*"), *root.glob(".*"), *root.glob(".tox/*"), *root.glob(".nox/*")]
+    places += [path for path in root.glob("*/*") if path.parent.name in ("envs", "venvs", "env")]
+    found = [
+        path
+        for path in places
+        if ((path / "pyvenv.cfg").is_file() or (path / "conda-meta").is_dir())
+        and (path / "bin/python").exists()
+    ]
+    usual = (".venv", "venv")
+    found.sort(key=lambda path: (not _has_pytest(path), path.name not in usual, str(path)))
+    names = [path.relative_to(root).as_posix() for path in dict.fromkeys(found)]
+    active = [os.environ.get(name, "") for name in ("VIRTUAL_ENV", "CONDA_PREFIX")]
+    own = os.path.realpath(sys.prefix)
+    names += [one for one in active if one and os.path.realpath(one) != own]
+    return [f"{name}/bin/python" for name in names]
+
+
+def _has_pytest(environment: Path) -> bool:
+    return any(environment.glob("lib*/python*/site-packages/pytest/__init__.py"))
 
 
 def find_layout(root: Path) -> Layout:
@@ -127,8 +197,7 @@ def find_layout(root: Path) -> Layout:
     tests = _tests(root, project)
     packages = [name for folder in roots for name in _packages(root / folder)]
     found = [name for name in dict.fromkeys(packages) if name != tests.split("/")[0]]
-    venv = next((v for v in (".venv", "venv") if (root / v / "bin/python").exists()), None)
-    return Layout(tuple(roots), tests, tuple(found), f"{venv}/bin/python" if venv else None)
+    return Layout(tuple(roots), tests, tuple(found), next(iter(environments(root)), None))
 
 
 def _toml(path: Path) -> dict[str, Any]:

@@ -6,7 +6,9 @@ from .brief import write_brief as write_brief
 from .case import Case as Case
 from .case import Findings as Findings
 from .checkouts import Collected as Collected
+from .checkouts import collect_from as collect_from
 from .checkouts import collect_in as collect_in
+from .checkouts import fault_of as fault_of
 from .checkouts import furnish as furnish
 from .checkouts import spec_of as spec_of
 from .judge import judge_attempt as judge_attempt
@@ -14,6 +16,7 @@ from .order import Draft as Draft
 from .order import RepeatedOrder as RepeatedOrder
 from .order import write_order as write_order
 from .order_check import check_order as check_order
+from .prepared import build_of as build_of
 from .putaway import put_away as put_away
 from .review import ask_reviewer as ask_reviewer
 from .review import held_at as held_at

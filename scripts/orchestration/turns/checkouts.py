@@ -5,13 +5,14 @@ What a clone lacks is laid into each of them: what `carry:` names and what `prep
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from orchestration.config import HarnessConfig
-from orchestration.gates import GuardSpec, collect_ids, defined_tests, is_guarded
+from orchestration.gates import GuardSpec, collect_ids, defined_tests, environment_fault, is_guarded
 from orchestration.git import Repo
 from orchestration.harness import Harness
 from orchestration.turns.carried import carry_into, lay_file
@@ -19,6 +20,8 @@ from orchestration.turns.prepared import build_of, files_in
 from orchestration.turns.workspace import export, remove_checkout
 
 MOST_OF_A_REASON = 400
+DECLARING = ("pyproject.toml", "setup.cfg", "setup.py", "tox.ini", "Pipfile", "environment.yml")
+"""Files that name a library's dependencies, beside `*requirements*.txt`."""
 MISSING_CODE = ("ImportError", "ModuleNotFoundError", "AttributeError", "NameError")
 """Why a test of code that does not exist yet cannot be collected; the rest is the machine's."""
 
@@ -108,6 +111,22 @@ def spec_of(
     )
 
 
+def fault_of(
+    repo: Repo, config: HarnessConfig, base: str, messages: Mapping[str, str], red: Sequence[str]
+) -> str:
+    """Why tests fail on a commit by their environment and not by its code; "" where they do not."""
+    files = repo.list_tree(base)
+    declared = [name for name in files if fnmatch(name, "*requirements*.txt") or name in DECLARING]
+    return environment_fault(
+        messages,
+        red,
+        files=files,
+        home=repo.root,
+        import_roots=config.import_roots,
+        declared="\n".join(repo.read_blob(base, n).decode("utf-8", "replace") for n in declared),
+    )
+
+
 def collect_in(
     harness: Harness, tree: str, head: str, selector: str, *, base: str | None = None
 ) -> Collected:
@@ -120,10 +139,15 @@ def collect_in(
         attempt = (tree, head) if base else None
         furnish(harness.repo, harness.config, checkout, base or head, attempt)
         with harness.busy(f"collecting {selector}"):
-            ids, problems = collect_ids(guard_spec(harness, checkout, selector=selector))
-        why = " ".join(problems)
-        missing = not ids and any(error in why for error in MISSING_CODE)
-        defined = defined_tests(checkout, selector) if missing else []
+            return collect_from(guard_spec(harness, checkout, selector=selector))
     finally:
         remove_checkout(harness.repo, checkout)
+
+
+def collect_from(spec: GuardSpec) -> Collected:
+    """What the selector of `spec` names in its checkout."""
+    ids, problems = collect_ids(spec)
+    why = " ".join(problems)
+    missing = not ids and any(error in why for error in MISSING_CODE)
+    defined = defined_tests(spec.checkout, spec.selector) if missing else []
     return Collected(ids, tuple(problems), tuple(defined))

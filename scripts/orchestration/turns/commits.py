@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from orchestration.core import Landing, OpenCycle, parse_stamp, payloads
+from orchestration.core import NEEDS_AGENT, Landing, OpenCycle, Pending, parse_stamp, payloads
 from orchestration.documents.ledger import set_status, tick
 from orchestration.errors import HarnessError
 from orchestration.gates import artifacts
@@ -72,7 +72,7 @@ def build_closing(harness: Harness, base: str, at: str, turn: int) -> Built | No
     changes = _documents(harness, base)
     if not changes:
         return None
-    pending = harness.state.pending
+    pending = _to_write(harness)
     what = [f"{item} {mark.status}" for item, mark in pending.marks.items()]
     what = what or [f"{len(pending.attempts)} attempts"]
     subject = "SUPERVISOR " + ("; ".join(what))[:100]
@@ -132,7 +132,17 @@ def git_date(at: str) -> str:
 def _documents(harness: Harness, base: str) -> dict[str, bytes]:
     config = harness.config
     read = {name: read_text_at(harness.repo, base, name) for name in (config.ledger, config.memory)}
-    return documents_after(read, harness.state.pending, ledger=config.ledger, memory=config.memory)
+    return documents_after(read, _to_write(harness), ledger=config.ledger, memory=config.memory)
+
+
+def _to_write(harness: Harness) -> Pending:
+    """The changes for ledger and memory, without the word that an item needs another agent.
+
+    That is about this run's agent; the item's status and a person's words stay as they are.
+    """
+    pending = harness.state.pending
+    marks = {k: m for k, m in pending.marks.items() if not m.reason.startswith(NEEDS_AGENT)}
+    return replace(pending, marks=marks)
 
 
 def _evidence(

@@ -42,7 +42,7 @@ from orchestration.sandbox import interpreter as installed
 from orchestration.sandbox import own_folders, run_child, scratch
 from orchestration.turns import held_out, outside, trusted
 from orchestration.turns.case import Case, Findings
-from orchestration.turns.checkouts import Collected, collect_in, furnish, guard_spec
+from orchestration.turns.checkouts import Collected, collect_in, fault_of, furnish, guard_spec
 from orchestration.turns.prepared import PrepareFailed
 from orchestration.turns.workspace import compose, export, lay_over, remove_checkout
 
@@ -53,6 +53,15 @@ def judge_attempt(case: Case) -> Findings:
     if harness.tip().sha != case.base:
         found.turn_down("stale", "the branch moved while the attempt ran", "")
         return found
+    _judge(case)
+    if found.verdict != "land" and case.exit.left_out:
+        names = ", ".join(case.exit.left_out[:5])
+        found.reason += f"; not taken from the workspace, since git ignores it: {names}"
+    return found
+
+
+def _judge(case: Case) -> None:
+    found, harness = case.found, case.harness
     _look_at_outcome(case)
     if not found.verdict:
         _look_at_diff(case)
@@ -72,7 +81,6 @@ def judge_attempt(case: Case) -> Findings:
         found.verified, found.ticks = [], []
     if case.exit.clock and "clock)" not in found.reason:
         found.reason += f"; the {case.exit.clock} clock ended the program"
-    return found
 
 
 def _run_attempt(case: Case) -> None:
@@ -182,6 +190,15 @@ def _run_guards(case: Case) -> None:
         red = run_selector(case, str(selector), on_base=True)
         found.guard["base"] = red.side()
         harness.say(f"guard on the base: {red.verdict} ({red.reason or red.counted})")
+        fault = _environment_fault(case, red)
+        if fault:
+            found.turn_down(
+                "blocked",
+                f"the guard is red on the base by its environment, which is not red: {fault}",
+                f"environment: {fault}",
+                f"pytest {selector}",
+            )
+            return
         if red.verdict != "fail":
             found.turn_down(
                 "reject",
@@ -201,11 +218,12 @@ def _run_guards(case: Case) -> None:
     if green.verdict == "tampered":
         found.turn_down("reject", f"guard: {green.reason}", "guard tampered")
     elif not green.passed:
-        bad = [name for name, state in sorted(green.nodes.items()) if state != "passed"]
+        because = f": {green.because}" if green.because else ""
+        log = f" (log: {_place(case, green.log_path)})" if green.log_path else ""
         found.turn_down(
             "reject",
-            f"the guard is {green.verdict}: {green.reason}",
-            f"guard {green.verdict}: {' '.join(bad[:5])}",
+            f"the guard is {green.verdict}: {green.reason}{because}{log}",
+            f"guard {green.verdict}: {' '.join(green.red[:5])}",
             f"pytest {selector}",
         )
     elif red is not None or not case.item.criteria:
@@ -224,6 +242,19 @@ def _look_at_red(case: Case, red: GuardResult) -> None:
         said = f"{node.partition('::')[2]} is red on the base by neither an assertion nor something"
         said += f" that is not there yet: {words}"
         case.suspect([payloads.Flag("T14", node.partition("::")[0], 0, said)])
+
+
+def _place(case: Case, log: Path) -> str:
+    """Where a log is, in the words of a report: without the machine's own folders."""
+    return f"{log.relative_to(case.report).as_posix()}; orchestrate show {case.harness.state.turn}"
+
+
+def _environment_fault(case: Case, red: GuardResult) -> str:
+    """Why the guard cannot be green here whatever the code is; "" where an order creates code."""
+    if red.verdict != "fail" or case.new_tests or any(task.creates for task in case.order.tasks):
+        return ""
+    harness = case.harness
+    return fault_of(harness.repo, harness.config, case.base, red.messages, red.red)
 
 
 def run_selector(case: Case, selector: str, *, on_base: bool) -> GuardResult:
@@ -440,7 +471,7 @@ def _run_criteria(case: Case) -> None:
             if not row.passed:
                 case.found.turn_down(
                     "reject",
-                    f"a check of the order failed: {command.text} ({row.how})",
+                    f"a check of the order failed: {command.text} ({row.how}){_said(case, row)}",
                     f"check: {command.text}: {row.how}",
                     command.text,
                 )
@@ -473,6 +504,19 @@ def _check(
     case.found.checks.append(row)
     case.harness.say(f"check {name}: {'passed' if row.passed else 'failed'} ({row.how})")
     return row
+
+
+def _said(case: Case, row: payloads.CheckRow) -> str:
+    """What a failed check said: the first failure of its tests, or the last lines of its output."""
+    for result in case.green.values():
+        if row.how.startswith("guard ") and not result.passed and result.because:
+            return f": {result.because}"
+    log = case.report / "cli" / f"check_{row.name}.log"
+    if not log.is_file():
+        return ""
+    text = log.read_text(encoding="utf-8", errors="replace")[-20_000:]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return f": {' | '.join(lines[-3:])[-400:]} (log: {_place(case, log)})" if lines else ""
 
 
 def _run_command(
@@ -533,7 +577,7 @@ def _decide(case: Case) -> None:
         first = failed[0]
         found.turn_down(
             "reject",
-            f"criterion {first.name} is not met: {first.command} ({first.how})",
+            f"criterion {first.name} is not met: {first.command} ({first.how}){_said(case, first)}",
             f"criterion {first.name}: {first.how}",
             first.command,
         )

@@ -201,7 +201,8 @@ def _exit_facts(
         tree = harness.repo.tree_of(workspace.base)
         snapshot = Snapshot(workspace.base, tree, ())
     brought = workspace.untouched_files
-    for name in [n for n in snapshot.ignored if not brought or n not in brought.ignored][:10]:
+    left_out = [n for n in snapshot.ignored if not brought or n not in brought.ignored]
+    for name in left_out[:10]:
         harness.say(f"not taken from the workspace: {name}, which git ignores (.gitignore)")
     for line in snapshot.skipped[:10]:
         harness.say(f"not taken from the workspace: {line}")
@@ -228,6 +229,7 @@ def _exit_facts(
         agent=harness.agent.name,
         unread=unread or past,
         clock=outcome.clock or "",
+        left_out=tuple(left_out[:10]),
         reported=secrets.redact(told.claim, harness.secret_values()),
     )
 
