@@ -79,7 +79,7 @@ LIBRARIES = (
         "await receiver(*args, **kwargs)",
         "await receiver(*args)",
         "tests/test_signals.py::test_function_signal_dispatch_kwargs",
-        ("pytest", "pytest-asyncio", "pytest-cov", "pytest-xdist", "frozenlist"),
+        ("pytest==8.3.4", "pytest-asyncio==0.23.8", "pytest-cov", "pytest-xdist", "frozenlist"),
         "plugins: [pytest_asyncio]\n",
         edits={"setup.cfg": ("addopts = --cov=aiosignal", "addopts = -n auto --cov=aiosignal")},
     ),
@@ -102,7 +102,7 @@ LIBRARIES = (
         "self.__hits += 1",
         "self.__hits += 2",
         "tests/test_cache_info.py::test_cache_info",
-        ("pytest", "pytest-asyncio", "pytest-cov", "pytest-timeout"),
+        ("pytest==8.3.4", "pytest-asyncio==0.23.8", "pytest-cov", "pytest-timeout"),
         "plugins: [pytest_asyncio]\n",
     ),
 )

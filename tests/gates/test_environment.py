@@ -15,6 +15,7 @@ FAULTS = {
     "ModuleNotFoundError: No module named 'calc._version'": "calc/_version.py is in your checkout",
     "ImportError: cannot import name '_version' from 'calc'": "is in your checkout",
     "ModuleNotFoundError: No module named 'calc._fast'": "not built from calc/_fast.pyx",
+    "pytest.PytestUnknownMarkWarning: Unknown pytest.mark.asyncio - is this a typo?": "asyncio",
     "E       fixture 'mocker' not found": "mocker",
     "Failed: async def functions are not natively supported.": "plugins",
     "FileNotFoundError: [Errno 2] No such file or directory: 'data/a.txt'": "carry: [data/a.txt]",

@@ -373,3 +373,39 @@ def test_a_fixture_with_parameters_that_every_test_uses(tmp_path: Path) -> None:
         assert project.guard({}, ids).verdict == "pass"
         wrong = {"calc.py": FIXED.replace("+", "-")}
         assert project.guard(wrong, ids).verdict == "fail"
+
+
+def test_settings_that_a_conftest_registers_are_carried_and_others_named(tmp_path: Path) -> None:
+    """An unknown setting under `error` would stop pytest; what is registered reaches the tests."""
+    files = {
+        "calc.py": FIXED,
+        "pytest.ini": "[pytest]\naddopts = --no-such\nfilterwarnings = error\n"
+        "mine = 7\ntimeout = 9\n",
+        "conftest.py": "def pytest_addoption(parser):\n    parser.addini('mine', 'a number')\n",
+        "tests/test_x.py": "def test_x(pytestconfig):\n"
+        "    assert pytestconfig.getini('mine') == '7'\n",
+    }
+    result = make_project(tmp_path / "s", files).guard({}, ["tests/test_x.py::test_x"])
+    assert (result.verdict, result.dropped) == ("pass", ("timeout",)), result.output_tail
+
+
+def test_a_plugin_is_loaded_by_module_distribution_or_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.metadata as metadata
+
+    from orchestration.gates.launcher import plugin_options
+
+    class Dist:
+        name = "pytest-asyncio"
+
+    class Entry:
+        name, value, module, dist = (
+            "asyncio",
+            "pytest_asyncio.plugin",
+            "pytest_asyncio.plugin",
+            Dist,
+        )
+
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [Entry])
+    for given in ("asyncio", "pytest_asyncio", "pytest-asyncio", "pytest_asyncio.plugin"):
+        assert plugin_options([given]) == ["-p", "asyncio"]
+    assert plugin_options(["tests.own"]) == ["-p", "tests.own"]

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 _MODULE = re.compile(r"No module named '([\w.]+)'")
 _NAME = re.compile(r"cannot import name '(\w+)' from (?:partially initialized module )?'([\w.]+)'")
 _FILE = re.compile(r"No such file or directory: '([^'\n]+)'")
+_MARK = re.compile(r"Unknown pytest\.mark\.(\w+)")
 _FIXTURE = re.compile(r"fixture '(\w+)' not found")
 _SHARED = re.compile(r"(\S+\.so[.\d]*): cannot open shared object file")
 _SOURCES = (".c", ".cc", ".cpp", ".pyx", ".rs", ".f", ".f90", ".cu", ".in")
@@ -52,6 +53,8 @@ def _plain(text: str) -> str:
 def _fault(text: str, files: set[str], home: Path, roots: tuple[str, ...], known: str) -> str:
     if "async def functions are not natively supported" in text:
         return "no plugin for asynchronous tests is loaded (`plugins: [pytest_asyncio]`, or anyio)"
+    if found := _MARK.search(text):
+        return f"the mark {found[1]!r} is of a plugin that is not loaded (`plugins: [pytest_…]`)"
     if found := _FIXTURE.search(text):
         name = found[1]
         return f"no fixture {name!r} (name its plugin: `plugins: [pytest_…]`)"

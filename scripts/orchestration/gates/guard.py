@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -114,7 +115,18 @@ def collect_ids(spec: GuardSpec) -> tuple[list[str], list[str]]:
     if not isinstance(report, dict):
         return [], [f"collection did not finish: {child.output_tail[-2000:]}"]
     problems = [f"{row['nodeid']}: {row['text']}" for row in report["collect_problems"]]
+    if report["status"] in (3, 4) and not problems:  # an internal error, or wrong usage
+        problems = [f"pytest did not collect: {_last_error(child.output_tail)}"]
     return list(report["matched"]), problems
+
+
+def _last_error(tail: str) -> str:
+    """The error that pytest ended with."""
+    lines = [line.removeprefix("INTERNALERROR>").strip() for line in tail.splitlines()]
+    errors = [
+        line for line in lines if re.match(r"(ERROR|[\w.]*(Error|Warning|Exception))\b", line)
+    ]
+    return (errors or [line for line in lines if line])[-1:][0] if any(lines) else "no output"
 
 
 def run_twice(spec: GuardSpec) -> GuardResult:
@@ -165,12 +177,12 @@ def _prepare(
 
 def _start(spec: GuardSpec, setup: _Setup, level: fences.Level, args: Sequence[str]) -> ChildResult:
     checkout = spec.checkout.resolve()
-    mode = files.import_mode(files.repository_settings(checkout))
+    settings = files.repository_settings(checkout)
+    mode = files.import_mode(settings)
     options = ["-c", str(setup.folder / "guard.ini"), "--rootdir", str(checkout)]
     options += ["-p", "no:cacheprovider", "--continue-on-collection-errors", "--color=no"]
     options += ["-v", "--tb=short", f"--basetemp={setup.folder / 'tmp'}"]
     options += [f"--import-mode={mode}"] if mode else []
-    options += [part for plugin in spec.plugins for part in ("-p", plugin)]
     shim = str(setup.folder / "shim")
     orders = {
         "nonce": setup.nonce,
@@ -180,6 +192,8 @@ def _start(spec: GuardSpec, setup: _Setup, level: fences.Level, args: Sequence[s
         "canaries": list(setup.canaries),
         "python_path": [shim, *map(str, setup.roots)],
         "args": [*options, *args],
+        "plugins": list(spec.plugins),
+        "settings": files.plugin_settings(settings),
         "backwards": spec.backwards,
         "hidden": [MARKER] if sys.platform.startswith("linux") else [],
         "touched": {str(checkout / name): list(lines) for name, lines in spec.touched.items()},

@@ -18,11 +18,25 @@ CARRIED = (
     "python_classes",
     "python_functions",
     "usefixtures",
-    "asyncio_mode",
-    "asyncio_default_fixture_loop_scope",
     "consider_namespace_packages",
     "doctest_optionflags",
 )
+_OUTPUT = (
+    "cache_dir console_output_style log_auto_indent log_cli log_cli_date_format log_cli_format "
+    "log_cli_level log_date_format log_file log_file_date_format log_file_format log_file_level "
+    "log_file_mode log_format log_level junit_duration_report junit_family junit_logging "
+    "junit_log_passing_tests junit_suite_name truncation_limit_chars truncation_limit_lines "
+    "verbosity_assertions verbosity_subtests verbosity_test_cases"
+)
+_CHOICE = (
+    "addopts collect_imported_tests confcutdir doctest_encoding empty_parameter_set_mark "
+    "enable_assertion_pass_hook faulthandler_exit_on_timeout faulthandler_timeout minversion "
+    "norecursedirs pythonpath required_plugins rootdir strict strict_config strict_markers "
+    "strict_parametrization_ids strict_xfail testpaths tmp_path_retention_count "
+    "tmp_path_retention_policy xfail_strict"
+)
+OWN = frozenset(f"{_OUTPUT} {_CHOICE}".split())
+"""pytest's own settings that are not carried: they could switch tests off, or are about output."""
 _NOT_PRODUCT = {"tests", "test", "testing", "docs", "doc", "build", "dist", "examples", "plans"}
 _NOT_MODULES = {"setup", "conftest", "noxfile", "tasks", "sitecustomize", "usercustomize"}
 
@@ -75,6 +89,15 @@ def import_mode(settings: Mapping[str, str | list[str]]) -> str | None:
         if word == "--import-mode" and index + 1 < len(words):
             return words[index + 1]
     return None
+
+
+def plugin_settings(settings: Mapping[str, str | list[str]]) -> dict[str, str]:
+    """The settings that plugins and conftest files may register; the launcher sees which do."""
+    return {
+        name: "\n".join(value) if isinstance(value, list) else value
+        for name, value in settings.items()
+        if name not in OWN and name not in CARRIED
+    }
 
 
 def write_ini(

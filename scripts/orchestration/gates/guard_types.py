@@ -92,6 +92,8 @@ class GuardResult:
     """Which of the spec's `changed` files the run opened."""
     unseen: bool = False
     """Whether some of what it opened may have been missed."""
+    dropped: tuple[str, ...] = ()
+    """Settings of the repository that no loaded plugin and no conftest file registers."""
     one_order: bool = False
     """Whether it passes in one order of its tests only."""
 

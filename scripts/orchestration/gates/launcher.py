@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import importlib.metadata
 import json
 import os
 import sys
@@ -26,7 +27,6 @@ sys.meta_path[:0] = _shim
 
 MESSAGE_CAP = 4000
 CANARY_CAP = 200_000
-PRIVATE = ("wanted", "selector", "backwards")
 
 
 class Reporter:
@@ -38,6 +38,24 @@ class Reporter:
         self.canaries, self.backwards = orders["canaries"], orders["backwards"]
         self.collected, self.matched, self.phases = [], [], {}
         self.collect_problems, self.exit_status, self.ran = [], None, {}
+        self.settings, self.dropped = orders["settings"], []
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_configure(self, config):
+        """Take over what the repository sets of plugins that are loaded and of its conftest files.
+
+        What nobody registers is left out: pytest would warn, or stop where warnings are errors.
+        """
+        known = getattr(config._parser, "_inidict", {})
+        values = config._inicfg if hasattr(config, "_inicfg") else config.inicfg
+        for name, value in self.settings.items():
+            if name not in known:
+                self.dropped.append(name)
+                continue
+            kind: Any = type(next(iter(values.values()), ""))
+            plain = kind in (str, list)
+            values[name] = value if plain else kind(value, origin="file", mode="ini")
+            getattr(config, "_inicache", {}).pop(name, None)
 
     def _is_wanted(self, nodeid):
         if self.wanted is not None:
@@ -153,6 +171,23 @@ class Lines:
         return {path: sorted(lines) for path, lines in self.ran.items()}
 
 
+def plugin_options(names):
+    """`-p` for each plugin, by the name under which it is installed.
+
+    A module (`pytest_asyncio`), a distribution (`pytest-asyncio`) or pytest's own name for it
+    (`asyncio`) may be given; only the last loads a plugin that is a module within the first.
+    """
+    found: dict[str, str] = {}
+    for one in importlib.metadata.entry_points(group="pytest11"):
+        dist = one.dist.name if one.dist is not None else ""
+        for name in (one.name, one.value, one.module.split(".")[0], dist.replace("-", "_")):
+            found.setdefault(name.lower(), one.name)
+        found[one.name.lower()] = one.name
+    return [
+        part for name in names for part in ("-p", found.get(name.lower().replace("-", "_"), name))
+    ]
+
+
 def publish(orders, reporter, status):
     """Write the signed report in one step."""
     body = json.dumps(
@@ -165,7 +200,7 @@ def publish(orders, reporter, status):
             **{
                 k: v
                 for k, v in vars(reporter).items()
-                if k not in ("wanted", "selector", "backwards")
+                if k not in ("wanted", "selector", "backwards", "settings")
             },
         }
     ).encode("utf-8", "backslashreplace")
@@ -190,7 +225,9 @@ def main():
     leave, replace = os._exit, publish  # kept: the code under test may rebind module attributes
     lines.begin()
     try:
-        status = pytest.main(orders["args"], plugins=[reporter])
+        status = pytest.main(
+            [*plugin_options(orders["plugins"]), *orders["args"]], plugins=[reporter]
+        )
     except SystemExit as problem:
         status = problem.code if isinstance(problem.code, int) else 3
     reporter.ran = lines.found()

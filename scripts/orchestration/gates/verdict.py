@@ -48,6 +48,7 @@ def judge(
         messages=messages,
         through=_through(report, nodes),
         collected=tuple(n for n in report["collected"] if not _runs_of(canaries, [n])),
+        dropped=tuple(report.get("dropped", ())),
         versions={"python": report["python"], "pytest": report["pytest"]},
         coverage=_coverage(spec, report),
     )

@@ -143,18 +143,24 @@ def _compare(config: HarnessConfig, checkout: Path, guard: str) -> Check:
         spec = spec_of(config, checkout, selector=guard, log_path=log)
         inside = run_guard(spec)
         if inside.passed:
-            return Check(name, "ok", f"{guard}: {inside.counted} behind {inside.isolation}")
+            found = f"{guard}: {inside.counted} behind {inside.isolation}"
+            lost = ", ".join(inside.dropped)
+            found += f"; settings that no loaded plugin registers: {lost}" if lost else ""
+            return Check(name, "ok", found)
         said = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
         said += "\n".join(inside.messages.values())
         outside = run_guard(_unfenced(spec))
     if (inside.verdict, inside.nodes) == (outside.verdict, outside.nodes):
         because = f" ({inside.because})" if inside.because else ""
+        if inside.dropped:
+            because += f"; settings that no loaded plugin registers: {', '.join(inside.dropped)}"
         found = f"{guard}: {inside.counted}, the same without a fence{because}"
         return Check(name, "ok", found)
     found = (
         f"{guard}: {inside.counted} behind {inside.isolation}, {outside.counted} without a fence"
     )
-    missing = _missing(said, config)
+    own = checkout.resolve()
+    missing = [one for one in _missing(said, config) if not Path(one).is_relative_to(own)]
     if missing:
         fix = f"guard_read: [{', '.join(missing)}]"
         return Check(name, "warn", f"{found}; not in the fence: {', '.join(missing)}", fix)

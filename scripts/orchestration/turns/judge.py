@@ -219,6 +219,8 @@ def _run_guards(case: Case) -> None:
         found.turn_down("reject", f"guard: {green.reason}", "guard tampered")
     elif not green.passed:
         because = f": {green.because}" if green.because else ""
+        if green.dropped:
+            because += f" (settings that no loaded plugin registers: {', '.join(green.dropped)})"
         log = f" (log: {_place(case, green.log_path)})" if green.log_path else ""
         found.turn_down(
             "reject",
