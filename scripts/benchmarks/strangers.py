@@ -110,8 +110,8 @@ AGENT = """\
 import pathlib
 path = pathlib.Path({file!r})
 text = path.read_text()
-assert text.count({wrong!r}) == 1, text
-path.write_text(text.replace({wrong!r}, {right!r}))
+if {wrong!r} in text:
+    path.write_text(text.replace({wrong!r}, {right!r}))
 """
 ITEM = """
 ### [FIX-001] A planted bug
