@@ -246,23 +246,31 @@ def judged(row: Row, now: dict[str, Any]) -> str:
     wrong += [f"harm: {', '.join(now['harm'])}"] if now["harm"] else []
     if now["peak_mb"] > MEMORY_MB:
         wrong.append(f"{now['peak_mb']} MB of memory")
-    if row.kind == "cost" and now["cpu_s"] > SECONDS:
-        wrong.append(f"{now['cpu_s']} s of processor time")
+    spent = now.get("cpu_s", now["seconds"])
+    if row.kind == "cost" and spent > SECONDS:
+        wrong.append(f"{spent} s")
     return "; ".join(wrong)
+
+
+def commit() -> str:
+    """The commit whose harness is measured."""
+    at = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=SOURCES, check=False,
+                        capture_output=True, text=True)  # fmt: skip
+    return at.stdout.strip()
 
 
 def table(found: dict[str, dict[str, Any]]) -> str:
     """The page's table and its count."""
     lines = [
-        "| kind | attack | without protection | must | level: outcome | s | cpu s | MB | |",
-        "|---" * 9 + "|",
+        "| kind | attack | commit | without protection | must | level: outcome | s | cpu s | MB | |",
+        "|---" * 10 + "|",
     ]
     good = 0
     for row in ROWS:
         one = found.get(row.name)
         if one is None:
             lines.append(
-                f"| {row.kind} | {row.name} | not run | {row.must} | not run | | | | FAILS |"
+                f"| {row.kind} | {row.name} | | not run | {row.must} | not run | | | | FAILS |"
             )
             continue
         runs = one["levels"]
@@ -271,11 +279,11 @@ def table(found: dict[str, dict[str, Any]]) -> str:
         good += not wrong
         said = "<br>".join(f"{level}: {run['verdict']}" for level, run in runs.items())
         slowest = max(run["seconds"] for run in runs.values())
-        busiest = max(run["cpu_s"] for run in runs.values())
+        busiest = max(run.get("cpu_s", 0.0) for run in runs.values()) or ""
         peak = max(run["peak_mb"] for run in runs.values())
         mark = f"FAILS: {wrong}".replace("|", "/") if wrong else "holds"
         lines.append(
-            f"| {row.kind} | {row.name} | {one['unprotected'] or 'no harm'} | {row.must} | {said} "
+            f"| {row.kind} | {row.name} | {one.get('at', '')} | {one['unprotected'] or 'no harm'} | {row.must} | {said} "
             f"| {slowest} | {busiest} | {peak} | {mark} |"
         )
     run = sum(row.name in found for row in ROWS)
@@ -309,7 +317,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not mine or kept.exists() or (asked.write and not asked.only):
             continue
         with tempfile.TemporaryDirectory(prefix="attack-", dir=Path.home()) as folder:
-            one: dict[str, Any] = {"name": row.name, "levels": {}}
+            one: dict[str, Any] = {"name": row.name, "at": commit(), "levels": {}}
             for level in ("none", *levels):
                 (Path(folder) / level).mkdir()
             try:
@@ -336,7 +344,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "has run. A row fails that does no harm unprotected\nor does not come to what it must: "
             f"`review` is held or rejected, `nothing` means no harm whatever the verdict,\nand a run "
             f"takes at most {MEMORY_MB} MB in any process (those of `cost` {SECONDS} s of processor "
-            f"time,\nall {WALL} s by the clock, on a machine that others use as well).\n\n"
+            f"time,\nall {WALL} s by the clock, on a machine that others use as well).\nEach row names the commit that it measured; without `cpu s` the clock counts.\n\n"
         )
         asked.write.write_text(head + text + "\n", encoding="utf-8")
     print(text.splitlines()[-1])
