@@ -178,7 +178,7 @@ def test_the_extra_library_is_what_the_programs_ask_for() -> None:
             **project["optional-dependencies"],
         }.items()
     }
-    called = {"skimage": "scikit-image"}
+    called = {"skimage": "scikit-image", "PIL": "pillow"}
     assert names["library"] == {called.get(name, name) for name in LIBRARY}
     assert not names["base"] & names["library"]
     assert all("ptycho" in names[extra] for extra in ("cpu", "gpu", "torch", "jax"))

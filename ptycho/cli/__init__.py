@@ -7,7 +7,17 @@ import sys
 
 # What the extra `library` of pyproject.toml installs, by import name. `pip install .` brings the
 # harness only, which knows nothing of arrays.
-LIBRARY = ("keras", "numpy", "scipy", "skimage", "h5py", "hdf5plugin", "matplotlib", "tifffile")
+LIBRARY = (
+    "keras",
+    "numpy",
+    "scipy",
+    "skimage",
+    "h5py",
+    "hdf5plugin",
+    "matplotlib",
+    "tifffile",
+    "PIL",
+)
 BACKENDS = {"tensorflow": "cpu", "torch": "torch", "jax": "jax"}
 
 
