@@ -406,6 +406,7 @@ def test_a_plugin_is_loaded_by_module_distribution_or_name(monkeypatch: pytest.M
         )
 
     monkeypatch.setattr(metadata, "entry_points", lambda group: [Entry])
-    for given in ("asyncio", "pytest_asyncio", "pytest-asyncio", "pytest_asyncio.plugin"):
+    for given in ("asyncio", "pytest_asyncio", "pytest-asyncio"):
         assert plugin_options([given]) == ["-p", "asyncio"]
-    assert plugin_options(["tests.own"]) == ["-p", "tests.own"]
+    for own in ("pytest_asyncio.plugin", "tests.own"):
+        assert plugin_options([own]) == ["-p", own]

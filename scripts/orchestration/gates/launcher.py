@@ -175,13 +175,15 @@ def plugin_options(names):
     """`-p` for each plugin, by the name under which it is installed.
 
     A module (`pytest_asyncio`), a distribution (`pytest-asyncio`) or pytest's own name for it
-    (`asyncio`) may be given; only the last loads a plugin that is a module within the first.
+    (`asyncio`) may be given; only the last loads a plugin that is a module within the first. A
+    name that is the plugin's own module stays as it is.
     """
     found: dict[str, str] = {}
     for one in importlib.metadata.entry_points(group="pytest11"):
         dist = one.dist.name if one.dist is not None else ""
-        for name in (one.name, one.value, one.module.split(".")[0], dist.replace("-", "_")):
+        for name in (one.module.split(".")[0], dist.replace("-", "_")):
             found.setdefault(name.lower(), one.name)
+        found[one.value.lower()] = one.value
         found[one.name.lower()] = one.name
     return [
         part for name in names for part in ("-p", found.get(name.lower().replace("-", "_"), name))
