@@ -146,7 +146,7 @@ def _followed(one: Event | Stage, json_output: bool) -> str:
     if isinstance(one, Event):
         return one.line() if json_output else printable(_headline(one))
     if json_output:
-        return json.dumps({"stage": vars(one)}, ensure_ascii=False)
+        return json.dumps({"kind": "stage", "stage": vars(one)}, ensure_ascii=False)
     begins = "begins: " if one.kind == "begun" else ""
     return printable(f"{one.at} turn {one.turn} - {begins}{one.what}")
 

@@ -97,6 +97,7 @@ def run(
         reviewer=reviewer_agent,
         cycles=cycles,
         say=voice(),
+        watched=not dry_run,
     )
     wait_s = parse_duration(wait, "--wait") if wait else 0.0
     engine = Engine(harness, RandomIds().run_id, wait_s=wait_s, push=push, report=write_report)

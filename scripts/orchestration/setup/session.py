@@ -88,6 +88,7 @@ def open_harness(
     reviewer: str | Agent | None = None,
     cycles: int | None = None,
     say: Callable[[str], None] = lambda text: None,
+    watched: bool = True,
     clock: Clock | None = None,
     hook: Hook | None = None,
     extra_env: Mapping[str, str] | None = None,
@@ -117,7 +118,8 @@ def open_harness(
         if planner is None or isinstance(planner, str)
         else planner,
     )
-    _watched(harness)
+    if watched:  # else nothing is written: a dry run only looks
+        _watched(harness)
     judge = config.reviewer_agent if reviewer is None else reviewer
     asked = make_reviewer(judge, config) if judge is None or isinstance(judge, str) else judge
     if asked is not None:
