@@ -105,6 +105,10 @@ def effective(state: State, item: ItemFacts, config: PolicyConfig) -> ItemFacts:
     status, reason = mark.status, mark.reason
     if status == "blocked" and reason.startswith(NEEDS_AGENT) and not config.playbook:
         status, reason = "open", "an agent is here now"
+    known = state.items.get(item.id, ItemState())
+    lacks = config.playbook and (item.needs_agent or not item.has_recipe)
+    if lacks and known.blocked.startswith(NEEDS_AGENT) and status in ("open", "in_progress"):
+        status, reason = "blocked", known.blocked  # said once; the ledger never has this word
     ticked = state.pending.ticked(item.id)
     still_open = tuple(c for c in item.criteria_open if c not in ticked)
     return replace(item, status=status, reason=reason, criteria_open=still_open)

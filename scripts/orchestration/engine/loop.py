@@ -24,6 +24,7 @@ from orchestration.core import (
     Stop,
     Weighed,
     decide,
+    effective,
     payloads,
 )
 from orchestration.documents.ledger import Ledger
@@ -32,7 +33,7 @@ from orchestration.engine.notify import Notifier
 from orchestration.engine.polling import next_poll_s, poll_waiting
 from orchestration.errors import HarnessError
 from orchestration.git import remote
-from orchestration.harness import Harness
+from orchestration.harness import Harness, item_facts
 from orchestration.landing import advance, drop_merged
 from orchestration.log import (
     LOCK,
@@ -367,6 +368,9 @@ class Engine:
         for item in ledger.items:
             known = state.items.get(item.id)
             if known is None or state.pending.marked(item.id):
+                continue
+            facts = item_facts(item, self.harness.clock.now())
+            if effective(state, facts, self.harness.policy).status == "blocked":
                 continue
             if known.blocked and item.status.value in ("open", "in_progress"):
                 self.harness.log.append(payloads.Reopened(), role="user", item=item.id)
