@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections import Counter
 
 import pytest
@@ -11,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from orchestration.documents import kinds, ledger
 from orchestration.documents.fix import missing_lines, rewrite
-from orchestration.documents.grammar.certain import outcome
 from orchestration.documents.memory import parse_memory
 from orchestration.documents.order import ValidationContext, parse_order
 from orchestration.documents.past import memory_stats
@@ -130,176 +127,6 @@ def test_two_items_are_still_two_foci() -> None:
 def test_any_verb_may_stand_before_the_files_of_a_task(task: str, paths: list[str]) -> None:
     order = parse_order(f"{HEAD}{TESTS}Do Now (hard validity contract)\n- {task}\n")
     assert [ref.path for ref in order.tasks[0].refs] == paths
-
-
-CHECKS = HEAD + "Selector: tests/t.py::test_one\n\n## Goal\ng\n## Checks\n```sh\n{}\n```\n"
-
-
-@pytest.mark.parametrize(
-    ("check", "why"),
-    [
-        ("echo pytest tests/t.py::test_one", "cannot fail"),
-        ("true", "cannot fail"),
-        ("false", "cannot pass"),
-        ("env A=1 printf ok", "cannot fail"),
-        ("pytest --collect-only tests/t.py::test_one", "runs no test"),
-        ("python -m pytest tests/t.py::test_one --co -q", "runs no test"),
-        ("pytest tests/t.py::test_one --deselect tests/t.py::test_one", "deselected"),
-        ("pytest tests/t.py::test_one --deselect=tests/t.py", "deselected"),
-        ("pytest tests/t.py --ignore tests/t.py", "deselected"),
-        ("pytest tests/t.py::test_one -k nosuch", "leaves no test"),
-        ("pytest tests/t.py::test_one -k 'not test_one'", "leaves no test"),
-        ("pytest tests/t.py::test_one -k 'one and nosuch'", "leaves no test"),
-        ("rm -rf out", "removes"),
-        ("tools/", "folder"),
-        ("tools/gone.sh --all", "does not exist"),
-        ("nosuchprogram --x", "no program here"),
-        ("make sure the log is green.", "sentence"),
-        ("pytest should pass on tests/t.py", "sentence"),
-        ("python -c pass", "cannot fail"),
-        ("python3 -c 'import sys; print(1); sys.exit(0)'", "cannot fail"),
-        ("python -c 'assert 1 == 1'", "cannot fail"),
-        ("python -c 'raise SystemExit(3)'", "cannot pass"),
-        ("python -c 'is no python'", "cannot pass"),
-        ("python -m site", "cannot fail"),
-        ("python --version", "cannot fail"),
-        ("python", "cannot fail"),
-        ("bash -c true", "cannot fail"),
-        ("sh -c 'echo pytest tests/t.py::test_one'", "cannot fail"),
-        ("bash -lc 'pytest tests/t.py::test_one || true'", "cannot fail"),
-        ("sh -c 'pytest tests/t.py::test_one; exit 0'", "cannot fail"),
-        ("bash -c 'pytest tests/t.py::test_one | tee a.log'", "cannot fail"),
-        ("timeout -s KILL 30 sh -c 'pytest tests/t.py & '", "cannot fail"),
-        ("sh -c 'make check && false'", "cannot pass"),
-        ("sh -c 'pytest --collect-only tests/t.py'", "runs no test"),
-        ("bash -c 'rm -rf out'", "removes"),
-        ("test 1", "cannot fail"),
-        ("test -n word", "cannot fail"),
-        ("[ 2 -gt 1 ]", "cannot fail"),
-        ("test a = b", "cannot pass"),
-        ("test ! -e .", "cannot pass"),
-        ("env A=1", "no program"),
-        ("nice -n 5 env -u B true", "cannot fail"),
-        ("uv run --frozen true", "cannot fail"),
-        ("git status", "cannot fail"),
-        ("git clean -fdx", "removes"),
-        ("find out -delete", "removes"),
-        ("make -n check", "runs nothing"),
-        ("ruff check --help", "cannot fail"),
-        ("pytest -VV", "runs no test"),
-        ("PYTEST_ADDOPTS=--co pytest tests/t.py::test_one", "runs no test"),
-        ("pytest -o addopts=--collect-only tests/t.py::test_one", "runs no test"),
-        ("pytest tests/t.py::test_one -k=nosuch", "leaves no test"),
-        (
-            "pytest tests/t.py --deselect=tests/t.py::test_one --deselect tests/t.py::test_t",
-            "desel",
-        ),
-        ("pytest tests/t.py --ignore-glob 'tests/*'", "deselected"),
-        ("pytest tests/gone.py", "does not exist"),
-        ("python tools/gone.py --all", "does not exist"),
-        ("./tools --all", "folder"),
-    ],
-)
-def test_a_check_that_says_nothing_is_an_error_with_its_reason(check: str, why: str) -> None:
-    context = ValidationContext(
-        exists=lambda path: path in ("tests/t.py", "tools"),
-        read_lines=lambda path: (
-            None if path == "tools" else ["def test_one(): assert 1", "def test_two(): assert 2"]
-        ),
-        program=lambda name: name in ("pytest", "python", "make", "test", "ruff"),
-    )
-    found = kinds.check_document("order", CHECKS.format(check), context)
-    told = [d for d in found if d.code in ("E28", "E12") and why in d.message]
-    assert told and told[0].line == CHECKS[: CHECKS.index("{}")].count("\n") + 1
-    assert "E05" in {d.code for d in found}, "a check that is none does not run the selector"
-
-
-@pytest.mark.parametrize(
-    "check",
-    [
-        "pytest tests/t.py::test_one -k 'one or nosuch'",
-        "pytest tests/t.py::test_one -k one",
-        "pytest tests/t.py::test_one --deselect tests/t.py::test_two",
-        "pytest tests/t.py::test_one -q --tb=short",
-        "timeout 30 python -m pytest tests/t.py::test_one",
-        "test -s out/a.txt",
-        "ruff check .",
-        "make check",
-        "sh -c 'pytest tests/t.py::test_one'",
-        "bash -c 'cd out && pytest tests/t.py'",
-        "bash -c 'set -e; pytest tests/t.py; true'",
-        "bash -euo pipefail -c 'pytest tests/t.py | tee a.log'",
-        "sh -c 'pytest tests/t.py | grep passed'",
-        "sh -c 'for i in 1 2; do pytest tests/t.py; done'",
-        "bash -c 'if pytest tests/t.py; then exit 0; else exit 1; fi'",
-        "python -c 'import tests.t; tests.t.test_one()'",
-        "python -c 'import os; assert os.path.exists(\"out\")'",
-        "python tests/t.py --all",
-        "python $HUB/probe.py",
-        "test ! -e out/a.txt",
-        "test $COUNT -gt 3",
-        "git diff --exit-code",
-        "make --help-me",
-        "pytest tests/t.py --deselect tests/t.py::test_two",
-    ],
-)
-def test_a_check_that_can_fail_and_pass_is_none_of_them(check: str) -> None:
-    context = ValidationContext(
-        exists=lambda path: path == "tests/t.py",
-        read_lines=lambda path: ["def test_one(): assert 1"],
-        program=lambda name: (
-            name in ("pytest", "python", "make", "test", "ruff", "bash", "sh", "git")
-        ),
-    )
-    found = kinds.check_document("order", CHECKS.format(check), context)
-    assert "E28" not in {d.code for d in found}, found
-
-
-@pytest.mark.parametrize(
-    "check",
-    [
-        "grep -c assert tests/t.py::test_one",
-        "command -v pytest tests/t.py::test_one",
-        "ls tests/t.py::test_one",
-        "python tests/t.py tests/t.py::test_one",
-    ],
-)
-def test_a_command_that_only_names_the_selector_does_not_run_it(check: str) -> None:
-    read = lambda path: ["def test_one(): assert 1"]  # noqa: E731
-    assert "E05" in codes("order", CHECKS.format(check), read_lines=read)
-    runs = "xvfb-run -a mpirun -n 2 coverage run -m pytest tests/t.py::test_one"
-    assert "E05" not in codes("order", CHECKS.format(runs), read_lines=read)
-
-
-def test_what_a_criterion_of_the_item_runs_may_be_the_works_to_write() -> None:
-    read = ledger.parse_ledger(
-        "### [OVEN-HEAT-002] x\n- Status: open\n- Exit:\n  - [ ] C1 `pytest tests/new.py`\n"
-    )
-    for check, told in (("pytest tests/new.py", False), ("pytest tests/other.py", True)):
-        found = codes("order", CHECKS.format(check), exists=lambda path: False, ledger=read)
-        assert ("E28" in found) is told, check
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from(["; ", " && ", " || ", " | ", "\n", " & "]),
-            st.sampled_from(
-                ["true", "false", "$U", "! false", "! $U", "exit 0", "exit 1", "(false)", "set -e",
-                 "set -o pipefail", "{ true; }", "if $U; then false; fi", "test 1", "A=1 false"]
-            ),
-        ),
-        min_size=1,
-        max_size=5,
-    )
-)  # fmt: skip
-def test_what_is_certain_of_a_script_is_what_a_shell_does(parts: list[tuple[str, str]]) -> None:
-    script = "".join(mark + word for mark, word in parts)[len(parts[0][0]) :]
-    ends = outcome(["bash", "-c", script])
-    for value in ("true", "false"):
-        done = subprocess.run(["bash", "-c", script], env={"U": value, "PATH": os.environ["PATH"]})
-        assert ends is None or ends is (done.returncode == 0), (script, value)
 
 
 def test_sentences_among_the_steps_are_no_commands() -> None:

@@ -99,7 +99,7 @@ def test_the_channels_are_those_of_their_formula() -> None:
     sigma = 1 / (2 * np.sqrt(300.0) * abs(own.unit))
     np.testing.assert_allclose(seen[lit][:, 4], np.log10(sigma) + 1.5, rtol=1e-5)
     pull = 0.3 * np.clip((own.freer - own.image)[lit].real / sigma, -5, 5)
-    np.testing.assert_allclose(seen[lit][:, 2], pull, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(seen[lit][:, 2], pull, rtol=1e-5, atol=1e-6)
 
 
 def test_an_estimate_that_cannot_be_used_says_why(prior: Prior) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +69,8 @@ def serve(
     else:
         print(server.address)
     sys.stdout.flush()
-    try:
+    with server, suppress(KeyboardInterrupt):  # the way it ends
         server.serve_forever()
-    except KeyboardInterrupt:
-        pass  # the way it ends
-    finally:
-        server.server_close()
 
 
 def doctor(
