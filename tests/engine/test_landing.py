@@ -92,6 +92,20 @@ def test_a_criterion_may_name_tests_that_the_work_is_to_write(place: Make) -> No
     assert (summary.reason, summary.landed) == ("DONE", ["FIX-001"])
 
 
+def test_that_an_item_needs_another_agent_is_said_once_and_stays_in_sight(place: Make) -> None:
+    """The ledger never has that word, so a landing's commit neither lifts it nor hides it."""
+    words = "### [ASK-001] Propose something\n- Status: open\n- Needs: agent\n- Priority: P3\n"
+    here = place(f"{GUARDED}\n{words}- Exit:\n  - [ ] C1 `test -s proposal.md`\n", **PRODUCT)
+    summary = here.run()
+    assert (summary.reason, summary.landed) == ("BLOCKED_ON_USER", ["FIX-001"])
+    events = here.harness().log.events
+    assert [e.item for e in events if e.kind in ("block", "reopen")] == ["ASK-001"]
+    assert words in here.read("docs/fix_plan.md")
+    (stands,) = load(here.root).group("blocked")
+    assert stands.id == "ASK-001" and "needs an agent" in stands.reason
+    assert here.run().cycles == 0, "a second run of the same agent has nothing to do"
+
+
 def test_a_guard_that_is_green_on_the_base_proves_nothing(place: Make) -> None:
     easy = dict(PRODUCT, **{"tests/test_add.py": "def test_add():\n    assert True\n"})
     here = place(GUARDED, **easy)
