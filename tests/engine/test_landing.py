@@ -101,7 +101,7 @@ def test_that_an_item_needs_another_agent_is_said_once_and_stays_in_sight(place:
     events = here.harness().log.events
     assert [e.item for e in events if e.kind in ("block", "reopen")] == ["ASK-001"]
     assert words in here.read("docs/fix_plan.md")
-    (stands,) = load(here.root).group("blocked")
+    (stands,) = load(here.root).view.group("blocked")
     assert stands.id == "ASK-001" and "needs an agent" in stands.reason
     assert here.run().cycles == 0, "a second run of the same agent has nothing to do"
 

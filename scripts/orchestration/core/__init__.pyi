@@ -28,6 +28,7 @@ from .policy import budget_spent as budget_spent
 from .policy import decide as decide
 from .policy import effective as effective
 from .policy import standing as standing
+from .policy import still_needs_agent as still_needs_agent
 from .policy import unmeasured as unmeasured
 from .reasons import ExitReason as ExitReason
 from .reasons import Interrupted as Interrupted

@@ -105,13 +105,21 @@ def effective(state: State, item: ItemFacts, config: PolicyConfig) -> ItemFacts:
     status, reason = mark.status, mark.reason
     if status == "blocked" and reason.startswith(NEEDS_AGENT) and not config.playbook:
         status, reason = "open", "an agent is here now"
-    known = state.items.get(item.id, ItemState())
     lacks = config.playbook and (item.needs_agent or not item.has_recipe)
-    if lacks and known.blocked.startswith(NEEDS_AGENT) and status in ("open", "in_progress"):
-        status, reason = "blocked", known.blocked  # said once; the ledger never has this word
+    if lacks and status in ("open", "in_progress"):
+        status, reason = still_needs_agent(state, item.id) or (status, reason)
     ticked = state.pending.ticked(item.id)
     still_open = tuple(c for c in item.criteria_open if c not in ticked)
     return replace(item, status=status, reason=reason, criteria_open=still_open)
+
+
+def still_needs_agent(state: State, item_id: str) -> tuple[str, str] | None:
+    """(`blocked`, why) of an item that was blocked for want of another agent, until it is reopened.
+
+    The ledger never has that word, so only the log knows.
+    """
+    blocked = state.items.get(item_id, ItemState()).blocked
+    return ("blocked", blocked) if blocked.startswith(NEEDS_AGENT) else None
 
 
 def _settle(state: State, item: ItemFacts, config: PolicyConfig) -> tuple[Action, str] | None:

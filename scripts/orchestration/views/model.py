@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from orchestration.core import Event, Held, ItemState, State, payloads
+from orchestration.core import Event, Held, ItemState, State, payloads, still_needs_agent
 from orchestration.documents.ledger import Item, Ledger
 from orchestration.git import RESULTS, short_ref
 from orchestration.turns import branch_of, slug
@@ -198,6 +198,8 @@ def item_view(item: Item, state: State, workspaces: str = "") -> ItemView:
     known = state.items.get(item.id, ItemState())
     mark = state.pending.over(item.id, item.status.value, item.reason)
     status, reason = mark.status, mark.reason
+    if status in ("open", "in_progress"):
+        status, reason = still_needs_agent(state, item.id) or (status, reason)
     ticked = state.pending.ticked(item.id)
     waiting = item.waiting if status == "waiting" else None
     held = state.held.get(item.id)
