@@ -34,8 +34,45 @@ def test_an_order_that_only_changes_a_word_is_alike() -> None:
     assert _alike([first, again, again]) == 2
 
 
-def test_a_check_without_collection_loads_light_modules_only() -> None:
-    script = "scripts/tools/validate_input_md.py"
+LEDGER = """# Fix plan
+
+## Items
+
+### [HEAT-001] The oven heats
+- Status: open
+- Exit:
+  - [ ] C1 `test -s wanted.txt` — it does
+"""
+SOUND = """# Order 0001 · HEAT-001 — The oven heats
+Focus: HEAT-001
+Mode: none
+Selector: none — nothing runs
+
+## Goal
+The oven heats. Advances C1.
+
+## Tasks
+- [ ] T1 Run C1 until it passes
+
+## Checks
+```sh
+test -s wanted.txt
+```
+
+## If blocked
+- Say which command failed.
+
+## Findings
+- none (searched: heat)
+"""
+
+
+def test_a_check_without_collection_loads_light_modules_only(tmp_path: Path) -> None:
+    """On an open item and its order: those of this repository may be done."""
+    script = str(ROOT / "scripts/tools/validate_input_md.py")
+    (tmp_path / "docs").mkdir()
+    for name, text in (("docs/fix_plan.md", LEDGER), ("input.md", SOUND), ("wanted.txt", "1\n")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
     words = (
         f"import runpy, sys; sys.argv = [{script!r}, '--no-collect', 'input.md']\n"
         f"try: runpy.run_path({script!r}, run_name='__main__')\n"
@@ -43,6 +80,6 @@ def test_a_check_without_collection_loads_light_modules_only() -> None:
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", words], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", words], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines() == ["input.md schema OK", "[]"]
