@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -120,7 +121,11 @@ def test_an_open_page_keeps_itself_current(server: Any, root: Path) -> None:
 
 def test_the_command_prints_its_address_and_ends_on_an_interrupt(root: Path) -> None:
     words = [ORCHESTRATE, "serve", "-C", str(root), "--json"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as served:
+    # A run of the tests in the background ignores SIGINT, and so would what it starts.
+    heeded = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heeded
+    ) as served:
         assert served.stdout is not None
         text = "".join(iter(lambda: served.stdout.readline().decode(), "}\n")) + "}"  # type: ignore[union-attr]
         address = json.loads(text)["address"]
