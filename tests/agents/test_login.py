@@ -10,8 +10,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from orchestration.agents import bring_home
+from orchestration.agents.login import Login, private_home
 from orchestration.agents.registry import get_agent
+from orchestration.engine.loop import Engine
 from orchestration.sandbox import fence
+from orchestration.setup.session import open_harness
 from programs_made import LOGIN, claude, turn_in
 
 OLD = {"claudeAiOauth": {"accessToken": "old"}, "more": 1}
@@ -57,6 +61,49 @@ def test_a_renewed_token_goes_back_and_the_copy_is_wiped(tmp_path: Path, level: 
         "diary.txt",
         "settings.json",
     ]
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, "kill"])
+def test_a_token_that_was_renewed_before_the_end_came_goes_back(
+    end: object, tmp_path: Path
+) -> None:
+    """The old one is spent: without this the person is signed out by a Ctrl-C or a kill."""
+    home, turn = person(tmp_path), tmp_path / "turns/1"
+    new = json.dumps({**OLD, "claudeAiOauth": {"accessToken": "new"}})
+    code = (
+        "import os, sys\nfrom pathlib import Path\n"
+        "from orchestration.agents.login import Login, private_home\n"
+        f"home = private_home(Path({str(turn / 'home')!r}), Path({str(home)!r}),\n"
+        f"                    logins=[Login({LOGIN!r}, renewed=True)])\n"
+        f"(home.__enter__() / {LOGIN!r}).write_text({new!r})\nos.kill(os.getpid(), 9)\n"
+    )
+    if end == "kill":
+        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+        assert "old" in (home / LOGIN).read_text() and (turn / "home" / LOGIN).exists()
+        assert "accessToken" not in (turn / "logins.json").read_text()
+        bring_home(turn)
+    else:
+        with (
+            pytest.raises(KeyboardInterrupt),
+            private_home(turn / "home", home, logins=[Login(LOGIN, renewed=True)]) as copy,
+        ):
+            (copy / LOGIN).write_text(new)
+            raise KeyboardInterrupt
+    assert "new" in (home / LOGIN).read_text()
+    assert list(turn.iterdir()) == []
+    bring_home(turn)  # and nothing more
+
+
+def test_the_next_run_brings_home_what_a_killed_one_left(tmp_path: Path) -> None:
+    from turns import work
+
+    root, _, _ = work(tmp_path / "first", "pass")
+
+    home, turn = person(tmp_path), open_harness(root).repo.state_dir / "turns/000001"
+    left = private_home(turn / "home", home, logins=[Login(LOGIN, renewed=True)])
+    (left.__enter__() / LOGIN).write_text(json.dumps({**OLD, "claudeAiOauth": "new"}))
+    Engine(open_harness(root, agent="playbook"), lambda: "run2").run()
+    assert "new" in (home / LOGIN).read_text() and not (turn / "home").exists()
 
 
 def test_replacing_the_file_counts_as_renewal_too(tmp_path: Path) -> None:
@@ -172,11 +219,70 @@ def venv(home: Path) -> None:
     (home / ".local/bin/claude").symlink_to(made)
 
 
+def pyenv(home: Path) -> None:
+    """A shim: it hands on to its manager, which looks for the program in the version's folder."""
+    root = home / ".pyenv"
+    claude(root / "versions/3.11.7/bin", "end('ready')\n")
+    (root / "version").write_text("3.11.7\n")
+    (root / "libexec").mkdir()
+    (root / "libexec/pyenv").write_text(
+        '#!/usr/bin/env bash\nset -e\nread -r version < "$PYENV_ROOT/version"\nshift\n'
+        'exec "$PYENV_ROOT/versions/$version/bin/$1" "${@:2}"\n'
+    )
+    (root / "shims").mkdir()
+    (root / "shims/claude").write_text(
+        '#!/usr/bin/env bash\nset -e\nprogram="${0##*/}"\n'
+        f'export PYENV_ROOT="{root}"\nexec "{root}/libexec/pyenv" exec "$program" "$@"\n'
+    )
+    for name in ("libexec/pyenv", "shims/claude"):
+        (root / name).chmod(0o755)
+
+
+def volta(home: Path) -> None:
+    """A link to the manager's own program, which is told its folder by a variable or by HOME."""
+    root = home / ".volta"
+    claude(root / "tools/image/packages/claude/bin", "end('ready')\n")
+    (root / "bin").mkdir()
+    (root / "bin/volta-shim").write_text(
+        '#!/bin/sh\nexec "${VOLTA_HOME:-$HOME/.volta}/tools/image/packages/claude/bin/claude"'
+        ' "$@"\n'
+    )
+    (root / "bin/volta-shim").chmod(0o755)
+    (root / "bin/claude").symlink_to("volta-shim")
+
+
+def prefix(home: Path) -> None:
+    """npm's global prefix: a link into lib/node_modules, started by the `node` of PATH."""
+    package = home / ".npm-global/lib/node_modules/@anthropic-ai/claude-code"
+    claude(package, "import helper\nend(helper.WORD)\n", python="/usr/bin/env -S python3 -B")
+    (package / "helper.py").write_text("WORD = 'ready'\n")
+    (home / ".npm-global/bin").mkdir()
+    (home / ".npm-global/bin/claude").symlink_to(package / "claude")
+
+
 @needs_fence
-@pytest.mark.parametrize("install", [nvm, local, user_packages, venv])
+@pytest.mark.parametrize("install", [nvm, local, user_packages, venv, pyenv, volta, prefix])
 def test_a_program_of_the_persons_home_is_found_and_readable(install, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     home = tmp_path / "person"
     home.mkdir()
     install(home)
-    outcome = get_agent("claude").run(turn_in(tmp_path, home, level="kernel"))
+    path = [home / ".pyenv/shims"] if install is pyenv else []
+    outcome = get_agent("claude").run(turn_in(tmp_path, home, path=path, level="kernel"))
+    assert (outcome.kind, outcome.text) == ("done", "ready"), outcome
+
+
+@needs_fence
+def test_a_program_is_started_by_its_own_interpreter_not_by_one_beside_the_guards(
+    tmp_path: Path,
+) -> None:
+    """The guards' folder is first on PATH; it may hold an old `node`, as /usr/bin does."""
+    home, guards = tmp_path / "person", tmp_path / "guards/bin"
+    home.mkdir()
+    nvm(home)
+    guards.mkdir(parents=True)
+    (guards / "python").symlink_to(sys.executable)
+    (guards / "node").write_text("#!/bin/sh\necho 'SyntaxError: Unexpected token ?' >&2\nexit 1\n")
+    (guards / "node").chmod(0o755)
+    turn = turn_in(tmp_path, home, path=[guards], level="kernel")
+    outcome = get_agent("claude", python=str(guards / "python")).run(turn)
     assert (outcome.kind, outcome.text) == ("done", "ready"), outcome
