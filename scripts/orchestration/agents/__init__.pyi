@@ -5,5 +5,6 @@ from .base import Outcome as Outcome
 from .base import OutcomeKind as OutcomeKind
 from .base import TurnContext as TurnContext
 from .base import last_words as last_words
+from .login import bring_home as bring_home
 from .programs import ProgramAgent as ProgramAgent
 from .registry import get_agent as get_agent

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from orchestration.agents.base import Clocks, TurnContext
-from orchestration.agents.login import Login, private_home
+from orchestration.agents.login import HOME, Login, private_home
 from orchestration.sandbox import ChildResult, check_program, run_child, scratch
 from orchestration.sandbox import fence as isolation
 
@@ -75,7 +75,7 @@ def turn_home(
     What `agent_read:` and `agent_write:` name in the person's home is found in it by a link.
     """
     source = Path(turn.env.get("HOME") or Path.home())
-    home = turn.log_dir.parent / "home"
+    home = turn.log_dir.parent / HOME
     locks = turn.log_dir.parent.parent / "locks"
     with private_home(
         home, source, logins=logins, settings=settings, files=files, path=path, locks=locks

@@ -1,11 +1,14 @@
 """A private HOME for one turn: what the program needs of the person's is copied into it.
 
 Only a login file goes back, when the program renewed it and nobody else did meanwhile; then the
-copy is wiped.
+copy is wiped. A note beside the copy says what was copied, so that `bring_home` does both for a
+turn that was killed: a token that was renewed has made the person's invalid.
 """
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import os
 import stat
@@ -16,10 +19,13 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from orchestration.errors import HarnessError
 from orchestration.sandbox import wipe
 
 MAX_BYTES = 1 << 20
 """A login or settings file that is larger is not one."""
+HOME, NOTE = "home", "logins.json"
+"""In the harness's folder of a turn: the copy, and what was copied into it (hashes alone)."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +52,20 @@ def private_home(
     `files` are laid where the person has none. `path` is the PATH that login shells get, since
     /etc/profile resets it. `locks` is the folder of the lock that writing back holds.
     """
-    if folder.exists():
-        wipe(folder)
+    bring_home(folder.parent)
     folder.mkdir(parents=True, mode=0o700)
-    copied: dict[Login, bytes] = {}
+    note = folder.with_name(NOTE)
     try:
-        for login in logins:
-            content = _read(source / login.path)
+        copied = {login: _read(source / login.path) for login in logins}
+        renewable = {
+            login.path: _hash(content)
+            for login, content in copied.items()
+            if login.renewed and content is not None
+        }
+        told = {"source": str(source), "locks": str(locks or source), "logins": renewable}
+        note.write_text(json.dumps(told), encoding="utf-8")
+        for login, content in copied.items():
             if content is not None:
-                copied[login] = content
                 _lay(folder / login.path, content)
         for name in settings:
             content = _read(source / name)
@@ -66,11 +77,41 @@ def private_home(
         quoted = "'" + path.replace("'", "'\\''") + "'"
         _lay(folder / ".profile", f"export PATH={quoted}\n".encode() if path else b"")
         yield folder
-        for login, before in copied.items():
-            if login.renewed:
-                _write_back(folder / login.path, source / login.path, before, locks or source)
-    finally:
-        wipe(folder)
+    finally:  # an interrupt too may have come after a renewal
+        bring_home(folder.parent)
+
+
+def bring_home(turn: Path) -> None:
+    """End what is left of a turn's HOME: renewed logins go back, then the copy is wiped.
+
+    `turn` is the harness's folder of the turn, whose programs must have ended. Nothing happens
+    where there is no copy. A login that the person made read-only stays as it is.
+
+    Raises:
+        HarnessError: a renewed login could not be written (a full disk); the copy is kept.
+    """
+    home, note = turn / HOME, turn / NOTE
+    try:
+        told = json.loads(note.read_bytes())
+        source, locks = Path(told["source"]), Path(told["locks"])
+        logins = dict(told["logins"])
+    except (OSError, ValueError, LookupError, TypeError):
+        logins = {}  # nothing was copied yet, or by an earlier version
+    for path, before in logins.items():
+        try:
+            _write_back(home / path, source / path, before, locks)
+        except OSError as problem:
+            if problem.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+                continue
+            raise HarnessError(
+                "a login that the agent's program renewed cannot be written back",
+                where=source / path,
+                got=str(problem),
+                fix=f"make room, then orchestrate run; until then it is in {home / path}",
+            ) from problem
+    if os.path.lexists(home):
+        wipe(home)
+    note.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> bytes | None:
@@ -91,15 +132,23 @@ def _lay(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def _write_back(copy: Path, original: Path, before: bytes, locks: Path) -> None:
-    """Put a renewed login in the original's place, unless that was renewed by somebody else."""
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _write_back(copy: Path, original: Path, before: str, locks: Path) -> None:
+    """Put a renewed login in the original's place, unless that is another than was copied.
+
+    `before` is the hash of what was copied.
+    """
     after = _unlinked(copy)
-    if after is None or after == before or not _same_shape(before, after):
+    if after is None or _hash(after) == before:
         return
     locks.mkdir(parents=True, exist_ok=True, mode=0o700)
     with FileLock(locks / f".{original.name}.lock", timeout=30):
         target = original.resolve()
-        if _read(target) != before:
+        present = _read(target)
+        if present is None or _hash(present) != before or not _same_shape(present, after):
             return
         fresh = target.with_name(f".{target.name}.{os.getpid()}")
         _lay(fresh, after)

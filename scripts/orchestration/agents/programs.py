@@ -19,7 +19,7 @@ from typing import Literal
 from orchestration.agents.base import Outcome, OutcomeKind, TurnContext
 from orchestration.agents.faults import last_fault
 from orchestration.agents.launch import launch, turn_home
-from orchestration.agents.login import Login
+from orchestration.agents.login import HOME, Login
 from orchestration.agents.readers import MAX_TEXT, Reader
 from orchestration.errors import HarnessError
 from orchestration.sandbox import FILE_FENCES, ChildResult, run_child, scrub_env
@@ -36,6 +36,14 @@ PLACES = (
     ".nvm/versions/node/*/bin",
 )
 """Folders below HOME where installers put programs; they are often missing from PATH."""
+MANAGERS = {
+    ".asdf": "ASDF_DATA_DIR",
+    ".nodenv": "NODENV_ROOT",
+    ".pyenv": "PYENV_ROOT",
+    ".volta": "VOLTA_HOME",
+}
+"""Managers of versions, by their folder: a program there is a shim that looks for the real one in
+the rest of it, which it finds by this variable, since HOME is another."""
 
 
 @dataclass(frozen=True)
@@ -111,14 +119,15 @@ class ProgramAgent:
         found = find_program(self.program.executable, self.python, turn.env)
         if found is None:
             raise self._missing()
-        home = turn.log_dir.parent / "home"
+        home = turn.log_dir.parent / HOME
         brief = turn.log_dir / "brief.md"
         brief.parent.mkdir(parents=True, exist_ok=True)
         brief.write_text(turn.brief, encoding="utf-8")
         level = isolation.choose(turn.isolation, agent=True)
         # The guards' interpreter first; then the program's own folder: its node lies there.
-        places = [str(Path(self.python).parent), str(found.parent)]
-        path = os.pathsep.join([*places, turn.env.get("PATH", os.defpath)])
+        guards, given = str(Path(self.python).parent), turn.env.get("PATH", os.defpath)
+        path = os.pathsep.join([guards, str(found.parent), given])
+        own = started_by(found, given.removeprefix(guards + os.pathsep))
         start = Start(
             workspace=turn.workspace,
             brief=brief,
@@ -141,6 +150,7 @@ class ProgramAgent:
             env = {
                 **turn.env,
                 **_user_packages(found),
+                **_managed(found),
                 "HOME": str(home),
                 "PATH": path,
                 **{name: text.replace("{home}", str(home)) for name, text in program.env.items()},
@@ -148,11 +158,11 @@ class ProgramAgent:
             }
             child, held = launch(
                 turn,
-                [str(found), *program.start(start), *(() if program.args_inside else self.args)],
+                [*own, *program.start(start), *(() if program.args_inside else self.args)],
                 env=env,
                 stdin=turn.brief if program.prompt == "stdin" else None,
                 writable=[home],
-                readable=[*install_roots(found), str(brief)],
+                readable=[*install_roots(found, own[0]), str(brief)],
                 on_line=reader.line,
             )
         return outcome_of(program, reader, child, held)
@@ -242,16 +252,33 @@ def find_program(name: str, python: str, env: Mapping[str, str]) -> Path | None:
     return None if found is None else Path(os.path.abspath(found))
 
 
-def install_roots(program: Path) -> list[str]:
-    """What must be readable for a program to start: its folder, that of what it links to, and the
-    installation of the interpreter that its first line names."""
+def started_by(program: Path, path: str) -> list[str]:
+    """The words that start a program. One whose `#!` leaves its interpreter to `env` gets that of
+    its own folder or of `path`: on the turn's PATH the guards' folder is first, and there may lie
+    another `node` or `python3`, without the program's packages."""
+    words = _first_line(program)
+    if not words or os.path.basename(words[0]) != "env":
+        return [str(program)]
+    words = words[2:] if words[1:2] == ["-S"] else words[1:]
+    if not words or words[0].startswith("-") or "=" in words[0]:
+        return [str(program)]
+    found = shutil.which(words[0], path=os.pathsep.join([str(program.parent), path]))
+    return [found, *words[1:], str(program)] if found else [str(program)]
+
+
+def install_roots(program: Path, starter: str = "") -> list[str]:
+    """What must be readable for a program to start: its folder, that of what it links to, the
+    installation of the interpreter that its first line names or that starts it (`starter`), and the
+    whole folder of a manager of versions."""
     roots = [program.parent, *_holding(program.resolve())]
-    interpreter = _interpreter_of(program)
-    if interpreter is not None:
-        real = interpreter.resolve()
-        roots += [interpreter.parent, *_holding(real), real.parent.parent / "lib"]
+    words = _first_line(program)
+    named = words[0] if words and os.path.basename(words[0]) != "env" else starter
+    if named and named != str(program):
+        real = Path(named).resolve()
+        roots += [Path(named).parent, *_holding(real), real.parent.parent / "lib"]
     if program.parent.name == "bin":  # pip install --user: the packages lie beside it
         roots += sorted((program.parent.parent / "lib").glob("python3*/site-packages"))
+    roots += [Path(folder) for folder in _managed(program).values()]
     return [str(root) for root in dict.fromkeys(roots) if root.exists()]
 
 
@@ -263,17 +290,19 @@ def _holding(real: Path) -> list[Path]:
     return [real.parent]
 
 
-def _interpreter_of(program: Path) -> Path | None:
-    """The interpreter that a script's `#!` names by a path; None for `env` and for binaries."""
+def _first_line(program: Path) -> list[str]:
+    """The words of a script's `#!` line; [] for a binary."""
     try:
         with program.open("rb") as file:
             first = file.readline(4096)
     except OSError:
-        return None
-    words = first[2:].split() if first.startswith(b"#!") else []
-    if not words or os.path.basename(words[0]) == b"env":
-        return None
-    return Path(os.fsdecode(words[0]))
+        return []
+    return os.fsdecode(first[2:]).split() if first.startswith(b"#!") else []
+
+
+def _managed(program: Path) -> dict[str, str]:
+    """The folder of the manager of versions that a program belongs to, by its variable."""
+    return {MANAGERS[p.name]: str(p) for p in program.parents if p.name in MANAGERS}
 
 
 def _user_packages(program: Path) -> dict[str, str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from orchestration.agents import bring_home
 from orchestration.core import (
     NEEDS_AGENT,
     Decision,
@@ -151,6 +152,8 @@ class Engine:
             harness.log.refresh(repair=True)
             if harness.state.run is not None and harness.state.run.ended is None:
                 end_orphans(harness.repo.state_dir, harness.repo.root)
+            for turn in harness.repo.state_dir.glob("turns/[0-9]*"):
+                bring_home(turn)
             yield
         finally:
             lock.release()

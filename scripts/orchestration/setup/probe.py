@@ -10,7 +10,15 @@ import os
 import shutil
 from pathlib import Path
 
-from orchestration.agents import OUTAGES, Agent, Clocks, Outcome, ProgramAgent, TurnContext
+from orchestration.agents import (
+    OUTAGES,
+    Agent,
+    Clocks,
+    Outcome,
+    ProgramAgent,
+    TurnContext,
+    bring_home,
+)
 from orchestration.config import HarnessConfig
 from orchestration.errors import HarnessError
 from orchestration.gates import secrets
@@ -72,6 +80,7 @@ def _login(repo: Repo, config: HarnessConfig, agent: ProgramAgent, role: str) ->
     named = {name: os.environ[name] for name in config.agent_env if name in os.environ}
     known = secrets.values_of(named)
     folder = repo.state_dir / "turns" / "doctor"
+    bring_home(folder)
     shutil.rmtree(folder, ignore_errors=True)
     for part in ("workspace", "logs", "report"):
         (folder / part).mkdir(parents=True)
