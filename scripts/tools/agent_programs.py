@@ -146,6 +146,8 @@ def _cell(run, seconds: float) -> str:  # type: ignore[no-untyped-def]
     after += f" ×{len(outages)}" if len(outages) > 1 else ""
     ending = "landed" if run.summary.landed else run.summary.reason
     after += ", no time named" if "it named no time" in run.summary.text else ""
+    if ending not in ("landed", "RETRY_LATER"):  # why: it may not happen twice
+        after += f": {run.events('verdict')[-1]['reason']}" if run.events("verdict") else ""
     return f"{ending}{after} ({len(run.served.paths)} requests, {seconds:.0f} s)"
 
 
