@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ptycho.errors import MaskPolarityError, TooLargeError, UsageError, ValueRangeError
-from ptycho.frames import CODES, Report, clean_scan, require_canvas
+from ptycho.frames import CODES, Report, Ways, clean_scan, require_canvas, select
 from ptycho.scan import Geometry, Measured, Scan
 from ptycho.simulation import SimulationConfig, simulate
 
@@ -331,6 +331,46 @@ def test_a_mask_with_a_part_upside_down_is_told() -> None:
     _, report = sane(measured(scan, mask=mask))
     [finding] = [f for f in report if f.code == "mask-hides-light"]
     assert finding.done == "nothing" and finding.evidence["share_of_the_light"] > 0.3
+
+
+def exchanged(places: np.ndarray) -> np.ndarray:
+    return places[:, ::-1].copy()
+
+
+def reversed_(places: np.ndarray) -> np.ndarray:
+    return places * [-1.0, 1.0]
+
+
+def both(places: np.ndarray) -> np.ndarray:
+    return exchanged(reversed_(places))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "way"),
+    [
+        (exchanged, Ways(transpose=True)),
+        (reversed_, Ways(flip="rows")),
+        (both, Ways(transpose=True, flip="rows")),
+    ],
+)
+@pytest.mark.parametrize("trajectory", ["raster", "jittered", "fermat"])
+def test_frames_that_lie_another_way_than_the_positions_say_are_told(
+    wrong: Callable[[np.ndarray], np.ndarray], way: Ways, trajectory: str
+) -> None:
+    """Told with the way that undoes it, which then is silent; nothing is done."""
+    settings = SimulationConfig(
+        N=N, n_frames=M, photons=1e4, phase="gravel", trajectory=trajectory, step_px=3.0
+    )
+    scan = simulate(settings)
+    assert "frames-turned" not in sane(measured(scan))[1].codes
+    half_a_turn = measured(scan, positions_px=-scan.positions_px)
+    assert "frames-turned" not in sane(half_a_turn)[1].codes  # a free probe takes it up
+    turned = measured(scan, positions_px=wrong(scan.positions_px))
+    [finding] = [f for f in sane(turned)[1] if f.code == "frames-turned"]
+    said = ("--transpose " if way.transpose else "") + (f"--flip {way.flip}" if way.flip else "")
+    assert finding.done == "nothing"
+    assert finding.evidence["try"] == f"{said.strip()}, or --orientation auto"
+    assert "frames-turned" not in sane(select(turned, way, None))[1].codes
 
 
 def test_positions_that_run_down_are_told() -> None:
