@@ -45,7 +45,7 @@ def inspect(
     kind = f"{facts['layout']}, {scan.n_frames} frames of {scan.N} × {scan.N} pixels"
     console.print_table(f"{scan.name}: {kind}", rows)
     for warning in facts["warnings"]:
-        console.stderr.print(f"warning: {warning}", markup=False)
+        console.stderr.print(f"warning: {warning}", markup=False, soft_wrap=True)
 
 
 def _words(value: object) -> str:

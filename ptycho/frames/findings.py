@@ -37,6 +37,7 @@ CODES: dict[str, str] = {
     "positions-too-wide": "the positions span more than memory can hold",
     "positions-descending": "the positions run from large to small: an axis of the other sign, or "
     "a list in reverse",
+    "frames-turned": "the patterns move as if the frames lay another way than the positions say",
     "positions-unit": "the positions look as if they were in another unit",
     "overlap-small": "neighbouring frames overlap little",
     "probe-far": "the probe does not look like the light of the frames",

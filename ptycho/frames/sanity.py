@@ -18,6 +18,7 @@ from ptycho.frames.census import MOST_SPOTS, Census, blocks, spread
 from ptycho.frames.findings import CLEAN, Finding, Report
 from ptycho.frames.light import Light, judge_frames
 from ptycho.frames.pixels import Pixels, judge_pixels
+from ptycho.frames.turns import judge_turn
 from ptycho.frames.views import Cleaned, Lowered, Spots, gather
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ def _look(scan: Measured) -> _Found:
     findings += places.judge_places(scan.positions_px[used], scan.N, kernel, scan.geometry)
     numbers = np.arange(count) if scan.numbers is None else scan.numbers
     findings += places.descending(scan.positions_px[used], numbers[used])
+    findings += judge_turn(np.concatenate(census.centre)[used], scan.positions_px[used])
     photons = np.concatenate(census.light)
     if not photons.any():
         raise ValueRangeError(
