@@ -7,8 +7,8 @@
 Likeness: modulus of the complex correlation (without the mean) of object and truth over the scanned
 area, after the gauge (scale, ramp, shift), of a refinement of 40 passes. Each fault is written into
 a CXI file as a detector would, and opened with `clean: off` and with `clean: auto`; where a way in
-is needed (`--center auto`) the table names it. Exit code 1: an `auto` below 0.97 of the clean one
-where the information is there.
+is needed (`--center auto`) the table names it; where a way turns the image, the truth is turned.
+Exit code 1: an `auto` below 0.97 of the clean one where the information is there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,7 @@ class Fault:
         put: changes a `File`.
         ways: options that `auto` is given besides.
         possible: whether the information is there; if not, why.
+        turned: the truth of object as the ways show it.
     """
 
     kind: str
@@ -117,6 +118,7 @@ class Fault:
     put: Callable[[File], None]
     ways: dict[str, Any] = field(default_factory=dict)
     possible: str = ""
+    turned: Callable[[Any], Any] = lambda truth: truth
 
 
 def pixels(*where: Any, value: float, dtype: Any = None) -> Callable[[File], None]:
@@ -249,6 +251,21 @@ def downwards(file: File) -> None:
     file.places[:, 0] *= -1
 
 
+def exchanged(file: File) -> None:
+    file.places = file.places[:, ::-1].copy()
+
+
+def mirrored(truth: Any) -> Any:
+    """Row −r for row r."""
+    row, col = truth.origin_px
+    corner = (1 - row - len(truth.object), col)
+    return replace(truth, object=truth.object[::-1], origin_px=corner)
+
+
+def transposed(truth: Any) -> Any:
+    return replace(truth, object=truth.object.T, origin_px=truth.origin_px[::-1])
+
+
 def in_metres(file: File) -> None:
     file.detector_pixel_m = 75.0
 
@@ -339,7 +356,7 @@ FAULTS = (
         "frame",
         "light falls to half over the scan",
         flux(lambda r, t: 1 - 0.5 * t),
-        possible="looks like a specimen that absorbs more and more",
+        possible="an object that falls as exp(−κr) under a probe that rises as exp(κr) is the same",
     ),
     Fault(
         "frame",
@@ -360,7 +377,15 @@ FAULTS = (
         "position",
         "rows of the other sign",
         downwards,
-        possible="the sign is the file's word; `--orientation auto` asks the counts",
+        {"flip": "rows"},
+        turned=mirrored,
+    ),
+    Fault(
+        "position",
+        "rows and columns exchanged",
+        exchanged,
+        {"transpose": True},
+        turned=transposed,
     ),
     Fault(
         "file",
@@ -415,7 +440,10 @@ def row(fault: Fault, scan: Scan, folder: Path) -> dict[str, Any]:
     path = file.write(folder / "fault.cxi")
     began = time.monotonic()
     off, _ = tried(path, scan.truth, Ways(clean="off"))
-    auto, told = tried(path, scan.truth, Ways(clean="auto", **fault.ways))
+    auto, told = tried(path, fault.turned(scan.truth), Ways(clean="auto", **fault.ways))
+    if fault.ways:  # what led to the way
+        _, first = tried(path, scan.truth, Ways(clean="auto"))
+        told = [*first, *(one for one in told if one not in first)]
     seconds = time.monotonic() - began
     return {"fault": fault, "off": off, "auto": auto, "told": told, "seconds": seconds}
 
@@ -423,7 +451,7 @@ def row(fault: Fault, scan: Scan, folder: Path) -> dict[str, Any]:
 def line(one: dict[str, Any], clean: float) -> str:
     """A row as Markdown."""
     fault = one["fault"]
-    way = "".join(f" `--{k.replace('_', '-')} {v}`" for k, v in fault.ways.items())
+    way = "".join(f" `{_option(k, v)}`" for k, v in fault.ways.items())
     share = "" if one["auto"] is None else f"{one['auto'] / clean:.3f}"
     note = f" ({fault.possible})" if fault.possible else ""
     told = ", ".join(one["told"]) or "nothing"
@@ -455,6 +483,10 @@ def table(rows: list[dict[str, Any]], clean: float, page: Path) -> str:
             f"word: {', '.join(silent) or 'none'}.",
         ]
     )
+
+
+def _option(name: str, value: Any) -> str:
+    return f"--{name.replace('_', '-')}" + ("" if value is True else f" {value}")
 
 
 def _number(value: float | None) -> str:
