@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from pathlib import Path
 
 import pytest
 from project import BROKEN, FIXED, GUARD, TESTS, Project
@@ -167,10 +168,14 @@ def test_an_always_equal_object_is_beyond_any_runner(project: Project) -> None:
     """The known limit: only the source scan (`tamper`) sees it."""
     code = "class Yes:\n    def __eq__(self, other): return True\ndef add(a, b): return Yes()\n"
     assert project.bare({"calc/__init__.py": code}) == 0
-    assert project.guard({"calc/__init__.py": code}).verdict == "pass"
+    result = project.guard({"calc/__init__.py": code})
+    assert (result.verdict, result.reason) == ("pass", "2 passed")
 
 
-def test_a_report_written_by_another_process_is_not_believed(project: Project) -> None:
+def test_a_report_written_by_another_process_is_not_believed(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # or it would forge everybody's
     code = (
         "import os\n\ndef add(a, b):\n"
         f"    place = {tempfile.gettempdir()!r}\n"
