@@ -96,7 +96,7 @@ class HarnessConfig:
     commands_doc: str = "docs/TESTING_GUIDE.md"
     """The page that `AUTHORITATIVE_CMDS_DOC` names during turns and checks."""
     state_dir: str | None = None
-    """The harness's own folder (log, turns, checkouts), outside the repository; without it
+    """The harness's own folder (log, turns, workspaces), outside the repository; without it
     `$XDG_STATE_HOME/orchestration/<name>-<hash>/`. Move the folder yourself when you change it."""
     held_out: str | None = None
     """A folder outside the repository (a private repository's checkout, say) with the held-out

@@ -204,7 +204,7 @@ def _start(spec: GuardSpec, setup: _Setup, level: fences.Level, args: Sequence[s
         level,
         cwd=checkout,
         writable=[checkout, setup.folder],
-        readable=[str(LAUNCHER), *interpreter(spec.python).places],
+        readable=interpreter(spec.python).places,
         closed=_closed(spec, setup),
         opened=spec.opened,
         env=env,

@@ -40,8 +40,7 @@ def store_with(repo: Repo, base: str) -> Path:
     known = [pin.name for pin in pins.iterdir()] if pins.is_dir() else []
     # A pin is written only when its objects are there; one of a history that is gone is left out.
     asked = [base, *(f"^{sha}" for sha in known if repo.try_resolve(sha))]
-    words = "".join(f"{line}\n" for line in asked).encode()
-    _copy_objects(repo, words, place)
+    _copy_objects(repo, asked, place, "--revs")
     if (repo.common_dir / "shallow").is_file():
         (place / "shallow").write_bytes((repo.common_dir / "shallow").read_bytes())
     pins.mkdir(parents=True, exist_ok=True)
@@ -51,13 +50,14 @@ def store_with(repo: Repo, base: str) -> Path:
     return place
 
 
-def _copy_objects(repo: Repo, asked: bytes, git_dir: Path) -> None:
-    """Copy what a list of revisions names into another repository.
+def _copy_objects(repo: Repo, asked: list[str], git_dir: Path, *how: str) -> None:
+    """Copy objects, or with `--revs` what revisions reach, into another repository.
 
     git renames a pack that it writes itself, which fails where the two lie on different disks.
     """
-    how = ("--revs", "--quiet", "--delta-base-offset", "--stdout")
-    pack = repo.run("pack-objects", *how, stdin=asked, timeout_s=600.0).stdout
+    words = "".join(f"{line}\n" for line in asked).encode()
+    how = (*how, "--quiet", "--delta-base-offset", "--stdout")
+    pack = repo.run("pack-objects", *how, stdin=words, timeout_s=600.0).stdout
     into = {**_RAW, "GIT_DIR": str(git_dir)}
     repo.run("index-pack", "--stdin", "--fix-thin", env=into, stdin=pack, timeout_s=600.0)
 
@@ -85,32 +85,32 @@ def lay_out(repo: Repo, tree: str, path: Path) -> None:
             (path / name).write_bytes(data)
 
 
-def private_repository(
-    repo: Repo, path: Path, borrowed: Path, head: str | None, *, shallow: bool = False,
-    base: str | None = None,
-) -> None:  # fmt: skip
+def private_repository(repo: Repo, path: Path, head: str | None, store: Path | None) -> None:
     """Give a laid-out folder a repository of its own: one branch at `head`, no remote.
 
-    What `head` has more than a `base` is copied; all else is borrowed.
+    Objects are borrowed from `store`. Without one the repository stands alone and holds the one
+    commit: git works there wherever the folder is seen, and nothing in it says where it came from.
     """
     git_dir = path / ".git"
     form = repo.text("rev-parse", "--show-object-format")
     repo.run("init", "--quiet", "--template=", f"--object-format={form}", env=_RAW, cwd=path)
-    (git_dir / "objects" / "info").mkdir(parents=True, exist_ok=True)
-    (git_dir / "objects" / "info" / "alternates").write_text(f"{borrowed}/objects\n")
     (git_dir / "HEAD").write_text(f"ref: {BRANCH}\n")
     # HOME is empty in a turn: without a name git would refuse to commit.
     with (git_dir / "config").open("a", encoding="ascii") as config:
         config.write("[user]\n\tname = agent\n\temail = agent@localhost\n")
+    if store is not None:
+        (git_dir / "objects" / "info").mkdir(parents=True, exist_ok=True)
+        (git_dir / "objects" / "info" / "alternates").write_text(f"{store}/objects\n")
     if head is None:
         return
     safe_ref(head)
-    if base not in (None, head):
-        _copy_objects(repo, f"{head}\n^{base}\n".encode(), git_dir)
-    if shallow:
+    if store is None:
+        listed = repo.run("rev-list", "--objects", "--no-walk", head, timeout_s=600.0).stdout
+        objects = [line.split(b" ")[0].decode() for line in listed.splitlines()]
+        _copy_objects(repo, objects, git_dir, "--window=0")
         (git_dir / "shallow").write_text(f"{head}\n")
-    elif (borrowed / "shallow").is_file():
-        (git_dir / "shallow").write_bytes((borrowed / "shallow").read_bytes())
+    elif (store / "shallow").is_file():
+        (git_dir / "shallow").write_bytes((store / "shallow").read_bytes())
     (git_dir / "refs" / "heads" / "work").write_text(f"{head}\n")
     repo.run("read-tree", head, env=_RAW, cwd=path)
     repo.run("update-index", "-q", "--refresh", check=False, env=_RAW, cwd=path)

@@ -178,12 +178,14 @@ def wrap(
     spec["network"] = opened.network
     spec["devices"] = _accelerators() if opened.devices else []
     if level == "bwrap":
-        return [*_bubblewrap(spec), "--chdir", os.fspath(cwd), "--", *_kernel(spec, argv)]
-    return _kernel(spec, argv)
+        # As a text: a file of the harness would be seen among the mounts.
+        inner = ["-c", KERNEL.read_text(encoding="utf-8")]
+        return [*_bubblewrap(spec), "--chdir", os.fspath(cwd), "--", *_kernel(inner, spec, argv)]
+    return _kernel([str(KERNEL)], spec, argv)
 
 
-def _kernel(spec: dict[str, Any], argv: Sequence[str]) -> list[str]:
-    return [sys.executable, "-I", "-S", str(KERNEL), json.dumps(spec), *argv]
+def _kernel(program: Sequence[str], spec: dict[str, Any], argv: Sequence[str]) -> list[str]:
+    return [sys.executable, "-I", "-S", *program, json.dumps(spec), *argv]
 
 
 def _spec(
@@ -194,7 +196,7 @@ def _spec(
     writable = view.outermost(writable)
     readable = [p for p in readable if not view.below(os.path.abspath(p), writable)]
     written, links = view.resolved(writable)
-    seen, more = view.resolved([*readable, str(KERNEL), *([cwd] if cwd != "/" else [])])
+    seen, more = view.resolved([*readable, *([cwd] if cwd != "/" else [])])
     shut = [p for p in view.resolved(map(os.fspath, closed))[0] if os.path.exists(p)]
     # A folder above a closed one stays where it is when it is a mount of its own.
     above = {str(up) for p in shut for up in Path(p).parents if _strictly_in(str(up), written)}

@@ -379,6 +379,15 @@ def without(folders: list[str], hidden: list[str]) -> list[str]:
     return kept
 
 
+def forget_command_line() -> None:
+    """Clear what /proc shows of it: it names the harness and every folder of this machine."""
+    with open("/proc/self/stat", "rb") as file:
+        words = file.read().rpartition(b")")[2].split()
+    first, last = int(words[45]), int(words[46])  # arg_start, arg_end: proc_pid_stat(5)
+    if 0 < first < last:
+        ctypes.memset(first, 0, last - first)
+
+
 def start(spec: dict[str, Any], argv: list[str]) -> None:
     if spec["level"] == "landlock" and landlock_abi() < LEAST_ABI:
         raise Refused(f"landlock: ABI {landlock_abi()}, needed {LEAST_ABI}")
@@ -398,6 +407,7 @@ def start(spec: dict[str, Any], argv: list[str]) -> None:
         status = os.waitpid(first, 0)[1]
         leave(struct.unpack("=i", told)[0] if len(told) == 4 else status)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    forget_command_line()
     arrange(spec)
     os.chdir(here)
 

@@ -111,7 +111,7 @@ def guard_rows(repo: Repo, config: HarnessConfig) -> list[Check]:
 
 
 def _look_at(repo: Repo, config: HarnessConfig, head: str, guard: str, *, run: bool) -> Check:
-    checkout = export(repo, repo.tree_of(head), head=head, name="doctor")
+    checkout = export(repo, repo.tree_of(head), head=head)
     try:
         furnish(repo, config, checkout, head)
         known = collect_from(spec_of(config, checkout, selector=guard))

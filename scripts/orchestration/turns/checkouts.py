@@ -134,7 +134,7 @@ def collect_in(
 
     `base` is the trusted commit where `head` is an attempt's, whose files are built for it.
     """
-    checkout = export(harness.repo, tree, head=head, name="collect")
+    checkout = export(harness.repo, tree, head=head)
     try:
         attempt = (tree, head) if base else None
         furnish(harness.repo, harness.config, checkout, base or head, attempt)

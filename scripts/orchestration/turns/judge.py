@@ -334,7 +334,7 @@ def _on_fresh_copy(
 ) -> GuardResult:
     """Run a guard in a checkout of its own, which holds the tree byte for byte before it."""
     repo, head = case.harness.repo, case.base if on_base else case.commit
-    checkout = export(repo, tree, head=head, base=case.base)
+    checkout = export(repo, tree, head=head)
     try:
         laid = import_files(repo, checkout, tree).tree
         if laid != tree:
@@ -409,7 +409,7 @@ def _run_held_out(case: Case) -> None:
         found.verified, found.ticks = [], []
         return
     tree = _tested_tree(case)
-    checkout = export(harness.repo, tree, head=case.commit, base=case.base)
+    checkout = export(harness.repo, tree, head=case.commit)
     try:
         files = held_out.lay_over(harness, case.item, checkout)
         log = held_out.private_log(harness, case.report.parent.name)
@@ -458,7 +458,7 @@ def _run_criteria(case: Case) -> None:
         return
     repo = case.harness.repo
     tree = _tested_tree(case)
-    checkout = export(repo, tree, head=case.commit, base=case.base, name="checks")
+    checkout = export(repo, tree, head=case.commit)
     place = checkout / case.report_path
     try:
         furnish(repo, case.harness.config, checkout, case.base, (tree, case.commit))

@@ -95,7 +95,7 @@ def _key(repo: Repo, config: HarnessConfig, tree: str, head: str) -> str:
 
 def _build(repo: Repo, config: HarnessConfig, tree: str, head: str, place: Path) -> None:
     own = set(repo.list_tree(tree))
-    checkout = export(repo, tree, head=head, name="prepare")
+    checkout = export(repo, tree, head=head)
     try:
         carry_into(repo, checkout, config.carry, secrets=False)
         brought = set(files_in(checkout))

@@ -1,12 +1,12 @@
 """Where attempts happen: a workspace for the agent, and fresh checkouts for the gates.
 
-All of it lies in the state folder, outside the person's checkout and outside `.git`.
+All of it lies outside the person's checkout and outside `.git`: workspaces in the state folder,
+checkouts in the folder for temporary files, so that their paths do not name the harness.
 
 - A workspace is a private repository: one branch at the base, no remote, its objects borrowed from
   a store of the harness that holds the base's history and nothing else. The agent's git may do what
   it likes there; the harness runs no git in it and reads its files only (`git.import_files`).
-- A fresh checkout is a plain export with a tiny private repository (borrowed objects, one
-  branch, shallow). A test that runs git in it, honest or not, cannot reach the person's refs or
+- A fresh checkout is a plain export with a tiny private repository (one branch, one commit). A test that runs git in it, honest or not, cannot reach the person's refs or
   config, and finds no later commits to copy an answer from.
 """
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -199,7 +200,7 @@ def _lay(repo: Repo, path: Path, base: str) -> None:
         remove_tree(half)  # a kill came while it was laid out; nobody has worked in it
     half.mkdir(parents=True, mode=0o700)
     lay_out(repo, base, half)
-    private_repository(repo, half, store_with(repo, base), base)
+    private_repository(repo, half, base, store_with(repo, base))
     # The word comes first: a kill between the two leaves a word without a folder, which is laid out
     # again; a folder without a word would be a stranger's.
     _made(path).write_text(f"{base}\n", encoding="ascii")
@@ -259,7 +260,6 @@ def fresh_checkout(
     may_edit: Iterable[str] = (),
     new: Iterable[str] = (),
     overlay: Iterable[str] = (),
-    name: str = "",
 ) -> Path:
     """Export `sha` (see `compose` for the overlay) into a new private folder; returns it.
 
@@ -268,35 +268,49 @@ def fresh_checkout(
     tree = compose(
         repo, sha, overlay_from=overlay_from, may_edit=may_edit, new=new, overlay=overlay
     )
-    return export(repo, tree, head=repo.try_resolve(sha), base=overlay_from, name=name)
+    return export(repo, tree, head=repo.try_resolve(sha))
 
 
-def export(
-    repo: Repo, tree: str, *, head: str | None = None, base: str | None = None, name: str = ""
-) -> Path:
+def export(repo: Repo, tree: str, *, head: str | None = None) -> Path:
     """Write `tree` into a new folder with a private repository whose history is `head` alone.
 
-    Its objects are borrowed from the store of the bases; those of an attempt on `base` lie in it.
+    The code under test runs there, so its name, and what git keeps in it, say nothing of the
+    harness: it lies in the folder for temporary files, and the state folder has a link to it.
     """
-    label = f"{slug(name)}-" if name else ""
-    path = repo.state_dir / "checkouts" / f"{label}{uuid.uuid4().hex[:12]}"
-    path.mkdir(parents=True)
+    name = uuid.uuid4().hex[:12]
+    path = Path(os.path.realpath(_temporary())) / name
+    link = repo.state_dir / "checkouts" / name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(path)  # first: what a kill leaves is then found
+    path.mkdir(mode=0o700)
     lay_out(repo, tree, path)
-    known = repo.resolve(base) if base else head
-    store = store_with(repo, known) if known else repo.common_dir
-    private_repository(repo, path, store, head, shallow=True, base=known)
+    private_repository(repo, path, head, None)
     return path
+
+
+def _temporary() -> str:
+    """A folder on a disk, where the system has the usual one: /tmp can be in memory."""
+    usual = "/var/tmp"
+    asked = "TMPDIR" in os.environ or not os.access(usual, os.W_OK)
+    return tempfile.gettempdir() if asked else usual
 
 
 def remove_checkout(repo: Repo, path: Path) -> None:
     """Delete a fresh checkout. Refuses any folder that this module did not make."""
-    home = (repo.state_dir / "checkouts").resolve()
-    if path.is_symlink() or path.resolve().parent != home:
+    home = repo.state_dir / "checkouts"
+    link = home / path.name
+    ours = os.path.islink(link) and os.readlink(link) == str(path)
+    earlier = path.parent == home  # earlier versions laid them into the state folder itself
+    if path.is_symlink() or not (ours or (earlier and path.exists())):
         raise HarnessError("not a fresh checkout; nothing was deleted", where=path)
     remove_tree(path)
+    if ours:
+        link.unlink()
 
 
 def leftovers(repo: Repo) -> list[Path]:
     """Fresh checkouts that a killed run left behind (safe to remove: nobody works in them)."""
     home = repo.state_dir / "checkouts"
-    return sorted(p for p in home.iterdir() if p.is_dir()) if home.is_dir() else []
+    kept = sorted(home.iterdir()) if home.is_dir() else []
+    links = [Path(os.readlink(path)) for path in kept if path.is_symlink()]
+    return links + [path for path in kept if path.is_dir() and not path.is_symlink()]
