@@ -6,8 +6,9 @@ checkouts in the folder for temporary files, so that their paths do not name the
 - A workspace is a private repository: one branch at the base, no remote, its objects borrowed from
   a store of the harness that holds the base's history and nothing else. The agent's git may do what
   it likes there; the harness runs no git in it and reads its files only (`git.import_files`).
-- A fresh checkout is a plain export with a tiny private repository (one branch, one commit). A test that runs git in it, honest or not, cannot reach the person's refs or
-  config, and finds no later commits to copy an answer from.
+- A fresh checkout is a plain export with a tiny private repository (one branch, one commit). A test
+  that runs git in it, honest or not, cannot reach the person's refs or config, and finds no later
+  commits to copy an answer from.
 """
 
 from __future__ import annotations
