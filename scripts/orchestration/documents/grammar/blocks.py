@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from orchestration.documents.grammar.diagnostics import Diagnostic, DocumentError, make
 from orchestration.documents.grammar.text import SourceText
@@ -28,8 +29,7 @@ _HEREDOC = re.compile(r"<<-?[ \t]*(['\"]?)([A-Za-z_][A-Za-z0-9_]{0,40})\1")
 _HEADING = re.compile(r" {0,3}(#{1,6})(?=[ \t]|$)")
 
 
-@dataclass(frozen=True, slots=True)
-class Heading:
+class Heading(NamedTuple):
     """An ATX heading: ``level`` 1–6, ``title`` without markers, ``line`` from 0."""
 
     level: int
@@ -37,8 +37,7 @@ class Heading:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class Fence:
+class Fence(NamedTuple):
     """A fenced block: lines ``start`` (opening) to ``end`` (exclusive), its info string."""
 
     start: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from orchestration.documents.grammar.blocks import Blocks
 from orchestration.documents.grammar.refs import is_row, split_focus
@@ -18,8 +18,7 @@ _STATE_CHARS = {" ": " ", "x": "x", "X": "x", "P": "P", "p": "P", "D": "D", "B":
 _TABS = 4
 
 
-@dataclass(frozen=True, slots=True)
-class KeyLine:
+class KeyLine(NamedTuple):
     """A ``Key: value`` line: normalised key, qualifier in parentheses, value and its offset."""
 
     key: str
@@ -33,8 +32,7 @@ class KeyLine:
     end: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A checklist row: state character, id (may be empty), text, source line (from 0)."""
 
     state: str

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from orchestration.core import parse_selector, split_selector
 
@@ -28,8 +28,7 @@ _EXTENSIONS = frozenset(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Ref:
+class Ref(NamedTuple):
     """A place in the repository: ``path[:first-last][::symbol]``; lines count from 1."""
 
     path: str

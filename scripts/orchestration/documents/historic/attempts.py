@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from orchestration.documents.grammar import parse_stamp, strip_bullets
 from orchestration.documents.historic.claims import claimed_rows
@@ -17,8 +17,7 @@ _OUTCOME = re.compile(r"(?i)\bresult:?\**:?[ \t]*\**([A-Za-z][A-Za-z_-]{1,30})")
 _OPENING = "*_[(`#✅❌⚠️🚧 \t"
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(NamedTuple):
     """An attempt that a person wrote down: number, stamps, label, rows, outcome, words."""
 
     number: int | None

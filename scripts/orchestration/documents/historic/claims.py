@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from orchestration.documents.grammar import selector_of
 
@@ -20,8 +20,7 @@ _SYNC = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimedCheck:
+class ClaimedCheck(NamedTuple):
     """A test run that a text reports; ``passed`` and ``failed`` are None when it gives no count."""
 
     selector: str

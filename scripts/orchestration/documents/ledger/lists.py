@@ -141,13 +141,13 @@ def _option(recipe: Recipe, name: str, value: str) -> Recipe:
     if name == "within":
         seconds = parse_duration(clean(value))
         command = replace(recipe.command, within_s=seconds) if recipe.command else None
-        return replace(recipe, within_s=seconds, command=command)
+        return recipe._replace(within_s=seconds, command=command)
     if name == "artifacts":
-        return replace(recipe, artifacts=(*recipe.artifacts, *split_globs(value)))
+        return recipe._replace(artifacts=(*recipe.artifacts, *split_globs(value)))
     if name in ("may edit tests", "may-edit-tests"):
-        return replace(recipe, may_edit_tests=(*recipe.may_edit_tests, *split_globs(value)))
+        return recipe._replace(may_edit_tests=(*recipe.may_edit_tests, *split_globs(value)))
     if name == "row":
-        return replace(recipe, row=clean(value) or None)
+        return recipe._replace(row=clean(value) or None)
     return recipe
 
 
@@ -186,7 +186,7 @@ def read_attempts(blocks: Blocks, start: int, end: int) -> list[Attempt]:
         elif found and text and not columns:
             parts[-1].append(text)
     return [
-        replace(attempt, text="\n".join(lines).strip()) if len(lines) > 1 else attempt
+        attempt._replace(text="\n".join(lines).strip()) if len(lines) > 1 else attempt
         for attempt, lines in zip(found, parts, strict=True)
     ]
 

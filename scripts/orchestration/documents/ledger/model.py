@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from orchestration.documents.grammar import Command, Diagnostic, is_open
 
@@ -32,8 +32,7 @@ class Status(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Criterion:
+class Criterion(NamedTuple):
     """An exit check of an item; ``line`` counts from 1, ``state`` is one of `` xPDBW``."""
 
     id: str
@@ -54,8 +53,7 @@ class Criterion:
         return is_open(self.state)
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(NamedTuple):
     """What an item waits for: who, the command that exits 0 on arrival, poll period, deadline."""
 
     on: str
@@ -68,8 +66,7 @@ class Waiting:
         return self.until is not None and now >= self.until
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
+class Recipe(NamedTuple):
     """One step a person wrote for the built-in agent: run a command, or apply a patch file."""
 
     kind: Literal["run", "apply"]
@@ -82,8 +79,7 @@ class Recipe:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One line of an item's history; historic narrative keeps its label and text."""
 
     turn: int | None = None

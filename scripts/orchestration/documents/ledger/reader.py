@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import re
 from bisect import bisect_left
-from dataclasses import replace
 
 from orchestration.documents.grammar import (
     Blocks,
@@ -113,11 +112,11 @@ def relocate(ledger: Ledger, upgraded: Upgraded) -> None:
         item.span = (0, len(upgraded.old.text))
         item.line = at(item.line)
         item.criteria = [
-            replace(c, line=at(c.line), state_offset=upgraded.offset_of(new, c.state_offset))
+            c._replace(line=at(c.line), state_offset=upgraded.offset_of(new, c.state_offset))
             for c in item.criteria
         ]
-        item.attempts = [replace(a, line=at(a.line)) for a in item.attempts]
-    ledger.diagnostics = [replace(d, line=at(d.line)) for d in ledger.diagnostics]
+        item.attempts = [a._replace(line=at(a.line)) for a in item.attempts]
+    ledger.diagnostics = [d._replace(line=at(d.line)) for d in ledger.diagnostics]
 
 
 @functools.lru_cache(maxsize=8)

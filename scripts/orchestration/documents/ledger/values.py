@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from orchestration.documents.grammar import (
     clean,
@@ -35,8 +35,7 @@ _FIELD = re.compile(r"(?:^|;)[ \t*]*(on|check|poll|until)[*]*[ \t]*:", re.IGNORE
 _DEFERRED = re.compile(r"\b([A-Z]{1,3}\d{1,3}[a-z]?)\b[^.;]{0,80}?\bdeferred to ([A-Za-z][\w-]*)")
 
 
-@dataclass(frozen=True, slots=True)
-class StatusValue:
+class StatusValue(NamedTuple):
     """A parsed status line: the status, the reason after it, the wait, the deferrals.
 
     ``mapped`` says that the word is no status of today; ``waits_for`` are the items that the

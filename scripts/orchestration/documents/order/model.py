@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from orchestration.documents.grammar import Command, Diagnostic, Ref
 
 MODES = ("TDD", "Parity", "Perf", "Docs", "Implementation", "none")
 
 
-@dataclass(frozen=True, slots=True)
-class Contract:
+class Contract(NamedTuple):
     """A rule the change must keep and the place that states it; ``line`` counts from 1."""
 
     ref: Ref | None
@@ -18,8 +18,7 @@ class Contract:
     line: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """One step of an order. ``new`` means its path does not exist yet; ``text`` may have lines.
 
     ``creates``: the words of the task say that it makes what it names (``new`` says so too).
@@ -36,8 +35,7 @@ class Task:
     line: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ArtifactTarget:
+class ArtifactTarget(NamedTuple):
     """A file the order promises and what it proves."""
 
     name: str
@@ -45,8 +43,7 @@ class ArtifactTarget:
     line: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class FindingRef:
+class FindingRef(NamedTuple):
     """A finding the order adheres to; ``id`` is empty for text such as ``none (searched: x)``."""
 
     id: str
@@ -54,8 +51,7 @@ class FindingRef:
     line: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(NamedTuple):
     """A section without a field of its own, kept as written."""
 
     title: str

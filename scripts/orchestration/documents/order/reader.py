@@ -272,13 +272,13 @@ def relocate(order: Order, upgraded: Upgraded) -> None:
     at = upgraded.line_of
     order.lines = {name: at(line) for name, line in order.lines.items()}
     order.selectors = [(found, at(line)) for found, line in order.selectors]
-    order.contracts = [replace(row, line=at(row.line)) for row in order.contracts]
-    order.tasks = [replace(row, line=at(row.line)) for row in order.tasks]
+    order.contracts = [row._replace(line=at(row.line)) for row in order.contracts]
+    order.tasks = [row._replace(line=at(row.line)) for row in order.tasks]
     order.checks = [replace(row, line=at(row.line)) for row in order.checks]
-    order.artifacts = [replace(row, line=at(row.line)) for row in order.artifacts]
-    order.findings = [replace(row, line=at(row.line)) for row in order.findings]
-    order.sections = [replace(row, line=at(row.line)) for row in order.sections]
-    order.diagnostics = [replace(d, line=at(d.line)) for d in order.diagnostics]
+    order.artifacts = [row._replace(line=at(row.line)) for row in order.artifacts]
+    order.findings = [row._replace(line=at(row.line)) for row in order.findings]
+    order.sections = [row._replace(line=at(row.line)) for row in order.sections]
+    order.diagnostics = [d._replace(line=at(d.line)) for d in order.diagnostics]
 
 
 def foci_ids(order: Order) -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
+from typing import Any
 
 from orchestration.documents.grammar import render_command
 from orchestration.documents.order.model import Order, Task
@@ -12,6 +12,8 @@ from orchestration.documents.order.names import CANONICAL_HEADERS, KEPT_TITLE, S
 _STAMPS = re.compile(r"\d{4}-\d{2}-\d{2}T[0-9:]{4,8}Z")
 _TICKS = re.compile(r"`{3,}")
 _BALANCED = re.compile(r"[^()]*(?:\([^()]*\)[^()]*)*")
+#: Fields that tell where and how something was written.
+_PLACES = ("lines", "diagnostics", "foci", "selectors", "source", "repeated")
 _VOLATILE = ("number", "base", "retry_reason", "source", "title")
 
 
@@ -94,15 +96,21 @@ def render_task(task: Task) -> str:
 
 def meaning(order: Order) -> dict[str, object]:
     """Return what the order says, without lines, diagnostics and the form it was written in."""
-    data = asdict(order)
-    for name in ("lines", "diagnostics", "foci", "selectors", "source", "repeated"):
-        del data[name]
-    for row in (*data["contracts"], *data["tasks"], *data["artifacts"], *data["findings"]):
-        row.pop("line", None)
+    data = {name: _plain(getattr(order, name)) for name in Order.__slots__ if name not in _PLACES}
     data["checks"] = [render_command(command) for command in order.checks]
     data["sections"] = [(section.title, section.text) for section in order.sections]
     data["focus"] = order.focus
     return data
+
+
+def _plain(value: Any) -> Any:
+    """Records as dictionaries without their lines, lists and tuples with plain parts."""
+    if isinstance(value, list | tuple):
+        names = getattr(value, "_fields", None)
+        if names is None:
+            return [_plain(part) for part in value]
+        return {n: _plain(v) for n, v in zip(names, value, strict=True) if n != "line"}
+    return value
 
 
 def content_hash(order: Order) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from orchestration.documents.grammar import Diagnostic
 from orchestration.documents.ledger import Ledger
@@ -14,8 +14,7 @@ from orchestration.documents.order.model import Order
 MAX_ORDER_BYTES = 12 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class ValidationContext:
+class ValidationContext(NamedTuple):
     """Lookups of the validator, each optional.
 
     ``exists(path)``, ``read_lines(path) -> lines or None``, ``collect(selector) -> node ids`` (may

@@ -6,7 +6,7 @@ measured. Sequence, hashes and the receiving log belong to the caller.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from orchestration.documents.grammar import render_stamp
 from orchestration.documents.historic import (
@@ -80,7 +80,7 @@ def ledger_events(ledger: Ledger) -> list[HistoryEvent]:
                 "outcome": attempt.outcome,
                 "text": attempt.text[:2000],
                 "rows": claimed_rows(attempt.criteria),
-                "checks": [asdict(check) for check in claimed_checks(attempt.text)],
+                "checks": [check._asdict() for check in claimed_checks(attempt.text)],
             }
             at = render_stamp(attempt.at) if attempt.at else ""
             found.append(HistoryEvent(at, "unknown", "imported_attempt", item.id, told))
