@@ -1,8 +1,9 @@
 """Time the document readers and the linter; prints one JSON object.
 
-`documents_bench.py [--mb 10] [--rounds 9] [--shape NAME]`: processor seconds to find the blocks of
+`documents_bench.py [--mb 10] [--rounds 21] [--shape NAME]`: processor seconds to find the blocks of
 documents of hostile shapes of that size and to read and check them as each of the six kinds, and
-the wall and processor time of `validate_input_md.py --no-collect` in a fresh process.
+quartiles of the wall and processor time of `validate_input_md.py --no-collect` in fresh processes,
+with and without byte code. `--mb 0` measures the starts alone.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -53,13 +56,6 @@ def build(piece: str, size: int) -> str:
     return "".join(piece.replace("{n}", str(n)) for n in range(size // (len(piece) + 5)))
 
 
-def seconds_of(work: Callable[[], object]) -> float:
-    """Return the wall seconds of one call."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
 def cpu_seconds_of(work: Callable[[], object]) -> float:
     """Return the processor seconds of one call: what it costs on a machine that others use."""
     began = time.process_time()
@@ -67,26 +63,44 @@ def cpu_seconds_of(work: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-def linter(rounds: int) -> dict[str, float]:
-    """Return median wall and processor milliseconds of the linter in a fresh process."""
-    walls, cpus = [], []
-    # A person's second run finds the byte code of the first one.
+def linter(rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Return quartiles of wall and processor milliseconds of the linter in fresh processes.
+
+    ``warm`` starts find the byte code of an earlier one; ``cold`` starts read the harness's own
+    modules as source, as the first start after an edit does (and each one where
+    PYTHONDONTWRITEBYTECODE is set).
+    """
     env = {key: word for key, word in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
-    for _ in range(rounds):
+    with tempfile.TemporaryDirectory() as folder:
+        bare = Path(folder) / "scripts"
+        for part in ("orchestration", "tools"):
+            no_code = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / "scripts" / part, bare / part, ignore=no_code)
+        return {
+            "warm": _starts(LINTER, env, rounds),
+            "cold": _starts(
+                bare / LINTER.relative_to(ROOT / "scripts"),
+                env | {"PYTHONDONTWRITEBYTECODE": "1"},
+                rounds,
+            ),
+        }
+
+
+def _starts(program: Path, env: dict[str, str], rounds: int) -> dict[str, list[float]]:
+    walls, cpus = [], []
+    for _ in range(rounds + 1):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        command = [sys.executable, str(LINTER), str(ORDER), "--no-collect"]
-        walls.append(
-            seconds_of(
-                lambda: subprocess.run(command, capture_output=True, check=False, env=env)  # noqa: B023
-            )
-        )
+        began = time.perf_counter()
+        command = [sys.executable, str(program), str(ORDER), "--no-collect"]
+        subprocess.run(command, capture_output=True, check=False, env=env)
+        walls.append(1000 * (time.perf_counter() - began))
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpus.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        cpus.append(1000 * (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime))
+    # The first start writes the byte code, or brings the files into memory.
+    quarters = {"wall_ms": walls[1:], "cpu_ms": cpus[1:]}
     return {
-        "wall_ms": round(1000 * statistics.median(walls), 1),
-        "cpu_ms": round(1000 * statistics.median(cpus), 1),
-        "best_wall_ms": round(1000 * min(walls), 1),
-        "best_cpu_ms": round(1000 * min(cpus), 1),
+        name: [round(cut, 1) for cut in statistics.quantiles(values, n=4, method="inclusive")]
+        for name, values in quarters.items()
     }
 
 
@@ -94,13 +108,13 @@ def main() -> None:
     """Print the timings."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mb", type=float, default=10.0, help="size of each document")
-    parser.add_argument("--rounds", type=int, default=9, help="runs of the linter")
+    parser.add_argument("--rounds", type=int, default=21, help="starts of the linter")
     parser.add_argument("--shape", action="append", choices=list(SHAPES), help="only this one")
     options = parser.parse_args()
     size = min(int(options.mb * 1024 * 1024), MAX_BYTES) - 64
     readers: dict[str, dict[str, float]] = {}
     context = ValidationContext(exists=lambda path: True)
-    for name in options.shape or SHAPES:
+    for name in (options.shape or SHAPES) if options.mb else ():
         text = build(SHAPES[name], size)
         row = {"blocks": round(cpu_seconds_of(lambda: scan(SourceText(text))), 2)}  # noqa: B023
         for kind in kinds.KINDS:

@@ -48,7 +48,7 @@ CONTEXT = ValidationContext(
     exists=lambda path: path in PY,
     read_lines=lambda path: PY[path].split("\n")[:-1] if path in PY else None,
     ledger=parse_ledger(LEDGER),
-    finding_ids={"SHAPE-1"},
+    finding_ids=lambda: {"SHAPE-1"},
     now=datetime(2026, 6, 1, tzinfo=UTC),
     branch="main",
     resolve=lambda ref: None,

@@ -67,7 +67,7 @@ def context(tree: Path, **changes: object) -> ValidationContext:
         "exists": files.exists,
         "read_lines": files.read_lines,
         "ledger": files.ledger(),
-        "finding_ids": files.finding_ids(),
+        "finding_ids": files.finding_ids,
         "now": datetime(2026, 3, 1, tzinfo=UTC),
         "branch": "main",
         "resolve": lambda ref: "1a2b3c4d" if ref == "1a2b3c4" else None,

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from orchestration.documents.findings import parse_findings
 from orchestration.documents.grammar import MAX_BYTES, DocumentError, SourceText, is_id, read_text
 from orchestration.documents.ledger import Ledger, parse_ledger
 from orchestration.documents.order import ValidationContext
@@ -82,6 +81,8 @@ class Checkout:
         """Return the ids of the findings, None when the repository has none."""
         if not self.exists(self.findings_path):
             return None
+        from orchestration.documents.findings import parse_findings
+
         return parse_findings(read_text(self.root / self.findings_path)).ids
 
     def plan_tools(self, item_id: str) -> int:
@@ -123,7 +124,7 @@ class Checkout:
 
         return ValidationContext(
             path=path, exists=self.exists, read_lines=self.read_lines, collect=collect,
-            resolve=resolve, ledger=self.ledger(), finding_ids=self.finding_ids(),
+            resolve=resolve, ledger=self.ledger(), finding_ids=self.finding_ids,
             known_orders=known_orders, now=datetime.now(UTC), branch=branch,
             protected=protected, approved=approved, plan_local=plan_local, program=self.program,
         )  # fmt: skip

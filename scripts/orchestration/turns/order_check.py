@@ -55,7 +55,7 @@ def _context(harness: Harness, base: str, item_id: str, collect: Collect) -> Val
         collect=collect,
         resolve=repo.try_resolve,
         ledger=_ledger(harness, base),
-        finding_ids=None if findings is None else parse_findings(findings).ids,
+        finding_ids=None if findings is None else lambda: parse_findings(findings).ids,
         known_orders=tuple(harness.state.orders),
         now=harness.clock.now(),
         branch=harness.target,

@@ -30,7 +30,7 @@ from orchestration.documents.grammar import (
     successive,
     unclosed,
 )
-from orchestration.documents.historic import KEYS, claimed_rows, upgrade_report
+from orchestration.documents.historic import KEYS, claimed_rows
 from orchestration.documents.ledger.lists import (
     NOTHING,
     read_attempts,
@@ -78,6 +78,8 @@ def parse_ledger(text: str, path: str = "docs/fix_plan.md") -> Ledger:
     """
     ledger = _read(SourceText(text, path), path)
     if not ledger.items:
+        from orchestration.documents.historic import upgrade_report  # rare: not in every start
+
         upgraded = upgrade_report(text, path)
         if upgraded.form != "canonical":
             ledger = _read(SourceText(upgraded.text, path, limit=False), path)

@@ -17,12 +17,12 @@ MAX_ORDER_BYTES = 12 * 1024
 class ValidationContext(NamedTuple):
     """Lookups of the validator, each optional.
 
-    ``exists(path)``, ``read_lines(path) -> lines or None``, ``collect(selector) -> node ids`` (may
-    raise HarnessError), ``resolve(ref) -> sha or None``. ``known_orders`` are content hashes of
-    earlier orders, ``protected`` and ``approved`` are path globs, ``surfaces`` are globs of allowed
-    paths (empty: all), ``turn_dir`` is the directory that the harness allocated;
-    ``program(name)`` tells whether a command can be found, ``plan_local(item id)`` says how often
-    the item's plan-local tools were extended before.
+    ``exists(path)``, ``read_lines(path) -> lines or None``, ``finding_ids() -> ids or None``,
+    ``collect(selector) -> node ids`` (may raise HarnessError), ``resolve(ref) -> sha or None``.
+    ``known_orders`` are content hashes of earlier orders, ``protected`` and ``approved`` are path
+    globs, ``surfaces`` are globs of allowed paths (empty: all), ``turn_dir`` is the directory that
+    the harness allocated; ``program(name)`` tells whether a command can be found,
+    ``plan_local(item id)`` says how often the item's plan-local tools were extended before.
     """
 
     path: str = "input.md"
@@ -31,7 +31,7 @@ class ValidationContext(NamedTuple):
     collect: Callable[[str], Sequence[str]] | None = None
     resolve: Callable[[str], str | None] | None = None
     ledger: Ledger | None = None
-    finding_ids: Collection[str] | None = None
+    finding_ids: Callable[[], Collection[str] | None] | None = None
     known_orders: Collection[str] = ()
     now: datetime | None = None
     branch: str | None = None

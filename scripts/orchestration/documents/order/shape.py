@@ -204,16 +204,26 @@ def _findings(order: Order, text: str, context: ValidationContext) -> list[Diagn
     if not order.findings:
         fix = "list finding ids, or `- none (searched: words)`"
         return [make("W10", context.path, 0, "no `## Findings`", fix)]
-    if context.finding_ids is None:
+    named = [
+        (name, finding.line)
+        for finding in order.findings
+        for name in ([finding.id] if finding.id else find_ids(finding.text))
+        if name != order.item_id
+    ]
+    known = context.finding_ids() if named and context.finding_ids else None
+    if known is None:
         return []
-    found = []
-    for finding in order.findings:
-        ids = [finding.id] if finding.id else find_ids(finding.text)
-        for name in ids:
-            if name not in context.finding_ids and name != order.item_id:
-                message = f"finding {name} is not in docs/findings.md"
-                found.append(make("W04", context.path, finding.line, message, "correct the id"))
-    return found
+    return [
+        make(
+            "W04",
+            context.path,
+            line,
+            f"finding {name} is not in docs/findings.md",
+            "correct the id",
+        )
+        for name, line in named
+        if name not in known
+    ]
 
 
 RULES: tuple[Rule, ...] = (
