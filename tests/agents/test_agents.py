@@ -69,9 +69,12 @@ def turn(
 ) -> TurnContext:
     report = tmp_path / "report"
     report.mkdir(exist_ok=True)
+    order = Order()
+    order.focus = order.item_id = "FIX-ADD-001"
+    order.row = row
     return TurnContext(
         workspace.path,
-        Order(focus="FIX-ADD-001", item_id="FIX-ADD-001", row=row),
+        order,
         found,
         brief,
         scrub_env({"HUB": str(report)}),

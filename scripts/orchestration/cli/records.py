@@ -289,7 +289,6 @@ def findings_add(
         keywords,
         synopsis,
         evidence,
-        "Active",
         applies=list(applies),
         check=parse_command(check) if check else None,
         supersedes=list(supersedes),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _QUOTES = ("'", '"')
 _ENDS = (",", ";")
@@ -18,8 +18,7 @@ QUIET = ("-q", "-v", "-vv", "-x")
 """Options of a pytest command that change nothing about which tests are meant."""
 
 
-@dataclass(frozen=True)
-class Selector:
+class Selector(NamedTuple):
     """Files, folders and node-id prefixes, and pytest's `-k` and `-m` ("" for none)."""
 
     nodes: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ Everything is looked up in the commit that the attempt starts from, never in the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from copy import copy
 
 from orchestration.core import ItemState, effective
 from orchestration.documents.findings import parse_findings
@@ -71,5 +71,9 @@ def _ledger(harness: Harness, base: str) -> Ledger:
     items = []
     for item in ledger.items:
         facts = effective(harness.state, item_facts(item, now), harness.policy)
-        items.append(replace(item, status=Status(facts.status), reason=facts.reason))
-    return replace(ledger, items=items)
+        known = copy(item)
+        known.status, known.reason = Status(facts.status), facts.reason
+        items.append(known)
+    laid_over = copy(ledger)
+    laid_over.items = items
+    return laid_over

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,8 @@ class AgentReviewer:
         _, ledger = harness.ledger_at(ended.snapshot)
         item = ledger.item(request.item)
         assert item is not None
-        place = replace(item, id=PLACE, recipes=[])
+        place = copy(item)
+        place.id, place.recipes = PLACE, []
         workspace = prepare(harness, place, request.turn, ended.snapshot, folder)
         evidence = self._evidence(request, folder)
         brief = review_brief(harness, request, why, evidence, folder / "report")

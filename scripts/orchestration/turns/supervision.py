@@ -9,6 +9,7 @@ run neither asks nor pays twice.
 from __future__ import annotations
 
 import stat
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,7 +99,8 @@ def _ask(
     errors = tries[-1].errors if tries else ()
     order = parse_order(draft, harness.config.order)
     brief = supervisor_brief(harness, opened, item, order, draft, errors, base)
-    place = replace(item, id=PLACE, recipes=[])
+    place = copy(item)
+    place.id, place.recipes = PLACE, []
     workspace = prepare(harness, place, turn * 10 + number, base, turn_dir(harness, turn))
     side = replace(
         harness,

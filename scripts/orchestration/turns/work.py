@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -111,7 +112,8 @@ def run_agent(
     order_file.write_text(order_text, encoding="utf-8")
     (folder / "order.md").write_text(order_text, encoding="utf-8")
     (folder / "brief.md").write_text(brief, encoding="utf-8")
-    doable = replace(item, recipes=recipes_for(item, order.row))
+    doable = copy(item)
+    doable.recipes = recipes_for(item, order.row)
     opened = harness.config.for_agents()
     context = TurnContext(
         workspace=workspace.path,

@@ -6,8 +6,7 @@ A row never gets lost: one with the wrong number of cells loads with a warning.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 
 from orchestration.core import matches
 from orchestration.documents.grammar import (
@@ -57,24 +56,30 @@ _KEYS = frozenset(
 )
 
 
-@dataclass(slots=True)
 class Finding:
     """One lesson. ``applies`` are globs, ``check`` a command that exits 0 while it holds."""
 
-    id: str
-    date: str = ""
-    keywords: str = ""
-    synopsis: str = ""
-    evidence_text: str = ""
-    status_text: str = "Active"
-    applies: list[str] = field(default_factory=list)
-    check: Command | None = None
-    supersedes: list[str] = field(default_factory=list)
-    section: str = ""
-    title: str = ""
-    line: int = 0
-    section_line: int = 0
-    section_end: int = 0
+    def __init__(
+        self,
+        finding_id: str,
+        date: str = "",
+        keywords: str = "",
+        synopsis: str = "",
+        evidence_text: str = "",
+        *,
+        applies: Sequence[str] = (),
+        check: Command | None = None,
+        supersedes: Sequence[str] = (),
+        line: int = 0,
+    ) -> None:
+        self.id, self.date, self.keywords = finding_id, date, keywords
+        self.synopsis, self.evidence_text = synopsis, evidence_text
+        self.status_text = "Active"
+        self.applies, self.supersedes = list(applies), list(supersedes)
+        self.check = check
+        self.section = self.title = ""
+        self.line = line
+        self.section_line = self.section_end = 0
 
     @property
     def status(self) -> str:
@@ -94,14 +99,14 @@ class Finding:
         return refs
 
 
-@dataclass(slots=True)
 class Findings:
     """All findings in document order."""
 
-    rows: list[Finding] = field(default_factory=list)
-    path: str = "docs/findings.md"
-    last_row: int = -1
-    diagnostics: list[Diagnostic] = field(default_factory=list)
+    def __init__(self, path: str = "docs/findings.md") -> None:
+        self.rows: list[Finding] = []
+        self.path = path
+        self.last_row = -1
+        self.diagnostics: list[Diagnostic] = []
 
     @property
     def ids(self) -> set[str]:
@@ -116,7 +121,8 @@ class Findings:
 def parse_findings(text: str, path: str = "docs/findings.md") -> Findings:
     """Read the findings; malformed rows load with a warning. Raises only when too large."""
     blocks = scan(SourceText(text, path))
-    findings = Findings(path=path, diagnostics=unclosed(blocks, path))
+    findings = Findings(path)
+    findings.diagnostics += unclosed(blocks, path)
     seen: dict[str, Finding] = {}
     for number in blocks.visible(0, len(blocks.source.lines)):
         line = blocks.source.lines[number]
@@ -355,7 +361,7 @@ def meaning(findings: Findings) -> list[dict[str, object]]:
     """Return what the findings say by id, without lines."""
     rows = []
     for row in findings.rows:
-        data = asdict(row)
+        data = vars(row).copy()
         data["check"] = row.check.text if row.check else None
         for name in ("line", "section_line", "section_end"):
             del data[name]

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from orchestration.documents.grammar.diagnostics import Diagnostic, DocumentError, make
@@ -54,17 +53,17 @@ def _start(fence: Fence) -> int:
     return fence.start
 
 
-@dataclass(slots=True)
 class Blocks:
     """The block structure of one document."""
 
-    source: SourceText
-    headings: list[Heading] = field(default_factory=list)
-    fences: list[Fence] = field(default_factory=list)
-    comments: list[tuple[int, int]] = field(default_factory=list)
-    opaque: bytearray = field(default_factory=bytearray)
-    #: Line of the fence or comment that is never closed, None when all are.
-    open_from: int | None = None
+    def __init__(self, source: SourceText) -> None:
+        self.source = source
+        self.headings: list[Heading] = []
+        self.fences: list[Fence] = []
+        self.comments: list[tuple[int, int]] = []
+        self.opaque = bytearray(len(source.lines))
+        #: Line of the fence or comment that is never closed, None when all are.
+        self.open_from: int | None = None
 
     def visible(self, start: int, end: int) -> list[int]:
         """Return the line numbers in ``start:end`` outside fences and comments."""
@@ -84,13 +83,15 @@ class Blocks:
             return self
         source = SourceText(f"{self.source.text}\n{self.closing()}", path, limit=False)
         total = len(source.lines)
-        opaque = self.opaque + b"\1" * (total - len(self.opaque))
-        fences, comments = list(self.fences), list(self.comments)
-        if fences and fences[-1].start == self.open_from:
-            fences[-1] = Fence(self.open_from, total, fences[-1].info, True)
+        blocks = Blocks(source)
+        blocks.headings, blocks.fences = self.headings, list(self.fences)
+        blocks.comments = list(self.comments)
+        blocks.opaque = self.opaque + b"\1" * (total - len(self.opaque))
+        if blocks.fences and blocks.fences[-1].start == self.open_from:
+            blocks.fences[-1] = Fence(self.open_from, total, self.fences[-1].info, True)
         else:
-            comments[-1] = (self.open_from, total)
-        return Blocks(source, self.headings, fences, comments, opaque)
+            blocks.comments[-1] = (self.open_from, total)
+        return blocks
 
     def fences_in(self, start: int, end: int) -> list[Fence]:
         """Return the fences that begin in lines ``start:end``."""
@@ -131,7 +132,7 @@ def with_ends(blocks: Blocks) -> list[tuple[Heading, int]]:
 
 def scan(source: SourceText) -> Blocks:
     """Find the headings, fences and comments of ``source`` in linear time."""
-    blocks = Blocks(source, opaque=bytearray(len(source.lines)))
+    blocks = Blocks(source)
     _find_opaque(blocks)
     _find_heredocs(blocks)
     for index, line in enumerate(source.lines):

@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from itertools import dropwhile, takewhile
+from types import MappingProxyType
+from typing import NamedTuple
 
 from orchestration.documents.grammar.diagnostics import DocumentError
 
@@ -35,8 +36,7 @@ class CommandError(DocumentError):
     """A command that cannot run without a shell, or that shlex cannot cut."""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """One command: its text, extra environment, argv, time limit and source line (from 1).
 
     A command that could not be read has an empty ``argv`` and the reason in ``error``; ``tee`` is
@@ -44,7 +44,7 @@ class Command:
     """
 
     text: str
-    env: dict[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = MappingProxyType({})
     argv: tuple[str, ...] = ()
     within_s: float | None = None
     line: int = 0
@@ -61,7 +61,7 @@ class Command:
             env[name] = _fill(value, {**variables, **env})
         known = {**variables, **env}
         argv = tuple(_fill(argument, known) for argument in self.argv)
-        return replace(self, env=env, argv=argv)
+        return self._replace(env=env, argv=argv)
 
 
 def _fill(text: str, variables: Mapping[str, str]) -> str:
@@ -236,7 +236,7 @@ def _take_line(text: str, line: int, env: dict[str, str], commands: list[Command
         return
     command = read_command(text, line=line)
     if env and not command.error:
-        command = replace(command, env={**env, **command.env})
+        command = command._replace(env={**env, **command.env})
     commands.append(command)
 
 

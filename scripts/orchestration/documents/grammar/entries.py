@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from orchestration.documents.grammar.blocks import Blocks, heading_of
 from orchestration.documents.grammar.keys import indent_of, strip_bullets
@@ -14,8 +14,7 @@ def below(text: str) -> str:
     return f"{'#' * max(3, found[0])} {found[1]}".rstrip() if found else text
 
 
-@dataclass(slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One bullet or paragraph: its first line without the bullet, and the lines under it."""
 
     first: str

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
 
 from orchestration.documents.grammar.text import BOM, SourceText
 
 
-@dataclass(slots=True)
 class Upgraded:
     """Lines of the canonical form and, for each, its line in the old text (from 0; -1: none).
 
     ``form`` names the old form, "canonical" when nothing was upgraded.
     """
 
-    old: SourceText
-    lines: list[str] = field(default_factory=list)
-    origins: list[int] = field(default_factory=list)
-    form: str = "canonical"
+    def __init__(self, old: SourceText) -> None:
+        self.old = old
+        self.lines: list[str] = []
+        self.origins: list[int] = []
+        self.form = "canonical"
 
     def add(self, text: str, origin: int = -1) -> None:
         """Append a line."""

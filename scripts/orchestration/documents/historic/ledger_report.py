@@ -8,7 +8,6 @@ keeps its section. Every line knows the line that it came from.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 
 from orchestration.documents.grammar import (
     Blocks,
@@ -30,15 +29,15 @@ from orchestration.documents.historic.claims import claimed_rows
 _ROWS = ("todo", "completed items")
 
 
-@dataclass(slots=True)
 class _Item:
     """What the report says about one item, as (text, old line) pairs."""
 
-    title: str = ""
-    line: int = -1
-    head: list[tuple[str, int]] = field(default_factory=list)
-    rows: list[tuple[str, int]] = field(default_factory=list)
-    attempts: list[tuple[str, int]] = field(default_factory=list)
+    def __init__(self, title: str, line: int) -> None:
+        self.title = title
+        self.line = line
+        self.head: list[tuple[str, int]] = []
+        self.rows: list[tuple[str, int]] = []
+        self.attempts: list[tuple[str, int]] = []
 
 
 def upgrade_report(text: str, path: str) -> Upgraded:

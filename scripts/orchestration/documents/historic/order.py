@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from orchestration.documents.grammar import (
     Blocks,
@@ -46,13 +46,12 @@ _BRACKET = re.compile(r"\[([A-Z][A-Z0-9_]*(?:-[A-Za-z0-9_]+)+(?:\.[A-Z]{1,3}\d{1
 _ROW_KEYS = ("Selector", "Artifacts", "Rows")
 
 
-@dataclass(slots=True)
-class _Section:
+class _Section(NamedTuple):
     """A section of the upgraded order: its title line and its body."""
 
     title: str
     origin: int
-    body: list[tuple[str, int]] = field(default_factory=list)
+    body: list[tuple[str, int]]
 
 
 def upgrade_order(text: str, path: str = "input.md") -> Upgraded:
@@ -110,12 +109,12 @@ class _Door:
         if self.commands:
             first = next((s for s in self.sections if s.title == "## Checks"), None)
             if first is None:
-                first = _Section("## Checks", -1)
+                first = _Section("## Checks", -1, [])
                 at = next(
                     (i for i, s in enumerate(self.sections) if s.title == "## Artifacts"), None
                 )
                 self.sections.insert(len(self.sections) if at is None else at, first)
-            first.body = [("```sh", -1), *self.commands, ("```", -1), *first.body]
+            first.body[:0] = [("```sh", -1), *self.commands, ("```", -1)]
         if self.artifacts:
             self.sections.append(_Section("## Artifacts", -1, self.artifacts))
         for section in self.sections:
@@ -310,10 +309,10 @@ class _Door:
     def titled(self, mark: Mark, name: str) -> _Section:
         today = heading_of(self.lines[mark.line])
         if today == (2, name):
-            section = _Section(self.lines[mark.line], mark.line)
+            section = _Section(self.lines[mark.line], mark.line, [])
         else:
             self.changed = True
-            section = _Section(f"## {name}", mark.line)
+            section = _Section(f"## {name}", mark.line, [])
         self.sections.append(section)
         return section
 
@@ -367,15 +366,15 @@ class _Door:
                 self.changed = True
                 self.do_now(entry, end)
             elif entry.bullet:
-                section.body += [(self.demoted(mark, n), n) for n in range(entry.line, end)]
+                section.body.extend([(self.demoted(mark, n), n) for n in range(entry.line, end)])
             else:
                 prose += [(self.demoted(mark, n), n) for n in range(entry.line, end)]
         prose = [(text, n) for text, n in prose if text.strip()]
         if prose and do_now and not any(self.blocks.opaque[n] for _, n in prose):
             self.changed = True
             (first, at), *rest = prose
-            section.body += [(f"- {first.strip()}", at)]
-            section.body += [(f"  {text.strip()}", n) for text, n in rest]
+            section.body.extend([(f"- {first.strip()}", at)])
+            section.body.extend([(f"  {text.strip()}", n) for text, n in rest])
         elif prose:
             self.changed = True
             self.sections.append(_Section("## Tasks, as written", -1, prose))
@@ -429,7 +428,7 @@ class _Door:
             commands.insert(0, (mark.first, mark.line))
         if not steps:
             section = self.titled(mark, "Checks")
-            section.body = self.body(mark)
+            section.body[:] = self.body(mark)
             return
         self.changed = True
         for fence in fences:
@@ -443,7 +442,7 @@ class _Door:
             pair for pair, words in zip(self.commands, known, strict=True) if words not in mapped
         ]
         self.commands += commands
-        self.sections.append(_Section("## Checks", mark.line))
+        self.sections.append(_Section("## Checks", mark.line, []))
         fenced = {n for fence in fences for n in range(fence.start, fence.end)}
         lines = [pair for pair in self.body(mark) if pair[1] not in fenced or pair[1] == mark.line]
         self.sections.append(_Section("## Steps as written", -1, lines))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from orchestration.documents.grammar import (
     Blocks,
@@ -15,8 +15,7 @@ from orchestration.documents.grammar import (
 from orchestration.documents.historic.order_names import BARE_TITLES, INLINE_TITLES, SECTIONS
 
 
-@dataclass(slots=True)
-class Mark:
+class Mark(NamedTuple):
     """A heading or a bare title: today's name ("" free text, None unknown), where it begins."""
 
     name: str | None
@@ -48,8 +47,10 @@ def parts_of(blocks: Blocks) -> tuple[Heading | None, list[Mark], int]:
     ordered = title is not None and title.title.lower().split(" ", 1)[0] == "order"
     if not ordered and not any(mark.name is not None for mark in marks):
         marks = sorted(marks + _bare_titles(blocks), key=lambda mark: mark.line)
-    for mark, following in successive(marks):
-        mark.end = following.line if following else len(lines)
+    marks = [
+        mark._replace(end=following.line if following else len(lines))
+        for mark, following in successive(marks)
+    ]
     return title, marks, marks[0].line if marks else len(lines)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from orchestration.documents.grammar import (
     Blocks,
@@ -140,7 +139,7 @@ def _recipe(kind: str, value: str, row: str | None, number: int, ledger: Ledger)
 def _option(recipe: Recipe, name: str, value: str) -> Recipe:
     if name == "within":
         seconds = parse_duration(clean(value))
-        command = replace(recipe.command, within_s=seconds) if recipe.command else None
+        command = recipe.command._replace(within_s=seconds) if recipe.command else None
         return recipe._replace(within_s=seconds, command=command)
     if name == "artifacts":
         return recipe._replace(artifacts=(*recipe.artifacts, *split_globs(value)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -94,51 +93,51 @@ class Attempt(NamedTuple):
     line: int = 0
 
 
-@dataclass(slots=True)
 class Item:
     """One ledger item. ``span`` is its (start, end) in the text, ``line`` its heading (from 1)."""
 
-    id: str
-    title: str
-    status: Status = Status.OPEN
-    reason: str = ""
-    priority: str = DEFAULT_PRIORITY
-    type: str | None = None
-    depends: list[str] = field(default_factory=list)
-    plan: str | None = None
-    owner: str | None = None
-    criteria: list[Criterion] = field(default_factory=list)
-    waiting: Waiting | None = None
-    recipes: list[Recipe] = field(default_factory=list)
-    guard: str | None = None
-    held_out: str | None = None
-    """Name of tests that lie outside the repository and are laid over for the verdict only."""
-    attempts: list[Attempt] = field(default_factory=list)
-    needs: str | None = None
-    span: Span = (0, 0)
-    line: int = 0
-    external: list[str] = field(default_factory=list)
-    deferred: list[tuple[str, str]] = field(default_factory=list)
-    blocker_class: str | None = None
-    return_condition: str | None = None
-    extra: dict[str, str] = field(default_factory=dict)
-    status_text: str = ""
-    status_span: Span | None = None
+    def __init__(self, item_id: str, title: str, line: int = 0) -> None:
+        self.id = item_id
+        self.title = title
+        self.status = Status.OPEN
+        self.reason = ""
+        self.priority = DEFAULT_PRIORITY
+        self.type: str | None = None
+        self.depends: list[str] = []
+        self.plan: str | None = None
+        self.owner: str | None = None
+        self.criteria: list[Criterion] = []
+        self.waiting: Waiting | None = None
+        self.recipes: list[Recipe] = []
+        self.guard: str | None = None
+        #: Name of tests that lie outside the repository and are laid over for the verdict only.
+        self.held_out: str | None = None
+        self.attempts: list[Attempt] = []
+        self.needs: str | None = None
+        self.span: Span = (0, 0)
+        self.line = line
+        self.external: list[str] = []
+        self.deferred: list[tuple[str, str]] = []
+        self.blocker_class: str | None = None
+        self.return_condition: str | None = None
+        self.extra: dict[str, str] = {}
+        self.status_text = ""
+        self.status_span: Span | None = None
 
     def criterion(self, criterion_id: str) -> Criterion | None:
         """Return the criterion with this id, or None."""
         return next((c for c in self.criteria if c.id == criterion_id), None)
 
 
-@dataclass(slots=True)
 class Ledger:
     """All items of a ledger in document order, and what the reader noticed."""
 
-    items: list[Item] = field(default_factory=list)
-    active_focus: str | None = None
-    form: str = "canonical"
-    path: str = "docs/fix_plan.md"
-    diagnostics: list[Diagnostic] = field(default_factory=list)
+    def __init__(self, path: str = "docs/fix_plan.md") -> None:
+        self.items: list[Item] = []
+        self.active_focus: str | None = None
+        self.form = "canonical"
+        self.path = path
+        self.diagnostics: list[Diagnostic] = []
 
     def __iter__(self) -> Iterator[Item]:
         """Iterate over the items."""

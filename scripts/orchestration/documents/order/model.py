@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from orchestration.documents.grammar import Command, Diagnostic, Ref
@@ -59,7 +58,6 @@ class Section(NamedTuple):
     line: int = 0
 
 
-@dataclass(slots=True)
 class Order:
     """The worker's order, from whatever form it was written in (``source`` says which).
 
@@ -67,41 +65,42 @@ class Order:
     ``repeated`` are (key, value) of header lines that contradict an earlier line of their key.
     """
 
-    focus: str = ""
-    item_id: str = ""
-    row: str | None = None
-    mode: str | None = None
-    selector: str | None = None
-    selector_new: bool = False
-    selector_reason: str = ""
-    branch: str | None = None
-    base: str | None = None
-    budget: str | None = None
-    hypothesis: str | None = None
-    intent: str = ""
-    title: str = ""
-    number: str | None = None
-    goal: str = ""
-    contracts: list[Contract] = field(default_factory=list)
-    interfaces: str = ""
-    pseudocode: str = ""
-    tasks: list[Task] = field(default_factory=list)
-    checks: list[Command] = field(default_factory=list)
-    artifacts: list[ArtifactTarget] = field(default_factory=list)
-    forbidden: list[str] = field(default_factory=list)
-    may_edit_tests: list[str] = field(default_factory=list)
-    if_blocked: str = ""
-    findings: list[FindingRef] = field(default_factory=list)
-    retry_reason: str | None = None
-    rows: list[str] = field(default_factory=list)
-    extra: dict[str, str] = field(default_factory=dict)
-    sections: list[Section] = field(default_factory=list)
-    source: str = "canonical"
-    lines: dict[str, int] = field(default_factory=dict)
-    foci: list[str] = field(default_factory=list)
-    selectors: list[tuple[str, int]] = field(default_factory=list)
-    repeated: list[tuple[str, str]] = field(default_factory=list)
-    diagnostics: list[Diagnostic] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.focus = ""
+        self.item_id = ""
+        self.row: str | None = None
+        self.mode: str | None = None
+        self.selector: str | None = None
+        self.selector_new = False
+        self.selector_reason = ""
+        self.branch: str | None = None
+        self.base: str | None = None
+        self.budget: str | None = None
+        self.hypothesis: str | None = None
+        self.intent = ""
+        self.title = ""
+        self.number: str | None = None
+        self.goal = ""
+        self.contracts: list[Contract] = []
+        self.interfaces = ""
+        self.pseudocode = ""
+        self.tasks: list[Task] = []
+        self.checks: list[Command] = []
+        self.artifacts: list[ArtifactTarget] = []
+        self.forbidden: list[str] = []
+        self.may_edit_tests: list[str] = []
+        self.if_blocked = ""
+        self.findings: list[FindingRef] = []
+        self.retry_reason: str | None = None
+        self.rows: list[str] = []
+        self.extra: dict[str, str] = {}
+        self.sections: list[Section] = []
+        self.source = "canonical"
+        self.lines: dict[str, int] = {}
+        self.foci: list[str] = []
+        self.selectors: list[tuple[str, int]] = []
+        self.repeated: list[tuple[str, str]] = []
+        self.diagnostics: list[Diagnostic] = []
 
     def line(self, name: str) -> int:
         """Return the line (from 1) of a header key or section, 0 when it is absent."""

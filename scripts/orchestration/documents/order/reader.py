@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from orchestration.documents.grammar import (
     Blocks,
@@ -56,7 +55,8 @@ def parse_order(text: str, path: str = "input.md") -> Order:
     """
     upgraded = upgrade_order(text, path)
     blocks = scan(SourceText(upgraded.text, path, limit=False))
-    order = Order(source=upgraded.form)
+    order = Order()
+    order.source = upgraded.form
     blocks = blocks.closed(path)
     reader = _Reader(blocks, order, upgraded, path)
     pieces = cut(blocks)
@@ -274,7 +274,7 @@ def relocate(order: Order, upgraded: Upgraded) -> None:
     order.selectors = [(found, at(line)) for found, line in order.selectors]
     order.contracts = [row._replace(line=at(row.line)) for row in order.contracts]
     order.tasks = [row._replace(line=at(row.line)) for row in order.tasks]
-    order.checks = [replace(row, line=at(row.line)) for row in order.checks]
+    order.checks = [row._replace(line=at(row.line)) for row in order.checks]
     order.artifacts = [row._replace(line=at(row.line)) for row in order.artifacts]
     order.findings = [row._replace(line=at(row.line)) for row in order.findings]
     order.sections = [row._replace(line=at(row.line)) for row in order.sections]

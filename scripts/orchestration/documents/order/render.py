@@ -96,7 +96,7 @@ def render_task(task: Task) -> str:
 
 def meaning(order: Order) -> dict[str, object]:
     """Return what the order says, without lines, diagnostics and the form it was written in."""
-    data = {name: _plain(getattr(order, name)) for name in Order.__slots__ if name not in _PLACES}
+    data = {name: _plain(getattr(order, name)) for name in vars(order) if name not in _PLACES}
     data["checks"] = [render_command(command) for command in order.checks]
     data["sections"] = [(section.title, section.text) for section in order.sections]
     data["focus"] = order.focus

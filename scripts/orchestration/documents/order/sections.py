@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import dropwhile
+from typing import NamedTuple
 
 from orchestration.documents.grammar import Blocks, heading_of, successive, title_key
 from orchestration.documents.order.names import FIELDS, FREE_TITLES
 
 
-@dataclass(slots=True)
-class RawSection:
+class RawSection(NamedTuple):
     """Lines ``start:end`` (from 0) under a title at line ``line``; ``kind`` is a field, or ""."""
 
     kind: str
@@ -21,8 +20,7 @@ class RawSection:
     end: int
 
 
-@dataclass(slots=True)
-class Cut:
+class Cut(NamedTuple):
     """An order in pieces: H1 title, header lines, sections."""
 
     title: str
@@ -41,11 +39,12 @@ def cut(blocks: Blocks) -> Cut:
         if heading.level == 1 and title_line < 0 and not known and not sections:
             title, title_line = heading.title, heading.line
         elif known or not sections or heading.level <= sections[-1].level:
-            section = RawSection(kind, heading.title, heading.level, heading.line, 0, 0)
-            sections.append(section)
-    for section, following in successive(sections):
-        section.start = section.line + 1
-        section.end = following.line if following else len(blocks.source.lines)
+            start = heading.line + 1
+            sections.append(RawSection(kind, heading.title, heading.level, start - 1, start, start))
+    sections = [
+        section._replace(end=following.line if following else len(blocks.source.lines))
+        for section, following in successive(sections)
+    ]
     stop = sections[0].line if sections else len(blocks.source.lines)
     return Cut(title, [n for n in range(stop) if n != title_line], sections)
 
