@@ -86,6 +86,40 @@ CHECKS = HEAD + "Selector: tests/t.py::test_one\n\n## Goal\ng\n## Checks\n```sh\
         ("pytest tests/gone.py", "does not exist"),
         ("python tools/gone.py --all", "does not exist"),
         ("./tools --all", "folder"),
+        ("env PYTEST_ADDOPTS=--co pytest tests/t.py::test_one", "runs no test"),
+        ("pytest tests/t.py::test_one --collect-only=1", "runs no test"),
+        ("pytest tests/t.py::test_one -p no:python", "runs no test"),
+        ("git checkout -- .", "changes"),
+        ("git add -A", "changes"),
+        ("git fetch origin", "changes"),
+        ("git show", "cannot fail"),
+        ("git ls-files", "cannot fail"),
+        ("git rev-parse HEAD", "cannot fail"),
+        ("git diff --quiet HEAD HEAD", "cannot fail"),
+        ("ls -la .", "cannot fail"),
+        ("find . -name '*.py'", "cannot fail"),
+        ("test -e /dev/null", "cannot fail"),
+        ("test -f out/a.txt -o 1 = 1", "cannot fail"),
+        ("test -f out/a.txt -a 1 = 2", "cannot pass"),
+        ("cmp tests/t.py tests/t.py", "cannot fail"),
+        ("diff -q tests/t.py ./tests/t.py", "cannot fail"),
+        ("make --touch check", "runs nothing"),
+        ("make -i check", "does not count"),
+        ("make -ik check", "does not count"),
+        ("ruff check --exit-zero .", "does not count"),
+        ("flake8 --exit-zero", "does not count"),
+        ("python -m http.server", "cannot pass"),
+        ("python -m unittest --help", "cannot fail"),
+        ("python -m pip --version", "cannot fail"),
+        ("python -c 'import os; os.system(\"pytest tests/t.py\")'", "cannot fail"),
+        ("python -c 'import subprocess as s; s.run([\"pytest\"])'", "cannot fail"),
+        ("python -c 'import pytest; pytest.main([\"tests/t.py\"])'", "cannot fail"),
+        (". venv/bin/activate", "word of the shell"),
+        ("eval pytest tests/t.py", "word of the shell"),
+        ("tests/t.py", "no program"),
+        ("mypy is clean", "sentence"),
+        ("pytest passes", "sentence"),
+        ("ruff reports nothing", "sentence"),
     ],
 )
 def test_a_check_that_says_nothing_is_an_error_with_its_reason(check: str, why: str) -> None:
@@ -94,7 +128,7 @@ def test_a_check_that_says_nothing_is_an_error_with_its_reason(check: str, why: 
         read_lines=lambda path: (
             None if path == "tools" else ["def test_one(): assert 1", "def test_two(): assert 2"]
         ),
-        program=lambda name: name in ("pytest", "python", "make", "test", "ruff"),
+        program=lambda name: name in ("pytest", "python", "make", "test", "ruff", "mypy", "git"),
     )
     found = kinds.check_document("order", CHECKS.format(check), context)
     told = [d for d in found if d.code in ("E28", "E12") and why in d.message]
@@ -129,6 +163,24 @@ def test_a_check_that_says_nothing_is_an_error_with_its_reason(check: str, why: 
         "git diff --exit-code",
         "make --help-me",
         "pytest tests/t.py --deselect tests/t.py::test_two",
+        "[ -f out/a.txt ]",
+        "pytest tests/t.py::test_one[a-1]",
+        "git ls-files --error-unmatch out/a.txt",
+        "git rev-parse --verify v1.0",
+        "git diff --quiet HEAD HEAD~1",
+        "git merge-base --is-ancestor v1.0 HEAD",
+        "ls out/a.txt",
+        "find out -name a.txt",
+        "find . -name '*.py' -exec python -m py_compile {} +",
+        "test -f out/a.txt -o -f out/b.txt",
+        "diff -q tests/t.py out/t.py",
+        "make -k check",
+        "make -j4 check",
+        "python -m tests.t --help",
+        "python -c 'import subprocess; subprocess.run([\"pytest\"], check=True)'",
+        "python -c 'import pytest, sys; sys.exit(pytest.main([\"tests/t.py\"]))'",
+        "python -c 'import subprocess; subprocess.check_call([\"pytest\"])'",
+        "env PYTEST_ADDOPTS=-q pytest tests/t.py::test_one",
     ],
 )
 def test_a_check_that_can_fail_and_pass_is_none_of_them(check: str) -> None:
@@ -136,7 +188,7 @@ def test_a_check_that_can_fail_and_pass_is_none_of_them(check: str) -> None:
         exists=lambda path: path == "tests/t.py",
         read_lines=lambda path: ["def test_one(): assert 1"],
         program=lambda name: (
-            name in ("pytest", "python", "make", "test", "ruff", "bash", "sh", "git")
+            name in "pytest python make test ruff bash sh git ls find diff [ mypy".split()
         ),
     )
     found = kinds.check_document("order", CHECKS.format(check), context)
