@@ -188,7 +188,8 @@ def test_a_check_that_can_fail_and_pass_is_none_of_them(check: str) -> None:
         exists=lambda path: path == "tests/t.py",
         read_lines=lambda path: ["def test_one(): assert 1"],
         program=lambda name: (
-            name in "pytest python make test ruff bash sh git ls find diff [ mypy".split()
+            name in ("pytest", "python", "make", "test", "ruff", "bash", "sh", "git", "ls", "[")
+            or name in ("find", "diff", "mypy")
         ),
     )
     found = kinds.check_document("order", CHECKS.format(check), context)
@@ -209,6 +210,18 @@ def test_a_command_that_only_names_the_selector_does_not_run_it(check: str) -> N
     assert "E05" in codes(CHECKS.format(check), read_lines=read)
     runs = "xvfb-run -a mpirun -n 2 coverage run -m pytest tests/t.py::test_one"
     assert "E05" not in codes(CHECKS.format(runs), read_lines=read)
+
+
+def test_what_prepares_is_no_check_of_its_own() -> None:
+    """`mkdir -p` before a test belongs to it; alone, or as a criterion, it says nothing."""
+    for prepares in ("mkdir -p out", "touch out/a.txt", "tee out/a.log"):
+        assert "E28" in codes(CHECKS.format(prepares))
+        assert "E28" not in codes(CHECKS.format(f"{prepares}\npytest tests/t.py::test_one"))
+        text = f"### [OVEN-HEAT-002] x\n- Status: open\n- Exit:\n  - [ ] C1 `{prepares}` — made\n"
+        assert [d.code for d in kinds.check_document("ledger", text, ValidationContext())] == [
+            "E28"
+        ]
+    assert "E28" in codes(CHECKS.format("mkdir -p out\ntouch out/a.txt"))
 
 
 def test_what_a_criterion_of_the_item_runs_may_be_the_works_to_write() -> None:

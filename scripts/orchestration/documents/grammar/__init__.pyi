@@ -1,4 +1,5 @@
 from .acceptance import no_evidence as no_evidence
+from .acceptance import prepares as prepares
 from .acceptance import pytest_words as pytest_words
 from .acceptance import unwrapped as unwrapped
 from .blocks import Blocks as Blocks

@@ -9,8 +9,11 @@ from fnmatch import fnmatch
 from itertools import takewhile
 
 from orchestration.documents.grammar.certain import (
+    PREPARES,
     both,
     either,
+    find_fails_for,
+    git_words,
     only_command,
     outcome,
     shell_script,
@@ -18,7 +21,14 @@ from orchestration.documents.grammar.certain import (
 from orchestration.documents.grammar.commands import Command, is_sentence
 
 _DESTROYS = frozenset(("rm", "rmdir", "unlink", "shred", "kill", "pkill", "killall", "shutdown"))
-_GIT_CHANGES = frozenset(("clean", "reset", "restore", "stash", "rm", "gc", "push", "rebase"))
+_GIT_CHANGES = frozenset(
+    ("clean", "reset", "restore", "stash", "rm", "gc", "push", "rebase", "checkout", "switch", "mv",
+     "fetch", "pull", "add", "commit", "merge", "revert", "cherry-pick", "am", "init", "clone")
+)  # fmt: skip
+#: Words that only a shell understands.
+_SHELL_WORDS = frozenset(("exit", "return", ".", "source", "eval", "builtin", "trap"))
+#: Files that are no programs unless their first line names one.
+_DATA = (".py", ".md", ".txt", ".rst", ".json", ".toml", ".yaml", ".yml", ".cfg", ".ini", ".csv")
 _NO_RUN = ("--collect-only", "--co", "--collectonly", "-h", "--help", "--version", "-V", "-VV",
            "--fixtures", "--markers", "--setup-plan", "--setup-only", "--fixtures-per-test",
            "--funcargs", "--cache-show")  # fmt: skip
@@ -62,17 +72,24 @@ def no_evidence(
     ends = outcome(argv)
     if ends is not None:
         return f"`{shlex.join(argv)[:60]}` cannot {'fail' if ends else 'pass'}"
-    if base in _DESTROYS or (base == "git" and set(argv[1:2]) & _GIT_CHANGES):
-        return f"`{base}` removes or stops something, it checks nothing"
+    git = git_words(argv[1:]) if base == "git" else []
+    if base in _DESTROYS or set(git[:1]) & _GIT_CHANGES:
+        return f"`{' '.join([base, *git[:1]])}` removes, stops or changes something"
     if base == "find" and "-delete" in argv:
         return "`find -delete` removes something, it checks nothing"
-    if base == "make" and {"-n", "--dry-run", "--just-print", "--recon"} & set(argv):
-        return "`make -n` runs nothing"
-    if base in ("exit", "return"):
+    if base == "make":
+        short = "".join(word for word in argv if re.fullmatch(r"-[bBdeikmnpqrRsStvw]+", word))
+        if {"--dry-run", "--just-print", "--recon", "--touch"} & set(argv) or set(short) & {*"nt"}:
+            return "`make -n` runs nothing"
+        if "--ignore-errors" in argv or "i" in short:
+            return "`make -i` does not count what fails"
+    if "--exit-zero" in argv:
+        return "`--exit-zero` does not count what fails"
+    if base in _SHELL_WORDS:
         return f"`{base}` is a word of the shell"
     if name.endswith("/"):
         return f"`{name}` is a folder"
-    if not _SAFE_WORD.fullmatch(name) and "$" not in name:
+    if not _SAFE_WORD.fullmatch(name) and name != "[" and "$" not in name:
         return f"`{name[:40]}` is no name of a program"
     made = {path.removeprefix("./").rstrip("/") for path in creates}
 
@@ -85,18 +102,28 @@ def no_evidence(
 
     words = pytest_words(argv)
     if words is not None:
-        options = [*shlex.split(command.env.get("PYTEST_ADDOPTS", "")), *words]
-        return _pytest(options, read_lines, gone)
+        return _pytest([*_added(command), *words], read_lines, gone)
+    if base == "find" and exists and find_fails_for(argv, exists) == []:
+        return f"`{shlex.join(argv)[:60]}` cannot fail"
     script = _program_file(argv)
     if script is not None and gone(script):
         return f"`{script}` does not exist"
     if "/" in name and "$" not in name and not name.startswith(("/", "~")):
         bare = name.removeprefix("./")
-        if exists and read_lines and exists(bare) and read_lines(bare) is None:
-            return f"`{name}` is a folder, or too large for a script"
+        if exists and read_lines and exists(bare):
+            lines = read_lines(bare)
+            if lines is None:
+                return f"`{name}` is a folder, or too large for a script"
+            if bare.endswith(_DATA) and not "".join(lines[:1]).startswith("#!"):
+                return f"`{name}` is no program: its first line names none (`#!…`)"
     elif program is not None and "$" not in name and "~" not in name and not program(name):
         return f"`{name}` is no program here"
     return None
+
+
+def prepares(command: Command) -> bool:
+    """Tell whether a command only makes room for others, as ``mkdir -p`` does."""
+    return "".join(unwrapped(command.argv)[:1]).rpartition("/")[2] in PREPARES
 
 
 def unwrapped(argv: Sequence[str]) -> list[str]:
@@ -119,6 +146,17 @@ def unwrapped(argv: Sequence[str]) -> list[str]:
         else:
             break
     return words
+
+
+def _added(command: Command) -> list[str]:
+    """Return the options that PYTEST_ADDOPTS adds: set in front, by ``env`` or in ``sh -c``."""
+    name = "PYTEST_ADDOPTS="
+    found = [command.env.get(name[:-1], "")]
+    for word in command.argv:
+        if name in word:
+            parts = [word] if word.startswith(name) else shlex.split(word, comments=True)
+            found += [part.removeprefix(name) for part in parts if part.startswith(name)]
+    return [option for text in found for option in shlex.split(text)]
 
 
 def _program_file(argv: Sequence[str]) -> str | None:
@@ -157,8 +195,10 @@ def _pytest(
         if name in ("-o", "--override-ini") and value.startswith("addopts="):
             words = [*words, *value.partition("=")[2].split()]
     for word in words:
-        if word in _NO_RUN:
+        if word.partition("=")[0] in _NO_RUN:
             return f"`{word}` runs no test"
+    if ("-p", "no:python") in options:
+        return "`-p no:python` runs no test"
     for test in tests:
         if gone(test.partition("::")[0]):
             return f"`{test[:80]}` does not exist"

@@ -12,6 +12,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 
 #: True: it exits with 0; False: it never does; None: that depends on something.
 Outcome = bool | None
@@ -26,6 +27,8 @@ _ALWAYS = frozenset(
 _NEVER = frozenset(("false", "watch", "top", "htop", "vi", "vim", "nvim", "nano", "emacs"))
 #: Without an argument they read a closed input or list the folder.
 _ALONE = frozenset(("cat", "ls", "sort", "wc", "tee", "bash", "sh", "dash", "zsh", "printenv"))
+#: They make room for what a check writes, and succeed.
+PREPARES = frozenset(("mkdir", "touch", "tee"))
 _FILTERS = frozenset(
     ("tee", "cat", "head", "tail", "sort", "uniq", "wc", "nl", "tr", "cut", "column", "less")
 )
@@ -37,6 +40,8 @@ _TOOLS = frozenset(
      "uv", "pip", "poetry", "hatch", "pdm", "tox", "nox", "coverage", "npm", "node", "cargo", "go",
      "docker", "curl", "tar", "rg", "grep", "sed", "awk", "find", "diff", *_SHELLS)
 )  # fmt: skip
+#: Functions that answer how a program ended instead of raising.
+_RUNS = {"os": ("system",), "subprocess": ("run", "call", "Popen"), "pytest": ("main",)}
 _PRINTS = frozenset(("this", "site", "platform", "sysconfig", "antigravity", "__hello__"))
 _OPENS = {"if": "fi", "for": "done", "while": "done", "until": "done", "case": "esac", "{": "}",
           "(": ")"}  # fmt: skip
@@ -72,6 +77,15 @@ def outcome(argv: Sequence[str]) -> Outcome:
         return words[0] == "0" if words and words[0].isdigit() else None
     if base in _ALONE and not words:
         return True
+    if base in PREPARES and (base != "mkdir" or "-p" in words):
+        return True
+    if base == "ls" and all(word.startswith("-") or word in _FOLDERS for word in words):
+        return True
+    if base == "find" and find_fails_for(argv, _FOLDERS.__contains__) == []:
+        return True
+    if base in ("cmp", "diff"):
+        names = [word.removeprefix("./") for word in words if not word.startswith("-")]
+        return True if len(names) == 2 and names[0] == names[1] else None
     if base in _TOOLS and words and (words[-1] in ("--help", "--version") or words[0] in _TOLD):
         return True if all(word.startswith("-") for word in words) or base != "make" else None
     script = shell_script(argv)
@@ -86,6 +100,17 @@ def outcome(argv: Sequence[str]) -> Outcome:
     if re.fullmatch(r"(?:python|pypy)[0-9.]*", base):
         return _python(words)
     return None
+
+
+def find_fails_for(argv: Sequence[str], exists: Callable[[str], bool]) -> list[str] | None:
+    """Return the places for which a `find` fails because they do not exist.
+
+    None where what it runs may fail: `-exec … +`, or a removal.
+    """
+    if {"-exec", "-execdir", "-ok", "-okdir", "-delete"} & set(argv):
+        return None
+    places = list(takewhile(lambda word: not word.startswith(("-", "(", "!")), argv[1:]))
+    return [place for place in places if "$" in place or not exists(place.rstrip("/") or "/")]
 
 
 def shell_script(argv: Sequence[str]) -> str | None:
@@ -233,6 +258,10 @@ def _test(base: str, words: list[str]) -> Outcome:
         words = words[:-1]
     if any("$" in word or "`" in word for word in words):
         return None
+    for mark, join in (("-o", either), ("-a", both)):
+        if mark in words[1:-1] and len(words) > 3 and not {"(", "\\("} & set(words):
+            at = words.index(mark, 1)
+            return join(_test("test", words[:at]), _test("test", words[at + 1 :]))
     if len(words) > 1 and words[0] == "!":
         inner = _test("test", words[1:])
         return None if inner is None else not inner
@@ -242,6 +271,8 @@ def _test(base: str, words: list[str]) -> Outcome:
         mark, word = words
         if mark in ("-n", "-z"):
             return bool(word) is (mark == "-n")
+        if word == "/dev/null":
+            return {"-e": True, "-r": True, "-w": True, "-f": False, "-d": False}.get(mark)
         if word in _FOLDERS and mark in ("-e", "-d", "-r", "-x", "-f"):
             return mark != "-f"
         return None
@@ -257,14 +288,28 @@ def _test(base: str, words: list[str]) -> Outcome:
     return None
 
 
-def _git(words: list[str]) -> Outcome:
+def git_words(words: Sequence[str]) -> list[str]:
+    """Return the subcommand of git and its arguments."""
+    words = list(words)
     while words[:1] and words[0].startswith("-"):
         words = words[2:] if words[0] in ("-C", "-c") else words[1:]
-    if words[:1] == ["status"] or words[:1] == ["version"]:
+    return words
+
+
+def _git(words: list[str]) -> Outcome:
+    name, *rest = git_words(words) or [""]
+    named = [word for word in rest if not word.startswith("-")]
+    if name in ("status", "version"):
         return True
-    if words and words[0] in ("log", "branch", "diff", "reflog"):
-        told = {"--exit-code", "--quiet", "--check"} & set(words)
-        return None if told or any(not word.startswith("-") for word in words[1:]) else True
+    if name == "ls-files":
+        return None if "--error-unmatch" in rest else True
+    if name == "rev-parse":
+        return True if set(named) <= {"HEAD"} else None
+    if name == "diff" and len(named) == 2 and named[0] == named[1] and "--" not in rest:
+        return True
+    if name in ("log", "branch", "diff", "reflog", "show", "remote"):
+        told = {"--exit-code", "--quiet", "--check"} & set(rest)
+        return None if told or named else True
     return None
 
 
@@ -278,7 +323,10 @@ def _python(words: list[str]) -> Outcome:
         elif re.fullmatch(r"-[A-Zbdisuv]*c", word):
             return _code(value)
         elif word == "-m":
-            return True if value in _PRINTS else None
+            if value == "http.server":
+                return False
+            own = value.partition(".")[0] in sys.stdlib_module_names or value in _TOOLS
+            return True if value in _PRINTS or (own and words[-1] in _TOLD) else None
         elif word in _TOLD:
             return True
         elif word != "-" and not word.startswith("-"):
@@ -292,6 +340,7 @@ def _code(text: str) -> Outcome:
         body = ast.parse(text).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
+    runs = _runners(body)
     for node in body:
         if isinstance(node, ast.Assert):
             value = _constant(node.test)
@@ -301,16 +350,35 @@ def _code(text: str) -> Outcome:
             return _exits(node.exc) if _called(node.exc) == "SystemExit" else False
         elif isinstance(node, ast.Expr) and _called(node.value) in ("exit", "quit", "_exit"):
             return _exits(node.value)
-        elif not _harmless(node):
+        elif not _harmless(node) and not _thrown_away(node, runs):
             return None
     return True
+
+
+def _runners(body: Sequence[ast.stmt]) -> dict[str, str]:
+    """Return the names under which a program has `os`, `subprocess` and `pytest`."""
+    aliases = (alias for node in body if isinstance(node, ast.Import) for alias in node.names)
+    return {a.asname or a.name: a.name for a in aliases if a.name in _RUNS}
+
+
+def _thrown_away(node: ast.stmt, runs: dict[str, str]) -> bool:
+    """Tell whether a statement starts a program and does not look at how it ended."""
+    call = node.value if isinstance(node, ast.Expr) else None
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+        return False
+    owner = call.func.value
+    module = runs.get(owner.id, "") if isinstance(owner, ast.Name) else ""
+    raises = any(keyword.arg in ("check", None) for keyword in call.keywords)
+    return call.func.attr in _RUNS.get(module, ()) and not raises
 
 
 def _harmless(node: ast.stmt) -> bool:
     """Tell whether a statement always goes on: a constant, ``print`` of one, a standard import."""
     if isinstance(node, ast.Import):
         names = [alias.name for alias in node.names]
-        return all(name.partition(".")[0] in sys.stdlib_module_names for name in names)
+        return all(
+            name == "pytest" or name.partition(".")[0] in sys.stdlib_module_names for name in names
+        )
     if isinstance(node, ast.ImportFrom):
         return (node.module or "").partition(".")[0] in sys.stdlib_module_names
     if isinstance(node, ast.Assign):

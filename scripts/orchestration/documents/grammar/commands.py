@@ -277,6 +277,11 @@ _PROGRAMS = frozenset(
 )
 #: Words that a sentence has and an argument list has not.
 _PROSE = frozenset(("and", "the", "then", "so", "that", "which", "should", "must", "when"))
+#: Words that say something of the program before them.
+_SAYS = frozenset(
+    ("is", "are", "was", "has", "passes", "succeeds", "works", "runs", "exits", "stays", "shows",
+     "reports", "returns", "prints", "says", "finds", "fails", "collects")
+)  # fmt: skip
 _WEAK = frozenset(
     ("to", "with", "for", "from", "into", "is", "are", "or", "an", "in", "of", "on", "it", "keep",
      "via", "before", "after", "its", "each", "every", "all", "has", "have", "not", "no", "be")
@@ -295,6 +300,8 @@ def is_sentence(text: str) -> bool:
     """
     bare = re.sub(r"'[^']*'|\"[^\"]*\"|<<.*", " ", text[:4000])
     words = bare.split()[1:]
+    if words and words[0] in _SAYS:
+        return True
     if len(words) > 1 and re.fullmatch(r"[A-Za-z-]{2,}[.!?]", words[-1]):
         return True
     lower = [word.strip(",;:()").lower() for word in words]

@@ -12,6 +12,7 @@ from orchestration.documents.grammar import (
     find_stamps,
     make,
     no_evidence,
+    prepares,
     pytest_words,
     selector_of,
     selector_paths,
@@ -114,18 +115,26 @@ def _commands(order: Order, text: str, context: ValidationContext) -> list[Diagn
     item = context.ledger.item(order.item_id) if context.ledger else None
     # What a criterion of the item runs may be the work's to write: it is red until then.
     own = {c.command.text for c in item.criteria if c.command} if item else set()
-    for command in order.checks:
-        if command.error:
-            fix = "put the commands in a script file and name it"
-            found.append(make("E12", context.path, command.line, command.error, fix))
-            continue
-        why = no_evidence(
+    creates = [ref.path for task in order.tasks for ref in task.refs] + header
+    reasons = [
+        command.error
+        or no_evidence(
             command,
             exists=None if command.text in own else context.exists,
             program=context.program,
             read_lines=context.read_lines,
-            creates=[ref.path for task in order.tasks for ref in task.refs] + header,
+            creates=creates,
         )
+        for command in order.checks
+    ]
+    sound = None in reasons
+    for command, why in zip(order.checks, reasons, strict=True):
+        if command.error:
+            fix = "put the commands in a script file and name it"
+            found.append(make("E12", context.path, command.line, command.error, fix))
+            continue
+        if why and sound and prepares(command):
+            continue
         if why:
             message = f"`{command.text[:80]}` is no check: {why}"
             fix = "name a command that fails today and passes when the work is done"
