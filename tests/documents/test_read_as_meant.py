@@ -35,6 +35,11 @@ def codes(kind: str, text: str, path: str = "input.md", **lookups: object) -> li
         ("no further tests needed (docs only)", "docs only"),
         ("not needed — docs only", "docs only"),
         ("skip", ""),
+        ("— (evidence only)", "evidence only"),
+        ("tests not run", ""),
+        ("not run (docs only)", "docs only"),
+        ("none required; evidence only", "evidence only"),
+        ("None needed - planning", "planning"),
         ("not applicable (review of `tests/test_a.py`)", "review of `tests/test_a.py`"),
     ],
 )
@@ -122,6 +127,10 @@ def test_two_items_are_still_two_foci() -> None:
         ),
         ("Archive: `plans/active/x/plan.md` — done", ["plans/active/x/plan.md"]),
         ("Note: nothing is named here", []),
+        ("fix src/oven.py::heat in place", ["src/oven.py"]),
+        ("Stub out src/fan.py and its door", ["src/fan.py"]),
+        ("Save results in notes/res.json", ["notes/res.json"]),
+        ("Run `pytest -q tests/test_oven.py::test_heat` twice", []),
     ],
 )
 def test_any_verb_may_stand_before_the_files_of_a_task(task: str, paths: list[str]) -> None:
@@ -136,14 +145,24 @@ def test_sentences_among_the_steps_are_no_commands() -> None:
         "2. mkdir -p notes/heat to keep the files together.\n"
         "3. Run the tool:\n   python tools/heat.py \\\n     --to 200 \\\n     | tee heat.log\n"
         "4. git commit -m 'heat and hold the oven'\n"
+        "5. git diff to confirm nothing else moved\n"
+        "6. pytest tests/test_oven.py::test_heat (expect 1 passed)\n"
     )
     order = parse_order(text)
     assert [c.argv[:2] for c in order.checks] == [
         ("python", "tools/heat.py"),
         ("git", "commit"),
+        ("pytest", "tests/test_oven.py::test_heat"),
     ]
     assert order.checks[0].argv[2:] == ("--to", "200")
     assert "heat.log" in [a.name for a in order.artifacts]
+
+
+def test_findings_in_one_line_are_findings_each() -> None:
+    order = parse_order(f"{HEAD}{TESTS}Findings Applied: HEAT-001, `FAN-002` and DOOR-003\n")
+    assert [finding.id for finding in order.findings] == ["HEAT-001", "FAN-002", "DOOR-003"]
+    order = parse_order(f"{HEAD}{TESTS}Findings Applied: HEAT-001, as FAN-002 says\n")
+    assert [(f.id, f.text) for f in order.findings] == [("HEAT-001", "as FAN-002 says")]
 
 
 @pytest.mark.parametrize(
@@ -156,6 +175,9 @@ def test_sentences_among_the_steps_are_no_commands() -> None:
         "- Update: tests/test_new.py (new) — the failing test",
         "- First write `tests/test_new.py`, then run it",
         "- new: `tests/test_new.py`",
+        "- Add a new test file tests/test_new.py::test_heat",
+        "- Set up tests/test_new.py with one failing test",
+        "- Extract `tests/test_new.py` out of tests/test_old.py",
     ],
 )
 def test_a_file_that_the_order_asks_to_create_need_not_exist(task: str) -> None:
