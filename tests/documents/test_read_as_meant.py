@@ -128,6 +128,7 @@ def test_two_items_are_still_two_foci() -> None:
         ("Archive: `plans/active/x/plan.md` — done", ["plans/active/x/plan.md"]),
         ("Note: nothing is named here", []),
         ("fix src/oven.py::heat in place", ["src/oven.py"]),
+        ("say how src/oven.py::heat works", []),
         ("Stub out src/fan.py and its door", ["src/fan.py"]),
         ("Save results in notes/res.json", ["notes/res.json"]),
         ("Run `pytest -q tests/test_oven.py::test_heat` twice", []),

@@ -70,6 +70,7 @@ class Finding:
         applies: Sequence[str] = (),
         check: Command | None = None,
         supersedes: Sequence[str] = (),
+        section: str = "",
         line: int = 0,
     ) -> None:
         self.id, self.date, self.keywords = finding_id, date, keywords
@@ -77,7 +78,7 @@ class Finding:
         self.status_text = "Active"
         self.applies, self.supersedes = list(applies), list(supersedes)
         self.check = check
-        self.section = self.title = ""
+        self.section, self.title = section, ""
         self.line = line
         self.section_line = self.section_end = 0
 

@@ -305,6 +305,8 @@ def is_sentence(text: str) -> bool:
     if len(words) > 1 and re.fullmatch(r"[A-Za-z-]{2,}[.!?]", words[-1]):
         return True
     lower = [word.strip(",;:()").lower() for word in words]
+    if len(words) > 3 and any(word in _WEAK for word in lower) and "".join(lower).isalpha():
+        return True  # no path, option or value among so many words
     strong = sum(word in _PROSE for word in lower)
     return strong > 0 or sum(word in _WEAK for word in lower) > 1
 

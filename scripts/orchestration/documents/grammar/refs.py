@@ -178,7 +178,8 @@ def render_stamp(moment: datetime) -> str:
 
 
 _NO_TEST = re.compile(
-    r"(?i)[*_`(\[]*(?:none|n/?a|n\.a\.|not (?:applicable|needed|required)|skip(?:ped)?|nil|null"
+    r"(?i)[*_`(\[]*(?:none(?: (?:needed|required|applicable|apply|mapped))?|n/?a|n\.a\.|nil|null"
+    r"|(?:tests? )?not (?:applicable|needed|required|run)|skip(?:ped)?|[—–-](?=[ \t]*\()"
     r"|no (?:(?:new|mapped|further|additional|other|extra|unit) )?(?:tests?|selectors?|pytest)"
     r"(?: (?:needed|required|apply|mapped))?)"
     r"(?![\w/-]|::|\.\w)[*_`)\]]*[ \t.]*(?:[—–:;,.-]+[ \t]*)?(.*)$"

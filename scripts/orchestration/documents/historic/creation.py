@@ -6,12 +6,14 @@ import re
 
 _VERBS = frozenset(
     ("create", "author", "add", "write", "generate", "scaffold", "introduce", "draft", "capture",
-     "record", "produce", "emit", "implement (test)", "author (test)", "add (test)")
+     "record", "produce", "emit", "extract", "save", "store", "stub", "implement (test)",
+     "author (test)", "add (test)")
 )  # fmt: skip
 _SAID = re.compile(
-    r"(?i)\b(?:create|author|write|generate|scaffold|introduce|draft|produce)\b"
+    r"(?i)\b(?:create|author|write|generate|scaffold|introduce|draft|produce|extract|save|store|emit"
+    r"|stub(?: out)?|set up|add(?=[ \t]+(?:an?|the|one)?[ \t]*(?:\w+[ \t]+){0,2}new\b))"
     r"(?:[ \t]+(?:a|an|the|one|new|minimal|targeted|failing|regression|unit|pytest|test|tests|file|"
-    r"module|script|helper|under|in|at|to|called|named))*[ \t:]*[`*]*$"
+    r"module|script|helper|results?|output|under|in|into|at|to|as|called|named))*[ \t:]*[`*]*$"
 )
 _MARKED = re.compile(
     r"(?i)\((?:new|to be (?:added|authored|created|written))[^()]{0,40}\)"

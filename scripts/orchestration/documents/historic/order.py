@@ -43,6 +43,7 @@ from orchestration.documents.historic.order_parts import Mark, parts_of
 _NEW = re.compile(r"(?i)\b(?:new|author|create|to be (?:added|authored|created|written))\b")
 _ANCHOR = re.compile(r"#([a-z][a-z0-9]*(?:-[a-z0-9]+)*?-\d{2,4})(?![0-9])")
 _BRACKET = re.compile(r"\[([A-Z][A-Z0-9_]*(?:-[A-Za-z0-9_]+)+(?:\.[A-Z]{1,3}\d{1,3}[a-z]?)?)\]")
+_ASIDE = re.compile(r"(?<![ \t])[ \t]+\((?!within:)[a-z][^()`'\"$]*\)[.]?$")
 _ROW_KEYS = ("Selector", "Artifacts", "Rows")
 
 
@@ -58,6 +59,12 @@ def upgrade_order(text: str, path: str = "input.md") -> Upgraded:
     """Return the order in today's form; raises :class:`DocumentError` when it is too large."""
     blocks = scan(SourceText(text, path)).closed(path)
     return _Door(blocks, SourceText(text, path)).run()
+
+
+def _without_aside(text: str) -> str:
+    """Return a step without the words in parentheses at its end: ``pytest x (expect 1 passed)``."""
+    match = _ASIDE.search(text)
+    return text[: match.start()] if match else text
 
 
 class _Door:
@@ -459,7 +466,7 @@ class _Door:
             elif held:
                 found[-1] = (f"{found[-1][0][:-1].rstrip()} {text}", found[-1][1])
                 held = text.endswith("\\")
-            elif is_command(text):
+            elif is_command(text := _without_aside(text)):
                 found.append((text, number))
                 held = text.endswith("\\")
         return found

@@ -39,7 +39,7 @@ from orchestration.documents.order.sections import Cut, RawSection, body_text, c
 from orchestration.documents.order.tasks import (
     read_artifact,
     read_contract,
-    read_finding,
+    read_findings,
     read_task,
 )
 
@@ -221,7 +221,7 @@ class _Reader:
             elif section.kind == "artifacts":
                 order.artifacts.append(read_artifact(entry))
             elif section.kind == "findings":
-                order.findings.append(read_finding(entry))
+                order.findings += read_findings(entry)
             elif section.kind == "forbidden":
                 order.forbidden.append(entry.joined())
             else:

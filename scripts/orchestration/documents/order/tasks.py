@@ -8,6 +8,7 @@ from orchestration.documents.grammar import (
     Entry,
     Ref,
     clean,
+    is_command,
     is_id,
     looks_like_path,
     parse_refs,
@@ -29,6 +30,7 @@ _JOINED = re.compile(r"(?:^|[ \t])(?:\+|&|and|,)[ \t]+`?([^\s,`]+)")
 _VERIFY = re.compile(
     r"(?<![ \t])[ \t]*(?:\([ \t]*verify:[ \t]*([^()]*(?:\([^()]*\)[^()]*)*)\)|(?<!\()verify:(.*))$"
 )
+_BARE = re.compile(r"(?<![^\s(])[\w.$-]+(?:/[\w.$-]+)+(?:::[\w.:]+)?(?![^\s,;:.)])")
 _SPAN = re.compile(r"`([^`\s]{1,400})`")
 _NEW = re.compile(r"\(?new(?::\)|\)|:)[ \t]*", re.IGNORECASE)
 _MARKS = re.compile(r"[—–:\-\s]*")
@@ -57,6 +59,8 @@ def read_task(entry: Entry) -> Task:
     before = ""
     if not refs:
         refs, before = _prose_refs(text)
+    if not refs:
+        refs, before = _bare_refs(text, verb)
     creates = new or (bool(refs) and says_new(verb, before, whole))
     body = "\n".join([text, *entry.detail]).rstrip()
     return Task(row_id, state, verb, tuple(refs), body, verify, new, creates, entry.line + 1)
@@ -71,7 +75,7 @@ def _front_refs(text: str) -> tuple[list[Ref], str, bool]:
         if mark:
             new, rest = True, rest[mark.end() :]
         token, after = _token(rest)
-        if not token or not looks_like_path(token):
+        if not token or not looks_like_path(token) or is_command(token):
             break
         refs += parse_refs(token)
         rest = after
@@ -126,6 +130,20 @@ def _prose_refs(text: str) -> tuple[list[Ref], str]:
     return refs, before
 
 
+def _bare_refs(text: str, verb: str) -> tuple[list[Ref], str]:
+    """Return the file that a sentence names without marks, and the words before it.
+
+    It is the task's when it is a symbol behind one word (``fix a.py::f``), or when the words
+    before it say that it is made: other files are only spoken of.
+    """
+    for match in _BARE.finditer(text[:2000]):
+        token, before = match.group().rstrip(".:"), text[: match.start()]
+        words = re.sub(r"\[[^\]]*\]|^.*[—–]", "", before).split()
+        if ("::" in token and len(words) < 2) or says_new("", f"{verb} {before}", ""):
+            return parse_refs(token), f"{verb} {before}"
+    return [], ""
+
+
 def split_dash(text: str) -> tuple[str, str]:
     """Cut ``name — meaning`` at the first free-standing dash."""
     match = _DASH.search(text)
@@ -153,9 +171,16 @@ def read_artifact(entry: Entry) -> ArtifactTarget:
     return ArtifactTarget(clean(name), meaning, entry.line + 1)
 
 
-def read_finding(entry: Entry) -> FindingRef:
-    """Read ``CONFIG-001 — adherence`` or a text without an id."""
+def read_findings(entry: Entry) -> list[FindingRef]:
+    """Read ``CONFIG-001 — adherence``, a text without an id, or ids and nothing else."""
     text = entry.joined()
+    words = [clean(word) for word in re.split(r",[ \t]*(?:and[ \t]+)?|[ \t]+and[ \t]+", text)]
+    if len(words) > 1 and all(is_id(word) and "-" in word for word in words):
+        return [FindingRef(word, "", entry.line + 1) for word in words]
+    return [_finding(text, entry)]
+
+
+def _finding(text: str, entry: Entry) -> FindingRef:
     bare = text.lstrip("*`_[ ")
     word = bare.split(" ", 1)[0].strip("*`_:;,.()[]")
     if is_id(word) and "-" in word and word.upper() == word:
