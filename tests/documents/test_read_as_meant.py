@@ -304,7 +304,18 @@ def test_attempts_and_criteria_are_read_whatever_their_bullets() -> None:
 
 @pytest.mark.parametrize(
     "title",
-    ["**{}:**", "**{}**", "- **{}**", "{}:", "{}", "### {}", "#### {}:", "- {} (all of them):"],
+    [
+        "**{}:**",
+        "**{}**",
+        "- **{}**",
+        "- {}",
+        "* __{}__",
+        "{}:",
+        "{}",
+        "### {}",
+        "#### {}:",
+        "- {} (all of them):",
+    ],
 )
 def test_a_list_is_read_whatever_its_title_looks_like(title: str) -> None:
     indent = "  " if title.startswith("- ") else ""
@@ -331,12 +342,66 @@ def test_a_list_is_read_whatever_its_title_looks_like(title: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "turn", "day", "outcome"),
+    [
+        ("– 2026-01-05: Attempt #1 — Result: ✅ success", 1, 5, "success"),
+        ("▸ 2026/01/05 Attempt #2 — slashes", 2, 5, ""),
+        ("- 2026.1.5 — points", None, 5, ""),
+        ("- 20260105: no marks", None, 5, ""),
+        ("- 2026-01-05 10:15 Attempt #3 — outcome: failed", 3, 5, "failed"),
+        ("- Jan 5, 2026 – Attempt #4 – words", 4, 5, ""),
+        ("* 5 January 2026: words", None, 5, ""),
+        ("○ [Attempt #6] 2026-01-05: ok", 6, 5, ""),
+        ("- #7 (2026-01-05): ran again", 7, 5, ""),
+        ("| 8 | 2026-01-05 | pass | ran |", 8, 5, "pass"),
+    ],
+)
+def test_an_attempt_has_any_marker_date_and_number(
+    line: str, turn: int | None, day: int, outcome: str
+) -> None:
+    head = "  | # | Date | Result | Notes |\n  |---|---|---|---|\n" if line[0] == "|" else ""
+    text = f"## [OVEN-HEAT-002] Heat\n- Status: done\n- Attempts History:\n{head}  {line}\n"
+    read = ledger.parse_ledger(text)
+    (attempt,) = read.items[0].attempts
+    assert (attempt.turn, attempt.at and attempt.at.day, attempt.outcome) == (turn, day, outcome)
+    assert not read.diagnostics and not attempt.text.startswith("]")
+
+
+def test_a_date_below_an_attempt_is_part_of_it() -> None:
+    text = (
+        "## [OVEN-HEAT-002] Heat\n- Status: done\n- Attempts History:\n"
+        "  * [2026-01-05] Attempt #1 — half of it\n    - Artifacts: a.md\n"
+        "      - 2026-01-04 an older run\n  * [2026-01-06] Attempt #2 — the rest\n"
+    )
+    item = ledger.parse_ledger(text).items[0]
+    assert [a.turn for a in item.attempts] == [1, 2]
+    assert "2026-01-04 an older run" in item.attempts[0].text
+
+
+def test_items_that_stand_only_in_a_table_are_counted() -> None:
+    table = "| ID | Title | Status |\n|---|---|---|\n| {} | Heat | done |\n"
+    table += "| [FAN-002](#f) | Fan | open |\n"
+    text = "# Plan\n\n" + table.format("OVEN-001") + "\n## [OVEN-001] Heat\n- Status: done\n"
+    (told,) = ledger.parse_ledger(text).diagnostics
+    assert told.code == "W27" and told.line == 6 and "read 1 of 2 items" in told.message
+    assert "FAN-002" in told.message
+    assert not ledger.parse_ledger(text + "## [FAN-002] Fan\n- Status: done\n").diagnostics
+
+
+def test_a_priority_with_a_sign_and_a_plan_in_a_link_are_read() -> None:
+    text = "- Priority: 🔴 High\n- Plan: [the plan](plans/active/oven/plan.md)\n"
+    read = ledger.parse_ledger(f"## [OVEN-HEAT-002] Heat\n- Status: done\n{text}")
+    assert (read.items[0].priority, read.items[0].plan) == ("P1", "plans/active/oven/plan.md")
+    assert not read.diagnostics
+
+
+@pytest.mark.parametrize(
     ("key", "line"),
     [
         ("Exit Criteria", "(1) the door shuts"),
         ("Exit Criteria", "the door shuts; it is hot"),
         ("Exit Criteria", "| C1 | the door shuts |"),
-        ("Attempts History", "– 2026-01-05 half of it"),
+        ("Attempts History", "> 2026-01-05 half of it"),
         ("Attempts History", "| 3 | 2026-01-05 | half of it |"),
         ("Attempts History", "we tried it twice"),
     ],
@@ -367,6 +432,21 @@ def test_a_list_of_which_nothing_is_read_says_so(key: str, line: str) -> None:
         ("testing", "in_progress", [], True),
         ("review — by Ann", "in_progress", [], True),
         ("in_progress — waiting for the oven", "in_progress", [], False),
+        ("partially done — D4 left", "in_progress", [], True),
+        ("80% complete", "in_progress", [], True),
+        ("100% complete", "done", [], True),
+        ("almost finished", "in_progress", [], True),
+        ("not done", "open", [], True),
+        ("incomplete: the door", "in_progress", [], True),
+        ("under investigation", "in_progress", [], True),
+        ("ready for review", "in_progress", [], True),
+        ("Needs review by Ann", "in_progress", [], True),
+        ("scheduled for March", "open", [], True),
+        ("no longer needed", "dropped", [], True),
+        ("~~open~~ done", "done", [], False),
+        ("open → in_progress (2026-01-05)", "in_progress", [], False),
+        ("open -> blocked by the vendor", "blocked", [], False),
+        ("done?", "unknown", [], False),
     ],
 )
 def test_statuses_as_people_write_them(
@@ -431,6 +511,16 @@ REPORT = """# Fix Plan
 - [x] OVEN-BAKE-004.B1: Write `reports/<ts>/README.md`.
 - [ ] OVEN-BAKE-004.F1: Wait. Last look: `reports/2026-01-06T100000Z/` is empty.
 """
+
+
+def test_rows_of_a_report_without_a_box_are_rows() -> None:
+    text = (
+        "# P\n## Status\n`in_progress`\n## Current Focus\n**OVEN-HEAT-002 — Heat** (since May)\n"
+        "## TODOs\n- [ ] B1: box\n- B2: no box\n1. a number\n"
+    )
+    (item,) = ledger.parse_ledger(text).items
+    assert [c.meaning for c in item.criteria] == ["box", "B2: no box", "a number"]
+    assert item.title == "Heat (since May)"
 
 
 def test_the_rows_of_a_report_belong_to_their_items() -> None:
