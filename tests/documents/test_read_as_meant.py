@@ -309,7 +309,7 @@ def test_attempts_and_criteria_are_read_whatever_their_bullets() -> None:
         "**{}**",
         "- **{}**",
         "- {}",
-        "* __{}__",
+        "- __{}__",
         "{}:",
         "{}",
         "### {}",

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from orchestration.documents.grammar.blocks import Blocks
 from orchestration.documents.grammar.refs import is_row, split_focus
 
-_BULLET = re.compile(r"(?:[-*+•‣◦▪●]|\d{1,4}[.)])(?:[ \t]+|$)")
+_BULLET = re.compile(r"(?:[-*+•‣◦▪●–○■▸►⁃∙]|\d{1,4}[.)])(?:[ \t]+|$)")
 _KEY = re.compile(r"<?[A-Za-z][A-Za-z0-9 _/&.#<>-]*")
 _STATE = re.compile(r"\[(.)\](?=[ \t]|$)")
 _PLAIN_ID = re.compile(r"[A-Za-z][A-Za-z0-9.-]{0,80}")
@@ -176,7 +176,7 @@ def _list_title(line: str, number: int, lists: frozenset[str]) -> KeyLine | None
     text = line[at:].strip()
     bare = text.lstrip("#").strip()
     marked = bare != text or (bare.startswith(("**", "__")) and bare.endswith(("**", "__", ":")))
-    name = title_key(bare) if marked else bare.lower() if " " in bare and not bullets else ""
+    name = title_key(bare) if marked else bare.lower() if " " in bare else ""
     if name not in lists:
         return None
     raw = bare.strip("*_: ")

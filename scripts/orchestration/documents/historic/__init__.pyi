@@ -7,7 +7,9 @@ from .creation import says_new as says_new
 from .criteria import outermost as outermost
 from .criteria import plain_criterion as plain_criterion
 from .criteria import take_sign as take_sign
+from .ledger_names import COLUMNS as COLUMNS
 from .ledger_names import KEYS as KEYS
+from .ledger_names import PHRASES as PHRASES
 from .ledger_names import PRIORITIES as PRIORITIES
 from .ledger_names import SIGNS as SIGNS
 from .ledger_names import STATUS_WORDS as STATUS_WORDS

@@ -13,7 +13,20 @@ _LABEL = re.compile(r"\(([^()]*(?:\([^()]*\)[^()]*)*)\)")
 _NUMBER = re.compile(
     r"(?i)\**(?:attempt|loop|cycle|iteration|turn|try)[ \t]*#?[ \t]*(\d{1,6})(?![\w-])"
 )
-_OUTCOME = re.compile(r"(?i)\bresult:?\**:?[ \t]*\**([A-Za-z][A-Za-z_-]{1,30})")
+_HASH = re.compile(r"[*_`(\[]*#(\d{1,6})(?![\d-])")
+_OUTCOME = re.compile(
+    r"(?i)\b(?:result|outcome|verdict):?\**:?[^\w\n]{0,6}([A-Za-z][A-Za-z_-]{1,30})"
+)
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH = rf"(?P<m>{'|'.join(_MONTHS)})[a-z]{{0,6}}\.?"
+#: Dates that are none of today's spellings: year first, or a month's name. Compiled where met.
+_DATES = (
+    r"(?P<y>\d{4})[/.-](?P<m>\d{1,2})[/.-](?P<d>\d{1,2})(?![\d/T-])",
+    r"(?P<y>\d{4})(?P<m>\d{2})(?P<d>\d{2})(?=[T:, \])]|$)",
+    rf"(?i){_MONTH} (?P<d>\d{{1,2}})[a-z]{{0,2}},? (?P<y>\d{{4}})\b",
+    rf"(?i)(?P<d>\d{{1,2}})[a-z]{{0,2}}\.? {_MONTH},? (?P<y>\d{{4}})\b",
+)
+_CLOCK = re.compile(r"[ \t]+(\d{2}):(\d{2})(?::(\d{2}))?(?:[ \t]*(?:Z|UTC))?(?![\w:])")
 _OPENING = "*_[(`#✅❌⚠️🚧 \t"
 
 
@@ -38,12 +51,15 @@ def told_attempt(text: str) -> Told | None:
     body = text[at:].lstrip(_OPENING)
     if body[:1] > "\u2100":  # a sign of the writer's own
         body = body.lstrip(_OPENING + body[0] + "\ufe0f\u200d")
-    number = _NUMBER.match(body)
+    body = _today(body)
+    number = _NUMBER.match(body) or _HASH.match(text[at:])
+    if number and number.re is _HASH:
+        body = text[at:]
     if number:
         rest = body[number.end() :]
         moment = parse_stamp(rest.lstrip(" (*—–-[:`\t")[:40])
         return Told(
-            int(number.group(1)), moment, None, "", "", _outcome(rest), rest.strip("* :—–-")
+            int(number.group(1)), moment, None, "", "", _outcome(rest), rest.strip("* :—–-]")
         )
     moment = parse_stamp(body)
     if moment is None or not body[:4].isdigit():
@@ -60,6 +76,24 @@ def told_attempt(text: str) -> Told | None:
         _outcome(rest),
         rest.strip("* \t"),
     )
+
+
+def _today(body: str) -> str:
+    """Return the words with the date at their beginning in today's spelling."""
+    if not body[:1].isdigit() and body[:3].lower() not in _MONTHS:
+        return body
+    for pattern in _DATES:
+        match = re.match(pattern, body)
+        if match is None:
+            continue
+        name = match["m"].lower()
+        month = int(name) if name.isdigit() else _MONTHS.index(name[:3]) + 1
+        rest = body[match.end() :]
+        clock = _CLOCK.match(rest)
+        if clock:
+            rest = f"T{clock[1]}:{clock[2]}:{clock[3] or '00'}Z{rest[clock.end() :]}"
+        return f"{match['y']}-{month:02}-{int(match['d']):02}{rest}"
+    return body
 
 
 def _until(head: str) -> datetime | None:

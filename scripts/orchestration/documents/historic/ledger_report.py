@@ -25,6 +25,7 @@ from orchestration.documents.grammar import (
     successive,
 )
 from orchestration.documents.historic.claims import claimed_rows
+from orchestration.documents.historic.criteria import plain_criterion
 
 _ROWS = ("todo", "completed items")
 
@@ -91,7 +92,7 @@ class _Report:
             item_id = split_focus(line)[0]
             if item_id:
                 self.main = item_id
-                title = clean(line).split(item_id, 1)[-1].strip("*` —–-:")
+                title = clean(line).split(item_id, 1)[-1].strip("*` —–-:").replace("**", "")
                 item = self.items.setdefault(item_id, _Item(title, number))
                 for other in self.visible(heading):
                     key = parse_key(self.lines[other])
@@ -122,6 +123,9 @@ class _Report:
         found = [(n, parse_row(self.lines[n], n)) for n in self.visible(heading)]
         for number, row in found:
             if row is None:
+                if plain_criterion(self.lines[number]) and heading.title.lower().startswith("todo"):
+                    self.items[self.main].rows.append((f"  {self.lines[number].strip()}", number))
+                    self.taken.add(number)
                 continue
             item_id, row_id = split_focus(row.row_id) if row.row_id else ("", None)
             name = row_id or row.row_id

@@ -9,6 +9,7 @@ from orchestration.documents.grammar import (
     Command,
     KeyLine,
     clean,
+    indent_of,
     is_command,
     is_file_name,
     is_sentence,
@@ -24,6 +25,7 @@ from orchestration.documents.grammar import (
     take_within,
 )
 from orchestration.documents.historic import (
+    COLUMNS,
     outermost,
     plain_criterion,
     take_sign,
@@ -165,6 +167,7 @@ def read_attempts(blocks: Blocks, start: int, end: int) -> list[Attempt]:
     found: list[Attempt] = []
     columns: list[str] = []
     parts: list[list[str]] = []
+    base = 0
     for number in blocks.visible(start, end):
         line = blocks.source.lines[number]
         text = line.strip()
@@ -173,13 +176,16 @@ def read_attempts(blocks: Blocks, start: int, end: int) -> list[Attempt]:
             if is_separator(cells):
                 continue
             if not columns:
-                columns = [cell.lower() for cell in cells]
+                columns = [COLUMNS.get(cell.lower(), cell.lower()) for cell in cells]
             else:
                 found.append(_table_attempt(columns, cells, number))
                 parts.append([])
             continue
         attempt = parse_attempt(text, number) if text else None
+        if attempt and found and attempt.turn is None and indent_of(line) > base + 1:
+            attempt = None  # a date in the words of the one above
         if attempt:
+            base = base if found else indent_of(line)
             found.append(attempt)
             parts.append([attempt.text])
         elif found and text and not columns:
@@ -201,13 +207,14 @@ def unread_bullets(blocks: Blocks, start: int, end: int) -> tuple[int, int, int]
 def _table_attempt(columns: list[str], cells: list[str], number: int) -> Attempt:
     plain = ("" if cell == "-" else cell for cell in cells)
     values = dict(zip(columns, plain, strict=False))
-    turn = values.get("turn", "")
+    turn = values.get("turn", "").lstrip("#")
     return Attempt(
         turn=int(turn) if turn.isascii() and turn.isdigit() and len(turn) < 12 else None,
         outcome=values.get("outcome", ""),
         criteria=values.get("criteria", values.get("criterion δ", "")),
         signature=values.get("signature", ""),
         link=values.get("link", ""),
+        text=values.get("text", ""),
         at=parse_stamp(values.get("at", "")),
         line=number + 1,
     )

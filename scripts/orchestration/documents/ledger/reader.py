@@ -44,6 +44,7 @@ from orchestration.documents.ledger.values import parse_depends, parse_priority,
 _BRACKET = re.compile(r"[*_~✅ ]*\[([A-Za-z][\w.-]{0,120})\][*_~]*[ \t]*[:—–-]?[ \t]*")
 #: A heading behind a stray bullet: ``-### [ID]``.
 STRAY = re.compile(r"-(?=#{2,4}[ \t]*\[)")
+_LINK = re.compile(r"\]\(([^()\s]{1,400})\)")
 _WAIT_FIELD = re.compile(r"(?i)[-*+] \**(on|check|poll|until)\b")
 #: Keys that may stand once: a second line would be lost, or would win in silence.
 ONCE = frozenset(
@@ -98,6 +99,8 @@ def _read(source: SourceText, path: str) -> Ledger:
     for start, end, level, item_id, title in _item_ranges(blocks, headings):
         ledger.items.append(_read_item(blocks, start, end, level, item_id, title, ledger))
     ledger.active_focus = _active_focus(blocks, headings)
+    if ledger.items:
+        _only_in_a_table(blocks, ledger)
     _duplicates(ledger)
     ledger.diagnostics += unclosed(blocks, path)
     return ledger
@@ -342,7 +345,7 @@ def _is_none(line: str) -> bool:
 
 def _first_path(text: str) -> str | None:
     """Return a plan's path: the first code span that is one, or the whole value."""
-    spans = [span for span in spans_of(text) if looks_like_path(span)]
+    spans = [span for span in spans_of(text) if looks_like_path(span)] or _LINK.findall(text)
     return next(iter(spans), clean(text)) or None
 
 
@@ -389,6 +392,30 @@ def _active_focus(blocks: Blocks, headings: list[Heading]) -> str | None:
                 if focus:
                     return focus
     return None
+
+
+def _only_in_a_table(blocks: Blocks, ledger: Ledger) -> None:
+    """W27 for the rows of a table of items with statuses that have no heading of their own."""
+    source = blocks.source
+    known = {item.id for item in ledger.items}
+    first = min(item.line for item in ledger.items) - 1
+    rows: list[tuple[int, str]] = []
+    table = False
+    for number in blocks.visible(0, first):
+        line = source.lines[number].strip()
+        if not line.startswith("|"):
+            table = False
+        elif not table:
+            table = "status" in [cell.lower().strip("* ") for cell in split_cells(line)]
+        elif table and (ids := find_ids(split_cells(line)[0])) and ids[0].upper() == ids[0]:
+            rows.append((number, ids[0]))
+    lost = [(number, name) for number, name in rows if name not in known]
+    if lost:
+        names = ", ".join(name for _, name in lost[:5])
+        message = f"read {len(rows) - len(lost)} of {len(rows)} items of the table: no heading for "
+        fix = f"add `## [{lost[0][1]}] title` with its keys"
+        line_no = lost[0][0] + 1
+        ledger.diagnostics.append(make("W27", ledger.path, line_no, message + names, fix))
 
 
 def _duplicates(ledger: Ledger) -> None:

@@ -17,7 +17,7 @@ from orchestration.documents.grammar import (
     render_stamp,
     successive,
 )
-from orchestration.documents.historic import PRIORITIES, SIGNS, STATUS_WORDS
+from orchestration.documents.historic import PHRASES, PRIORITIES, SIGNS, STATUS_WORDS
 from orchestration.documents.ledger.model import DEFAULT_POLL_S, DEFAULT_PRIORITY, Status, Waiting
 
 _WORDS = {s.value: s for s in Status if s is not Status.UNKNOWN}
@@ -27,6 +27,8 @@ _WORD = re.compile(
     r"(?:[ -](?=(?:progress|planning|flight|review|started|hold|do)\b)[A-Za-z]+)?",
     re.IGNORECASE,
 )
+_STRUCK = re.compile(r"~~[^~\n]*~~")
+_ARROW = re.compile(r"(?:→|->|=>)[*_`~ \t]*([A-Za-z][A-Za-z_]*)")
 _WAITS = re.compile(
     r"(?i)\b(?:wait(?:s|ing)?|blocked|awaits?|awaiting|depends|dependent)\b"
     r"(?:[ \t]+(?:on|for|by))?[ \t:]+(.{1,200})"
@@ -57,7 +59,18 @@ def parse_status(text: str, line: int = 0) -> StatusValue:
     body = text.strip()
     sign = next((value for mark, value in SIGNS.items() if body.startswith(mark)), None)
     while body[:1] and not body[0].isalnum():
-        body = body[1:]
+        struck = _STRUCK.match(body)  # ~~open~~ done
+        body = body[struck.end() if struck else 1 :]
+    plain = body.split(" ", 1)[0].lower().strip("*_`~:;,.") in _WORDS
+    phrases = () if plain else PHRASES
+    match = None
+    said = next((s for pattern, s in phrases if (match := _phrase(pattern, body))), None)
+    if said and match:
+        reason = body[match.end() :].lstrip("*_`~] \t—–-:;,/")
+        waits = _waits_for(reason) if said in ("open", "in_progress") else ()
+        return StatusValue(
+            Status(said), match.group(), reason, None, (), None, mapped=True, waits_for=waits
+        )
     match = _WORD.match(body)
     if match is None:
         if sign is None:
@@ -70,6 +83,11 @@ def parse_status(text: str, line: int = 0) -> StatusValue:
         status, mapped = _status(first)
         raw = first if status is not Status.UNKNOWN else raw
     reason = body[match.start() + len(raw) :].lstrip("*_`~] \t")
+    turned = _ARROW.match(reason)
+    if turned and _status(turned.group(1))[0] is not Status.UNKNOWN:  # open → in_progress
+        return parse_status(reason[turned.start(1) :], line)
+    if reason.startswith("?"):
+        status, mapped, raw = Status.UNKNOWN, False, f"{raw}?"
     while reason[:1] and reason[0] in "—–-:;,/→":
         reason = reason[1:].lstrip("*_ \t")
     problem = None if status is not Status.UNKNOWN else f"unknown status `{raw}`"
@@ -81,6 +99,10 @@ def parse_status(text: str, line: int = 0) -> StatusValue:
     deferred = tuple((m.group(1), m.group(2)) for m in _DEFERRED.finditer(reason[:4000]))
     waits_for = () if status not in (Status.OPEN, Status.IN_PROGRESS) else _waits_for(reason)
     return StatusValue(status, raw, reason.strip(), waiting, deferred, problem, mapped, waits_for)
+
+
+def _phrase(pattern: str, body: str) -> re.Match[str] | None:
+    return re.match(rf"(?i){pattern}(?![\w-])", body)
 
 
 def _status(raw: str) -> tuple[Status, bool]:
@@ -142,8 +164,8 @@ def render_waiting(waiting: Waiting) -> str:
 
 def parse_priority(text: str) -> tuple[str, bool]:
     """Return (``P0``..``P3``, known?) of a priority value; unknown words give the default."""
-    match = re.match(r"[A-Za-z]+\d?", text.strip().lstrip("*_` "))
-    word = match.group().lower() if match else ""
+    match = re.match(r"[\W_]*([A-Za-z]+\d?)", text)
+    word = match.group(1).lower() if match else ""
     if re.fullmatch(r"p[0-3]", word):
         return word.upper(), True
     return PRIORITIES.get(word, DEFAULT_PRIORITY), word in PRIORITIES
