@@ -569,6 +569,48 @@ def test_nested_entries_are_entries_and_a_word_is_no_role() -> None:
 
 
 @pytest.mark.parametrize(
+    ("title", "role", "day"),
+    [
+        ("Supervisor loop — 2026-01-06T10:00Z", "supervisor", 6),
+        ("Loop 13 (2026-01-06)", "supervisor", 6),
+        ("Galph, 2026-01-06T10:00:00Z: heat", "supervisor", 6),
+        ("🔥 2026-01-06T10:00Z — galph loop", "supervisor", 6),
+        ("[2026-01-06T10:00:00Z] Galph reads Ralph's work", "supervisor", 6),
+        ("**2026-01-06** — Ralph handed back", "worker", 6),
+        ("Jan 6, 2026 — galph", "supervisor", 6),
+        ("6 January 2026: Ralph, back", "worker", 6),
+        ("2026/01/06 galph", "supervisor", 6),
+        ("Ralph loop 2026-01-06T10:00Z", "worker", 6),
+    ],
+)
+def test_an_entry_begins_where_its_heading_names_a_time(title: str, role: str, day: int) -> None:
+    """What stands below it is not laid over the entry before."""
+    text = (
+        "# Memory\n\n## 2026-01-05T10:00:00Z (galph loop)\n- dwell: 0\n- Focus issue: OVEN-001\n\n"
+        f"## {title}\n- dwell: 1\n- Focus issue: OVEN-002\n"
+    )
+    read = parse_memory(text)
+    first, second = read.entries
+    assert (first.item_id, first.dwell, second.item_id, second.dwell) == (
+        "OVEN-001",
+        0,
+        "OVEN-002",
+        1,
+    )
+    assert second.at is not None and (second.at.day, second.role) == (day, role)
+    assert not read.diagnostics
+    fixed = rewrite("memory", text, "galph_memory.md")
+    assert not missing_lines(text, fixed.text)
+    assert rewrite("memory", fixed.text, "galph_memory.md").text == fixed.text
+
+
+def test_a_heading_that_only_speaks_of_a_day_begins_no_entry() -> None:
+    text = "# M\n\n## 2026-01-05T10:00:00Z galph\n- dwell: 0\n\n### Evidence of 2026-01-04\nwords\n"
+    (entry,) = parse_memory(text).entries
+    assert "Evidence of 2026-01-04" in entry.body
+
+
+@pytest.mark.parametrize(
     "line", ["## Loop 12 — 2026-01-06T10:00:00Z", "- 2026-01-06T10:00:00Z galph: x",
              "**2026-01-06T10:00:00Z — galph**"],
 )  # fmt: skip
