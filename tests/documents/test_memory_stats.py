@@ -175,12 +175,16 @@ def test_a_time_of_another_form_is_read_or_told() -> None:
     """Else its fields would overwrite those of the entry above, and midnight would be claimed."""
     text = (
         "# 2026-01-07 11:00 UTC: one\n- dwell: 2\n\n# Jan 8 2026: two\n- dwell: 3\n\n"
-        "# 20260109T130000Z: three\n- dwell: 4\n"
+        "# 20260109T130000Z: three\n- dwell: 4\n\n# 5th of May: four\n- dwell: 5\n"
     )
     memory = parse_memory(text)
-    assert render_stamp(memory.entries[0].at) == "2026-01-07T11:00:00Z"
-    assert memory.entries[0].title == "one"
-    assert [(d.code, d.line) for d in memory.diagnostics] == [("W25", 4), ("W25", 7)]
+    assert [entry.title for entry in memory.entries] == ["one", "two", "three"]
+    assert [entry.at and render_stamp(entry.at) for entry in memory.entries] == [
+        "2026-01-07T11:00:00Z",
+        "2026-01-08T00:00:00Z",
+        "2026-01-09T13:00:00Z",
+    ]
+    assert [(d.code, d.line) for d in memory.diagnostics] == [("W25", 10)]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from .attempts import Told as Told
 from .attempts import told_attempt as told_attempt
+from .attempts import with_todays_date as with_todays_date
 from .claims import claimed_checks as claimed_checks
 from .claims import claimed_rows as claimed_rows
 from .claims import claimed_sync as claimed_sync

@@ -51,7 +51,7 @@ def told_attempt(text: str) -> Told | None:
     body = text[at:].lstrip(_OPENING)
     if body[:1] > "\u2100":  # a sign of the writer's own
         body = body.lstrip(_OPENING + body[0] + "\ufe0f\u200d")
-    body = _today(body)
+    body = with_todays_date(body)
     number = _NUMBER.match(body) or _HASH.match(text[at:])
     if number and number.re is _HASH:
         body = text[at:]
@@ -78,7 +78,7 @@ def told_attempt(text: str) -> Told | None:
     )
 
 
-def _today(body: str) -> str:
+def with_todays_date(body: str) -> str:
     """Return the words with the date at their beginning in today's spelling."""
     if not body[:1].isdigit() and body[:3].lower() not in _MONTHS:
         return body

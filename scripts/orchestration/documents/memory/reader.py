@@ -27,6 +27,7 @@ from orchestration.documents.grammar import (
     successive,
     unclosed,
 )
+from orchestration.documents.historic import with_todays_date
 
 #: Headings below this level belong to the entry above them, stamped or not.
 DEEPEST = 3
@@ -47,6 +48,9 @@ _FIELDS = {
     "action state": "state", "state": "state", "next": "next", "next actions for ralph": "next",
     "next actions": "next", "worker": "worker", "declared state": "worker",
 }  # fmt: skip
+_LEADS = re.compile(
+    r"(?i)(?:galph|supervisor|planner|ralph|worker|engineer|loop|turn|cycle|iteration|entry)\b"
+)
 _SUPERVISOR = re.compile(r"(?i)\b(?:galph|supervisor|planner)\b")
 _WORKER = re.compile(r"(?i)\b(?:ralph|worker|engineer)\b")
 
@@ -105,10 +109,10 @@ def parse_memory(text: str, path: str = "galph_memory.md") -> Memory:
     memory = Memory(path=path, diagnostics=unclosed(blocks, path))
     blocks = blocks.closed(path)
     source = blocks.source
-    marks = [h for h in blocks.headings if h.level <= DEEPEST and parse_stamp(h.title)]
-    stamped = sum(parse_stamp(h.title) is not None for h in blocks.headings)
+    marks = [h for h in blocks.headings if h.level <= DEEPEST and _stamp_first(h.title)]
+    stamped = sum(bool(_stamp_first(h.title)) for h in blocks.headings)
     if len(marks) < stamped:
-        first = next(h for h in blocks.headings if h.level > DEEPEST and parse_stamp(h.title))
+        first = next(h for h in blocks.headings if h.level > DEEPEST and _stamp_first(h.title))
         message = f"read {len(marks)} of {stamped} stamped headings: line {first.line + 1} is part"
         message += " of the entry above it"
         fix = f"begin an entry with at most {DEEPEST} `#`"
@@ -116,7 +120,7 @@ def parse_memory(text: str, path: str = "galph_memory.md") -> Memory:
     if not marks and not stamped:
         _count_stamped(blocks, memory)
     for heading, following in successive(blocks.headings):
-        if heading.level > DEEPEST or parse_stamp(heading.title):
+        if heading.level > DEEPEST or _stamp_first(heading.title):
             continue
         end = following.line if following else len(source.lines)
         if _LOOKS.match(heading.title) or _claims_dwell(blocks, heading.line + 1, end):
@@ -157,8 +161,27 @@ def _newest_first(entries: list[Entry]) -> bool:
     return falls >= rises
 
 
+def _stamp_first(title: str) -> str:
+    """Return the title of an entry with its stamp in front, "" for a heading that begins none.
+
+    The stamp stands first (behind a sign, in any spelling), or behind a word for who or which
+    loop: ``Supervisor loop — 2026-01-06T10:00Z``, ``Loop 13 (2026-01-06)``.
+    """
+    if parse_stamp(title):
+        return title
+    bare = re.sub(r"^[\W_]+", "", title)
+    today = with_todays_date(bare)
+    if parse_stamp(today):
+        return today
+    stamps = find_stamps(bare) if _LEADS.match(bare) else []
+    if not stamps:
+        return ""
+    written = stamps[0][0]
+    return f"{written} {bare.replace(written, '', 1)}"
+
+
 def _heading(heading: Heading) -> Entry:
-    title = _SPACED.sub(r"\1T\2Z", heading.title)
+    title = _SPACED.sub(r"\1T\2Z", _stamp_first(heading.title))
     word = re.split(r"[ \t]|:(?!\d)", title, maxsplit=1)[0]
     rest = title[len(word) :].lstrip(": \t·—–-")
     entry = Entry(parse_stamp(word), word.strip("*`:"), "", line=heading.line + 1)
