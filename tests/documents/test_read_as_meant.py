@@ -604,6 +604,13 @@ def test_an_entry_begins_where_its_heading_names_a_time(title: str, role: str, d
     assert rewrite("memory", fixed.text, "galph_memory.md").text == fixed.text
 
 
+def test_fields_below_a_deeper_time_are_not_those_of_the_entry_above() -> None:
+    text = "# M\n\n### 2026-01-05T10:00Z galph\n- dwell: 0\n\n#### 2026-01-06T10:00Z\n- dwell: 7\n"
+    read = parse_memory(text)
+    assert [(e.dwell, "- dwell: 7" in e.body) for e in read.entries] == [(0, True)]
+    assert [d.code for d in read.diagnostics] == ["W27"]
+
+
 def test_a_heading_that_only_speaks_of_a_day_begins_no_entry() -> None:
     text = "# M\n\n## 2026-01-05T10:00:00Z galph\n- dwell: 0\n\n### Evidence of 2026-01-04\nwords\n"
     (entry,) = parse_memory(text).entries

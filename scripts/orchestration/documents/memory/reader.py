@@ -209,13 +209,14 @@ def _item_of(title: str) -> tuple[str, str | None]:
 def _entry(blocks: Blocks, heading: Heading, end: int, memory: Memory) -> Entry:
     entry = _heading(heading)
     kept: list[str] = []
-    summary_line = False
+    summary_line = nested = False
     for number in range(heading.line + 1, end):
         line = blocks.source.lines[number]
         found = None if blocks.opaque[number] else heading_of(line)
         if found and not entry.role and _WORKER.match(found[1].lstrip("(*_ ")):
             entry.role = "worker"
-        if blocks.opaque[number]:
+        nested = nested or bool(found and found[0] > DEEPEST and _stamp_first(found[1]))
+        if blocks.opaque[number] or nested:
             kept.append(line)
         elif _pairs(line):
             summary_line = True
