@@ -6,16 +6,32 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from typer.core import TyperCommand
 
 from ptycho import quiet
 from ptycho.cli import console
 from ptycho.cli.outputs import check_output
 from ptycho.cli.scan_options import Opening, scan_options
 
+POSITIONS = ("off", "frames", "shared", "all")
+
 
 def register(app: typer.Typer) -> None:
     """Add `refine` to the program."""
-    app.command("refine")(scan_options(refine))
+    app.command("refine", cls=_Refine)(scan_options(refine))
+
+
+class _Refine(TyperCommand):
+    """`--positions` alone means all of it; it was a flag before it took a word."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The same arguments, with the word that was left out."""
+        following = [*args[1:], ""]
+        words = [
+            "--positions=all" if (this, then in POSITIONS) == ("--positions", False) else this
+            for this, then in zip(args, following, strict=True)
+        ]
+        return super().parse_args(ctx, words)
 
 
 def refine(
@@ -46,7 +62,13 @@ def refine(
         help="A network of `ptycho prior train` on the whole-scan image, where held-out counts "
         "want it; the plain image is kept beside.",
     ),
-    positions: bool = typer.Option(False, "--positions", help="Correct the scan positions too."),
+    positions: str | None = typer.Option(
+        None,
+        "--positions",
+        metavar="[off|frames|shared|all]",
+        help="Correct the scan positions too: each frame's own (frames), what all share (scale, "
+        "rotation, shear, drift), or both (all, also without a word).",
+    ),
     config: Path | None = typer.Option(None, "--config", help="YAML with settings."),
     settings: list[str] = typer.Option(
         [], "--set", metavar="KEY=VALUE", help="A setting; overrides the file. Repeatable."
@@ -78,7 +100,7 @@ def refine(
         seconds=seconds,
         passes=passes,
         modes=modes,
-        positions=positions or None,
+        positions=positions,
         regularise=regularise,
         loss=loss,
         prior=prior,
@@ -109,7 +131,7 @@ def refine(
         "stopped_by",
         *(key for key in ("regularise", "loss", "frames_read") if key in rec.meta),
         "started_from",
-        *(key for key in ("taken_from_start",) if rec.meta.get(key)),
+        *(key for key in ("taken_from_start", "shared_positions") if rec.meta.get(key)),
         "held_out_deviance",
         "mode_shares",
     )

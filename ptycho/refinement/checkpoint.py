@@ -1,8 +1,9 @@
 """What a refinement leaves behind every few seconds, so that a killed one goes on where it was.
 
-A folder: `state.h5`, the work at hand, whole or not at all, and `trial-K.h5`, the result of each
-trial that is over (`auto`). A state is a tree of named tuples, dictionaries and arrays; it is read
-back into the shape of the state that a fresh engine has.
+A folder: `state.h5`, the work at hand, whole or not at all; `trial-K.h5`, the result of each trial
+that is over (`auto`); `places.json`, what the positions were found to share. A state is a tree of
+named tuples, dictionaries and arrays; it is read back into the shape of the state that a fresh
+engine has.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from ptycho.refinement.outcome import RefineResult
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan
 
-STATE = "state.h5"
+STATE, PLACES = "state.h5", "places.json"
 _FREE = {"checkpoint_s"}  # may differ between a run and its continuation
 
 
@@ -64,16 +65,9 @@ class Checkpoints:
     _last: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
+        require_resume(self.folder, self.resume)
         if self.folder is None or not self.folder.is_dir():
             return
-        if not self.resume:
-            raise UsageError(
-                "a refinement that was cut off left its checkpoint",
-                where=self.folder,
-                expected="--resume, which goes on from it",
-                got="a new refinement",
-                fix=f"add --resume, or: rm -r {self.folder}",
-            )
         path = self.folder / STATE
         if path.is_file():
             self.saved = _read(path, self.identity)
@@ -130,9 +124,21 @@ class Stage:
         self.checkpoints.write(self.name, phase, facts, trees)
 
 
+def require_resume(folder: Path | None, resume: bool) -> None:
+    """Raise a UsageError where a checkpoint is and nobody said to go on from it."""
+    if folder is not None and Path(folder).is_dir() and not resume:
+        raise UsageError(
+            "a refinement that was cut off left its checkpoint",
+            where=folder,
+            expected="--resume, which goes on from it",
+            got="a new refinement",
+            fix=f"add --resume, or: rm -r {folder}",
+        )
+
+
 def clear_checkpoint(folder: Path) -> None:
     """Remove a checkpoint whose result is safe; nothing happens where there is none."""
-    if (folder / STATE).is_file() or any(folder.glob("trial-*.h5")):
+    if any((folder / name).is_file() for name in (STATE, PLACES)) or any(folder.glob("trial-*.h5")):
         shutil.rmtree(folder)
 
 

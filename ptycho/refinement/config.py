@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ptycho.config import CLEAN_FIELD, Clean, Settings
 
@@ -27,7 +27,11 @@ class RefineConfig(Settings):
         description="incoherent probe modes; None: as many as the probe has; auto: chosen by "
         "held-out counts (ptycho.refinement.choice)",
     )
-    positions: bool = Field(default=False, description="correct the scan positions too")
+    positions: Literal["off", "frames", "shared", "all"] = Field(
+        default="off",
+        description="correct the scan positions: what all share (scale, rotation, shear, drift, "
+        "backlash), each frame's own, or all of it (true)",
+    )
     update_probe: bool = Field(
         default=True, description="recover the probe together with the object"
     )
@@ -112,3 +116,8 @@ class RefineConfig(Settings):
         default=60, gt=0, description="seconds between checkpoints, which --resume goes on from"
     )
     clean: Clean = CLEAN_FIELD
+
+    @field_validator("positions", mode="before")
+    @classmethod
+    def _true_is_all(cls, value: object) -> object:
+        return "all" if value is True else value

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import ndimage
 
 from ptycho.config import BACKGROUND_FLOOR
 from ptycho.physics import backend
 from ptycho.quiet import ops
 from ptycho.refinement import step
 from ptycho.refinement.config import RefineConfig
+from ptycho.refinement.places import Places, smooth_field
 from ptycho.refinement.start import Canvas, Frames
 
 CHUNK_PIXELS = 1 << 18
@@ -111,6 +113,8 @@ class Engine:
         self._first: step.State | None = None
         self._kept: dict[int, Any] = {}
         self._lanes = backend.lanes()
+        self.places: Places | None = None  # frames move together by these, or each by itself
+        self._moves = config.positions != "off"
 
     def _few(self, most: int) -> tuple[np.ndarray, np.ndarray]:
         """Numbers and counts of at most so many frames from all over the scan."""
@@ -128,7 +132,7 @@ class Engine:
             float(config.damping),
             config.position_step * factor if move else 0.0,
         )
-        model = step.Model(config.kernel, "amplitude", config.positions, config.update_probe)
+        model = step.Model(config.kernel, "amplitude", self._moves, config.update_probe)
         light, told = 0.0, []
         size = -(-self.batch // self._lanes)
         for indices in _batches(order, self.batch):
@@ -150,7 +154,7 @@ class Engine:
         """One accelerated pass over all frames at once, then total variation of `weight`."""
         config, detector = self.config, self._detector()
         first_move = min(config.position_start * config.passes, POSITIONS_FROM)
-        move = config.positions and self._passes >= first_move
+        move = self._moves and self._passes >= first_move
         momentum = self._whole / (self._whole + 3)
         rates = _rates(
             config.whole_object_step if not config.update_probe else 0.7 * config.whole_object_step,
@@ -160,11 +164,9 @@ class Engine:
             config.position_step if move else 0.0,
         )
         # The illumination stays as it is while neither probe, positions nor light of frames move.
-        still = not (config.update_probe or config.positions) and self.frames.light is None
+        still = not (config.update_probe or self._moves) and self.frames.light is None
         lit = self._light if still else None
-        model = step.Model(
-            config.kernel, loss, config.positions, config.update_probe, light=lit is None
-        )
+        model = step.Model(config.kernel, loss, self._moves, config.update_probe, light=lit is None)
         n = self.frames.scan.n_frames
         parts = [
             np.arange(first, min(first + self._chunk, n)) for first in range(0, n, self._chunk)
@@ -312,6 +314,9 @@ class Engine:
             wanted.append(sum(seen.ratio for seen in every))
         if bright:
             wanted.append(ops.concatenate([seen.light for seen in every]))
+        if move and not moved:
+            steps = [ops.concatenate([seen.moves, seen.grip], axis=1) for seen in every]
+            wanted.append(ops.concatenate(steps))
         (error, measured), *more = backend.read(*wanted)
         deviance = None if held is None else self._deviance(more.pop(0))
         if rings:
@@ -325,7 +330,7 @@ class Engine:
         if bright:
             frames.brighten(indices, more.pop(0)[row])
         if move and not moved:
-            self._move_by(told)
+            self._move_at_once(indices, more.pop(0)[row])
         if move:
             self.positions_px -= (self.positions_px - self._home_px).mean(0)
         if judge and move:  # by the positions of now, which the host has moved: a second read
@@ -336,6 +341,28 @@ class Engine:
         moves = backend.read(*(seen.moves for _, seen in told))
         for (indices, _), each in zip(told, moves, strict=True):
             self._move(indices, each[: len(indices)])
+
+    def _move_at_once(self, indices: np.ndarray, steps: np.ndarray) -> None:
+        """After a pass: each frame by its own step, or all by what they share."""
+        if self.places is None:
+            self._move(indices, steps[:, :2])
+            return
+        own, grip = np.zeros((2, *self.positions_px.shape))
+        own[indices], grip[indices] = steps[:, :2], steps[:, 2:]
+        moves = self.places.step(own, grip)
+        before = self.positions_px.copy()
+        self._move(np.arange(len(moves)), moves)
+        self._carry(before, self.positions_px - before)
+
+    def _carry(self, positions_px: np.ndarray, moves: np.ndarray) -> None:
+        """The object goes along with frames that move together: O(x) ← O(x − u(x))."""
+        image = _numpy(self.state.object)
+        places = np.indices(image.shape).reshape(2, -1).T
+        origin = np.asarray(self.canvas.origin_px)
+        source = places - smooth_field(positions_px, moves, places + origin)
+        warped = ndimage.map_coordinates(image, source.T, order=3, mode="nearest")
+        warped = warped.reshape(image.shape).astype(np.complex64)
+        self.state = self.state._replace(object=backend.tensor(warped))
 
     def _move(self, indices: np.ndarray, moves: np.ndarray) -> None:
         limit = self.config.position_limit_px

@@ -22,10 +22,11 @@ from ptycho.frames import Finding, clean_scan, require_canvas
 from ptycho.quiet import load_tensorflow
 from ptycho.refinement import choice
 from ptycho.refinement import start as setup
-from ptycho.refinement.checkpoint import Checkpoints, Stage, identity_of
+from ptycho.refinement.checkpoint import Checkpoints, Stage, identity_of, require_resume
 from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.guess import find_probe
 from ptycho.refinement.outcome import RefineResult
+from ptycho.refinement.placing import Placed, find_places, read_placed, write_placed
 from ptycho.refinement.schedule import Schedule
 from ptycho.refinement.takeover import Taken, take_over
 from ptycho.result import Reconstruction
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from ptycho.refinement.engine import Engine, Snapshot
     from ptycho.refinement.whole import Descent
 
+SHARED = ("shared", "all")
 WHOLE_SHARE = 0.6
 FEWEST_TO_CHOOSE = 36
 """Whole-scan passes: the six trials take at least four each, after a sixth of them all; with half
@@ -93,6 +95,24 @@ def refine(
         )
         rec = result.reconstruction.with_meta(probe_guesses=guesses)
         return replace(result, reconstruction=rec, seconds=time.monotonic() - began)
+    if config.positions in SHARED and (start is None or start.positions_px is None):
+        require_resume(checkpoint, resume)
+        placed = _placed(scan, start, config, progress, checkpoint)
+        own = "frames" if config.positions == "all" else "off"
+        rest = {} if config.seconds is None else {"seconds": _left(config.seconds, began)}
+        result = refine(
+            replace(scan, positions_px=placed.positions_px),
+            start=start,
+            config=config.model_copy(update={**rest, "positions": own}),
+            progress=progress,
+            checkpoint=checkpoint,
+            resume=True,
+        )
+        rec = result.reconstruction.with_meta(shared_positions=placed.record)
+        rec = rec.with_meta(config=config.model_dump())
+        if rec.positions_px is None:
+            rec = replace(rec, positions_px=placed.positions_px)
+        return replace(result, reconstruction=rec, seconds=time.monotonic() - began)
     keep = Checkpoints()
     if checkpoint is not None:
         identity = identity_of(scan, start, config)
@@ -120,6 +140,24 @@ def refine(
         iterations=passes,
     )
     return replace(result, reconstruction=rec, seconds=seconds, iterations=passes)
+
+
+def _placed(
+    scan: Scan,
+    start: Reconstruction | None,
+    config: RefineConfig,
+    progress: Progress | None,
+    checkpoint: Path | None,
+) -> Placed:
+    """What the positions share; of a run that was cut off as it was found then."""
+    if checkpoint is None:
+        return find_places(scan, config, progress)
+    identity = identity_of(scan, start, config)
+    placed = read_placed(Path(checkpoint), identity)
+    if placed is None:
+        placed = find_places(scan, config, progress)
+        write_placed(Path(checkpoint), placed, identity)
+    return placed
 
 
 def _left(seconds: float, began: float) -> float:
@@ -224,7 +262,7 @@ def _whole_share(config: RefineConfig) -> float:
     """The share of the budget for whole-scan passes."""
     if config.whole_share is not None:
         return config.whole_share
-    return WHOLE_SHARE if config.update_probe or config.positions else 1.0
+    return WHOLE_SHARE if config.update_probe or config.positions != "off" else 1.0
 
 
 def _shares(engine: Engine, config: RefineConfig) -> tuple[RefineConfig | None, int]:
@@ -288,10 +326,10 @@ def prepare(scan: Scan, taken: Taken, config: RefineConfig, *, least_px: int = 0
     from ptycho.refinement.engine import Engine
 
     modes = None if config.modes == "auto" else config.modes
-    margin = 1 + math.ceil(config.position_limit_px) if config.positions else 1
+    margin = 1 + math.ceil(config.position_limit_px) if config.positions != "off" else 1
     positions = taken.positions_px
     home = setup.home_of(scan, positions, config.position_limit_px)
-    reach = np.concatenate([positions, home]) if config.positions else positions
+    reach = np.concatenate([positions, home]) if config.positions != "off" else positions
     canvas = setup.Canvas.around(reach, scan.N, margin, least_px)
     frames = setup.Frames(scan, config, np.random.default_rng(config.seed), taken.light)
     start = taken.start
@@ -326,7 +364,7 @@ def _loop(
             rng.permutation(engine.frames.scan.n_frames)
     while not (done and schedule.finished(done, used)):
         factor = schedule.step(used)
-        move = config.positions and used >= config.position_start
+        move = config.positions != "off" and used >= config.position_start
         order = rng.permutation(engine.frames.scan.n_frames)
         residual, held_out = engine.run_pass(order, factor, move=move)
         if not math.isfinite(residual):
@@ -420,5 +458,5 @@ def _result(
             "held_out_frames": len(engine.frames.held),
             "mode_shares": [float(np.sum(np.abs(m) ** 2) / energy) for m in probe],
         },
-        positions_px=engine.positions_px if config.positions or taken.moved else None,
+        positions_px=engine.positions_px if config.positions != "off" or taken.moved else None,
     )

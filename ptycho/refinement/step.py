@@ -94,6 +94,7 @@ class Seen(NamedTuple):
     ratio: Any  # (N, N), Σ_j y/I
     light: Any  # (B,), the factor on each frame's light that explains its counts best
     moves: Any  # (B, 2), position steps in px
+    grip: Any  # (B, 2), curvature of the loss by the position: how much a step is worth
 
 
 class Model(NamedTuple):
@@ -140,16 +141,17 @@ def contribute(
     if model.probe:
         by_probe = ops.stack([ops.sum(ops.conj(patches) * wave, axis=0) for wave in chi])
         by_probe, by_light = centring(by_probe, size[0]), ops.sum(_square(patches) * dose, axis=0)
-    moves = ops.zeros_like(batch.corners)
+    moves = grip = ops.zeros_like(batch.corners)
     if model.positions:
-        moves = rates.positions * _moves(canvas, light, pull, batch, size, model.kernel)
+        moves, grip = _moves(canvas, light, pull, batch, size, model.kernel)
+        moves = rates.positions * moves
     found = Slopes(by_object, lit, by_probe, by_light)
     # Least squares in the amplitudes: (Σ √y √I / Σ I)².
     fits = ops.sum(valid * root * modelled, axis=(-2, -1))
     factor = ops.square(fits / (ops.sum(valid * intensity, axis=(-2, -1)) + 1e-30))
     ratio = ops.sum(dose * valid * counts / intensity, axis=0)
     measured = ops.sum(root * valid * dose)
-    return found, Seen(residual, measured, ratio, factor, moves)
+    return found, Seen(residual, measured, ratio, factor, moves, grip)
 
 
 def no_slopes(state: State) -> Slopes:
@@ -268,16 +270,19 @@ def _ahead(state: State, rates: Rates) -> tuple[Any, Any]:
     )
 
 
-def _moves(canvas: Any, light: Any, pull: Any, batch: Batch, size: Any, kernel: str) -> Any:
-    """Gauss–Newton steps (B, 2) of each frame's position, row and column apart."""
-    moves = []
+def _moves(
+    canvas: Any, light: Any, pull: Any, batch: Batch, size: Any, kernel: str
+) -> tuple[Any, Any]:
+    """Gauss–Newton steps (B, 2) of each frame's position, row and column apart; curvatures."""
+    moves, grip = [], []
     for slope in slopes(canvas[None], batch.corners[None], size, inside=True, kernel=kernel):
         re, im = backend.planes(slope[0])
         by_re, by_im = backend.planes(pull)
         gradient = ops.sum(re * by_re + im * by_im, axis=(1, 2))
         curvature = ops.sum(_square(slope[0]) * light, axis=(1, 2))
         moves.append(-gradient / (curvature + 1e-30))
-    return ops.stack(moves, axis=1)
+        grip.append(curvature)
+    return ops.stack(moves, axis=1), ops.stack(grip, axis=1)
 
 
 def _damped(illumination: Any, damping: Any) -> Any:

@@ -16,6 +16,7 @@ import pytest
 
 from ptycho.data import load_reconstruction, save_scan
 from ptycho.errors import ArchiveError, ConfigError, UsageError
+from ptycho.refinement.checkpoint import clear_checkpoint
 from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.outcome import RefineResult
 from ptycho.refinement.run import refine
@@ -57,7 +58,10 @@ def goes_on(scan: Scan, config: RefineConfig, folder: Path) -> tuple[RefineResul
 @pytest.mark.parametrize(
     ("settings", "cuts"),
     [
-        ({"passes": 8, "positions": True, "position_start": 0.2, "background": "rings"}, (3, 7)),
+        (
+            {"passes": 8, "positions": "frames", "position_start": 0.2, "background": "rings"},
+            (3, 7),
+        ),
         ({"passes": 30, "flux": True, "regularise": "auto", "loss": "auto"}, (3, 14, 22, 27)),
         ({"passes": 6, "modes": "auto"}, (2, 8, 13)),
     ],
@@ -79,6 +83,19 @@ def test_it_ends_as_if_it_had_not_been_cut_off(scan, tmp_path, settings, cuts):
         for key in ("regularise", "loss", "trials", "whole_trials", "flux"):
             assert (key in result.reconstruction.meta) == (key in whole.reconstruction.meta)
         assert result.deviance_per_pixel == pytest.approx(whole.deviance_per_pixel, rel=1e-3)
+
+
+def test_what_positions_share_is_not_sought_again(scan, tmp_path):
+    """Its passes come before those of the refinement: 24 + 24 + 60 + 30."""
+    config = RefineConfig(passes=6, positions="all", regularise="off", checkpoint_s=1e-9)
+    cut_off(scan, config, tmp_path / "a", 141)
+    with pytest.raises(UsageError, match="--resume"):
+        refine(scan, config=config, checkpoint=tmp_path / "a")
+    result, passes = goes_on(scan, config, tmp_path / "a")
+    assert passes <= 4 and result.iterations == 6
+    assert result.reconstruction.meta["shared_positions"]["passes"] == 138
+    clear_checkpoint(tmp_path / "a")
+    assert not (tmp_path / "a").exists()
 
 
 def test_a_checkpoint_of_something_else_is_refused(scan, tmp_path):
