@@ -98,6 +98,21 @@ def test_a_value_of_agent_env_is_not_shown(
     assert "sesame" not in str(rows(root)) and "agent_env" in rows(root)["agent login"][1]
 
 
+def test_what_agent_env_names_is_told_where_it_is_absent_or_hidden_by_nothing(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOOD_KEY", "open sesame")
+    monkeypatch.setenv("SHORT_KEY", "1234")
+    with (root / "orchestration.yaml").open("a") as file:
+        file.write("agent_env: [GOOD_KEY, SHORT_KEY, NO_KEY]\n")
+    told = [c for c in examine(root, ask=False) if c.name == "agent_env"]
+    assert [(c.state, c.found.rpartition(": ")[2]) for c in told] == [
+        ("warn", "NO_KEY"),
+        ("ok", "SHORT_KEY"),
+    ]
+    assert "1234" not in str(told)
+
+
 def test_a_command_of_ones_own_is_looked_for(root: Path) -> None:
     (root / "orchestration.yaml").write_text("agent: custom\nagent_command: [no-such-tool, x]\n")
     assert rows(root)["agent"][:2] == (

@@ -2,18 +2,22 @@
 
 Known forms are matched exactly; a value assigned to a name such as `password` counts when it looks
 random (Shannon entropy), so that placeholders in documentation do not. `known` are values that are
-secret whatever they look like: those of the variables that agents get (`values_of`).
+secret whatever they look like: those of the variables that agents get (`values_of`). They are also
+found in base64, hexadecimal, URL and JSON form, and cut over lines or joined strings.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 # Arrays and pictures are no logs; a file of another kind past the cap is an artifact, not a log
 # (the harness's own logs end at 16 MiB).
@@ -92,16 +96,24 @@ def entropy_bits(text: str) -> float:
 # Settings that stand in the environment beside keys; product code may well name such a value.
 _NO_SECRET = re.compile(r"(?i)(?:^|_)(?:MODEL|REGION|LOCATION|PROFILE|MODE|LEVEL|LANG|TZ)$")
 _SECRET_KEY = re.compile(r"(?i)key|token|secret|passw|auth|credential")
+# A variable with such a name holds the secret itself, even where that looks like a path or number.
+_SECRET_ITSELF = re.compile(r"(?i)(?:^|_)(?:API_?KEY|KEY|TOKEN|SECRET|PASS|PASSW(?:OR)?D|PIN)$")
 _PLAIN_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^\s@?]*")
+_URL_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^\s:/@]*:([^\s/@]+)@")
+_SCHEME = re.compile(r"(?i)(?:bearer|basic|token)\s+(\S+)")
 MIN_VALUE = 6
+SQUEEZED_MIN, ENCODED_MIN = 12, 10
+"""Letters and digits from which a value is looked for without what stands between them."""
 
 
 def values_of(variables: Mapping[str, str]) -> tuple[str, ...]:
     """The secret values of environment variables, longest first; settings among them are left out.
 
     No secret is what is shorter than 6 characters, a number, a URL without a user, an absolute
-    path, or the value of a variable named like a model or region. Of a JSON text only the values
-    under names such as `apiKey` are; a text of several lines counts line by line.
+    path, or the value of a variable named like a model or region; but a number or `/…` is one where
+    the variable's name ends with KEY, TOKEN, SECRET, PASS, PASSWORD or PIN. Of a JSON text only the
+    values under names such as `apiKey` are; a text of several lines counts line by line. The
+    password in a URL and what stands behind `Bearer` are secret by themselves too.
     """
     found: set[str] = set()
     for name, text in variables.items():
@@ -110,10 +122,14 @@ def values_of(variables: Mapping[str, str]) -> tuple[str, ...]:
         except (ValueError, RecursionError):
             inner = None
         if inner is not None:
-            found.update(_secret_leaves(inner))
-        elif not _NO_SECRET.search(name):
-            found.update(line.strip() for line in text.splitlines())
-    kept = [text for text in found if len(text) >= MIN_VALUE and not _harmless(text)]
+            told = list(_secret_leaves(inner))
+        else:
+            told = [] if _NO_SECRET.search(name) else [line.strip() for line in text.splitlines()]
+        for part in told:
+            pieces = [part, *_SCHEME.findall(part), *map(unquote, _URL_PASSWORD.findall(part))]
+            named = bool(_SECRET_ITSELF.search(name))
+            found.update(one for one in pieces if not _harmless(one, named=named))
+    kept = [text for text in found if len(text) >= MIN_VALUE]
     return tuple(sorted(kept, key=lambda text: (-len(text), text)))
 
 
@@ -128,9 +144,52 @@ def _secret_leaves(value: object, name: str = "") -> Iterator[str]:
         yield value
 
 
-def _harmless(text: str) -> bool:
-    number = text.replace(".", "", 1).isdigit() and len(text) < 16
-    return number or text.startswith(("/", "-----")) or bool(_PLAIN_URL.fullmatch(text))
+def _harmless(text: str, *, named: bool) -> bool:
+    number = text.replace(".", "", 1).isdigit() and len(text) < 16 and not named
+    path = text.startswith("/") and not named
+    return number or path or text.startswith("-----") or bool(_PLAIN_URL.fullmatch(text))
+
+
+def _squeezed(text: str) -> str:
+    """The letters and digits of a text: what is left however it is quoted, cut and joined."""
+    return re.sub(r"[^A-Za-z0-9]+", "", text)
+
+
+@lru_cache(maxsize=8)
+def _disguises(known: tuple[str, ...]) -> tuple[str, ...]:
+    """The letters and digits of every form in which a value may be written."""
+    found: set[str] = set()
+    for value in known:
+        raw = value.encode("utf-8", "replace")
+        url = quote(raw, safe="")
+        lower = re.sub(r"%..", lambda code: code[0].lower(), url)
+        escaped = (url, lower, url.replace("%20", "+"), json.dumps(value)[1:-1], repr(raw)[2:-1])
+        found |= {
+            form for text in (value, *escaped) if len(form := _squeezed(text)) >= SQUEEZED_MIN
+        }
+        # Before a value may stand 0, 1 or 2 bytes of a group of three; the characters that hold
+        # bits of its neighbours are left out.
+        groups = [base64.b64encode(bytes(n) + raw).decode() for n in range(3)]
+        whole = [text[-(-n * 8 // 6) : (n + len(raw)) * 8 // 6] for n, text in enumerate(groups)]
+        encoded = [*map(_squeezed, whole), raw.hex(), raw.hex().upper()]
+        found |= {form for form in encoded if len(form) >= ENCODED_MIN}
+    return tuple(sorted(found, key=lambda form: (-len(form), form)))
+
+
+def _disguised(text: str, known: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Start and end of the known values that are encoded or cut in pieces, in order."""
+    if not known:
+        return
+    bare = _squeezed(text)
+    forms = [form for form in _disguises(tuple(known)) if form in bare]
+    between = r"[^A-Za-z0-9]*"
+    last = 0
+    for at in sorted(
+        span for form in forms for span in (m.span() for m in re.finditer(between.join(form), text))
+    ):
+        if at[0] >= last:
+            yield at
+            last = at[1]
 
 
 def _spans(line: str, known: Sequence[str]) -> Iterator[tuple[str, int, int]]:
@@ -187,20 +246,34 @@ def scan_lines(
     return list(found.values())
 
 
+def _scan(numbered: Sequence[tuple[int, str]], path: str, known: Sequence[str]) -> list[Leak]:
+    """Credentials in lines that follow each other; a known value may be cut over some of them."""
+    found = scan_lines(numbered, path, known)
+    told = {leak.line for leak in found if leak.kind == "a value of agent_env"}
+    text = "\n".join(line for _, line in numbered)
+    for start, end in _disguised(text, known):
+        number = numbered[text.count("\n", 0, start)][0]
+        if number not in told:
+            told.add(number)
+            shown = f"encoded or cut, {end - start} characters"
+            found.append(Leak("a value of agent_env", path, number, shown))
+    return found
+
+
 def scan_text(text: str, path: str = "", known: Sequence[str] = ()) -> list[Leak]:
     """Credentials in a file or log."""
-    return scan_lines(enumerate(text.splitlines(), start=1), path, known)
+    return _scan(list(enumerate(text.splitlines(), start=1)), path, known)
 
 
 def scan_diff(diff: str, known: Sequence[str] = ()) -> list[Leak]:
     """Credentials in the lines that a git diff adds; a line in a hunk is never read as a header."""
-    leaks: list[Leak] = []
+    added: dict[str, list[tuple[int, str]]] = {}
     path, number, old, new = "", 0, 0, 0
     for line in diff.split("\n"):  # a form feed or U+2028 ends no line for git
         if old > 0 or new > 0:
             if line.startswith("+"):
                 parts = line[1:].splitlines()
-                leaks += scan_lines([(number, part) for part in parts], path, known)
+                added.setdefault(path, []).extend((number, part) for part in parts)
             old -= line[:1] in ("-", " ", "")
             new -= line[:1] in ("+", " ", "")
             number += line[:1] in ("+", " ", "")
@@ -209,7 +282,7 @@ def scan_diff(diff: str, known: Sequence[str] = ()) -> list[Leak]:
         elif hunk := _HUNK.match(line):
             old, new = (1 if part is None else int(part) for part in (hunk[1], hunk[3]))
             number = int(hunk[2])
-    return leaks
+    return [leak for path, lines in added.items() for leak in _scan(lines, path, known)]
 
 
 def redact(text: str, known: Sequence[str] = ()) -> str:
@@ -223,7 +296,10 @@ def redact(text: str, known: Sequence[str] = ()) -> str:
             continue
         inside = bool(_KEY_BEGINS.search(line)) and not ends
         out.append(_redact_line(line, known))
-    return "".join(out)
+    whole = "".join(out)
+    for start, end in reversed(list(_disguised(whole, known))):
+        whole = f"{whole[:start]}[redacted: a value of agent_env]{whole[end:]}"
+    return whole
 
 
 def _redact_line(line: str, known: Sequence[str]) -> str:
@@ -248,11 +324,10 @@ def black_out(folder: Path, known: Sequence[str] = ()) -> list[Leak]:
             continue
         if path.stat().st_size > CAP_BYTES:
             continue
-        with path.open(encoding="latin-1", newline="") as lines:
-            numbered = enumerate(lines, start=1)
-            leaks = scan_lines(numbered, path.relative_to(folder).as_posix(), known)
+        text = path.read_bytes().decode("latin-1")
+        numbered = [(n, line) for n, line in enumerate(text.split("\n"), start=1)]
+        leaks = _scan(numbered, path.relative_to(folder).as_posix(), known)
         if leaks:
-            text = path.read_bytes().decode("latin-1")
             path.write_bytes(redact(text, known).encode("latin-1"))
             found += leaks
     return found

@@ -15,6 +15,7 @@ from orchestration.config import HarnessConfig, load_config
 from orchestration.core import parse_selector
 from orchestration.documents.ledger import Status, check_ledger, parse_ledger
 from orchestration.errors import HarnessError
+from orchestration.gates import secrets
 from orchestration.git import Repo
 from orchestration.sandbox import entries_below, pids, run_child
 from orchestration.setup.behind import fence_rows, guard_rows
@@ -84,6 +85,7 @@ def examine(
             reviewer or config.reviewer_agent,
             ask,
         ),
+        *_variables(config),
         *_budgets(
             config,
             agent or config.agent,
@@ -231,6 +233,25 @@ def _agents(
             checks += (
                 [Check(role, "ok", made.name)] if same else probe(repo, config, made, role, ask)
             )
+    return checks
+
+
+def _variables(config: HarnessConfig) -> list[Check]:
+    """What `agent_env:` names: what is not set, and what is no secret that could be looked for."""
+    unset = [name for name in config.agent_env if not os.environ.get(name)]
+    open_ = [
+        name
+        for name in config.agent_env
+        if os.environ.get(name) and not secrets.values_of({name: os.environ[name]})
+    ]
+    checks = []
+    if unset:
+        fix = f"export {unset[0]}=…, or take it out of `agent_env:`"
+        checks.append(Check("agent_env", "warn", f"not set here: {', '.join(unset)}", fix))
+    if open_:
+        words = "taken for no secret, so no landing, log or page hides it (shorter than "
+        words += f"{secrets.MIN_VALUE} characters, a number, a path, a URL): {', '.join(open_)}"
+        checks.append(Check("agent_env", "ok", words))
     return checks
 
 
