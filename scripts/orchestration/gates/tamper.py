@@ -63,7 +63,7 @@ def scan(
     changed = [e for e in entries if SUBMODULE not in (e.old_mode, e.mode)]
     python = [e for e in changed if e.path.endswith(".py") and LINK not in (e.mode, e.old_mode)]
     if python:
-        found += _of_sources(repo, base, head, python, guard, (*may_edit, *new))
+        found += _of_sources(repo, base, head, python, guard, (*may_edit, *new), import_roots)
     return sorted(set(found), key=lambda f: (ORDER[f.severity], f.path, f.line, f.rule))
 
 
@@ -74,6 +74,7 @@ def _of_sources(
     python: Sequence[DiffEntry],
     guard: Sequence[str],
     asked: tuple[str, ...],
+    import_roots: Sequence[str],
 ) -> list[Finding]:
     """What the rules find in the text of the changed Python files."""
     sizes = repo.sizes({sha for e in python for sha in (e.old_sha, e.sha)})
@@ -82,7 +83,8 @@ def _of_sources(
         words = f"{total} bytes of changed Python are more than the rules read"
         return [Finding("P00", "suspicion", largest, 0, words)]
     try:
-        marks = source_rules.read(_sources(repo, base, head, python, guard, asked))
+        sources = _sources(repo, base, head, python, guard, asked, import_roots)
+        marks = source_rules.read(sources)
     except source_rules.TooMuch as problem:
         return [Finding("P00", "suspicion", largest, 0, str(problem))]
     return [
@@ -97,6 +99,7 @@ def _sources(
     python: Sequence[DiffEntry],
     guard: Sequence[str],
     asked: tuple[str, ...],
+    import_roots: Sequence[str],
 ) -> source_rules.Sources:
     before, after = repo.list_tree(base), repo.list_tree(head)
     wanted: dict[str, set[str]] = {}
@@ -114,8 +117,9 @@ def _sources(
     texts = {path: text[sha] for path, sha in known.items() if sha in text}
     sides = {e.path: (text.get(e.old_sha), text.get(e.sha)) for e in python}
     product = {path: pair for path, pair in sides.items() if not _is_test_code(path)}
-    own = {PurePosixPath(path).parts[-1].removesuffix(".py") for path in product}
-    own |= {part for path in product for part in PurePosixPath(path).parts[:-1]}
+    # Only what an import root holds is the product's: `calc/math.py` does not make `math` its own.
+    inside = [p for path in after for root in import_roots if (p := _inside(path, root))]
+    own = {path.parts[0].removesuffix(".py") for path in inside}
     return source_rules.Sources(
         {path: pair for path, pair in sides.items() if path not in product},
         product,
@@ -162,14 +166,19 @@ def _files(
     return found
 
 
+def _inside(path: str, root: str) -> PurePosixPath | None:
+    """The path of a Python file as seen from an import root; None where it lies elsewhere."""
+    pure = PurePosixPath(path)
+    if pure.suffix != ".py" or not pure.is_relative_to(root):
+        return None
+    return pure.relative_to(root)
+
+
 def _shadowed(path: PurePosixPath, import_roots: Sequence[str]) -> str | None:
     """Top-level module that a new file would hide from everything that imports it."""
     for root in import_roots:
-        try:
-            inside = path.relative_to(root)
-        except ValueError:
-            continue
-        if inside.suffix != ".py" or not inside.parts:
+        inside = _inside(path.as_posix(), root)
+        if inside is None:
             continue
         top = inside.parts[0].removesuffix(".py")
         if top in sys.stdlib_module_names or top in _installed():

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from orchestration.gates import counted_calls, special_cases
+from orchestration.gates import counted_calls, reach, special_cases
 from orchestration.gates.tamper_trees import (
     UNREADABLE,
     Mark,
@@ -29,8 +29,10 @@ MACHINERY = {"__array_ufunc__", "__array_function__", "__instancecheck__", "__su
 MACHINERY |= {"__array_priority__"}
 INSIDES = """
 sys.meta_path sys.path_hooks sys.settrace sys.setprofile sys._getframe sys._current_frames
-sys.monitoring sys.orig_argv sys.gettrace threading.settrace gc.get_objects gc.get_referrers
-gc.get_referents inspect.stack inspect.currentframe inspect.trace inspect.getouterframes
+sys.monitoring sys.orig_argv sys.gettrace sys.addaudithook sys.path_importer_cache
+threading.settrace threading.setprofile ctypes.pythonapi ctypes.py_object
+gc.get_objects gc.get_referrers gc.get_referents gc.callbacks
+inspect.stack inspect.currentframe inspect.trace inspect.getouterframes
 inspect.getinnerframes inspect.getframeinfo inspect.getsource inspect.getsourcelines
 traceback.extract_stack traceback.walk_stack traceback.format_stack object.__subclasses__
 """.split()  # noqa: SIM905 - a list of names reads best as words
@@ -93,6 +95,13 @@ def _walk(tree: ast.Module, expected: Expected, foreign: Collection[str]) -> Ite
         if function.name.startswith("pytest_"):
             yield Mark("P11", function.lineno, f"a pytest hook in product code: {function.name}")
     yield from counted_calls.marks(tree)
+    yield from reach.marks(
+        tree,
+        names,
+        lambda name: _is_foreign(name, names, foreign),
+        COMPARISONS | MACHINERY,
+        _is_mutual,
+    )
     yield from special_cases.marks(tree, expected.cases)
 
 

@@ -97,7 +97,9 @@ def aliases(tree: ast.AST) -> dict[str, str]:
     found: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found.update({a.asname: a.name for a in node.names if a.asname})
+            for alias in node.names:
+                top = alias.name.split(".")[0]
+                found[alias.asname or top] = alias.name if alias.asname else top
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             for alias in node.names:
                 found[alias.asname or alias.name] = f"{node.module}.{alias.name}"
