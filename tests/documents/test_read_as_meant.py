@@ -247,6 +247,29 @@ def test_fix_loses_no_line_adds_no_error_and_stays(lines: list[str], end: str) -
     assert rewrite("order", fixed.text, "input.md").text == fixed.text
 
 
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        (
+            "How-To Map\n```sh",
+            "python a.py --all | tee a.log\nelse:\nPitfalls To Avoid\npytest b.py",
+        ),
+        ("Notes:\n~~~", "else:\nStamp 2026-01-05T100000Z\n- Validate: `pytest tests/a.py`\nelse:"),
+        ("Do Now: write `a/b.md`\n````", "~~~\nMode: TDD\nSummary: in it\n- Focus ID: A-1"),
+        ("ActionType: debug\n```", "Mode: TDD\nBranch: work\nSummary: in it\nelse:"),
+    ],
+)
+def test_fix_keeps_the_order_of_lines_within_a_fence(head: str, body: str) -> None:
+    """Lines of a program in two places, or in another order, are another program."""
+    fence = head.rpartition("\n")[2].rstrip("sh")
+    text = f"{HEAD}{TESTS}{head}\n{body}\n{fence}\nelse:\nMode: TDD\nNext Up (optional)\n- x\n"
+    fixed = rewrite("order", text, "input.md")
+    assert not fixed.reason and fixed.text != text
+    assert not missing_lines(text, fixed.text)
+    lines = "\n".join(line.strip() for line in fixed.text.splitlines() if line.strip())
+    assert lines.count(f"\n{body}\n") == 1, "in order, and no second copy"
+
+
 def test_a_key_that_stands_twice_leaves_the_file_and_names_the_line() -> None:
     text = f"{HEAD}{TESTS}Mode: Docs\nDo Now: x\n"
     fixed = rewrite("order", text, "input.md")
