@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from orchestration.documents.fix import canonical, rewrite
 from orchestration.documents.order import (
@@ -139,6 +139,7 @@ BITS = st.sampled_from(
 
 @settings(max_examples=250, deadline=None)
 @given(st.lists(BITS, max_size=25))
+@example(["## Tasks", "## Tasks", "- a — b", "Focus: FIX-A-001"])  # the second list of tasks
 def test_parse_render_parse_is_the_identity_on_meaning(lines: list[str]) -> None:
     order = parse_order("\n".join(lines) + "\n")
     text = render_order(order)

@@ -65,9 +65,9 @@ def rewrite(kind: str, text: str, path: str) -> Fixed:
     bare = _REWRITERS[kind](text, path)
     if bare == text:
         return Fixed(text)
-    kept = missing_lines(text, bare)
+    kept = _to_keep(text, bare)
     new = _with_kept(bare, kept, SourceText(text, path).newline) if kept else bare
-    if lost := missing_lines(text, new):
+    if lost := missing_lines(text, new) or _taken_apart(text, new):
         return Fixed(text, "these lines would be lost", lost)
     if _meaning(kind, new, path) != _meaning(kind, text, path):
         return Fixed(text, "today's form would not read as it does", kept)
@@ -168,6 +168,37 @@ def missing_lines(old: str, new: str) -> list[str]:
         else:
             lost.append(line)
     return lost
+
+
+def _to_keep(old: str, bare: str) -> list[str]:
+    """Return the lines that the new text lacks, in their order, and whole fences it takes apart."""
+    apart = Counter(_taken_apart(old, bare))
+    missing = Counter(missing_lines(old, bare)) - apart
+    kept = []
+    for line in _filled(old):
+        if apart[line] > 0:
+            apart[line] -= 1
+            kept.append(line)
+        elif missing[line] > 0:
+            missing[line] -= 1
+            kept.append(line)
+    return kept
+
+
+def _taken_apart(old: str, new: str) -> list[str]:
+    """Return the lines of fences whose lines do not stand one below the other in ``new``."""
+    source = SourceText(old, limit=False)
+    there = [line.strip() for line in _filled(new)]
+    places: dict[str, list[int]] = {}
+    for number, line in enumerate(there):
+        places.setdefault(line, []).append(number)
+    apart: list[str] = []
+    for fence in scan(source).fences:
+        body = [line for line in fence.body(source) if line.strip()]
+        bare = [line.strip() for line in body]
+        if body and not any(there[at : at + len(bare)] == bare for at in places.get(bare[0], ())):
+            apart += [line for line in source.lines[fence.start : fence.end] if line.strip()]
+    return apart
 
 
 def _filled(text: str) -> list[str]:

@@ -140,7 +140,7 @@ class _Door:
         """Take ``| tee FILE`` off the commands that were gathered: the file is an artifact."""
         for at, (text, number) in enumerate(self.commands):
             command, file = split_tee(text)
-            if file:
+            if file and not self.blocks.opaque[number]:  # a program in a fence stays as it is
                 self.commands[at] = (command, number)
                 name = file if "`" in file else f"`{file}`"
                 self.artifacts.append((f"- {name}", number))
@@ -528,7 +528,6 @@ class _Door:
                     self.header.append((f"Focus: {name}", number))
                     self.changed = True
                     return
-            return
 
     def form(self, marks: list[Mark], bare: bool, wrapper: bool) -> str:
         titles = [mark.title.lower() for mark in marks]
