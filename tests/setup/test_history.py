@@ -94,3 +94,27 @@ def test_init_and_the_default_agent_change_nothing_that_was_there(old: Path) -> 
     assert {name: (old / name).read_text(encoding="utf-8") for name in FILES} == FILES
     assert git(old, "rev-parse", "main^{tree}") == before
     assert git(old, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("# L\n\n| ID | Status |\n|---|---|\n| A-1 | open |\n| B-2 | done |\n", "0 of 2"),
+        ("# L\n\n- [ ] A-1: do it\n- [x] B-2: did it\n- [ ] third\n", "0 of 3"),
+        ("# L\n\n## Oven heat\n- Status: open\n- Exit:\n  - x\n", "0 of 1"),
+        ("# L\n\n## [A-1] x\n- Status: done\n\n## Oven\n- Status: open\n", "1 of 2"),
+    ],
+)
+def test_a_ledger_of_which_items_are_not_read_says_so(old: Path, text: str, told: str) -> None:
+    (old / "docs/fix_plan.md").write_text(text)
+    out = orchestrate(old, "init", "--from-history").stdout
+    unread = out.partition("could not be read:")[2].partition("to do by hand:")[0]
+    assert "W27" in unread and f"read {told}" in unread, out
+
+
+def test_a_ledger_at_the_top_is_named_where_there_is_no_other(old: Path) -> None:
+    (old / "docs/fix_plan.md").unlink()
+    (old / "fix_plan.md").write_text(LEDGER)
+    out = orchestrate(old, "init", "--from-history").stdout
+    by_hand = out.partition("to do by hand:")[2]
+    assert "fix_plan.md" in by_hand and "`ledger: fix_plan.md`" in by_hand
