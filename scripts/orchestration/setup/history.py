@@ -68,6 +68,9 @@ def read_history(root: Path) -> History:
     other = "fix_plan.md"
     if ledger is not None and config.ledger != other and (top / other).is_file():
         history.by_hand.append(f"{other}: a second ledger; keep {config.ledger} and remove it")
+    if ledger is None and (top / other).is_file():
+        words = f"{other}: not read; name it as `ledger: {other}` in orchestration.yaml"
+        history.by_hand.append(f"{words}, or move it to {config.ledger}")
     for kind in ("memory", "ledger"):
         if (top / places[kind]).is_file():
             history.by_hand.append(f"orchestrate history import {places[kind]}   (as claims)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 
 from orchestration.documents.grammar import (
     Blocks,
@@ -21,6 +21,7 @@ from orchestration.documents.grammar import (
     iter_keys,
     looks_like_path,
     make,
+    parse_row,
     parse_stamp,
     scan,
     spans_of,
@@ -82,7 +83,9 @@ def parse_ledger(text: str, path: str = "docs/fix_plan.md") -> Ledger:
         from orchestration.documents.historic import upgrade_report  # rare: not in every start
 
         upgraded = upgrade_report(text, path)
-        if upgraded.form != "canonical":
+        if upgraded.form == "canonical":
+            _no_items(SourceText(text, path), ledger)
+        else:
             ledger = _read(SourceText(upgraded.text, path, limit=False), path)
             ledger.form = upgraded.form
             relocate(ledger, upgraded)
@@ -101,6 +104,7 @@ def _read(source: SourceText, path: str) -> Ledger:
     ledger.active_focus = _active_focus(blocks, headings)
     if ledger.items:
         _only_in_a_table(blocks, ledger)
+    _without_an_id(blocks, headings, ledger)
     _duplicates(ledger)
     ledger.diagnostics += unclosed(blocks, path)
     return ledger
@@ -416,6 +420,40 @@ def _only_in_a_table(blocks: Blocks, ledger: Ledger) -> None:
         fix = f"add `## [{lost[0][1]}] title` with its keys"
         line_no = lost[0][0] + 1
         ledger.diagnostics.append(make("W27", ledger.path, line_no, message + names, fix))
+
+
+def _without_an_id(blocks: Blocks, headings: list[Heading], ledger: Ledger) -> None:
+    """W27 for headings outside the items that have a status and no id."""
+    starts = [item.span[0] for item in ledger.items]
+    lost = []
+    for heading, following in successive(headings):
+        end = following.line if following else len(blocks.source.lines)
+        offset = blocks.source.starts[heading.line]
+        at = bisect_right(starts, offset) - 1
+        if heading.level > 1 and (at < 0 or offset >= ledger.items[at].span[1]):
+            keys = iter_keys(blocks, heading.line + 1, end, ITEM_KEYS, LISTS)
+            lost += [heading] if any(key.key == "status" for key in keys) else []
+    if lost:
+        count = len(ledger.items)
+        message = f"read {count} of {count + len(lost)} headings with a status: "
+        message += f"`{lost[0].title[:40]}` has no id"
+        fix = "write `## [ID] title`"
+        ledger.diagnostics.append(make("W27", ledger.path, lost[0].line + 1, message, fix))
+
+
+def _no_items(source: SourceText, ledger: Ledger) -> None:
+    """W27 for a ledger without an item that has rows of a checklist or of a table."""
+    blocks = scan(source)
+    rows = []
+    for number in blocks.visible(0, len(source.lines)):
+        line = source.lines[number].strip()
+        table = line.startswith("|") and number and source.lines[number - 1].lstrip()[:1] == "|"
+        if parse_row(line) or (table and not is_separator(split_cells(line))):
+            rows.append(number + 1)
+    if rows:
+        message = f"read 0 of {len(rows)} rows: line {rows[0]} belongs to no item"
+        fix = "write items: `## [ID] title`, `- Status: open`, `- Exit:`"
+        ledger.diagnostics.append(make("W27", ledger.path, rows[0], message, fix))
 
 
 def _duplicates(ledger: Ledger) -> None:
