@@ -7,6 +7,7 @@ from the trusted commit whatever the attempt did to them.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -57,7 +58,7 @@ STEERING_FOLDERS = frozenset(
     .github .gitlab .circleci .buildkite .forgejo .gitea .woodpecker .teamcity .azure-pipelines
     .vscode .vscode-server .idea .zed .fleet .nova .vs .sublime .devcontainer .husky .githooks
     .lefthook .claude .codex .gemini .cursor .windsurf .aider .opencode .continue .roo .cline .kiro
-    .junie .amazonq .augment .agents .mcp .direnv
+    .junie .amazonq .augment .agents .mcp .direnv .ipython .jupyter .vim .nvim .emacs.d
     """.split()  # noqa: SIM905 - a list of names reads best as words
 )
 STEERING_NAMES = (
@@ -71,8 +72,10 @@ STEERING_NAMES = (
     ".npmrc", ".yarnrc*", ".pypirc", "pip.conf", ".gitconfig", ".mcp.json", "mcp.json",
     "agents.md", "agents.*.md", "agent.md", "claude.md", "claude.*.md", "gemini.md", "codex.md",
     "copilot-instructions*", ".cursor*", ".windsurf*", ".clinerules*", ".roo*", ".aider*",
-    ".goosehints", "opencode.json*", ".rules", "warp.md", "skill.md",
+    ".lfsconfig", ".pdbrc*", ".gdbinit", ".lldbinit", ".ycm_extra_conf.py", ".pylintrc", "pylintrc",
+    "ipython_config.py", ".goosehints", "opencode.json*", ".rules", "warp.md", "skill.md",
 )  # fmt: skip
+_AT_START = ("sitecustomize", "usercustomize")
 _DOC_SUFFIXES = {".md", ".rst", ".txt", ".adoc"}
 _TOOL_FOLDERS = {"scripts", "tools", "bin", ".github", "ci", "benchmarks"}
 _TOOL_NAMES = {"Makefile", "Dockerfile", "justfile", "noxfile.py", "setup.py", ".gitignore"}
@@ -80,10 +83,17 @@ _TOOL_NAMES = {"Makefile", "Dockerfile", "justfile", "noxfile.py", "setup.py", "
 
 def steers(path: str) -> bool:
     """Whether a file runs elsewhere (CI, editors, shells, hooks) or steers agents."""
-    parts = [part.lower() for part in PurePosixPath(path).parts]
+    parts = PurePosixPath(folded(path)).parts
     if STEERING_FOLDERS.intersection(parts[:-1]):
         return True
     return any(fnmatchcase(parts[-1], name) for name in STEERING_NAMES)
+
+
+def folded(path: str) -> str:
+    """The name that file systems which fold case, forms and invisible characters see."""
+    text = unicodedata.normalize("NFKC", path).casefold()
+    parts = "".join(c for c in text if unicodedata.category(c) != "Cf").split("/")
+    return "/".join(part.rstrip(". ") or part for part in parts)
 
 
 def is_test(path: str) -> bool:
@@ -98,7 +108,11 @@ def is_test(path: str) -> bool:
 def is_config(path: str) -> bool:
     """A file that steers pytest, coverage or Python's start-up, or a compiled module."""
     pure = PurePosixPath(path)
-    return pure.name in CONFIG_NAMES or pure.suffix in {".pth", ".pyc"}
+    if pure.name in CONFIG_NAMES or pure.suffix in {".pth", ".pyc", ".egg-link"}:
+        return True
+    # A package starts with Python as a module does; metadata names plug-ins of pytest.
+    above = pure.parts[:-1]
+    return any(part in _AT_START or part.endswith((".dist-info", ".egg-info")) for part in above)
 
 
 def is_guarded(path: str) -> bool:
@@ -169,8 +183,8 @@ def check(
             lines.append(f"{path}: the order forbids it")
         elif matches(path, allowed):
             continue
-        elif matches(path, closed):
+        elif matches(path, closed) or matches(folded(path), closed):
             lines.append(f"{path}: protected (only the harness or a person writes it)")
-        elif is_guarded(path):
+        elif is_guarded(path) or is_guarded(folded(path)):
             lines.append(f"{path}: tests and configuration need `May edit tests:` in the order")
     return ScopeReport(classify(names, product_roots=product_roots), tuple(lines))

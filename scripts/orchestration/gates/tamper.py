@@ -18,7 +18,7 @@ from typing import Literal
 
 from orchestration.core import matches
 from orchestration.gates import source_rules
-from orchestration.gates.scope import is_test
+from orchestration.gates.scope import folded, is_test
 from orchestration.git import DiffEntry, Repo
 
 Severity = Literal["harm", "suspicion", "note"]
@@ -60,6 +60,7 @@ def scan(
     """
     entries = repo.diff_entries(base, head)
     found = _files(entries, import_roots, (*may_edit, *new))
+    found += _names(repo, base, head, entries, import_roots)
     changed = [e for e in entries if SUBMODULE not in (e.old_mode, e.mode)]
     python = [e for e in changed if e.path.endswith(".py") and LINK not in (e.mode, e.old_mode)]
     if python:
@@ -118,8 +119,7 @@ def _sources(
     sides = {e.path: (text.get(e.old_sha), text.get(e.sha)) for e in python}
     product = {path: pair for path, pair in sides.items() if not _is_test_code(path)}
     # Only what an import root holds is the product's: `calc/math.py` does not make `math` its own.
-    inside = [p for path in after for root in import_roots if (p := _inside(path, root))]
-    own = {path.parts[0].removesuffix(".py") for path in inside}
+    own = _tops(after, import_roots)
     return source_rules.Sources(
         {path: pair for path, pair in sides.items() if path not in product},
         product,
@@ -166,12 +166,45 @@ def _files(
     return found
 
 
+def _names(
+    repo: Repo, base: str, head: str, entries: Sequence[DiffEntry], import_roots: Sequence[str]
+) -> list[Finding]:
+    """New names that another file system, or a test's import, takes for something else's."""
+    new = [entry.path for entry in entries if entry.status == "A"]
+    if not new:
+        return []
+    spelled: dict[str, str] = {}
+    for path in sorted(repo.list_tree(head), key=lambda path: path in new):
+        for place in (path, *map(str, PurePosixPath(path).parents)):
+            spelled.setdefault(folded(place), place)
+    before = repo.list_tree(base)
+    helpers = {PurePosixPath(p).stem for p in before if is_test(p) and p.endswith(".py")}
+    helpers -= {"__init__", *_tops(before, import_roots)}
+    found = []
+    for path in new:
+        places = (path, *map(str, PurePosixPath(path).parents))
+        twin = next((t for p in places if (t := spelled[folded(p)]) != p), None)
+        if twin:
+            words = f"some file systems take it for {twin}"
+            found.append(Finding("F05", "suspicion", path, 0, words))
+        if not is_test(path) and helpers & _tops([path], import_roots):
+            words = "hides a module that lies beside the tests"
+            found.append(Finding("F04", "suspicion", path, 0, words))
+    return found
+
+
 def _inside(path: str, root: str) -> PurePosixPath | None:
     """The path of a Python file as seen from an import root; None where it lies elsewhere."""
     pure = PurePosixPath(path)
     if pure.suffix != ".py" or not pure.is_relative_to(root):
         return None
     return pure.relative_to(root)
+
+
+def _tops(paths: Iterable[str], import_roots: Sequence[str]) -> set[str]:
+    """Names under which Python files are imported: the first part below an import root."""
+    inside = (_inside(path, root) for path in paths if not is_test(path) for root in import_roots)
+    return {path.parts[0].removesuffix(".py") for path in inside if path is not None}
 
 
 def _shadowed(path: PurePosixPath, import_roots: Sequence[str]) -> str | None:
