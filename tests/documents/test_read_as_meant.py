@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from orchestration.documents import kinds, ledger
 from orchestration.documents.fix import missing_lines, rewrite
+from orchestration.documents.grammar import SourceText, scan
 from orchestration.documents.memory import parse_memory
 from orchestration.documents.order import ValidationContext, parse_order
 from orchestration.documents.past import memory_stats
@@ -242,6 +243,12 @@ def test_fix_loses_no_line_adds_no_error_and_stays(lines: list[str], end: str) -
     old = [line.strip() for line in lines if line.strip()]
     new = [line.strip() for line in fixed.text.split(end)]
     assert not Counter(old) - Counter(new)
+    blocks = scan(SourceText(text))
+    for fence in blocks.fences:
+        inside = [line.strip() for line in fence.body(blocks.source) if line.strip()]
+        there = [line for line in new if line]
+        starts = range(len(there) - len(inside) + 1)
+        assert any(there[at : at + len(inside)] == inside for at in starts), "a fence in pieces"
     errors = [Counter(c for c in codes("order", t) if c < "F") for t in (text, fixed.text)]
     assert not errors[1] - errors[0]
     assert rewrite("order", fixed.text, "input.md").text == fixed.text
