@@ -175,3 +175,12 @@ def test_marks_before_a_text_are_dropped_however_many() -> None:
     assert [c.rule for c in read.contracts] == ["rule"]
     read = parse_order(f"Focus: A-B\n## Tasks\n- `a.py::f` {marks}change\n")
     assert [t.text for t in read.tasks] == ["change"]
+
+
+def test_the_file_of_a_tee_is_an_artifact_once_in_an_order_of_many_checks() -> None:
+    """Each section looked at the checks of all: twice the artifacts, and quadratic time."""
+    section = "## Checks\n\n```sh\n{}\n```\n\n"
+    text = "# Order\n\n" + "".join(
+        section.format(command) for command in ("pytest a.py | tee a.log", "pytest b.py", "make c")
+    )
+    assert [artifact.name for artifact in parse_order(text).artifacts] == ["a.log"]

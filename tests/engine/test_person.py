@@ -149,7 +149,7 @@ def test_the_default_agent_leaves_the_words_of_other_items_alone(place: Any) -> 
     done = """### [A-001] A recipe
 - Status: open
 - Exit:
-  - [ ] C1 `cmp a.txt a.txt` — equal
+  - [ ] C1 `test -f made.txt` — made
 - Recipe:
   - run: touch made.txt
 
