@@ -206,8 +206,9 @@ class _Reader:
                 lines.append((fence.start + 2 + offset, text))
         if fences and not any(text.strip() for _, text in lines):
             self.note("E05", section.line + 1, "the block of checks is empty", "name a test")
-        self.order.checks += read_script(lines)
-        for command in self.order.checks:
+        commands = read_script(lines)
+        self.order.checks += commands
+        for command in commands:
             if command.tee:
                 self.order.artifacts.append(ArtifactTarget(command.tee, "", command.line))
 
