@@ -8,11 +8,12 @@ removed one.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import distribution, packages_distributions
+from importlib.metadata import distributions
 from pathlib import PurePosixPath
 from typing import Literal
 
@@ -25,6 +26,8 @@ Severity = Literal["harm", "suspicion", "note"]
 ORDER = {"harm": 0, "suspicion": 1, "note": 2}
 LINK, SUBMODULE = "120000", "160000"
 COMPILED = {".pyc", ".pyo", ".so", ".pyd", ".dll", ".dylib"}
+# A folder or a `.py` file at the top of a distribution's RECORD; one with a dot is neither.
+_TOP = re.compile(r'^"?([\w-]+)(?:\.py)?(?=[/,])', re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -221,11 +224,17 @@ def _shadowed(path: PurePosixPath, import_roots: Sequence[str]) -> str | None:
 
 @cache
 def _installed() -> frozenset[str]:
-    """Top-level names of installed distributions, editable ones (the product itself) left out."""
+    """Top-level names of installed distributions, editable ones (the product itself) left out.
+
+    Read from the text of RECORD: `packages_distributions` makes a path of each of its lines, which
+    took as long as the rest of a small landing.
+    """
     names = set()
-    for name, owners in packages_distributions().items():
-        for owner in owners:
-            files = distribution(owner).files or []
-            if any(file.parts[0] in (name, f"{name}.py") for file in files):
-                names.add(name)
+    for found in distributions():
+        listed = found.read_text("RECORD")
+        if listed is None:  # a form older than wheels
+            listed = "".join(f"{path},\n" for path in found.files or ())
+        there = set(_TOP.findall(listed)) - {"__pycache__"}
+        named = (found.read_text("top_level.txt") or "").split()
+        names |= there.intersection(named) if named else there
     return frozenset(names)
