@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import py_compile
 import subprocess
+import sys
 import sysconfig
 import venv
 from pathlib import Path
@@ -13,7 +15,9 @@ from orchestration.gates.guard import GuardSpec, run_guard, run_twice
 from orchestration.gates.selectors import collect
 from orchestration.sandbox import available
 from orchestration.turns.workspace import export, fresh_checkout, lay_over
-from project import FIXED, GUARD, TESTS, Project, make_project
+from project import BROKEN, FIXED, GUARD, TESTS, Project, make_project
+
+UNCHECKED_HASH = py_compile.PycInvalidationMode.UNCHECKED_HASH
 
 
 def test_selector_forms_collect_the_same_ids(project: Project) -> None:
@@ -320,6 +324,30 @@ def test_the_users_copy_being_right_does_not_help_a_wrong_attempt(
     init.write_text(init.read_text().replace("a - b", "a + b"))
     result = project.guard({}, STARTED, python=python, import_roots=("src",))
     assert result.nodes == dict.fromkeys(STARTED, "failed")
+
+
+def test_bytecode_is_believed_where_it_is_installed_and_not_in_the_checkout(
+    project: Project, tmp_path: Path
+) -> None:
+    """An attempt's product plants compiled files that say what its sources do not."""
+    source = tmp_path / "good.py"
+    source.write_text(FIXED)
+    lie = tmp_path / "lie.pyc"
+    py_compile.compile(str(source), str(lie), invalidation_mode=UNCHECKED_HASH)
+    where = f"calc/__pycache__/more.{sys.implementation.cache_tag}.pyc"
+    plant = "import os, pathlib\n"
+    plant += f"place = pathlib.Path(__file__).parents[1] / {where!r}\n"
+    plant += "place.parent.mkdir(exist_ok=True)\n"
+    plant += f"place.write_bytes({lie.read_bytes()!r})\n"
+    changes = {"calc/__init__.py": f"{plant}from calc.more import add\n", "calc/more.py": BROKEN}
+    assert project.bare(changes) == 0, "plain Python believes it"
+    assert project.guard(changes).verdict == "fail"
+    test = "import json.tool, pytest, sys\n\ndef test_installed():\n"
+    test += "    for module in (json.tool, pytest):\n"
+    test += "        assert not module.__cached__.startswith(sys.pycache_prefix)\n"
+    new = "tests/test_new.py"
+    result = project.guard({new: test}, [f"{new}::test_installed"], new=[new])
+    assert result.verdict == "pass", result.messages
 
 
 def test_guards_run_at_every_isolation_level(project: Project) -> None:

@@ -234,7 +234,7 @@ def _closed(spec: GuardSpec, setup: _Setup) -> list[Path]:
 def _environment(spec: GuardSpec, setup: _Setup, shim: str) -> dict[str, str]:
     """A scrubbed environment; only the shim is importable before pytest itself is loaded.
 
-    Compiled files need no care here: the overlay takes `*.pyc` from the trusted commit.
+    Compiled files that a commit holds are those of the trusted one: the overlay takes `*.pyc`.
     """
     env = scrub_env({**own_folders(setup.folder, spec.python), **spec.env}, keep=spec.keep_env)
     for name in (
@@ -250,9 +250,10 @@ def _environment(spec: GuardSpec, setup: _Setup, shim: str) -> dict[str, str]:
     env["PATH"] = os.pathsep.join(part for part in (home, env.get("PATH", os.defpath)) if part)
     env["PYTHONPATH"] = shim
     env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    # Compiled files in the tree are not trusted: Python reads and writes them elsewhere.
     env.setdefault("MPLCONFIGDIR", str(setup.folder / "cache"))  # the home folder may be read-only
     env["XDG_CACHE_HOME"] = str(setup.folder / "cache")
+    # Compiled files in the tree are not trusted: Python reads and writes them elsewhere (of what is
+    # installed: `guard_files.SHIM`).
     env["PYTHONPYCACHEPREFIX"] = str(setup.folder / "bytecode")
     return env
 

@@ -150,6 +150,7 @@ def _is_module(entry: Path) -> bool:
 
 SHIM = '''\
 """Made by the harness: the checkout's packages win over an installed copy, in every interpreter."""
+import importlib._bootstrap_external
 import importlib.machinery
 import importlib.util
 import os
@@ -171,6 +172,25 @@ class CheckoutFirst:
 
 
 sys.meta_path.insert(0, CheckoutFirst)
+
+# Compiled files in the tree are not believed (PYTHONPYCACHEPREFIX); those beside what is installed
+# are as good as their sources, and to compile all of pytest anew takes longer than most tests.
+INSTALLED = tuple(os.path.join(p, "lib", "") for p in (sys.prefix, sys.base_prefix))
+ELSEWHERE = importlib._bootstrap_external.cache_from_source
+
+
+def _compiled(path, debug_override=None, *, optimization=None):
+    plain = debug_override is None and optimization is None and not sys.flags.optimize
+    if plain and os.fspath(path).startswith(INSTALLED):
+        folder, name = os.path.split(path)
+        name = name.rpartition(".")[0] + "." + sys.implementation.cache_tag + ".pyc"
+        there = os.path.join(folder, "__pycache__", name)
+        if os.path.isfile(there):
+            return there
+    return ELSEWHERE(path, debug_override, optimization=optimization)
+
+
+importlib._bootstrap_external.cache_from_source = _compiled
 
 
 def _others():
