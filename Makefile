@@ -31,9 +31,8 @@ $(VENV)/.torch $(VENV)/.jax: $(VENV)/.%: $(STAMP)
 demo: $(STAMP)  ## simulate, train, reconstruct, refine; then the harness lands a fix; ends with a page
 	@$(BIN)/python demo/run.py
 
-# A file's tests stay on one worker, so that what they share is made once; tests/conftest.py puts the
-# files with long tests first.
-PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+# tests/conftest.py keeps a file's tests on one worker and puts the files with long tests first.
+PYTEST := $(BIN)/python -m pytest -n $(JOBS)
 
 check: $(STAMP) lint  ## lint, types, layers, and the quick tests that train nothing
 	@$(PYTEST) -m "not slow and not training and not proof"

@@ -76,12 +76,21 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     return result
 
 
-@pytest.hookimpl(tryfirst=True)  # before marks are chosen by -m and pytest-xdist reads the groups
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what is slow; on several workers keep a file together, those with long tests first.
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist chooses to spread single tests
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """On several workers keep a file together: so what its tests share is made once.
 
-    So what the tests of a file share is made once, and no worker is left with a long file at the
-    end. A test that says `xdist_group` itself never runs beside others of that group.
+    (`--dist loadgroup` does not: pytest-xdist 3.8 writes groups where pytest 9.2 reads none.)
+    """
+    if getattr(config.option, "numprocesses", None) and config.option.dist == "no":
+        config.option.dist, config.option.loadscopereorder = "loadfile", False
+
+
+@pytest.hookimpl(tryfirst=True)  # before marks are chosen by -m
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what is slow; on several workers begin with the files that have long tests.
+
+    So no worker is left with a long file at the end.
     """
     slow = set(SLOW)
     for item in items:
@@ -93,9 +102,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item.path for item in items if {"slow", "training"} & {m.name for m in item.iter_markers()}
     }
     items.sort(key=lambda item: item.path not in long)
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(config.rootpath))))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

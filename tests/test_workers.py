@@ -9,7 +9,7 @@ from collections import defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = ("tests/test_index.py", "tests/test_pages.py")
+FILES = ("tests/core/test_globs.py", "tests/test_index.py")
 
 
 def test_a_file_is_run_by_one_worker() -> None:
