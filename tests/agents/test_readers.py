@@ -21,7 +21,12 @@ from fuzz_agents import READERS, sound
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("name", [*sorted(READERS), "custom"])
+def test_ten_thousand_spoilt_lines(name: str) -> None:
+    assert fuzz_agents.fuzz(name, 10_000, seed=7) == []
+
+
+@pytest.mark.proof
 @pytest.mark.parametrize("name", [*sorted(READERS), "custom"])
 def test_a_hundred_thousand_spoilt_lines(name: str) -> None:
     assert fuzz_agents.fuzz(name, 100_000, seed=7) == []

@@ -1,4 +1,4 @@
-"""A night in fast time: 60 items, three programs in turn, and what goes wrong in eight hours.
+"""A night in fast time: 60 items (or fewer and longer ones), three programs, and what goes wrong.
 
 The clock stands still but for turns, waits and pauses; everything else is the real engine in a
 real repository, in which a person works at the same time.
@@ -20,7 +20,7 @@ from orchestration.setup.session import open_harness
 
 PROGRAMS = ("claude", "codex", "opencode")
 BEGIN = datetime(2026, 11, 28, 22, tzinfo=UTC)
-TURN_S = 390.0
+TURN_S, TURNS_AGAIN = 390.0, 3  # of 60 items; the cheat's and two after a person's commits
 IDLE_S = 600.0
 OUTAGE = (timedelta(hours=3), timedelta(hours=3, minutes=40))
 CYCLES = 5
@@ -79,6 +79,11 @@ class Night:
         """The item at a share of the night."""
         return max(1, round(share * self.items))
 
+    @property
+    def turn_s(self) -> float:
+        """How long a turn takes, so that all of them take as long as those of 60 items."""
+        return TURN_S * (60 + TURNS_AGAIN) / (self.items + TURNS_AGAIN)
+
     def lay_down(self) -> None:
         entries = ["# Plan\n"]
         for n in range(1, self.items + 1):
@@ -126,7 +131,7 @@ class Night:
         if again == 1 and n in (self.at(0.3), self.at(0.7)):
             self.clock.sleep(IDLE_S)
             return Outcome("timeout", "", clock="idle")
-        self.clock.sleep(TURN_S)
+        self.clock.sleep(self.turn_s)
         self._person(n, again)
         if again == 1 and n == self.at(0.5):  # the cheat
             (turn.workspace / f"tests/want/{n}.txt").write_text("nothing\n")

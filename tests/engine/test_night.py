@@ -10,8 +10,9 @@ from night import PROGRAMS, Night, git
 
 
 @pytest.mark.timeout(1800)
-def test_a_night(tmp_path: Path) -> None:
-    night = Night(tmp_path / "repo")
+@pytest.mark.parametrize("items", [20, pytest.param(60, marks=pytest.mark.proof)])
+def test_a_night(tmp_path: Path, items: int) -> None:
+    night = Night(tmp_path / "repo", items)
     night.root.mkdir()
     night.lay_down()
     night.run()
