@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import compileall
 import os
 import shutil
 import sys
@@ -84,6 +85,16 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     """
     if getattr(config.option, "numprocesses", None) and config.option.dist == "no":
         config.option.dist, config.option.loadscopereorder = "loadfile", False
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile both packages once, where Python is told to keep no compiled files.
+
+    Else each of the hundreds of programs that tests start would compile them anew.
+    """
+    if sys.dont_write_bytecode and not hasattr(session.config, "workerinput"):
+        for folder in ("ptycho", "scripts/orchestration"):
+            compileall.compile_dir(session.config.rootpath / folder, quiet=2)
 
 
 @pytest.hookimpl(tryfirst=True)  # before marks are chosen by -m
