@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -247,3 +248,23 @@ def test_a_ledger_that_differs_from_the_committed_one_is_said(tmp_path: Path) ->
     (root / "docs/fix_plan.md").write_text("# Plan\n\n### [A-001] New\n- Status: open\n")
     ran = subprocess.run([ORCHESTRATE, "run"], cwd=root, capture_output=True, text=True)
     assert "differs from the committed one" in " ".join(ran.stderr.split())
+
+
+def test_three_commands_work_at_any_path_and_branch(tmp_path: Path) -> None:
+    files = {**FLAT, "shop.py": FLAT["shop.py"].replace("sum", "max")}
+    root = make(tmp_path / os.fsdecode(b"a\nb{c} $HOME `x` %s #\xff"), files)
+    git(root, "checkout", "-q", "-b", "it's;$x")
+    fix = tmp_path / "fix.py"
+    fix.write_text(f"open('shop.py', 'w').write({FLAT['shop.py']!r})\n")
+    words = ["init", "--agent-command", f"{sys.executable} {fix}"]
+    subprocess.run([ORCHESTRATE, *words], cwd=root, check=True, stdin=subprocess.DEVNULL)
+    ledger = root / "docs/fix_plan.md"
+    head = ledger.read_text().partition("### [SUITE")[0]
+    test = "tests/test_shop.py::test_total"
+    item = f"### [FIX-1] Totals\n- Status: open\n- Guard: {test}\n- Exit:\n"
+    ledger.write_text(head + item + f"  - [ ] C1 `pytest {test}` — it adds\n")
+    words = ["run", "--commit", "--json"]
+    ran = subprocess.run([ORCHESTRATE, *words], cwd=root, capture_output=True, text=True)
+    assert json.loads(ran.stdout)["landed"] == ["FIX-1"], ran.stderr
+    assert git(root, "show", "HEAD:shop.py") == FLAT["shop.py"]
+    assert git(root, "status", "--porcelain") == ""
