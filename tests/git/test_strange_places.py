@@ -13,7 +13,19 @@ from orchestration.git.laid import lay_out
 from orchestration.git.place import state_folder
 
 NAMES = ("a\nb", "ends\n", "a\x85b\u2028c", "{x} %s", "$HOME `id` ;x", "~", os.fsdecode(b"a\xffb"))
-BRANCHES = ("it's", 'a"b', "%s", "x;y", "$x", "a&b", "a|b", "(x)", "<x>", "a!", os.fsdecode(b"\xff"))
+BRANCHES = (
+    "it's",
+    'a"b',
+    "%s",
+    "x;y",
+    "$x",
+    "a&b",
+    "a|b",
+    "(x)",
+    "<x>",
+    "a!",
+    os.fsdecode(b"\xff"),
+)
 
 
 def sh(cwd: Path, *argv: str) -> None:

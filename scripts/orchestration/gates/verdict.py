@@ -139,9 +139,9 @@ def _canary_outcomes(report: Mapping[str, Any], names: Sequence[str], secret: st
             if outcome == "skipped" and "failed" in outcomes:
                 continue  # one of its parameters is not for this machine
             text = next((p["text"] for p in phases if p["outcome"] == "failed"), "")
-            told = re.search(rf"canary {secret} (\{{.*?\}})", text)
+            told = re.search(rf"canary {secret} (?=\{{)", text)
             if outcome == "failed" and told:
-                for product, places in json.loads(told.group(1)).items():
+                for product, places in _first_object(text[told.end() :]).items():
                     origins.setdefault(product, [])
                     origins[product] += [p for p in places if p not in origins[product]]
             elif state == "failed":
@@ -149,6 +149,12 @@ def _canary_outcomes(report: Mapping[str, Any], names: Sequence[str], secret: st
         if not runs and state == "failed":
             state = "missing"
     return _Canary(state, origins)
+
+
+def _first_object(text: str) -> dict[str, list[str]]:
+    """The JSON object that a text begins with; its strings may hold braces."""
+    found: dict[str, list[str]] = json.JSONDecoder().raw_decode(text)[0]
+    return found
 
 
 def _decide(

@@ -40,7 +40,8 @@ SAFE_OPTIONS = (
 # A person's identity, settings and transport stay (`-c` wins over them); the rest goes.
 _CONFIG = "CONFIG_(GLOBAL|SYSTEM|NOSYSTEM|COUNT|KEY_|VALUE_)"
 _KEPT = re.compile(f"GIT_(AUTHOR|COMMITTER|SSH|{_CONFIG}|PYTHON|SSL|PROXY)")
-_REF = re.compile(r"^[A-Za-z0-9_.@{}^~][\w./@{}^~+=,#-]*$")
+_REF = re.compile(r"[^-\x00-\x20\x7f:?*\[\\][^\x00-\x20\x7f:?*\[\\]*")
+"""What git takes as a name, with the marks of revisions (`^`, `~`, `@{}`)."""
 
 
 class GitError(HarnessError):
@@ -69,7 +70,7 @@ class Result(NamedTuple):
 
 def safe_ref(ref: str) -> str:
     """Return `ref` if it cannot be read as an option or a pathspec; GitError otherwise."""
-    if not _REF.match(ref) or ".." in ref:
+    if not _REF.fullmatch(ref) or ".." in ref:
         raise GitError(f"not a usable git revision: {ref!r}", expected="a branch, ref or hash")
     return ref
 
@@ -101,7 +102,8 @@ def run_git(
         if stdin is not None:
             source.write(stdin)
             source.seek(0)
-        process: Any = Git(str(cwd)).execute(
+        # A Path is taken as it is; in a text GitPython would expand `$NAME` and `~`.
+        process: Any = Git(Path(cwd)).execute(
             command,
             istream=source if stdin is not None else None,
             as_process=True,

@@ -62,12 +62,20 @@ def _copy_objects(repo: Repo, asked: list[str], git_dir: Path, *how: str) -> Non
     repo.run("index-pack", "--stdin", "--fix-thin", env=into, stdin=pack, timeout_s=600.0)
 
 
+def _borrow(git_dir: Path, store: Path) -> None:
+    """Let one git directory use the objects of another, whatever bytes its path has."""
+    place = git_dir / "objects" / "info" / "alternates"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    line = os.fsencode(store) + b"/objects"
+    if b"\n" in line:  # git reads a quoted line as C does
+        line = b'"%b"' % line.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n")
+    place.write_bytes(line + b"\n")
+
+
 def lay_out(repo: Repo, tree: str, path: Path) -> None:
     """Write the files of `tree` into the empty folder `path`; submodules are empty folders."""
     desk = _bare(repo, "desk.git")
-    borrow = desk / "objects" / "info" / "alternates"
-    borrow.parent.mkdir(parents=True, exist_ok=True)
-    borrow.write_text(f"{repo.common_dir}/objects\n", encoding="utf-8")
+    _borrow(desk, repo.common_dir)
     entries = repo.list_tree(tree)
     # git reads the attributes of the files that it writes: without them it changes no byte.
     attributes = [name for name in entries if name.rsplit("/", 1)[-1] == ".gitattributes"]
@@ -99,8 +107,7 @@ def private_repository(repo: Repo, path: Path, head: str | None, store: Path | N
     with (git_dir / "config").open("a", encoding="ascii") as config:
         config.write("[user]\n\tname = agent\n\temail = agent@localhost\n")
     if store is not None:
-        (git_dir / "objects" / "info").mkdir(parents=True, exist_ok=True)
-        (git_dir / "objects" / "info" / "alternates").write_text(f"{store}/objects\n")
+        _borrow(git_dir, store)
     if head is None:
         return
     safe_ref(head)

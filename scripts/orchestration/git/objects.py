@@ -55,8 +55,9 @@ class ObjectStore:
         if not start.is_dir():
             raise GitError("no such directory", where=start, fix="name the repository's folder")
         self.timeout_s = timeout_s
-        asked = ("rev-parse", "--path-format=absolute", "--show-toplevel")
-        found = run_git(start, (*asked, "--git-dir", "--git-common-dir"), timeout_s=timeout_s)
+        ask = ("rev-parse", "--path-format=absolute")
+        places = ("--show-toplevel", "--git-dir", "--git-common-dir")
+        found = run_git(start, (*ask, *places), timeout_s=timeout_s)
         if found.status:
             raise GitError(
                 "not a git checkout",
@@ -64,7 +65,11 @@ class ObjectStore:
                 got=found.stderr.strip() or None,
                 fix="run it inside a repository with files, or `git init` first",
             )
-        root, git_dir, common = os.fsdecode(found.stdout).splitlines()
+        said = os.fsdecode(found.stdout).split("\n")[:-1]
+        if len(said) != 3:  # a path with a line break in it: one question at a time
+            rows = [run_git(start, (*ask, one), timeout_s=timeout_s).stdout for one in places]
+            said = [os.fsdecode(row)[:-1] for row in rows]
+        root, git_dir, common = said
         self.root = Path(root)
         self.git_dir = Path(git_dir).resolve()
         self.common_dir = Path(common).resolve()

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import sys
 import uuid
@@ -49,7 +50,17 @@ def state_folder(root: Path, common_dir: Path) -> Path:
     base = os.environ.get("XDG_STATE_HOME", "")
     states = Path(base) if os.path.isabs(base) else Path.home() / ".local" / "state"
     digest = hashlib.sha256(os.fsencode(common_dir)).hexdigest()[:12]
-    return states / "orchestration" / f"{home.name or 'root'}-{digest}"
+    earlier = states / "orchestration" / f"{home.name or 'root'}-{digest}"
+    # Paths below it stand in pytest's settings and in agents' commands: no odd sign is in its name.
+    plain = re.sub(r"[^A-Za-z0-9._]+", "-", home.name)[:80] or "root"
+    return earlier if _is_dir(earlier) else earlier.with_name(f"{plain}-{digest}")
+
+
+def _is_dir(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # the name is too long
+        return False
 
 
 def claim(folder: Path, common_dir: Path) -> None:

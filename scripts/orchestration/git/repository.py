@@ -120,12 +120,13 @@ class Repo(ObjectStore):
 
     def refs(self, prefix: str = "refs/") -> dict[str, str]:
         """All refs under `prefix` with the object each names (tags unpeeled)."""
-        lines = self.text("for-each-ref", "--format=%(objectname) %(refname)", prefix).splitlines()
-        return {name: sha for sha, name in (line.split(" ", 1) for line in lines)}
+        lines = self.text("for-each-ref", "--format=%(objectname) %(refname)", prefix).split("\n")
+        return {name: sha for sha, name in (line.split(" ", 1) for line in lines if line)}
 
     def snapshot_refs(self) -> dict[str, str]:
         """Every ref, and HEAD (`ref: refs/heads/x` or a hash)."""
-        symbolic = self.run("symbolic-ref", "--quiet", "HEAD", check=False).stdout.decode().strip()
+        symbolic = os.fsdecode(self.run("symbolic-ref", "--quiet", "HEAD", check=False).stdout)
+        symbolic = symbolic.rstrip("\n")
         head = f"ref: {symbolic}" if symbolic else self.try_resolve("HEAD") or ""
         return {**self.refs(), "HEAD": head}
 
@@ -178,12 +179,14 @@ class Repo(ObjectStore):
 
     def worktrees(self) -> list[Worktree]:
         """All registered worktrees, the main one first."""
-        found = []
+        found: list[Worktree] = []
         raw = os.fsdecode(self.run("worktree", "list", "--porcelain", "-z").stdout)
         for block in raw.split("\0\0"):
             pairs = dict(line.partition(" ")[::2] for line in block.split("\0") if line)
             if "worktree" in pairs:
                 place = Path(pairs["worktree"])
+                if not found and self.git_dir == self.common_dir and "bare" not in pairs:
+                    place = self.root  # git names a git directory elsewhere itself
                 row = Worktree(place, pairs.get("HEAD"), pairs.get("branch"), "bare" in pairs)
                 found.append(row)
         return found
