@@ -447,6 +447,8 @@ def _no_items(source: SourceText, ledger: Ledger) -> None:
     rows = []
     for number in blocks.visible(0, len(source.lines)):
         line = source.lines[number].strip()
+        if not line:
+            continue
         table = line.startswith("|") and number and source.lines[number - 1].lstrip()[:1] == "|"
         if parse_row(line) or (table and not is_separator(split_cells(line))):
             rows.append(number + 1)
