@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from orchestration.errors import HarnessError
 from orchestration.git import Bounds, PastBounds, Repo, import_files, lay_out
+from orchestration.turns.workspace import LITTER
 
 SOURCES = Path(__file__).parents[2] / "scripts"
 RULES = {
@@ -165,3 +166,11 @@ def test_a_large_file_costs_no_memory(repo: Repo, work: Path) -> None:
     )
     assert sha == same.stdout.strip()
     assert repo.run("fsck", "--strict", sha, check=False).status == 0
+
+
+def test_what_tools_leave_is_no_work_and_settings_of_like_names_are(repo: Repo, work: Path) -> None:
+    left = (".coverage.host.12.x", ".aider.chat.history.md", ".aider.tags.cache.v4/cache.db")
+    left += ("web/node_modules/a/b.js", ".tox/py/x.py", ".nox/t/x", "docs/.DS_Store")
+    for name in (*left, "nb/.ipynb_checkpoints/a.ipynb", ".coveragerc", ".aiderignore", "tox.ini"):
+        put(work, name)
+    assert changed(repo, work, litter=LITTER) == [".aiderignore", ".coveragerc", "tox.ini"]

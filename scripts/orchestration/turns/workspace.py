@@ -43,6 +43,12 @@ LITTER = (
     ".ruff_cache",
     ".hypothesis",
     ".coverage",
+    ".coverage.*",
+    ".tox",
+    ".nox",
+    ".ipynb_checkpoints",
+    ".DS_Store",
+    "node_modules",
     ".aider.*",
 )
 """What running Python, and agents' programs, leave where no .gitignore names it: no work."""
