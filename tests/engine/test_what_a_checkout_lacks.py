@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from orchestration.agents.base import TurnContext
 from orchestration.errors import HarnessError
+from orchestration.sandbox import available
 
 Make = Callable[..., Any]
 ITEM = """### [FIX-1] Add adds
@@ -264,3 +266,34 @@ def test_doctor_collects_each_guard_in_a_fresh_checkout(place: Make) -> None:
     harness = here.harness()
     (row,) = guard_rows(harness.repo, harness.config)
     assert (row.name, row.state) == ("prepare", "fail") and "exit 3" in row.found
+
+
+CALL = """import socket
+try:
+    socket.create_connection(("127.0.0.1", int(open("PORT").read())), 5).close()
+    said = "reached"
+except OSError:
+    said = "alone"
+open("calc/_version.py", "w").write(f"VERSION = {said!r}\\n")
+"""
+
+
+@pytest.mark.parametrize(("switch", "said"), [("on", "reached"), ("off", "alone")])
+def test_a_command_that_prepares_reaches_this_machines_servers_only_where_asked(
+    place: Make, stub: Any, switch: str, said: str
+) -> None:
+    if switch == "off" and not {"bwrap", "kernel"}.intersection(available()):
+        pytest.skip("no fence here has a network of its own")
+    settings = f"prepare: python make.py\nprepare_network: {switch}\n"
+    here = packaged(place, settings)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        here.write("make.py", CALL)
+        here.write("PORT", str(server.getsockname()[1]))
+        here.commit("a build that calls")
+        seen: list[str] = []
+
+        def work(turn: TurnContext, n: int) -> None:
+            seen.append((turn.workspace / "calc/_version.py").read_text())
+
+        here.run(stub(work))
+    assert seen[:1] == [f"VERSION = '{said}'\n"]
