@@ -22,6 +22,8 @@ class Reconstruction:
         meta: JSON-able facts about how it was made.
         positions_px: (M, 2) float64 or None; positions (row, col) if they were refined.
         plain: (H, W) complex64 or None; the object without the prior, where `object` is with it.
+        eigenprobes: (E, N, N) complex64 or None; how the first mode varies from frame to frame.
+        probe_weights: (M, E) float32 or None, of each frame; mean 0, mean square 1.
     """
 
     object: np.ndarray
@@ -31,6 +33,8 @@ class Reconstruction:
     meta: dict[str, Any] = field(default_factory=dict)
     positions_px: np.ndarray | None = None
     plain: np.ndarray | None = None
+    eigenprobes: np.ndarray | None = None
+    probe_weights: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
@@ -45,7 +49,18 @@ class Reconstruction:
             set_(self, "positions_px", np.asarray(self.positions_px, np.float64))
         if self.plain is not None:
             set_(self, "plain", np.asarray(self.plain, np.complex64))
+        if self.eigenprobes is not None:
+            set_(self, "eigenprobes", np.asarray(self.eigenprobes, np.complex64))
+        if self.probe_weights is not None:
+            set_(self, "probe_weights", np.asarray(self.probe_weights, np.float32))
         _check(self)
+
+    def probe_of(self, index: int) -> np.ndarray | None:
+        """(K, N, N) the modes at frame `index`, where the first varies; or None."""
+        if self.probe is None or self.eigenprobes is None or self.probe_weights is None:
+            return self.probe
+        own = np.tensordot(self.probe_weights[index], self.eigenprobes, axes=1)
+        return np.concatenate([self.probe[:1] + own, self.probe[1:]])
 
     def region(self, threshold: float = 0.1) -> np.ndarray:
         """(H, W) bool: pixels that saw at least `threshold` of the (robust) maximum coverage."""
@@ -79,6 +94,22 @@ def _check(rec: Reconstruction) -> None:
             "the probe of a reconstruction must be a stack of square modes",
             expected="(K, N, N)",
             got=rec.probe.shape,
+        )
+    weights, varying = rec.probe_weights, rec.eigenprobes
+    if (weights is None) != (varying is None) or (
+        weights is not None
+        and varying is not None
+        and (
+            weights.ndim != 2
+            or rec.probe is None
+            or varying.shape != (weights.shape[1], *rec.probe.shape[1:])
+        )
+    ):
+        raise ShapeError(
+            "eigenprobes and their weights do not fit",
+            expected="(E, N, N) like the probe, and (M, E), or neither",
+            got=f"eigenprobes {None if varying is None else varying.shape}, "
+            f"weights {None if weights is None else weights.shape}",
         )
     if rec.positions_px is not None and (
         rec.positions_px.ndim != 2 or rec.positions_px.shape[1] != 2

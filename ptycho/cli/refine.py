@@ -69,6 +69,12 @@ def refine(
         help="Correct the scan positions too: each frame's own (frames), what all share (scale, "
         "rotation, shear, drift), or both (all, also without a word).",
     ),
+    opr: str | None = typer.Option(
+        None,
+        metavar="INTEGER|auto",
+        help="Eigenprobes, for a probe that varies from frame to frame; auto: held-out counts "
+        "choose.",
+    ),
     config: Path | None = typer.Option(None, "--config", help="YAML with settings."),
     settings: list[str] = typer.Option(
         [], "--set", metavar="KEY=VALUE", help="A setting; overrides the file. Repeatable."
@@ -86,7 +92,7 @@ def refine(
 
     Stops when held-out counts are explained no better, or at the end of
     the budget. With --passes alone the result is the same each time; with
-    --seconds alone passes are not limited. --modes auto and
+    --seconds alone passes are not limited. --modes auto, --opr auto and
     --set damping=auto try settings on held-out counts first.
 
     Every minute (--set checkpoint_s=N) the state is written into the
@@ -101,6 +107,7 @@ def refine(
         passes=passes,
         modes=modes,
         positions=positions,
+        opr=opr,
         regularise=regularise,
         loss=loss,
         prior=prior,
@@ -134,13 +141,14 @@ def refine(
         *(key for key in ("taken_from_start", "shared_positions") if rec.meta.get(key)),
         "held_out_deviance",
         "mode_shares",
+        *(key for key in ("eigenprobe_shares", "varying_share") if rec.meta.get(key)),
     )
     facts |= {key: rec.meta[key] for key in keys}
     facts |= console.finding_facts(loaded, rec.meta["sanity"])
     if "prior" in rec.meta:
         facts |= _told_of_prior(rec.meta["prior"])
     if "trials" in rec.meta:
-        facts |= {key: rec.meta["config"][key] for key in ("modes", "damping")}
+        facts |= {key: rec.meta["config"][key] for key in ("modes", "opr", "damping")}
         facts["trials"] = rec.meta["trials"]
     facts |= {
         "residual": result.residual,

@@ -7,6 +7,8 @@ Layout (`format = "ptycho-reconstruction"`, `schema = 1` as root attributes):
 - `origin_px` (2,) float64 — scan-frame (row, col) of `object[0, 0]`
 - `probe` (K, N, N) complex64 — photons per pixel when squared; optional
 - `positions_px` (M, 2) float64 — refined positions (row, col); optional
+- `eigenprobes` (E, N, N) complex64, `probe_weights` (M, E) float32 — how the first mode varies from
+  frame to frame: P_0 + Σ weight · eigenprobe; optional
 - `plain` (H, W) complex64 — the object without the prior, where `object` is with it; optional
 - `meta` — JSON text: what made it, with which configuration, how long it took
 
@@ -36,9 +38,11 @@ _ARRAYS = {
     "origin_px": (np.float64, 1),
     "probe": (np.complex64, 3),
     "positions_px": (np.float64, 2),
+    "eigenprobes": (np.complex64, 3),
+    "probe_weights": (np.float32, 2),
     "plain": (np.complex64, 2),
 }
-_OPTIONAL = ("probe", "positions_px", "plain")
+_OPTIONAL = ("probe", "positions_px", "plain", "eigenprobes", "probe_weights")
 
 
 def save_reconstruction(rec: Reconstruction, path: str | Path) -> Path:

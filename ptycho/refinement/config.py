@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from ptycho.config import CLEAN_FIELD, Clean, Settings
 
@@ -34,6 +34,12 @@ class RefineConfig(Settings):
     )
     update_probe: bool = Field(
         default=True, description="recover the probe together with the object"
+    )
+
+    opr: Annotated[int, Field(ge=0, le=8)] | Literal["auto"] = Field(
+        default=0,
+        description="eigenprobes, for a probe that varies from frame to frame; auto: as many as "
+        "held-out counts ask for",
     )
 
     kernel: Literal["bilinear", "cubic", "lagrange6"] = Field(
@@ -121,3 +127,9 @@ class RefineConfig(Settings):
     @classmethod
     def _true_is_all(cls, value: object) -> object:
         return "all" if value is True else value
+
+    @model_validator(mode="after")
+    def _a_fixed_probe_does_not_vary(self) -> RefineConfig:
+        if self.opr != 0 and not self.update_probe:
+            raise ValueError("opr varies the probe, and update_probe=false holds it: leave one out")
+        return self

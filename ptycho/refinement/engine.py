@@ -12,7 +12,7 @@ from scipy import ndimage
 from ptycho.config import BACKGROUND_FLOOR
 from ptycho.physics import backend
 from ptycho.quiet import ops
-from ptycho.refinement import step
+from ptycho.refinement import eigenprobes, step
 from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.places import Places, smooth_field
 from ptycho.refinement.start import Canvas, Frames
@@ -25,6 +25,9 @@ FIRST_WEIGHT = 0.25
 BATCH_WEIGHT = 2.5
 """Times it after a pass of mini-batches, which moves the object farther than a whole-scan one."""
 RINGS_START = 0.01
+VARIES_FROM, TIDY_EVERY = 20, 5
+"""Passes before the probe may vary from frame to frame at the latest; between two tidyings."""
+SWAY = 0.7
 POSITIONS_FROM = 10
 """Passes after which positions move at the latest: before, there is no image to place frames by."""
 RINGS_FROM = 5
@@ -49,6 +52,7 @@ class Snapshot(NamedTuple):
     light: np.ndarray | None
     dual: Any
     whole: int
+    weights: np.ndarray | None
 
 
 class Told(NamedTuple):
@@ -115,6 +119,9 @@ class Engine:
         self._lanes = backend.lanes()
         self.places: Places | None = None  # frames move together by these, or each by itself
         self._moves = config.positions != "off"
+        self.weights: np.ndarray | None = None  # (M, E) of the eigenprobes
+        self.varies: float | None = None  # share of the first component of the frames' own steps
+        self._modes = len(fields[1])
 
     def _few(self, most: int) -> tuple[np.ndarray, np.ndarray]:
         """Numbers and counts of at most so many frames from all over the scan."""
@@ -231,7 +238,13 @@ class Engine:
             if keep and not self.frames.streams:
                 self._kept[first] = counts
         corners = self.canvas.corners(self.positions_px[np.resize(indices, size)])
-        return step.Batch(counts, backend.tensor(corners), backend.tensor(_padded(dose, size)))
+        dose = backend.tensor(_padded(dose, size))
+        return step.Batch(counts, backend.tensor(corners), dose, self._weights_of(indices, size))
+
+    def _weights_of(self, indices: np.ndarray, size: int) -> Any:
+        if self.weights is None:
+            return None
+        return backend.tensor(_padded(self.weights[indices], size))
 
     def _finish(self, before: Any, light: Any, weight: float) -> None:
         """Total variation of `weight` (0: none), and the gauge."""
@@ -256,11 +269,15 @@ class Engine:
         light = self.frames.light
         light = None if light is None else light.copy()
         positions = self.positions_px.copy()
-        return Snapshot(self.state, positions, self.background, light, self._dual, self._whole)
+        weights = None if self.weights is None else self.weights.copy()
+        return Snapshot(
+            self.state, positions, self.background, light, self._dual, self._whole, weights
+        )
 
     def restore(self, snapshot: Snapshot) -> None:
         """The state that `snapshot` noted."""
-        self.state, positions, self.background, light, self._dual, whole = snapshot
+        self.state, positions, self.background, light, self._dual, whole, weights = snapshot
+        self.weights = None if weights is None else weights.copy()
         self._whole = int(whole)
         self.positions_px = positions.copy()
         self.frames.light = None if light is None else light.copy()
@@ -317,6 +334,8 @@ class Engine:
         if move and not moved:
             steps = [ops.concatenate([seen.moves, seen.grip], axis=1) for seen in every]
             wanted.append(ops.concatenate(steps))
+        if self.weights is not None:
+            wanted.append(ops.concatenate([seen.sway for seen in every]))
         (error, measured), *more = backend.read(*wanted)
         deviance = None if held is None else self._deviance(more.pop(0))
         if rings:
@@ -331,11 +350,63 @@ class Engine:
             frames.brighten(indices, more.pop(0)[row])
         if move and not moved:
             self._move_at_once(indices, more.pop(0)[row])
+        self._vary(indices, None if self.weights is None else more.pop(0)[row])
         if move:
             self.positions_px -= (self.positions_px - self._home_px).mean(0)
         if judge and move:  # by the positions of now, which the host has moved: a second read
             deviance = self.held_out_deviance()
         return Told(float(error) / max(float(measured), 1e-30), deviance)
+
+    def _vary(self, indices: np.ndarray, sways: np.ndarray | None) -> None:
+        """Each frame's own probe: eigenprobes from their pass on, weights by their steps."""
+        begin = min(VARIES_FROM, max(3, round(0.2 * self.config.passes)))
+        count = int(self.config.opr)
+        if self.weights is not None and sways is not None:
+            self.weights[indices] += SWAY * np.clip(sways, -1.0, 1.0)
+            if self._passes % TIDY_EVERY == 0:
+                self._tidy()
+        elif count and self._passes == begin and self.config.update_probe:
+            self._begin_to_vary(count)
+
+    def _begin_to_vary(self, count: int) -> None:
+        """Eigenprobes from the steps that frames ask for one by one, and each frame's weight."""
+        few = np.unique(np.linspace(0, self.frames.scan.n_frames - 1, eigenprobes.SEEN).astype(int))
+        steps = np.concatenate([self._own_probes(part) for part in self._parts(few)])
+        probe = _numpy(self.state.probe)
+        found, self.varies = eigenprobes.principal(steps, probe[0], count)
+        light = np.maximum(np.sum(np.abs(found) ** 2, axis=(1, 2)), 1e-30)
+        weights = np.zeros((self.frames.scan.n_frames, len(found)), np.float32)
+        for part in self._parts(np.arange(len(weights))):
+            along = np.tensordot(self._own_probes(part), found.conj(), axes=([1, 2], [1, 2])).real
+            weights[part] = np.clip(along / light, -3.0, 3.0)
+        self._set_probe(np.concatenate([probe, found]), weights)
+        self._tidy()
+
+    def _parts(self, indices: np.ndarray) -> list[np.ndarray]:
+        return np.split(indices, range(self._chunk, len(indices), self._chunk))
+
+    def _own_probes(self, indices: np.ndarray) -> np.ndarray:
+        batch = self._training(indices, self._chunk, keep=False)
+        run = step.compiled_own_probes(self.config.kernel)
+        steps = backend.read(run(self.state, batch, self._detector()))[0]
+        return np.asarray(steps)[: len(indices)]
+
+    def _tidy(self) -> None:
+        assert self.weights is not None
+        probe, modes = _numpy(self.state.probe), self._modes
+        first, varying, weights = eigenprobes.tidy(probe[0], probe[modes:], self.weights)
+        self._set_probe(np.concatenate([first[None], probe[1:modes], varying]), weights)
+
+    def _set_probe(self, probe: np.ndarray, weights: np.ndarray) -> None:
+        """Modes and eigenprobes; the momentum of the modes stays, that of eigenprobes does not."""
+        still = np.zeros((len(probe) - self._modes, *probe.shape[1:]), np.complex64)
+        velocity = ops.concatenate(
+            [self.state.probe_velocity[: self._modes], backend.tensor(still)]
+        )
+        self.state = self.state._replace(
+            probe=backend.tensor(np.asarray(probe, np.complex64)), probe_velocity=velocity
+        )
+        self.weights = weights
 
     def _move_by(self, told: list[tuple[np.ndarray, step.Seen]]) -> None:
         moves = backend.read(*(seen.moves for _, seen in told))
@@ -426,7 +497,8 @@ class Engine:
         size = self._chunk
         corners = self.canvas.corners(self.positions_px[np.resize(indices, size)])
         dose = _padded(share * self.frames.flux(indices), size)
-        batch = step.Batch(*map(backend.tensor, (_padded(counts, size), corners, dose)))
+        seen, corner, light = map(backend.tensor, (_padded(counts, size), corners, dose))
+        batch = step.Batch(seen, corner, light, self._weights_of(indices, size))
         score = step.compiled_scores(self.config.kernel)
         return score(self.state.object, self.state.probe, batch, self._detector())
 
@@ -469,7 +541,11 @@ class Engine:
 
     def fields(self) -> tuple[np.ndarray, np.ndarray]:
         """Object (H, W) and probe (K, N, N)."""
-        return _numpy(self.state.object), _numpy(self.state.probe)
+        return _numpy(self.state.object), _numpy(self.state.probe)[: self._modes]
+
+    def eigenprobes(self) -> np.ndarray | None:
+        """(E, N, N), where the probe varies."""
+        return None if self.weights is None else _numpy(self.state.probe)[self._modes :]
 
 
 def _numpy(tensor: Any) -> np.ndarray:

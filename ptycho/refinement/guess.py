@@ -37,7 +37,7 @@ def find_probe(
 
     few = setup.middle_of(scan, FRAMES)
     setting = config.model_copy(
-        update={"modes": 1, "background": None, "positions": "off", "regularise": "auto"}
+        update={"modes": 1, "opr": 0, "background": None, "positions": "off", "regularise": "auto"}
         | {"held_out_fraction": 0.3, "clean": "off"}
     )
     trials: list[dict[str, Any]] = []

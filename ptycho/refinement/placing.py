@@ -149,6 +149,7 @@ def _engine(
             "position_limit_px": FARTHEST * scan.N,
             "passes": passes,
             "modes": 1,
+            "opr": 0,
             "background": None,
             "held_out_fraction": 0.0,
             "regularise": "off",

@@ -126,6 +126,7 @@ def refine(
         found = keep.finished(name)
         if found is None:
             words = f"modes {setting.modes}, damping {setting.damping}"
+            words += f", eigenprobes {setting.opr}" if config.opr == "auto" else ""
             found = _refine(scan, first, setting, _named(progress, words), keep.stage(name))
             keep.finish(name, found)
         return found
@@ -429,10 +430,13 @@ def _result(
     from ptycho.physics import illumination
 
     field_, probe = engine.fields()
-    probe = setup.orthogonal_modes(probe)
+    varying = engine.eigenprobes()
+    if varying is None:  # the first mode is the one that varies, and stays what it is
+        probe = setup.orthogonal_modes(probe)
+    every = probe if varying is None else np.concatenate([probe, varying])
     canvas = engine.canvas
-    seen = illumination(probe, engine.positions_px, shape=canvas.shape, origin_px=canvas.origin_px)
-    energy = float(np.sum(np.abs(probe) ** 2))
+    seen = illumination(every, engine.positions_px, shape=canvas.shape, origin_px=canvas.origin_px)
+    energy = float(np.sum(np.abs(every) ** 2))
     known = None if scan.probe is None else float(np.sum(np.abs(scan.probe) ** 2))
     scale = math.sqrt((known or energy) / energy)
     centre = np.sum(field_ * seen)
@@ -457,6 +461,12 @@ def _result(
             "background_rings": engine.background_profile(),
             "held_out_frames": len(engine.frames.held),
             "mode_shares": [float(np.sum(np.abs(m) ** 2) / energy) for m in probe],
+            "eigenprobe_shares": [
+                float(np.sum(np.abs(each) ** 2) / energy) for each in every[len(probe) :]
+            ],
+            "varying_share": engine.varies,
         },
         positions_px=engine.positions_px if config.positions != "off" or taken.moved else None,
+        eigenprobes=None if varying is None else varying * scale,
+        probe_weights=engine.weights,
     )

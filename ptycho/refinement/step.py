@@ -18,6 +18,12 @@ Nesterov momentum:
 A batch may come in parts, side by side: `contribute` sums the slopes of one, `apply` moves the
 state, `finish` ends a pass with total variation and the gauge. Written in `keras.ops`; each is one
 program of the backend (`ptycho.physics.backend.jit`).
+
+A probe that varies from frame to frame (orthogonal probe relaxation) has E eigenprobes V_n behind
+its modes, and a real weight a_jn a frame: the first mode of frame j is P_0 + Σ_n a_jn V_n. The
+weights have mean 0 and mean square 1 (`ptycho.refinement.eigenprobes`), so that Σ|V_n|² is the
+light of the variation, the mean illumination is that of all entries added, and an eigenprobe takes
+the step of a mode.
 """
 
 from __future__ import annotations
@@ -47,8 +53,8 @@ class State(NamedTuple):
 
     object: Any  # (H, W) complex64
     object_velocity: Any  # (H, W) complex64
-    probe: Any  # (K, N, N) complex64
-    probe_velocity: Any  # (K, N, N) complex64
+    probe: Any  # (K + E, N, N) complex64: modes, then eigenprobes
+    probe_velocity: Any  # (K + E, N, N) complex64
 
 
 class Batch(NamedTuple):
@@ -57,6 +63,7 @@ class Batch(NamedTuple):
     counts: Any  # (B, N, N) float32; negative: no measurement in this frame
     corners: Any  # (B, 2) float32, where on the canvas pixel [0, 0] of the patch lies
     dose: Any  # (B,) float32; 0: a frame that only fills the batch up
+    weights: Any = None  # (B, E) float32, of the eigenprobes; None: there are none
 
 
 class Detector(NamedTuple):
@@ -95,6 +102,7 @@ class Seen(NamedTuple):
     light: Any  # (B,), the factor on each frame's light that explains its counts best
     moves: Any  # (B, 2), position steps in px
     grip: Any  # (B, 2), curvature of the loss by the position: how much a step is worth
+    sway: Any  # (B, E), steps of the weights of the eigenprobes, or None
 
 
 class Model(NamedTuple):
@@ -116,7 +124,8 @@ def contribute(
     centred = centring(probe, size[0])
     corners = batch.corners[None]
     patches = window(canvas[None], corners, size, inside=True, kernel=model.kernel)[0]
-    far = [backend.fft2(wave) for wave in exit_waves(patches, centred)]
+    first, others = _modes(centred, batch.weights)
+    far = [backend.fft2(wave) for wave in _waves(patches, first, others)]
     dose = batch.dose[:, None, None]
     intensity = incoherent(far, detector.background)
     valid = _valid(batch, detector)
@@ -129,7 +138,9 @@ def contribute(
     residual = ops.sum(ops.abs(modelled - root) * valid * dose)
     chi = [backend.ifft2(_times(wave, error * dose)) for wave in far]
 
-    pull = sum(ops.conj(centred[k]) * wave for k, wave in enumerate(chi))
+    pull = ops.conj(first) * chi[0]
+    for k, wave in enumerate(chi[1:]):
+        pull = pull + ops.conj(others[k]) * wave
     light = power(probe) * dose
     shape = (int(canvas.shape[0]), int(canvas.shape[1]))
     none = no_slopes(state)
@@ -139,19 +150,22 @@ def contribute(
         # Two taps: an illumination has no sign, and a kernel of more taps would give it one.
         lit = place(light[None], corners, shape, inside=True)[0]
     if model.probe:
-        by_probe = ops.stack([ops.sum(ops.conj(patches) * wave, axis=0) for wave in chi])
+        back = [ops.conj(patches) * wave for wave in chi]
+        back += [_times(back[0], weight) for weight in _each(batch.weights)]
+        by_probe = ops.stack([ops.sum(each, axis=0) for each in back])
         by_probe, by_light = centring(by_probe, size[0]), ops.sum(_square(patches) * dose, axis=0)
     moves = grip = ops.zeros_like(batch.corners)
     if model.positions:
         moves, grip = _moves(canvas, light, pull, batch, size, model.kernel)
         moves = rates.positions * moves
+    sway = _sways(centred, patches, chi[0], batch)
     found = Slopes(by_object, lit, by_probe, by_light)
     # Least squares in the amplitudes: (Σ √y √I / Σ I)².
     fits = ops.sum(valid * root * modelled, axis=(-2, -1))
     factor = ops.square(fits / (ops.sum(valid * intensity, axis=(-2, -1)) + 1e-30))
     ratio = ops.sum(dose * valid * counts / intensity, axis=0)
     measured = ops.sum(root * valid * dose)
-    return found, Seen(residual, measured, ratio, factor, moves, grip)
+    return found, Seen(residual, measured, ratio, factor, moves, grip, sway)
 
 
 def no_slopes(state: State) -> Slopes:
@@ -216,8 +230,23 @@ def intensity(canvas: Any, probe: Any, batch: Batch, detector: Detector, kernel:
     side = int(probe.shape[-1])
     corners, size = batch.corners[None], (side, side)
     patches = window(canvas[None], corners, size, inside=True, kernel=kernel)[0]
-    waves = exit_waves(patches, centring(probe, side))
+    waves = _waves(patches, *_modes(centring(probe, side), batch.weights))
     return incoherent((backend.fft2(wave) for wave in waves), detector.background)
+
+
+def own_probes(state: State, batch: Batch, detector: Detector, kernel: str) -> Any:
+    """(B, N, N) complex64: the step of the first mode that each frame asks for by itself."""
+    side = int(state.probe.shape[-1])
+    corners, size = batch.corners[None], (side, side)
+    patches = window(state.object[None], corners, size, inside=True, kernel=kernel)[0]
+    first, others = _modes(centring(state.probe, side), batch.weights)
+    far = [backend.fft2(wave) for wave in _waves(patches, first, others)]
+    counts = ops.maximum(batch.counts, 0.0) / ops.maximum(batch.dose[:, None, None], 1e-30)
+    inside = incoherent(far, detector.background)
+    error = amplitude_error(inside, ops.sqrt(counts), _valid(batch, detector))
+    slope = ops.conj(patches) * backend.ifft2(_times(far[0], error))
+    seen = ops.mean(_square(patches), axis=0)
+    return centring(_times(slope, -1.0 / _damped(seen, 0.1)), side)
 
 
 @functools.cache
@@ -254,9 +283,49 @@ def compiled_scores(kernel: str) -> Callable[..., Any]:
     return backend.jit(functools.partial(scores, kernel=kernel))
 
 
+@functools.cache
+def compiled_own_probes(kernel: str) -> Callable[..., Any]:
+    """`own_probes` with one kernel, compiled."""
+    return backend.jit(functools.partial(own_probes, kernel=kernel))
+
+
 def power(probe: Any) -> Any:
     """(N, N): the light of all modes (K, N, N)."""
     return ops.sum(_square(probe), axis=0)
+
+
+def _each(weights: Any) -> list[Any]:
+    """The E weights (B, 1, 1) of the frames."""
+    if weights is None:
+        return []
+    return [weights[:, n, None, None] for n in range(int(weights.shape[-1]))]
+
+
+def _modes(centred: Any, weights: Any) -> tuple[Any, Any]:
+    """The first mode, (N, N) or where it varies (B, N, N), and the other modes (K − 1, N, N)."""
+    each = _each(weights)
+    modes = int(centred.shape[0]) - len(each)
+    first = centred[0]
+    for n, weight in enumerate(each):
+        first = first + _times(centred[modes + n], weight)
+    return first, centred[1:modes]
+
+
+def _waves(patches: Any, first: Any, others: Any) -> list[Any]:
+    return [patches * first, *exit_waves(patches, others)]
+
+
+def _sways(centred: Any, patches: Any, wave: Any, batch: Batch) -> Any:
+    """(B, E): Gauss–Newton steps of the weights, from the slope (B, N, N) of the first wave."""
+    if batch.weights is None:
+        return None
+    steps, count = [], int(batch.weights.shape[-1])
+    for eigenprobe in range(int(centred.shape[0]) - count, int(centred.shape[0])):
+        along = patches * centred[eigenprobe]
+        re, im = (a * b for a, b in zip(backend.planes(along), backend.planes(wave), strict=True))
+        light = ops.sum(_square(along), axis=(1, 2)) * batch.dose
+        steps.append(-ops.sum(re + im, axis=(1, 2)) / (light + 1e-30))
+    return ops.stack(steps, axis=1)
 
 
 def _valid(batch: Batch, detector: Detector) -> Any:

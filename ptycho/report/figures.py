@@ -248,7 +248,7 @@ def model_frame(rec: Reconstruction, scan: Scan, index: int) -> np.ndarray | Non
     at = backend.tensor(corner[None, None].astype(np.float32))
     size = (scan.N, scan.N)
     patch = window(backend.tensor(rec.object[None]), at, size, inside=True, kernel=kernel)
-    counts = np.asarray(backend.concrete(diffract(patch, rec.probe)), np.float64)[0, 0]
+    counts = np.asarray(backend.concrete(diffract(patch, rec.probe_of(index))), np.float64)[0, 0]
     return counts + background_frame(rec, scan)
 
 

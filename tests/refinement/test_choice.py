@@ -55,6 +55,25 @@ def test_a_mode_that_does_not_pay_ends_the_search() -> None:
     assert found.config.seconds == pytest.approx(26), "what the trials took is taken off"
 
 
+@pytest.mark.parametrize(
+    ("deviance", "tried", "chosen"),
+    [
+        ((0.5, 0.4999, 0.1), [0, 1], 0),
+        ((0.5, 0.4, 0.3999), [0, 1, 2], 1),
+        ((0.5, 0.4, 0.3), [0, 1, 2], 2),
+    ],
+)
+def test_eigenprobes_are_added_while_they_pay(deviance, tried, chosen) -> None:
+    calls: list[RefineConfig] = []
+
+    def run(config: RefineConfig, start: Reconstruction | None) -> RefineResult:
+        told = {(config.modes, config.damping): deviance[int(config.opr)]}
+        return _run(told, calls)(config, start)
+
+    found = choose(run, RefineConfig(passes=30, opr="auto"), None)
+    assert [config.opr for config in calls] == tried and found.config.opr == chosen
+
+
 def test_one_mode_of_light_is_found_to_be_one_and_the_trials_are_told() -> None:
     scan = simulate(SimulationConfig(N=32, n_frames=64, photons=1e5, probe_diameter_px=16))
     calls: list[dict[str, Any]] = []

@@ -74,7 +74,7 @@ def test_one_update_equals_the_formulas_in_float64(case, parts):
     state, batch, detector = as_tensors(case, velocity)
     found, residual = step.no_slopes(state), 0.0
     for first in range(0, B, B // parts):
-        some = step.Batch(*(each[first : first + B // parts] for each in batch))
+        some = step.Batch(*(each[first : first + B // parts] for each in batch[:3]))
         part = step.compiled_part(step.Model())
         found, seen = part(state, some, rates(), detector, found)
         residual = residual + float(seen.residual)
@@ -98,6 +98,53 @@ def test_one_update_equals_the_formulas_in_float64(case, parts):
         model = np.sqrt(np.sum(np.abs(far) ** 2, 0) + BACKGROUND)
         expected += dose[j] * np.sum(mask * np.abs(model - amplitude[j]))
     assert float(residual) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_probe_that_varies_takes_the_slopes_of_each_frames_own_probe(case):
+    """Two modes and one eigenprobe against the oracle, which is given the probe of each frame."""
+    canvas, probe, corners, fractions, amplitude, dose, mask = case
+    rng = np.random.default_rng(2)
+    shape = 0.3 * probe[:1] * (rng.normal(size=(1, N, N)) + 1j * rng.normal(size=(1, N, N)))
+    weights = rng.normal(size=(B, 1)).astype(np.float32)
+    state, batch, detector = as_tensors((canvas, np.concatenate([probe, shape]), *case[2:]))
+    batch = batch._replace(weights=backend.tensor(weights))
+    run = step.compiled_part(step.Model())
+    found, told = run(state, batch, rates(), detector, step.no_slopes(state))
+
+    by_object, by_modes, by_shape, sways = 0, 0, 0, np.zeros(B)
+    for j in range(B):
+        own = np.stack([probe[0] + weights[j, 0] * shape[0], probe[1]])
+        some = (each[j : j + 1] for each in (corners, fractions, amplitude, dose))
+        arguments = (canvas, own, *some, mask, BACKGROUND)
+        grad_canvas, grad_probe, _, seen = oracle.gradients(*arguments)
+        by_object, by_modes = by_object + grad_canvas, by_modes + grad_probe
+        by_shape = by_shape + weights[j, 0] * grad_probe[0]
+        light = np.sum(seen * np.abs(shape[0]) ** 2)
+        sways[j] = -np.sum(np.real(np.conj(shape[0]) * grad_probe[0])) / light
+    scale = np.abs(by_modes).max()
+    np.testing.assert_allclose(
+        numbers(found.object), by_object, atol=1e-5 * np.abs(by_object).max()
+    )
+    np.testing.assert_allclose(numbers(found.probe)[:K], by_modes, atol=1e-5 * scale)
+    np.testing.assert_allclose(numbers(found.probe)[K], by_shape, atol=1e-5 * scale)
+    np.testing.assert_allclose(numbers(told.sway)[:, 0], sways, rtol=1e-4, atol=1e-5)
+
+    def loss(at: np.ndarray) -> np.ndarray:
+        own = (np.stack([probe[0] + a * shape[0], probe[1]]) for a in at)
+        parts = (corners, fractions, amplitude, dose)
+        return np.array(
+            [
+                oracle.loss(canvas, each, *(part[j : j + 1] for part in parts), mask, BACKGROUND)
+                for j, each in enumerate(own)
+            ]
+        )
+
+    assert (loss(weights[:, 0] + 0.2 * sways) < loss(weights[:, 0])).all()
+    mine = step.compiled_scores("bilinear")(state.object, state.probe, batch, detector)
+    plain = step.compiled_scores("bilinear")(
+        state.object, state.probe[:K], batch._replace(weights=None), detector
+    )
+    assert np.abs(numbers(mine)[3] / numbers(plain)[3] - 1).max() > 0.01, "judged by its own probe"
 
 
 def test_position_steps_go_downhill(case):
