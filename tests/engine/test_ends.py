@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -102,3 +103,30 @@ def test_a_signal_in_a_finaliser_is_not_swallowed() -> None:
     with pytest.raises(Interrupted), ended_by_signals():
         Finalised()
         time.sleep(20)
+
+
+def test_a_terminal_that_breaks_ends_the_run_and_the_next_goes_on(place: Make) -> None:
+    """A window that is closed: SIGHUP, and every further write to the terminal is an EIO."""
+    here = library(place, SLOW)
+    master, slave = pty.openpty()
+    leader = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    words = [sys.executable, "-c", leader + "os.execv(sys.executable, sys.argv[1:])", *START]
+    run = subprocess.Popen(
+        words, cwd=here.root, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+    )
+    os.close(slave)
+    try:
+        said = b""
+        while b"works on" not in said:
+            said += os.read(master, 4096)
+        time.sleep(1.0)
+        os.close(master)
+        assert run.wait(60) == 129
+    finally:
+        run.kill()
+    assert kinds(here)[-1] == ("run_end", 129)
+    slow, quick = (words.replace("\n", "\\n") for words in (SLOW, QUICK))
+    here.write("orchestration.yaml", here.read("orchestration.yaml").replace(slow, quick))
+    again = subprocess.run(START, cwd=here.root, stdin=subprocess.DEVNULL, capture_output=True)
+    assert again.returncode == 0, again.stderr
+    assert any(line.startswith("RALPH A-001") for line in here.subjects())
