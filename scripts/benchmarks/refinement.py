@@ -28,6 +28,7 @@ R = {**A, "amplitude": "rocket", "phase": "moon"}
 FEW = 196
 """Frames of the rows on imperfect beams: three seeds of them cost what one large scan does."""
 CURVATURE = 4.0
+OPR = {"opr": "auto"}
 MARGIN = 16
 """Pixels around a patch that a Fourier shift may wrap into."""
 DOSE_GOALS = {
@@ -262,6 +263,9 @@ def rows() -> Iterator[Row]:
         ("flux", "light of .5 to 1.5 a frame, defaults", uneven, {}, 0.01),
         ("eigenmode-off", "a 10 % eigenmode, defaults", with_eigenmode, {}, 0.02),
         ("defocus-drift-off", "defocus that drifts by half, defaults", drifting_defocus, {}, 0.02),
+        ("eigenmode", "a 10 % eigenmode, `opr: auto`", with_eigenmode, OPR, 0.02),
+        ("defocus-drift", "defocus that drifts by half, `opr: auto`", drifting_defocus, OPR, 0.02),
+        ("clean-auto", "no fault, `opr: auto`", lambda scan, _: scan, OPR, 0.002),
     ):
         yield Row(
             name,
