@@ -15,10 +15,12 @@ from ptycho.errors import (
     DamagedFileError,
     LinkError,
     MissingKeyError,
+    PtychoError,
     ShapeError,
     UnitError,
     UnknownFormatError,
     ValueRangeError,
+    WrongTypeError,
 )
 from ptycho.frames import Ways
 from ptycho.scan import Geometry, Scan, Truth
@@ -205,6 +207,36 @@ def test_cxi_units_attributes_are_honoured(tmp_path: Path, units: str, factor: f
         file[lengths[0]].attrs["units"] = "furlong"
     with pytest.raises(UnitError, match="furlong"):
         open_scan(path)
+
+
+def test_a_unit_may_stand_there_for_each_axis(tmp_path: Path) -> None:
+    """The same for all is that unit; different ones are refused."""
+    path = cxi(tmp_path / "a")
+    name = "entry_1/sample_1/geometry_1/translation"
+    with h5py.File(path, "a") as file:
+        file[name][...] = file[name][()] * 1e6
+        file[name].attrs["units"] = np.array([b"um", b"um", b"um"])
+    np.testing.assert_allclose(open_scan(path).positions_px, POSITIONS, atol=1e-6)
+    with h5py.File(path, "a") as file:
+        file[name].attrs["units"] = np.array([b"um", b"mm", b"um"])
+    with pytest.raises(UnitError, match="mm"):
+        open_scan(path)
+
+
+@pytest.mark.parametrize(
+    ("mask", "error", "word"),
+    [
+        (np.zeros((N, N + 2), np.uint32), ShapeError, r"\(8, 10\)"),
+        (np.zeros(N * N, np.uint32), ShapeError, r"\(64,\)"),
+        (np.full((N, N), np.nan), WrongTypeError, "64 of 64"),
+    ],
+)
+def test_a_mask_that_is_none_names_file_and_key(
+    tmp_path: Path, mask: np.ndarray, error: type[PtychoError], word: str
+) -> None:
+    with pytest.raises(error, match=word) as told:
+        open_scan(cxi(tmp_path / "a.cxi", **{f"{D}/mask": mask}))
+    assert "a.cxi" in str(told.value) and "mask" in str(told.value)
 
 
 def test_cxi_background_is_written_where_others_look(tmp_path: Path) -> None:

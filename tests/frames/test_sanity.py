@@ -309,6 +309,35 @@ def test_an_offset_with_the_noise_of_a_reading_is_told() -> None:
     assert finding.done == "subtracted" and finding.evidence["offset"] == pytest.approx(100, abs=2)
 
 
+@pytest.mark.parametrize(
+    ("made", "word"), [(np.sqrt, "--measurement amplitude"), (np.log1p, "logarithms")]
+)
+def test_numbers_that_were_made_of_counts_are_told(
+    made: Callable[[np.ndarray], np.ndarray], word: str
+) -> None:
+    scan = clean_one()
+    wrong = measured(scan, counts=made(scan.counts).astype(np.float32))
+    [finding] = [f for f in sane(wrong)[1] if f.code == "counts-transformed"]
+    assert word in finding.evidence["perhaps"] and finding.done == "nothing"
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.37, 1.0])
+def test_counts_of_another_gain_were_not_transformed(factor: float) -> None:
+    scan = clean_one()
+    counts = np.square(np.sqrt(scan.counts * factor).astype(np.float32))  # not quite whole
+    assert "counts-transformed" not in sane(measured(scan, counts=counts))[1].codes
+
+
+@pytest.mark.parametrize("kept", [1, 30])
+def test_a_detector_that_repeats_itself_all_the_time_is_told(kept: int) -> None:
+    """Nothing says which of so many are right, so that nothing is left out."""
+    scan = clean_one()
+    report = sane(measured(scan, counts=scan.counts[np.arange(M) % kept]))[1]
+    [finding] = [f for f in report if f.code == "frame-repeated"]
+    assert finding.done == "nothing" and finding.items == list(range(kept, M))
+    assert "counts-offset" not in report.codes
+
+
 def test_numbers_that_no_counter_of_64_bits_holds_are_masked() -> None:
     def change(counts: np.ndarray) -> None:
         counts[4:8, 10, 10] = 2**62
