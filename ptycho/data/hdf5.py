@@ -327,6 +327,13 @@ def array(dataset: h5py.Dataset, dtype: Any = np.float64) -> np.ndarray:
             expected=np.dtype(dtype),
             got=dataset.dtype,
         )
+    if np.dtype(dtype).kind in "iu" and not np.isfinite(values).all():
+        raise WrongTypeError(
+            "whole numbers are expected, and some are NaN or infinite",
+            where=f"{dataset.file.filename}:{dataset.name}",
+            expected=np.dtype(dtype),
+            got=f"{int((~np.isfinite(values)).sum())} of {values.size} values",
+        )
     return values.astype(dtype)
 
 
@@ -402,8 +409,8 @@ def text(value: Any) -> str:
     if isinstance(value, h5py.Dataset):
         small = value.shape is not None and value.size <= 1
         value = value[()] if small else None
-    if isinstance(value, np.ndarray) and value.size == 1:
-        value = value.ravel()[0]
+    if isinstance(value, np.ndarray) and value.size and (value == value.flat[0]).all():
+        value = value.flat[0]  # one, or the same for each axis
     if value is None or isinstance(value, h5py.Group):
         return ""
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

@@ -84,7 +84,8 @@ class Census:
             1,
         )
         self.light.append(light)
-        self.marks.append(seen.reshape(len(seen), -1) @ self._weights)
+        # Not by BLAS, whose last rows are rounded otherwise: copies have the very same mark.
+        self.marks.append(np.einsum("mp,p->m", seen.reshape(len(seen), -1), self._weights))
         self.centre.append(moments / np.maximum(light, 1e-30)[:, None])
         self.frame_high.append((high_values & valid).sum(axis=(1, 2)))
 

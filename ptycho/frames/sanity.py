@@ -34,7 +34,9 @@ DOSE_RATIO = 1.3
 OFF_CENTRE_SHARE = 1 / 16
 HIDDEN_LIGHT = 0.05  # of all that live pixels counted
 OFFSET_TIES = 0.2
-FEW_VALUES = 1000
+FEW_VALUES, MANY_VALUES = 1000, 20000
+MOST_WHOLE = 0.9  # squares of whole numbers are whole
+WHOLE = 1e-3  # beyond the rounding of float32
 SUB_POISSON = 0.5  # variance over mean
 ABOUT_ZERO = 0.2  # share of the darkest values that are negative
 MOST_SPREADS = 8.0
@@ -59,7 +61,7 @@ def clean_scan(scan: S, clean: str = "auto") -> S:
         return scan
     if clean == "off":
         return replace(scan, sanity=Report("off", frames=scan.n_frames))
-    offset = _offset(scan)
+    offset = _offset(scan) + _transformed(scan)
     lower = scan if clean == "report" else _lowered(scan, offset)
     found = _look(lower)
     found = replace(found, findings=[*offset, *found.findings])
@@ -177,7 +179,7 @@ def _offset(scan: Measured) -> list[Finding]:
     mask = mask & np.isfinite(frames).all(axis=0)
     values = frames[frames.max(axis=(1, 2)) > 0][:, mask].astype(np.float64)
     values = values[:, values.any(axis=0)]
-    if values.size < FEW_VALUES or len(values) < 2:
+    if values.size < FEW_VALUES or len(values) < 2 or (values == values[0]).all():
         return []
     mean = values.mean(axis=0)
     dark = values[:, mean <= np.quantile(mean, 0.25)]
@@ -197,9 +199,33 @@ def _offset(scan: Measured) -> list[Finding]:
     return []
 
 
+def _transformed(scan: Measured) -> list[Finding]:
+    """Numbers that are not whole, though their squares are (or what they are the logarithm of)."""
+    mask = np.ones((scan.N, scan.N), bool) if scan.mask is None else scan.mask
+    values = _seen(scan, spread(scan.n_frames, 4 * scan.N**2))[:, mask].astype(np.float64)
+    values = values[np.isfinite(values) & (values > 0)]
+    values = values[:: 1 + len(values) // MANY_VALUES]
+    exact = float(np.finfo(np.float32).eps)
+    already = np.abs(values - np.rint(values)) < 4 * exact * values
+    if len(values) < FEW_VALUES or already.mean() > MOST_WHOLE:
+        return []
+    for name, back, slope in (
+        ("square roots of counts: --measurement amplitude", np.square, lambda v: 2 * v * v),
+        ("logarithms, log(1 + counts)", np.expm1, lambda v: v * np.exp(v)),
+    ):
+        small = values[slope(np.minimum(values, 80.0)) * exact < 0.05]
+        whole = back(small)
+        error = np.abs(whole - np.rint(whole)) - 2 * exact * slope(small)
+        if len(small) >= FEW_VALUES and (error < WHOLE).all():
+            return [Finding("counts-transformed", {"values": len(small), "perhaps": name})]
+    return []
+
+
 def _lowered(scan: S, findings: list[Finding]) -> S:
     """Without the offset that was found, and without what noise brought below zero."""
     for finding in findings:
+        if finding.done == "nothing":
+            continue
         offset = float(finding.evidence.get("offset", 0.0))
         least = -MOST_SPREADS * float(finding.evidence.get("spread", 0.0))
         return replace(scan, counts=Lowered(scan.counts, offset, least))
@@ -286,7 +312,7 @@ def _require_counts(census: Census, mask: np.ndarray, scan: Measured) -> None:
     if not mask.any() or wrong > MOST_SPOTS:
         raise ValueRangeError(
             "most of the values are no counts: negative, not finite, or at the maximum of the type",
-            where=scan.name,
+            where="counts",
             expected="photons ≥ 0",
             got=f"{int((~mask).sum())} of {mask.size} pixels are bad",
             fix="subtract the dark without going below 0, or give --mask FILE",
@@ -318,17 +344,14 @@ def _copies(census: Census, used: np.ndarray, drop: np.ndarray) -> list[Finding]
     copies = np.ones(len(used), bool)
     copies[first] = False
     copies &= (light >= COPY_PHOTONS) & ~drop
-    if not 0 < copies.mean() <= MOST_COPIES:
+    if not copies.any():
         return []
-    drop |= copies
-    return [
-        Finding(
-            "frame-repeated",
-            {"photons": float(light[copies].min())},
-            "left out",
-            used[copies].tolist(),
-        )
-    ]
+    evidence = {"photons": float(light[copies].min())}
+    few = bool(copies.mean() <= MOST_COPIES)  # else it is no slip: nothing says which are right
+    if few:
+        drop |= copies
+    done = "left out" if few else "nothing"
+    return [Finding("frame-repeated", evidence, done, used[copies].tolist())]
 
 
 def _repeats(scan: Measured, used: np.ndarray, drop: np.ndarray, bad: np.ndarray) -> list[Finding]:

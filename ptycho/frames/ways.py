@@ -397,10 +397,12 @@ def _numbers(text: str, count: int, where: str) -> np.ndarray:
 def _frame_masks(scan: Measured) -> Measured:
     """A mask (M, rows, cols) as a mask for all frames and, where they differ, one for each."""
     mask = scan.mask
-    if mask is None or mask.ndim != 3:
+    if mask is None:
         return scan
-    if mask.shape[0] == 1:
-        return replace(scan, mask=mask[0])
+    if mask.ndim == 3 and mask.shape[0] == 1:
+        mask = mask[0]
+    if mask.shape == tuple(scan.counts.shape[1:]):
+        return replace(scan, mask=mask)
     if mask.shape != tuple(scan.counts.shape):
         raise ShapeError(
             "the masks do not fit the frames",
