@@ -8,7 +8,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
+import uuid
 from pathlib import Path
 
 from orchestration.git.command import safe_ref
@@ -16,6 +19,7 @@ from orchestration.git.repository import Repo
 
 BRANCH = "refs/heads/work"
 """The one branch of a private repository."""
+PACKS_KEPT = 4
 _RAW = {"GIT_ATTR_NOSYSTEM": "1", "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
 _RAW |= {"GIT_CONFIG_COUNT": "0"}
 
@@ -40,7 +44,7 @@ def store_with(repo: Repo, base: str) -> Path:
     known = [pin.name for pin in pins.iterdir()] if pins.is_dir() else []
     # A pin is written only when its objects are there; one of a history that is gone is left out.
     asked = [base, *(f"^{sha}" for sha in known if repo.try_resolve(sha))]
-    _copy_objects(repo, asked, place, "--revs")
+    _copy_objects(repo, asked, place)
     if (repo.common_dir / "shallow").is_file():
         (place / "shallow").write_bytes((repo.common_dir / "shallow").read_bytes())
     pins.mkdir(parents=True, exist_ok=True)
@@ -50,14 +54,12 @@ def store_with(repo: Repo, base: str) -> Path:
     return place
 
 
-def _copy_objects(repo: Repo, asked: list[str], git_dir: Path, *how: str) -> None:
-    """Copy objects, or with `--revs` what revisions reach, into another repository.
+def _copy_objects(repo: Repo, asked: list[str], git_dir: Path) -> None:
+    """Copy what revisions reach into another repository.
 
     git renames a pack that it writes itself, which fails where the two lie on different disks.
     """
-    words = "".join(f"{line}\n" for line in asked).encode()
-    how = (*how, "--quiet", "--delta-base-offset", "--stdout")
-    pack = repo.run("pack-objects", *how, stdin=words, timeout_s=600.0).stdout
+    pack = _packed(repo, asked, "--revs", "--delta-base-offset")
     into = {**_RAW, "GIT_DIR": str(git_dir)}
     repo.run("index-pack", "--stdin", "--fix-thin", env=into, stdin=pack, timeout_s=600.0)
 
@@ -70,6 +72,37 @@ def _borrow(git_dir: Path, store: Path) -> None:
     if b"\n" in line:  # git reads a quoted line as C does
         line = b'"%b"' % line.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n")
     place.write_bytes(line + b"\n")
+
+
+def _packed(repo: Repo, asked: list[str], *how: str) -> bytes:
+    words = "".join(f"{line}\n" for line in asked).encode()
+    return repo.run(
+        "pack-objects", "--quiet", "--stdout", *how, stdin=words, timeout_s=600.0
+    ).stdout
+
+
+def _one_commit(repo: Repo, head: str) -> Path:
+    """A folder with a pack of one commit and its files, without history; the newest few are kept.
+
+    Each attempt is laid out several times: its objects are packed and indexed once.
+    """
+    home = repo.state_dir / "packs"
+    place = home / head
+    if place.is_dir():
+        return place
+    half = home / f"{head}.{uuid.uuid4().hex}.half"
+    half.mkdir(parents=True)
+    listed = repo.run("rev-list", "--objects", "--no-walk", head, timeout_s=600.0).stdout
+    objects = [line.split(b" ")[0].decode() for line in listed.splitlines()]
+    pack = half / f"pack-{head}.pack"
+    pack.write_bytes(_packed(repo, objects, "--window=0"))
+    form = repo.text("rev-parse", "--show-object-format")
+    repo.run("index-pack", f"--object-format={form}", str(pack), env=_RAW, timeout_s=600.0)
+    for old in sorted(home.iterdir(), key=lambda path: path.stat().st_mtime)[:-PACKS_KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+    with contextlib.suppress(OSError):  # another process was first
+        half.rename(place)
+    return place
 
 
 def lay_out(repo: Repo, tree: str, path: Path) -> None:
@@ -112,9 +145,9 @@ def private_repository(repo: Repo, path: Path, head: str | None, store: Path | N
         return
     safe_ref(head)
     if store is None:
-        listed = repo.run("rev-list", "--objects", "--no-walk", head, timeout_s=600.0).stdout
-        objects = [line.split(b" ")[0].decode() for line in listed.splitlines()]
-        _copy_objects(repo, objects, git_dir, "--window=0")
+        (git_dir / "objects" / "pack").mkdir(parents=True, exist_ok=True)
+        for part in _one_commit(repo, head).iterdir():
+            shutil.copyfile(part, git_dir / "objects" / "pack" / part.name)
         (git_dir / "shallow").write_text(f"{head}\n")
     elif (store / "shallow").is_file():
         (git_dir / "shallow").write_bytes((store / "shallow").read_bytes())
