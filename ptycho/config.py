@@ -29,6 +29,8 @@ BACKGROUND_FLOOR = 1e-3
 """Counts per pixel that every model of a frame holds at least, so that its slope stays finite."""
 Progress = Callable[[int, int, dict[str, Any]], None]
 """How a caller is told of progress: (done, total, facts by name)."""
+Watch = Callable[[Callable[[], Any]], None]
+"""Called after each piece of work with what makes the result as it is so far, where it is asked."""
 
 
 class Settings(BaseModel):

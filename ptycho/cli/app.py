@@ -20,6 +20,7 @@ COMMANDS = (
     "reconstruct",
     "refine",
     "evaluate",
+    "report",
     "prior",
     "study",
     "parity",
@@ -78,7 +79,7 @@ def main(words: list[str] | None = None) -> None:
     """
     words = sys.argv[1:] if words is None else words
     try:
-        app(args=words, prog_name="ptycho")
+        app(args=words, prog_name="ptycho", obj=words)
     except PtychoError as error:
         if "--json" in words:
             print(_describe(error))

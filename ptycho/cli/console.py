@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -127,6 +129,13 @@ def print_table(title: str, rows: list[tuple[str, str]]) -> None:
     for name, value in rows:
         table.add_row(name, escape(value))
     stdout.print(table)
+
+
+def typed(context: typer.Context) -> dict[str, str]:
+    """The command line of this process and its folder, to be noted in a result; else nothing."""
+    if context.obj is None:
+        return {}
+    return {"command": shlex.join(["ptycho", *context.obj]), "folder": os.getcwd()}
 
 
 def settings_option(kind: str) -> Any:

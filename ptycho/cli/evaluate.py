@@ -50,15 +50,27 @@ def evaluate(
     ),
     ramp: bool = typer.Option(True, help="Take a phase ramp off before comparing."),
     shift: bool = typer.Option(True, help="Take a small shift off before comparing."),
-    figure: Path | None = typer.Option(None, "--figure", help="PNG; default beside OUT.h5."),
+    figure: Path | None = typer.Option(
+        None, "--figure", help="PNG; default OUT-half-sets.png (-truth, -against) beside OUT.h5."
+    ),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
-    """Metrics after the gauge: SSIM, MS-SSIM, PSNR, MAE, contrast, Fourier ring correlation."""
-    _exactly_one(truth=truth, against=against, half_sets=half_sets)
-    from ptycho.cli.outputs import check_figure
-    from ptycho.data import load_reconstruction
+    """Metrics after the gauge: SSIM, MS-SSIM, PSNR, MAE, contrast, Fourier ring correlation.
 
-    check_figure(figure, [path for path in (reconstruction, truth, against, scan) if path])
+    A figure and, beside it, the numbers as JSON are written; `ptycho
+    report` finds those that lie beside OUT.h5.
+    """
+    _exactly_one(truth=truth, against=against, half_sets=half_sets)
+    from ptycho.cli.outputs import check_evaluation, check_figure
+    from ptycho.data import load_reconstruction
+    from ptycho.report import write_evaluation
+
+    kind = "half-sets" if half_sets else "truth" if truth else "against"
+    figure = figure or reconstruction.with_name(f"{reconstruction.stem}-{kind}.png")
+    numbers = figure.with_suffix(".json")
+    inputs = [path for path in (reconstruction, truth, against, scan) if path]
+    check_figure(figure, inputs)
+    check_evaluation(numbers, inputs)
     rec = load_reconstruction(reconstruction)
     if half_sets:
         gauge = {"min_coverage": min_coverage, "ramp": ramp, "shift": shift}
@@ -78,8 +90,9 @@ def evaluate(
             shift=shift,
         )
         title = f"{reconstruction.name} against {other.name}"
-    picture = _figure(comparison, title, figure or _beside(reconstruction, comparison))
+    picture = _figure(comparison, title, figure)
     facts = {"reconstruction": str(reconstruction), "figure": str(picture), **comparison.metrics}
+    facts["numbers"] = str(write_evaluation(comparison.metrics, reconstruction, numbers))
     if json_output:
         console.print_json(facts)
     else:
@@ -171,10 +184,6 @@ def _scan_of(rec: Reconstruction, path: Path | None, measurement: str | None) ->
     clean = rec.meta.get("config", {}).get("clean", "auto")
     ways = Ways(**(rec.meta.get("ways") or {}) | {"clean": clean})
     return open_scan(found, measurement=said, frames=rec.meta.get("frames_path"), ways=ways)
-
-
-def _beside(reconstruction: Path, comparison: Comparison) -> Path:
-    return reconstruction.with_name(f"{reconstruction.stem}-{comparison.metrics['kind']}.png")
 
 
 def _figure(comparison: Comparison, title: str, path: Path) -> Path:

@@ -58,6 +58,34 @@ def check_figure(target: Path | None, inputs: Iterable[Path] = ()) -> None:
     _require_kind(target, "--figure", _is_png(target), "it is no PNG")
 
 
+def check_evaluation(target: Path, inputs: Iterable[Path] = ()) -> None:
+    """The numbers beside a figure of an evaluation take the place of nothing but such numbers."""
+    from ptycho.report import is_evaluation
+
+    check_file(target, inputs, "--figure")
+    _require_kind(target, "--figure", is_evaluation(target), "it holds no evaluation")
+
+
+def check_page(target: Path, flag: str, inputs: Iterable[Path] = ()) -> None:
+    """A page is HTML, and takes the place of nothing but a page of ptycho.
+
+    Raises:
+        UsageError: as in `check_file`, or another file is in the way.
+    """
+    from ptycho.report import is_page
+
+    if target.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(
+            "a page is HTML",
+            where=flag,
+            expected="a name that ends in .html",
+            got=target,
+            fix=f"{flag} {target.with_suffix('.html')}",
+        )
+    check_file(target, inputs, flag)
+    _require_kind(target, flag, is_page(target), "it is not a page of ptycho")
+
+
 def check_output(
     target: Path, inputs: Iterable[Path] = (), *, beside: Iterable[str] = (".png",)
 ) -> None:

@@ -20,6 +20,7 @@ def register(app: typer.Typer) -> None:
 
 
 def reconstruct(
+    context: typer.Context,
     inputs: list[Path] = typer.Argument(
         ..., metavar="RUN SCAN...", help="A run folder and scans; with --untrained only scans."
     ),
@@ -63,6 +64,7 @@ def reconstruct(
         "config": config_.model_dump(mode="json"),
         "figures": figures,
         "product": product,
+        **console.typed(context),
     }
     many = len(scans) > 1 or scheduler is not None
     if many:

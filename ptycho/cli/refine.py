@@ -10,6 +10,7 @@ from typer.core import TyperCommand
 
 from ptycho import quiet
 from ptycho.cli import console
+from ptycho.cli.live import following, live_option
 from ptycho.cli.outputs import check_output
 from ptycho.cli.scan_options import Opening, scan_options
 
@@ -35,6 +36,7 @@ class _Refine(TyperCommand):
 
 
 def refine(
+    context: typer.Context,
     scan: Path = typer.Argument(..., help="A scan in any format that `ptycho inspect` reads."),
     output: Path = typer.Option(..., "--output", "-o", help="OUT.h5: object, probe, coverage."),
     start: Path | None = typer.Option(
@@ -83,6 +85,7 @@ def refine(
         False, "--resume", help="Go on from the checkpoint of a run to OUT.h5 that was cut off."
     ),
     figure: bool = typer.Option(True, help="Write OUT.png beside the file."),
+    live: Path | None = live_option(),
     list_settings: bool = console.settings_option("ptycho.refinement.config:RefineConfig"),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
     *,
@@ -96,11 +99,14 @@ def refine(
     --set damping=auto try settings on held-out counts first.
 
     Every minute (--set checkpoint_s=N) the state is written into the
-    folder OUT.h5.checkpoint, which is removed with the result.
+    folder OUT.h5.checkpoint, which is removed with the result. --live DIR
+    keeps a page of the image, the probe and the curves current meanwhile.
     """
     from ptycho.config import resolve
     from ptycho.data import load_reconstruction, save_reconstruction
+    from ptycho.provenance import versions
     from ptycho.refinement import RefineConfig
+    from ptycho.report import contents_of, not_yet, of_reconstruction
 
     flags = _flags(
         seconds=seconds,
@@ -124,14 +130,31 @@ def refine(
     checkpoint = output.with_name(f"{output.name}.checkpoint")
     if resume and not checkpoint.is_dir():
         console.stderr.print(f"{checkpoint}: no checkpoint, the refinement begins anew")
-    with console.progress(f"refine {scan.name}") as bar:
+    said = {"scan_path": str(scan.resolve()), **opening.record(), **console.typed(context)}
+    name, chosen = str(output), config_.model_dump(mode="json")
+    with (
+        console.progress(f"refine {scan.name}") as bar,
+        following(
+            live,
+            lambda: not_yet(name, "refine", chosen, said | {"versions": versions()}),
+            lambda so_far: of_reconstruction(so_far.with_meta(**said), name),
+        ) as page,
+    ):
         result = run(
-            loaded, start=first, config=config_, progress=bar, checkpoint=checkpoint, resume=resume
+            loaded,
+            start=first,
+            config=config_,
+            progress=page.progress(bar),
+            checkpoint=checkpoint,
+            resume=resume,
+            watch=page.watch,
         )
-    rec = result.reconstruction.with_meta(scan_path=str(scan.resolve()), **opening.record())
-    save_reconstruction(rec, output)
+        rec = result.reconstruction.with_meta(**said)
+        save_reconstruction(rec, output)
+        page.finish(lambda: contents_of(output))
     clear_checkpoint(checkpoint)
     facts: dict[str, Any] = {"output": str(output), "scan": str(scan)}
+    facts |= page.facts
     if figure:
         facts["figure"] = str(_figure(result, loaded, output))
     keys = (

@@ -8,6 +8,7 @@ import typer
 
 from ptycho import quiet
 from ptycho.cli import console
+from ptycho.cli.live import following, live_option
 from ptycho.cli.scan_options import Opening, scan_options
 
 
@@ -17,6 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
+    context: typer.Context,
     scans: list[Path] = typer.Argument(..., metavar="SCAN...", help="One or several scans."),
     output: Path = typer.Option(..., "--output", "-o", help="The run folder, made if missing."),
     config: Path | None = typer.Option(None, "--config", help="YAML with settings."),
@@ -27,6 +29,7 @@ def train(
         None, "--gridsize", help="Groups of gridsize² frames; short for --set gridsize=."
     ),
     resume: bool = typer.Option(False, "--resume", help="Go on from the checkpoint in the folder."),
+    live: Path | None = live_option(),
     list_settings: bool = console.settings_option("ptycho.config:TrainConfig"),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
     *,
@@ -40,6 +43,8 @@ def train(
     checkpoint.h5 into the run folder.
     """
     from ptycho.config import TrainConfig, resolve
+    from ptycho.provenance import versions
+    from ptycho.report import contents_of, not_yet, of_training
 
     own = [] if gridsize is None else [f"gridsize={gridsize}"]
     config_ = resolve(TrainConfig, file=config, overrides=[*settings, *own, *opening.settings()])
@@ -49,8 +54,29 @@ def train(
     quiet.load_tensorflow()
     from ptycho.training import train as fit
 
-    with console.progress("train") as bar:
-        result = fit(loaded, config_, output, progress=bar, resume=resume)
+    name, chosen = str(output), config_.model_dump(mode="json")
+    typed = console.typed(context)
+    told = {"scans": [str(path.resolve()) for path in scans], **typed}
+    now = told | {"versions": versions()}
+    looked = {s.name: s.sanity.record() for s in loaded if s.sanity is not None}
+    with (
+        console.progress("train") as bar,
+        following(
+            live,
+            lambda: not_yet(name, "training", chosen, now),
+            lambda rows: of_training(name, rows, chosen, sanity=looked, made=now),
+        ) as page,
+    ):
+        result = fit(
+            loaded,
+            config_,
+            output,
+            progress=page.progress(bar),
+            resume=resume,
+            watch=page.watch,
+            made=told,
+        )
+        page.finish(lambda: contents_of(output))
     first, best = result.history[0], result.history[result.best_epoch]
     facts = {
         "run": str(result.run_dir),
@@ -62,6 +88,7 @@ def train(
         "collapse_ratio": result.collapse_ratio,
         "seconds": round(result.seconds, 2),
     }
+    facts |= page.facts
     if json_output:
         console.print_json(facts)
         return

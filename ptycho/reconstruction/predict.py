@@ -29,6 +29,7 @@ from ptycho.frames import (
     make_groups,
     require_canvas,
 )
+from ptycho.provenance import versions
 from ptycho.quiet import load_tensorflow
 from ptycho.reconstruction.phases import group_sync
 from ptycho.result import Reconstruction
@@ -98,6 +99,7 @@ def reconstruct(
         "groups": len(groups),
         "config": settings,
         "config_hash": facts.get("config_hash", _hash(settings)),
+        "versions": versions(),
         "seconds": round(ended - begun, 3),
         "seconds_predict": round(predicted - begun, 3),
         "seconds_align_and_stitch": round(ended - predicted, 3),

@@ -10,15 +10,17 @@ from __future__ import annotations
 import itertools
 import math
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptycho.config import Progress
+from ptycho.config import Progress, Watch
 from ptycho.errors import ModelError, ShapeError
 from ptycho.frames import Finding, clean_scan, require_canvas
+from ptycho.provenance import versions
 from ptycho.quiet import load_tensorflow
 from ptycho.refinement import choice
 from ptycho.refinement import start as setup
@@ -55,6 +57,7 @@ def refine(
     progress: Progress | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
+    watch: Watch | None = None,
 ) -> RefineResult:
     """Recover object and probe from `scan`, from scratch or from `start`.
 
@@ -70,6 +73,8 @@ def refine(
             the result removes it. None: nothing is kept.
         resume: go on from what is there, if anything is; the result is that of a run that was not
             cut off.
+        watch: called after each pass with a function that makes the `Reconstruction` so far; the
+            result does not depend on it.
 
     Raises:
         UsageError: there is a checkpoint, and `resume` was not said.
@@ -92,6 +97,7 @@ def refine(
             progress=progress,
             checkpoint=checkpoint,
             resume=resume,
+            watch=watch,
         )
         rec = result.reconstruction.with_meta(probe_guesses=guesses)
         return replace(result, reconstruction=rec, seconds=time.monotonic() - began)
@@ -118,7 +124,7 @@ def refine(
         identity = identity_of(scan, start, config)
         keep = Checkpoints(Path(checkpoint), config.checkpoint_s, identity, resume)
     if not choice.wanted(config):
-        return _refine(scan, start, config, progress, keep.stage("run"))
+        return _refine(scan, start, config, progress, keep.stage("run"), watch)
     numbers = itertools.count()
 
     def trial(setting: RefineConfig, first: Reconstruction | None) -> RefineResult:
@@ -127,12 +133,12 @@ def refine(
         if found is None:
             words = f"modes {setting.modes}, damping {setting.damping}"
             words += f", eigenprobes {setting.opr}" if config.opr == "auto" else ""
-            found = _refine(scan, first, setting, _named(progress, words), keep.stage(name))
+            found = _refine(scan, first, setting, _named(progress, words), keep.stage(name), watch)
             keep.finish(name, found)
         return found
 
     chosen = choice.choose(trial, config, start)
-    result = _refine(scan, chosen.start, chosen.config, progress, keep.stage("run"))
+    result = _refine(scan, chosen.start, chosen.config, progress, keep.stage("run"), watch)
     seconds, passes = result.seconds + chosen.seconds, result.iterations + chosen.iterations
     rec = result.reconstruction.with_meta(
         started_from="scratch" if start is None else start.meta.get("method", "reconstruction"),
@@ -172,6 +178,35 @@ def _named(progress: Progress | None, words: str) -> Progress | None:
     return lambda done, total, info: progress(done, total, {"trial": words, **info})
 
 
+def _watched(
+    progress: Progress | None, watch: Watch | None, made: Callable[[], Reconstruction]
+) -> Progress | None:
+    """Progress that also hands `made` to `watch`."""
+    if watch is None:
+        return progress
+
+    def both(done: int, total: int, info: dict[str, Any]) -> None:
+        if progress is not None:
+            progress(done, total, info)
+        watch(made)
+
+    return both
+
+
+def _so_far(
+    engine: Engine, scan: Scan, config: RefineConfig, taken: Taken, history: list[dict[str, Any]]
+) -> Reconstruction:
+    """The fields as they are after the last pass, with the passes until now."""
+    last = history[-1]
+    return _result(engine, scan, config, taken, []).with_meta(
+        residual=last["residual"],
+        held_out_deviance=last["held_out_deviance"],
+        seconds=last["seconds"],
+        iterations=len(history),
+        history=list(history),
+    )
+
+
 def _part(progress: Progress | None, share: float) -> Progress | None:
     """The progress of a first part, which takes this share of the whole."""
     if progress is None:
@@ -185,6 +220,7 @@ def _refine(
     config: RefineConfig,
     progress: Progress | None,
     stage: Stage,
+    watch: Watch | None,
 ) -> RefineResult:
     """One refinement with one setting."""
     from ptycho.refinement.gate import wanted_prior, with_prior
@@ -202,6 +238,7 @@ def _refine(
     first, passes = _shares(engine, config)
     history: list[dict[str, Any]] = saved.facts["history"] if saved else []
     reason, chosen = saved.facts["reason"] if saved else "budget", None
+    progress = _watched(progress, watch, lambda: _so_far(engine, scan, config, taken, history))
     if saved is not None:
         engine.resume(saved.tree("engine", engine.saved()))
     if first is not None and (saved is None or saved.phase == "batches"):
@@ -226,6 +263,7 @@ def _refine(
         held_out_deviance=held_out,
         seconds=seconds,
         iterations=len(history),
+        history=history,
     )
     if engine.frames.streams:
         rec = rec.with_meta(frames_read=engine.frames.streams)
@@ -441,6 +479,7 @@ def _result(
     scale = math.sqrt((known or energy) / energy)
     centre = np.sum(field_ * seen)
     turn = np.conj(centre) / max(abs(centre), 1e-30)
+    moved = config.positions != "off" or taken.moved
     return Reconstruction(
         object=field_ * turn / scale,
         coverage=seen * scale**2,
@@ -460,13 +499,15 @@ def _result(
             "flux": None if engine.frames.light is None else engine.frames.light.tolist(),
             "background_rings": engine.background_profile(),
             "held_out_frames": len(engine.frames.held),
+            "versions": versions(),
+            "positions_given_px": scan.positions_px.tolist() if moved else None,
             "mode_shares": [float(np.sum(np.abs(m) ** 2) / energy) for m in probe],
             "eigenprobe_shares": [
                 float(np.sum(np.abs(each) ** 2) / energy) for each in every[len(probe) :]
             ],
             "varying_share": engine.varies,
         },
-        positions_px=engine.positions_px if config.positions != "off" or taken.moved else None,
+        positions_px=engine.positions_px if moved else None,
         eigenprobes=None if varying is None else varying * scale,
         probe_weights=engine.weights,
     )

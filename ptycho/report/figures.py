@@ -128,7 +128,9 @@ def refine_figure(result: RefineResult, scan: Scan) -> Figure:
         shares = rec.meta.get("mode_shares", [])
         words = f", {shares[0]:.0%} of the light" if len(shares) > 1 else ""
         panels.show_probe(figure.add_subplot(grid[1, 2]), rec.probe, f"probe{words}")
-    _descent(figure.add_subplot(grid[1, 3]), result.history)
+    descent = figure.add_subplot(grid[1, 3])
+    descent.set_box_aspect(1)
+    show_descent(descent, result.history)
     plural = "" if result.iterations == 1 else "es"
     figure.suptitle(
         f"{scan.name}: residual {result.residual:.4f}, deviance "
@@ -141,7 +143,8 @@ def refine_figure(result: RefineResult, scan: Scan) -> Figure:
     return figure
 
 
-def _descent(axes: Axes, history: list[dict[str, Any]]) -> None:
+def show_descent(axes: Axes, history: list[dict[str, Any]]) -> None:
+    """Residual, and held-out deviance where it is known, over the passes."""
     passes = [row["pass"] for row in history]
     mark = "o" if len(history) < 5 else None
     residuals = [row["residual"] for row in history]
@@ -151,20 +154,48 @@ def _descent(axes: Axes, history: list[dict[str, Any]]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_xlabel("pass", fontsize=8)
     axes.set_title("descent", fontsize=10)
-    axes.set_box_aspect(1)
     axes.tick_params(labelsize=8, which="both")
     axes.tick_params(axis="y", which="both", colors="tab:blue")
     lines = list(axes.get_lines())
-    held = [row["held_out_deviance"] for row in history]
-    if None not in held:
+    told = [row for row in history if row["held_out_deviance"] is not None]
+    if told:
         twin = axes.twinx()
-        twin.set_box_aspect(1)
-        twin.plot(passes, held, color="tab:orange", marker=mark, label="held-out deviance")
+        twin.set_box_aspect(axes.get_box_aspect())
+        held = [row["held_out_deviance"] for row in told]
+        judged = [row["pass"] for row in told]
+        twin.plot(judged, held, color="tab:orange", marker=mark, label="held-out deviance")
         twin.set_yscale("log")
         panels.plain_log_ticks(twin)
         twin.tick_params(labelsize=8, which="both", colors="tab:orange")
         lines += twin.get_lines()
     axes.legend(handles=lines, fontsize=8, frameon=False)
+
+
+def history_figure(rows: list[dict[str, Any]]) -> Figure:
+    """Deviance of a training, in training and held out, over the epochs (rows of the history)."""
+    figure = panels.new_figure(7, 4)
+    axes = figure.add_subplot()
+    epochs = [row["epoch"] for row in rows]
+    for column, label in (
+        ("deviance_per_px", "training"),
+        ("held_out_deviance_per_px", "held out"),
+    ):
+        points = [(e, row[column]) for e, row in zip(epochs, rows, strict=True) if row[column]]
+        if points:
+            axes.plot(*zip(*points, strict=True), marker=".", label=label)
+    start = rows[0]["held_out_deviance_per_px"]
+    if rows[0]["epoch"] == 0 and start:
+        axes.axhline(start, color="0.5", linestyle="--", label="held out, before training")
+    best = [row["epoch"] for row in rows if row["best"]]
+    if best:
+        axes.axvline(best[-1], color="0.8", zorder=0, label="weights kept")
+    axes.set_yscale("log")
+    panels.plain_log_ticks(axes)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("half-deviance per detector pixel")
+    axes.legend()
+    return figure
 
 
 def evaluate_figure(comparison: Comparison, *, title: str = "") -> Figure:
@@ -173,14 +204,15 @@ def evaluate_figure(comparison: Comparison, *, title: str = "") -> Figure:
     grid = figure.add_gridspec(2, 4, width_ratios=[1, 1, 1, 1.05])
     axes = np.array([[figure.add_subplot(grid[r, c]) for c in range(3)] for r in range(2)])
     _comparison_rows(axes, comparison)
-    _rings(figure.add_subplot(grid[0, 3]), comparison.metrics["frc"])
+    show_rings(figure.add_subplot(grid[0, 3]), comparison.metrics["frc"])
     _numbers(figure.add_subplot(grid[1, 3]), comparison.metrics)
     if title:
         figure.suptitle(title, fontsize=12, parse_math=False)
     return figure
 
 
-def _rings(axes: Axes, frc: dict[str, Any]) -> None:
+def show_rings(axes: Axes, frc: dict[str, Any]) -> None:
+    """Ring correlation with its half-bit curve, or why there is none."""
     axes.set_title("Fourier ring correlation", fontsize=10)
     if "curve" not in frc:
         axes.text(0.5, 0.5, frc.get("why", "not computed"), ha="center", wrap=True, fontsize=8)

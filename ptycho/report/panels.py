@@ -19,7 +19,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodF
 
 from ptycho.data import whole_file
 
-_OUTSIDE = "0.86"
+OUTSIDE = "0.86"
 FINDINGS = 6
 
 
@@ -67,7 +67,7 @@ def show(
 def _image(
     axes: Axes, image: np.ndarray, title: str, cmap: str, norm: Normalize, unit: str
 ) -> None:
-    axes.set_facecolor(_OUTSIDE)
+    axes.set_facecolor(OUTSIDE)
     drawn = axes.imshow(image, cmap=cmap, norm=norm, interpolation="nearest")
     axes.set_title(title, fontsize=10)
     axes.set_xticks([])
@@ -90,14 +90,18 @@ def show_frame(axes: Axes, frame: np.ndarray, title: str, *, top: float | None =
 def show_probe(axes: Axes, probe: np.ndarray, title: str) -> None:
     """Strongest mode of (K, N, N): brightness is amplitude, hue is phase."""
     mode = probe[0]
-    amplitude = np.abs(mode) / max(float(np.abs(mode).max()), 1e-30)
-    hue = (np.angle(mode) / (2 * math.pi)) % 1.0
-    colours = hsv_to_rgb(np.stack([hue, np.full(hue.shape, 0.85), amplitude], -1))
-    axes.imshow(colours, interpolation="nearest")
+    axes.imshow(mode_colours(mode), interpolation="nearest")
     axes.set_title(title, fontsize=10)
     axes.set_xticks([])
     axes.set_yticks([])
     draw_scale_bar(axes, mode.shape[1], colour="white")
+
+
+def mode_colours(mode: np.ndarray) -> np.ndarray:
+    """(N, N, 3) colours of a complex mode: brightness is amplitude, hue is phase."""
+    amplitude = np.abs(mode) / max(float(np.abs(mode).max()), 1e-30)
+    hue = (np.angle(mode) / (2 * math.pi)) % 1.0
+    return hsv_to_rgb(np.stack([hue, np.full(hue.shape, 0.85), amplitude], -1))
 
 
 def draw_scale_bar(axes: Axes, width_px: int, *, colour: str | None = None) -> None:

@@ -12,7 +12,6 @@ import os
 import platform
 import time
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,6 +20,7 @@ from pydantic import Field
 from ptycho.config import Settings
 from ptycho.data import write_json
 from ptycho.errors import DataError, PtychoError, UsageError
+from ptycho.provenance import versions
 from ptycho.studies import dose_report
 from ptycho.studies.dose_arm import ROW, run_arm
 from ptycho.studies.runner import Outcome, run_arms
@@ -113,7 +113,7 @@ def run_dose_study(
         "config": settings,
         "ladder_photons": list(config.ladder_photons()),
         "seeds": list(config.seeds),
-        "versions": _versions(),
+        "versions": versions(),
         "environment": {"machine": platform.machine(), "cpus": os.cpu_count()},
         "seconds": round(time.perf_counter() - begun, 2),
         "arms": [rows[arm["name"]] for arm in arms if arm["name"] in rows],
@@ -208,16 +208,6 @@ def _report(study: dict[str, Any], config: DoseStudyConfig, folder: Path) -> Non
         dose_report.ladder_figure(on_ladder, folder / "dose_ladder.png")
     write_json(folder / "study.json", study)
     dose_report.write_page(study, folder, folder / "index.html")
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for package in ("ptycho", "keras", "numpy", "tensorflow", "tensorflow-cpu"):
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
 
 
 def require_success(study: dict[str, Any]) -> None:

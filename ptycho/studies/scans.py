@@ -21,7 +21,8 @@ def reconstruct_scan(task: dict[str, Any], progress: Progress | None = None) -> 
     Args:
         task: `scan` and `target` (paths), `run` (a folder, or None with `untrained`, the steps),
             `config` (of `ReconstructConfig`), `measurement`, `frames_path`, `ways`, `figures`,
-            `product` and `debug_dump` (a folder or None), as the options of the command say.
+            `product` and `debug_dump` (a folder or None), as the options of the command say;
+            `command` and `folder` where they are to be noted.
         progress: as of `ptycho.reconstruction.predict.reconstruct`.
 
     Returns:
@@ -49,6 +50,7 @@ def _reconstruct(task: dict[str, Any], progress: Progress | None) -> dict[str, A
     steps = tuple(steps) if isinstance(steps, list) else steps
     rec = reconstruct(run, scan, progress=progress, untrained=steps, config=config)
     said = {key: task.get(key) for key in ("measurement", "frames_path", "ways")}
+    said |= {key: task[key] for key in ("command", "folder") if key in task}
     if notes := scan.metadata.get("notes"):
         said["notes"] = list(notes)
     rec = rec.with_meta(scan_path=task["scan"], **said)

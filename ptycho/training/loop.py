@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ptycho.config import Clean, Progress, TrainConfig
+from ptycho.config import Clean, Progress, TrainConfig, Watch
 from ptycho.data import write_json
 from ptycho.errors import ModelError, UsageError
 from ptycho.frames import allowance_bytes, clean_scan
 from ptycho.model import CONFIG, MANIFEST, save_run
+from ptycho.provenance import versions
 from ptycho.quiet import load_tensorflow
+from ptycho.report import MADE
 from ptycho.training.checkpoint import CHECKPOINT, fingerprint, load_checkpoint, save_checkpoint
 from ptycho.training.data import (
     _HELD_OUT,
@@ -78,6 +80,8 @@ def train(
     progress: Progress | None = None,
     resume: bool = False,
     build: Build | None = None,
+    watch: Watch | None = None,
+    made: Mapping[str, Any] | None = None,
 ) -> TrainResult:
     """Train a network and write its run folder.
 
@@ -89,6 +93,8 @@ def train(
         resume: go on from the checkpoint in `out_dir` (bit-equal to an uninterrupted run on a
             CPU, without `time_budget_s`); starts anew where there is none.
         build: what makes the model of the data; None: `new_model`.
+        watch: called after each step with a function that gives the history so far.
+        made: noted in `made.json` of the run, beside the versions and the names of the scans.
 
     Returns:
         The trained model (best held-out weights) and its history.
@@ -106,7 +112,7 @@ def train(
     from ptycho.physics import backend
 
     with backend.deterministic(config.deterministic):
-        return _run(scans, config, folder, progress, resume, build or new_model)
+        return _run(scans, config, folder, progress, resume, build or new_model, watch, made or {})
 
 
 def _cleaned(scans: list[Scan], clean: Clean) -> list[Scan]:
@@ -127,6 +133,8 @@ def _run(
     progress: Progress | None,
     resume: bool,
     build: Build,
+    watch: Watch | None,
+    made: Mapping[str, Any],
 ) -> TrainResult:
     data = assemble(scans, config)
     model = build(data, config)
@@ -138,7 +146,9 @@ def _run(
         write_json(folder / CONFIG, config.model_dump(mode="json"))
         looked = {s.name: s.sanity.record() for s in scans if s.sanity is not None}
         write_json(folder / SANITY, looked)
-    trainer = _Trainer(model, data, config, state, progress)
+        told = {"scans": [scan.name for scan in scans], "versions": versions(), **made}
+        write_json(folder / MADE, told)
+    trainer = _Trainer(model, data, config, state, progress, watch)
     trainer.prepare()
     while trainer.wants_another():
         trainer.epoch()
@@ -216,9 +226,11 @@ class _Trainer:
         config: TrainConfig,
         state: _State,
         progress: Progress | None,
+        watch: Watch | None,
     ) -> None:
         self.model, self.data, self.config, self.state = model, data, config, state
         self.report = progress or (lambda done, total, info: None)
+        self.watch = watch or (lambda made: None)
         self.per_epoch = max(len(data.training) // config.batch_size, 1)
         self.thinned_in: int | None = None
         self.share = 1.0 if config.thinning is None else 1.0 - config.thinning
@@ -375,6 +387,7 @@ class _Trainer:
         if math.isfinite(self.state.best_value):
             info["held out"] = self.state.best_value
         self.report(self.state.step, total, info)
+        self.watch(lambda: list(self.state.history))
 
     def _row(
         self, *, loss: float | None, held_out: float | None, best: bool, speed: float | None

@@ -11,7 +11,6 @@ import os
 import platform
 import sys
 import time
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,8 @@ import numpy as np
 
 from ptycho.data import write_json
 from ptycho.errors import PtychoError
+from ptycho.provenance import versions
 
-PACKAGES = ("ptycho", "keras", "numpy", "tensorflow", "tensorflow-cpu", "torch", "jax", "jaxlib")
 VARIABLES = (
     "KERAS_BACKEND",
     "USE_XLA_TRANSLATE",
@@ -65,17 +64,6 @@ def work(run: Path, inputs: Path, out: Path, forward: type[Any] | None = None) -
         "seconds": round(time.perf_counter() - begun, 3),
     }
     write_json(out / "worker.json", facts)
-
-
-def versions() -> dict[str, str]:
-    """Of Python and of every package that could change a number."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def environment() -> dict[str, Any]:
