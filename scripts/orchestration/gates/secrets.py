@@ -196,7 +196,7 @@ def _spans(line: str, known: Sequence[str]) -> Iterator[tuple[str, int, int]]:
     """Kind, start and end of every credential in a line, each once; known values first."""
     for value in known:
         # A file that is read as Latin-1 shows the bytes of a value's UTF-8.
-        for form in {value, value.encode("utf-8", "replace").decode("latin-1")}:
+        for form in _written(value):
             at = line.find(form)
             while at >= 0:
                 yield "a value of agent_env", at, at + len(form)
@@ -287,6 +287,8 @@ def scan_diff(diff: str, known: Sequence[str] = ()) -> list[Leak]:
 
 def redact(text: str, known: Sequence[str] = ()) -> str:
     """`text` with every credential replaced by `[redacted: kind]`, a key with all of its lines."""
+    if not (_HINT.search(text) or any(form in text for v in known for form in _written(v))):
+        return text  # most are: nothing in it can be one
     out, inside = [], False
     for line in text.splitlines(keepends=True):
         ends = _KEY_ENDS.search(line)
@@ -302,9 +304,14 @@ def redact(text: str, known: Sequence[str] = ()) -> str:
     return whole
 
 
+def _written(value: str) -> set[str]:
+    """How a value may stand in a text: as it is, or as bytes that were read as Latin-1."""
+    return {value, value.encode("utf-8", "replace").decode("latin-1")}
+
+
 def _redact_line(line: str, known: Sequence[str]) -> str:
     for value in known:
-        for form in {value, value.encode("utf-8", "replace").decode("latin-1")}:
+        for form in _written(value):
             line = line.replace(form, "[redacted: a value of agent_env]")
     for kind, start, end in sorted(set(_forms(line)), key=lambda s: -s[1]):
         if "[redacted" not in line[start:end]:

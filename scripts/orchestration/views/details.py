@@ -106,11 +106,12 @@ def _folder(loaded: Loaded, cycle: CycleView) -> Path | None:
     """The report of an ended turn on this machine; while it runs it is the agent's to change."""
     if not cycle.until or cycle.dispatched is None:
         return None
-    folder = loaded.repo.state_dir / "turns" / f"{cycle.turn:06d}" / "report"
-    real = os.path.realpath(folder) == os.path.join(
-        os.path.realpath(loaded.repo.state_dir), *folder.parts[-3:]
-    )
-    return folder if real and folder.is_dir() else None
+    inside = os.path.join("turns", f"{cycle.turn:06d}", "report")
+    folder = os.path.join(loaded.repo.state_dir, inside)
+    if not os.path.isdir(folder):
+        return None
+    own = os.path.join(os.path.realpath(loaded.repo.state_dir), inside)
+    return Path(folder) if os.path.realpath(folder) == own else None
 
 
 def _reports(

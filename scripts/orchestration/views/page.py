@@ -37,6 +37,8 @@ RECENT = 10
 PICTURES = 900_000
 """Bytes that the pictures of the board may take; each turn's own page shows the rest."""
 MOST_RETROS = 20
+SHORT = 300
+"""Characters of a text that is looked at for credentials once for all pages that show it."""
 
 
 def headline(view: View) -> str:
@@ -87,6 +89,7 @@ class Site:
     def __init__(self, loaded: Loaded, frame: Frame) -> None:
         self.loaded, self.frame = loaded, frame
         self.cycles = cycles_of(loaded.events)
+        self._words: dict[str, str] = {}  # IDs, times, verdicts: on many pages each
         self.by_turn = {cycle.turn: number for number, cycle in enumerate(self.cycles)}
 
     @cached_property
@@ -124,13 +127,15 @@ class Site:
 
     def _shown(self, value: Any) -> Any:
         """A value as a page shows it: no credential, nothing invisible."""
-        if (
-            isinstance(value, str)
-            and not isinstance(value, Markup)
-            and len(value) >= secrets.MIN_VALUE
-        ):
-            value = secrets.redact(value, self.loaded.known)
-        return visible(value)
+        if not isinstance(value, str) or isinstance(value, Markup):
+            return value
+        found = self._words.get(value)
+        if found is None:
+            long = len(value) >= secrets.MIN_VALUE
+            found = visible(secrets.redact(value, self.loaded.known) if long else value)
+            if len(value) <= SHORT:
+                self._words[value] = found
+        return found
 
     @property
     def evidence(self) -> list[Evidence]:

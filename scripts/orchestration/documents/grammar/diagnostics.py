@@ -12,6 +12,8 @@ Severity = Literal["error", "warning"]
 
 def printable(text: str) -> str:
     """Return ``text`` safe for any UTF-8 stream: lone surrogates and controls are escaped."""
+    if text.isprintable():  # nearly every text is
+        return text
     clean = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in clean)
 
