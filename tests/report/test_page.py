@@ -101,7 +101,7 @@ def test_all_that_a_result_holds_is_on_its_page(folder: Path, tmp_path: Path) ->
     for words in (
         "60 positions moved by", "clean: auto; 60 frames looked at", "half sets, amplitude SSIM",
         f"cd {folder.parent}"[:6], "ptycho refine", "--passes 4 --positions --modes 2",
-        "numpy ", "modes=2, passes=4, positions=true", "of the light",
+        "numpy ", "modes=2, passes=4, positions=all", "of the light",
     ):  # fmt: skip
         assert words in text, words
     tags = Tags(text)
