@@ -105,6 +105,7 @@ def refine(
         require_resume(checkpoint, resume)
         placed = _placed(scan, start, config, progress, checkpoint)
         own = "frames" if config.positions == "all" else "off"
+        given = scan.positions_px.tolist()
         rest = {} if config.seconds is None else {"seconds": _left(config.seconds, began)}
         result = refine(
             replace(scan, positions_px=placed.positions_px),
@@ -113,8 +114,9 @@ def refine(
             progress=progress,
             checkpoint=checkpoint,
             resume=True,
+            watch=watch and (lambda made: watch(lambda: _with_given(made(), given))),
         )
-        rec = result.reconstruction.with_meta(shared_positions=placed.record)
+        rec = _with_given(result.reconstruction, given).with_meta(shared_positions=placed.record)
         rec = rec.with_meta(config=config.model_dump())
         if rec.positions_px is None:
             rec = replace(rec, positions_px=placed.positions_px)
@@ -191,6 +193,11 @@ def _watched(
         watch(made)
 
     return both
+
+
+def _with_given(rec: Reconstruction, positions: list[list[float]]) -> Reconstruction:
+    """The positions as they were before all that moved them: what frames share, and their own."""
+    return rec.with_meta(positions_given_px=positions)
 
 
 def _so_far(
