@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import pytest
 from orchestration.agents.base import TurnContext
 from orchestration.core import payloads
 from orchestration.log.inbox import post
-from orchestration.turns.brief import BRIEF_LIMIT, Piece, cut, template
+from orchestration.turns.brief import BRIEF_LIMIT, Piece, cut, fill, guard_command, template
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 from conftest import Stub, place  # noqa: F401 - the fixture
@@ -151,6 +152,42 @@ def test_no_brief_passes_its_bound_and_the_rules_are_never_cut(
     assert "How to report" in brief and "outcome.json" in brief and "## The order" in brief
     if what in ("prose", "order"):
         assert "[cut here; the whole is in `" in brief
+
+
+def test_no_command_of_a_brief_is_cut_and_a_shell_takes_it() -> None:
+    """However many tests a guard names, and however long everything else is, at once."""
+    long = "ü" * 3_000
+    names = [
+        "title",
+        "focus",
+        "python",
+        "guard",
+        "prepare",
+        "report",
+        "order_path",
+        "may",
+        "may_not",
+    ]
+    pieces = {"order": Piece("", long * 4, 5_500, "`input.md`")}
+    pieces |= dict.fromkeys(
+        ["steers", "failures", "item", "plan", "findings", "retro"], Piece("x", long)
+    )
+    text = fill("worker.md", dict.fromkeys(names, long), pieces)
+    assert len(text.encode()) <= BRIEF_LIMIT and "the whole is in `input.md`" in text
+
+    named = guard_command("/p/python", "tests/a.py::test_total[a 'b' $c] tests/b.py -k 'x or y'")
+    assert shlex.split(named.strip("`")) == [
+        "/p/python", "-m", "pytest", "tests/a.py::test_total[a 'b' $c]", "tests/b.py",
+        "-k", "x or y",
+    ]  # fmt: skip
+    assert guard_command("/p/python", "") == ""
+
+
+def test_a_guard_of_many_tests_is_named_not_cut(place: Make) -> None:  # noqa: F811
+    files = {f"tests/test_number_{n}.py": "def test_a():\n    assert False\n" for n in range(60)}
+    many = LEDGER.replace("tests/test_shop.py::test_total", " ".join(files))
+    (brief,) = briefs(place(many, **FILES, **files), 1)
+    assert re.search(r"Run the guard: `\S+ -m pytest` on what `Guard:` of the item names\.", brief)
 
 
 def test_a_cut_is_said_and_exact() -> None:

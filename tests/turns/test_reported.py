@@ -50,7 +50,7 @@ def test_a_link_is_no_report(tmp_path: Path) -> None:
     (tmp_path / "outcome.json").symlink_to(tmp_path / "mine.json")
     assert take_report(tmp_path, tmp_path).claim.startswith("unreadable")
     os.mkfifo(tmp_path / "fifo")
-    (tmp_path / "outcome.json").unlink()
+    assert not (tmp_path / "outcome.json").is_symlink()
     os.rename(tmp_path / "fifo", tmp_path / "outcome.json")
     assert take_report(tmp_path, tmp_path).claim.startswith("unreadable")
 
@@ -77,6 +77,39 @@ def test_a_claim_is_logged_lands_nowhere_and_sets_no_status(
     assert summary.landed == ([] if claim in ("blocked", "refused") else ["A-001"])
     if claim:
         assert ended["text"] == f"I am {claim}"
+    assert "outcome.json" not in here.git("ls-tree", "-r", "--name-only", "main")
+
+
+@pytest.mark.parametrize(
+    ("told", "claim", "words"),
+    [
+        ('{"outcome": "done", "summary": "half \\ud800"}', "done", "half ?"),
+        ('{"outcome": "\\ud800"}', "unreadable: outcome is one of", ""),
+        ('\ufeff{"outcome": "done", "summary": "with a mark"}', "done", "with a mark"),
+        ("x" * 70_000, "unreadable: no file", ""),
+        (None, "unreadable: no file", ""),
+    ],
+)
+def test_no_report_ends_a_run_or_lands_as_work(
+    told: str | None,
+    claim: str,
+    words: str,
+    place: Make,  # noqa: F811
+) -> None:
+    here = place(LEDGER, **VALUES)
+
+    def work(turn: TurnContext, n: int) -> None:
+        (turn.workspace / "value.txt").write_text("right\n")
+        report = turn.workspace / "outcome.json"
+        if told is None:
+            report.mkdir()
+            (report / "a").write_text("a folder of that name")
+        else:
+            report.write_text(told)
+
+    assert here.run(Stub(work), cycles=1).landed == ["A-001"]
+    ended = next(e.data for e in here.harness().log.events if e.kind == "agent_exit")
+    assert ended["reported"].startswith(claim) and words in ended["text"]
     assert "outcome.json" not in here.git("ls-tree", "-r", "--name-only", "main")
 
 
