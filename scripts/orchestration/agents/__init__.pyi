@@ -7,4 +7,5 @@ from .base import TurnContext as TurnContext
 from .base import last_words as last_words
 from .login import bring_home as bring_home
 from .programs import ProgramAgent as ProgramAgent
+from .readers import clean as clean
 from .registry import get_agent as get_agent

@@ -463,7 +463,10 @@ class Answered(Said):
 
 @dataclass(frozen=True)
 class ReviewedByAgent(Payload):
-    """A reviewer agent looked at the attempt of a turn: why, what it found, what it cost."""
+    """A reviewer agent looked at the attempt of a turn: why, what it found, what it cost.
+
+    `problem` is why its answer could not be read, "" where it could: such a review counts for none.
+    """
 
     KIND = "review"
 
@@ -478,6 +481,7 @@ class ReviewedByAgent(Payload):
     tokens: int | None = None
     seconds: float | None = None
     isolation: str | None = None
+    problem: str = ""
 
 
 @dataclass(frozen=True)

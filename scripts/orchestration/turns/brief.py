@@ -14,7 +14,14 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from orchestration.core import ItemState, OpenCycle, allowed_actions, matches, payloads
+from orchestration.core import (
+    ItemState,
+    OpenCycle,
+    allowed_actions,
+    matches,
+    parse_selector,
+    payloads,
+)
 from orchestration.documents.findings import Finding, parse_findings
 from orchestration.documents.ledger import Item
 from orchestration.documents.order import Order
@@ -24,6 +31,9 @@ from orchestration.harness import Harness, read_text_at
 
 BRIEF_LIMIT = 12_000
 """Bytes that a brief may have."""
+PIECES_MIN = 6_000
+"""Bytes that stay for the pieces, the order first, however long the values are."""
+GUARD_MAX = 800
 LAST_TURNS = 10
 _HIDDEN = re.compile(r"^\s*-\s*\**(?:held-out|attempts?(?: history)?|status|owner)\b.*:", re.I)
 _TOLD = re.compile(r"^(?:E {2,}|FAILED |ERROR |.*Error\b|expected|got)")
@@ -73,13 +83,16 @@ def template(name: str) -> Template:
 def fill(name: str, values: dict[str, str], pieces: dict[str, Piece]) -> str:
     """The template with its values and as much of the pieces as fits, the first named first."""
     empty = dict.fromkeys(pieces, "")
-    values = {key: cut(text, 1_500) for key, text in values.items()}
-    room = BRIEF_LIMIT - len(template(name).render(**values, **empty).encode())
+    short, most, room = values, 1_500, 0
+    while room < PIECES_MIN and most > 100:
+        short = {key: cut(text, most) for key, text in values.items()}
+        room = BRIEF_LIMIT - len(template(name).render(**short, **empty).encode())
+        most = most * 3 // 4
     filled = {}
     for key, piece in pieces.items():
         filled[key] = piece.within(room)
         room -= len(filled[key].encode())
-    return re.sub(r"\n{3,}", "\n\n", template(name).render(**values, **filled))
+    return re.sub(r"\n{3,}", "\n\n", template(name).render(**short, **filled))
 
 
 def write_brief(
@@ -96,7 +109,7 @@ def write_brief(
         "focus": order.focus or item.id,
         "title": item.title[:200],
         "python": harness.config.python,
-        "guard": item.guard or "",
+        "guard": guard_command(harness.config.python, item.guard or ""),
         "prepare": "`, then `".join(harness.config.prepare),
         "report": str(report),
         "order_path": harness.config.order,
@@ -153,6 +166,16 @@ def supervisor_brief(
         **_about(harness, item, order, base),
     }
     return fill("supervisor.md", values, pieces)
+
+
+def guard_command(python: str, guard: str) -> str:
+    """The command of a guard as a shell takes it; one that is too long is named, not cut."""
+    selector = str(parse_selector(guard))
+    if not selector:
+        return ""
+    if len(selector.encode()) > GUARD_MAX:
+        return f"`{python} -m pytest` on what `Guard:` of the item names"
+    return f"`{python} -m pytest {selector}`"
 
 
 def _steers(steers: Sequence[payloads.Steer]) -> Piece:

@@ -8,6 +8,9 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestration.agents import clean
+from orchestration.sandbox import remove_tree
+
 NAME = "outcome.json"
 CLAIMS = ("done", "partial", "blocked", "refused")
 UNREPORTED = "unreported"
@@ -36,8 +39,9 @@ def take_report(report: Path, workspace: Path) -> Report:
         if folder.is_symlink():
             continue
         if not stat.S_ISREG(known.st_mode) or known.st_size > MAX_BYTES:
+            remove_tree(path)  # whatever it is, it is meant as a report and is no part of the work
             return Report("unreadable: no file of at most 64 KiB")
-        text = path.read_bytes().decode("utf-8", "replace")
+        text = path.read_bytes().decode("utf-8-sig", "replace")
         path.unlink()
         return _read(text)
     return Report(UNREPORTED)
@@ -52,8 +56,9 @@ def _read(text: str) -> Report:
         return Report("unreadable: no JSON object")
     claim, summary = told.get("outcome"), told.get("summary", "")
     if claim not in CLAIMS:
-        return Report(f"unreadable: outcome is one of {', '.join(CLAIMS)}, got {str(claim)[:50]}")
-    return Report(claim, summary[:4_000] if isinstance(summary, str) else "")
+        got = clean(str(claim)[:50])
+        return Report(f"unreadable: outcome is one of {', '.join(CLAIMS)}, got {got}")
+    return Report(claim, clean(summary[:4_000]) if isinstance(summary, str) else "")
 
 
 def printed_order(text: str) -> str:

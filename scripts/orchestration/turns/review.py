@@ -13,7 +13,7 @@ from orchestration.core import Held, payloads
 from orchestration.errors import HarnessError
 from orchestration.gates import artifacts
 from orchestration.harness import Harness, ReviewRequest
-from orchestration.turns.work import turn_dir
+from orchestration.turns.work import LEFT, turn_dir
 
 
 def held_at(harness: Harness, turn: int) -> Held:
@@ -104,3 +104,5 @@ def _keep_evidence(harness: Harness, old: int, new: int) -> None:
     (goal / "logs").mkdir()
     if (source / "report").is_dir():
         shutil.copytree(source / "report", goal / "report", dirs_exist_ok=True)
+    if (source / LEFT).is_file():
+        shutil.copyfile(source / LEFT, goal / LEFT)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestration.agents import Agent
+from orchestration.agents import Agent, clean
 from orchestration.core import payloads, review_due
 from orchestration.documents.order import parse_order
 from orchestration.gates import secrets
@@ -23,7 +23,7 @@ from orchestration.turns.brief import Piece, fill
 from orchestration.turns.case import Case
 from orchestration.turns.putaway import put_away
 from orchestration.turns.reported import fenced_blocks
-from orchestration.turns.work import SAID, prepare, run_agent, turn_dir
+from orchestration.turns.work import SAID, left_by_agent, prepare, run_agent, turn_dir
 
 PLACE = "reviewer-turns"
 """Where the reviewer's workspaces and branches are, in place of an item's id."""
@@ -127,6 +127,7 @@ class AgentReviewer:
             tokens=left.tokens,
             seconds=left.seconds,
             isolation=left.isolation,
+            problem=found.problem,
         )
         harness.log.append(said, role="reviewer", item=request.item)
         return found
@@ -137,18 +138,22 @@ class AgentReviewer:
         for said in reversed(told):
             assert isinstance(said, payloads.ReviewedByAgent)
             if (said.turn, said.why) == (request.turn, why) and not request.flags:
-                return Review(said.verdict, said.reason, said.findings)
+                return Review(said.verdict, said.reason, said.findings, problem=said.problem)
         return None
 
     def _evidence(self, request: ReviewRequest, folder: Path) -> Path:
-        """The change and the guard's logs, in a folder that the reviewer can read."""
+        """The change and what the harness measured, in a folder that the reviewer can read.
+
+        A log that the worker wrote beside them is its own word, and stays out.
+        """
         evidence = folder / "evidence"
         evidence.mkdir(parents=True)
         (evidence / "attempt.diff").write_text(request.diff, encoding="utf-8", errors="replace")
         report = turn_dir(self.harness, request.turn) / "report"
+        theirs = left_by_agent(report)
         for part in ("red", "green", "cli"):
             for log in sorted((report / part).glob("*.log")):
-                if log.is_file() and not log.is_symlink():
+                if log.relative_to(report).as_posix() not in theirs:
                     shutil.copyfile(log, evidence / f"{part}_{log.name}")
         return evidence
 
@@ -181,7 +186,7 @@ def read_review(folder: Path, known: Sequence[str] = ()) -> Review:
     """The review that an agent wrote into its turn's folder, or printed."""
     place, text = folder / "report" / NAME, ""
     if place.is_file() and not place.is_symlink() and place.stat().st_size <= MAX_BYTES:
-        text = place.read_bytes().decode("utf-8", "replace")
+        text = place.read_bytes().decode("utf-8-sig", "replace")
         told = [text]
     else:
         said = (folder / SAID).read_text(encoding="utf-8", errors="replace")
@@ -209,17 +214,17 @@ def _typed(told: dict[str, Any]) -> Review:
         findings.append(
             payloads.ReviewFinding(
                 severity=severity,
-                path=str(one.get("path") or "")[:300],
+                path=clean(str(one.get("path") or ""))[:300],
                 line=line if type(line) is int and line > 0 else 0,
-                message=str(one.get("message") or "")[:1_000],
+                message=clean(str(one.get("message") or ""))[:1_000],
             )
         )
     answers = {
-        one["flag"]: (one.get("accept") is True, str(one.get("reason") or "")[:500])
+        one["flag"]: (one.get("accept") is True, clean(str(one.get("reason") or ""))[:500])
         for one in _dicts(told.get("flags"))
         if type(one.get("flag")) is int
     }
-    reason = " ".join(str(told.get("reason") or "").split())[:500]
+    reason = " ".join(clean(str(told.get("reason") or "")).split())[:500]
     return Review(str(told["verdict"]), reason, tuple(findings), answers)
 
 
@@ -230,7 +235,11 @@ def _dicts(value: object) -> list[dict[str, Any]]:
 def why_due(harness: Harness, item: str, diff: str) -> str:
     """Why an attempt that is about to land is looked at first, or ""."""
     events = harness.log.events
-    last = max((n for n, e in enumerate(events) if e.kind == "review"), default=-1)
+    # One that could not be read was none.
+    given = (
+        isinstance(e.payload, payloads.ReviewedByAgent) and not e.payload.problem for e in events
+    )
+    last = max((n for n, counts in enumerate(given) if counts), default=-1)
     landed = sum(
         isinstance(e.payload, payloads.Committed) and e.payload.purpose == "landing"
         for e in events[last + 1 :]

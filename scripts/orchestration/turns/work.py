@@ -5,6 +5,7 @@ Nothing here judges the result; `verify` does, from the snapshot alone.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -30,6 +31,8 @@ from orchestration.turns.workspace import Snapshot, Workspace, create, remove_tr
 MAX_TEXT = 4_000
 SAID = "said.txt"
 """The agent's last words, whole, in the harness's folder of a turn."""
+LEFT = "left.json"
+"""In the same folder: what the agent left in its report, by path, with its SHA-256."""
 
 
 def turn_dir(harness: Harness, turn: int) -> Path:
@@ -194,6 +197,7 @@ def _exit_facts(
     (report.parent / SAID).write_text(words, encoding="utf-8", errors="replace")
     collected = collect_artifacts(harness, workspace, report, outcome.artifacts)
     leaks = _black_out(harness, report)
+    _note_left(report)
     own = [harness.config.order, harness.config.ledger, harness.config.memory]
     unread, what = "", f"attempt {workspace.n} of {workspace.item}"
     try:
@@ -234,6 +238,23 @@ def _exit_facts(
         left_out=tuple(left_out[:10]),
         reported=secrets.redact(told.claim, harness.secret_values()),
     )
+
+
+def _note_left(report: Path) -> None:
+    """Remember, outside the report, what in it is the agent's: the harness will add its own."""
+    left = artifacts.inventory(report, file_cap_bytes=1 << 60, total_cap_bytes=1 << 60)
+    told = {entry.path: entry.sha256 for entry in left.entries}
+    (report.parent / LEFT).write_text(json.dumps(told), encoding="utf-8")
+
+
+def left_by_agent(report: Path) -> set[str]:
+    """The files of a turn's report that the agent wrote and the harness has not written over."""
+    try:
+        told = json.loads((report.parent / LEFT).read_bytes())
+    except (OSError, ValueError):  # a turn of an earlier version
+        return set()
+    kept = artifacts.inventory(report, file_cap_bytes=1 << 60, total_cap_bytes=1 << 60)
+    return {entry.path for entry in kept.entries if told.get(entry.path) == entry.sha256}
 
 
 def _holds_a_file(folder: Path) -> bool:
