@@ -1,4 +1,4 @@
-"""Failures that no change of code can mend are told from those that an agent is to fix."""
+"""Failures that no change of code can fix are told from those that an agent is to fix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Red by the machine and not by the product: what a failure says that no change of code can mend.
+"""Red by the machine and not by the product: what a failure says that no change of code can fix.
 
 A guard must be red on the base for the reason that the order gives. A module, fixture or file that
 is merely absent from the checkout is no such reason, and no agent is asked to work against it.

@@ -379,8 +379,8 @@ def _advice(state: State, ledger: Ledger, branch: str, results_waiting: str) -> 
         if view.group == "blocked" and view.reason.startswith("needs an agent"):
             lines.append(f"{view.id}: orchestrate run --agent NAME")
         elif view.group == "blocked":
-            mended = f"orchestrate reopen {view.id} --reason WHAT"
-            lines.append(f"{view.id}: mend what its reason says, then: {mended}")
+            again = f"orchestrate reopen {view.id} --reason WHAT"
+            lines.append(f"{view.id}: fix what its reason says, then: {again}")
         elif view.group == "held":
             held = state.held[view.id]
             lines.append(
