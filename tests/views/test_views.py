@@ -217,7 +217,7 @@ def test_a_run_keeps_the_page_and_says_where(root: Path) -> None:
     done = subprocess.run(words, cwd=root, capture_output=True, text=True)
     said = json.loads(done.stdout)
     page = Path(said["report"])
-    assert said["written"] and page.parent.name.startswith("the repository")
+    assert said["written"] and page.parent.name.startswith("the-repository-")
     text = page.read_text()
     turns = list(page.with_name("report-turns").glob("turn-*.html"))
     assert len(turns) == 1 and f'href="report-turns/{turns[0].name}"' in text
