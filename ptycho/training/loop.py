@@ -226,7 +226,7 @@ class _Trainer:
         config: TrainConfig,
         state: _State,
         progress: Progress | None,
-        watch: Watch | None,
+        watch: Watch | None = None,
     ) -> None:
         self.model, self.data, self.config, self.state = model, data, config, state
         self.report = progress or (lambda done, total, info: None)

@@ -28,6 +28,8 @@ from ptycho.result import Reconstruction
 from ptycho.scan import Scan
 from ptycho.simulation import SimulationConfig, simulate
 
+pytestmark = pytest.mark.slow  # what they share is refined and its halves too: 80 s
+
 EVIL = '"><script>window.evil=1</script><img src=x onerror=alert(1)>\u202egnp {{ 7*7 }} `'
 
 
