@@ -283,6 +283,7 @@ def test_a_command_that_prepares_reaches_this_machines_servers_only_where_asked(
     place: Make, stub: Any, switch: str, said: str
 ) -> None:
     if switch == "off" and not {"bwrap", "kernel"}.intersection(available()):
+        # Landlock and none share the machine's network: "off" cannot be shown there.
         pytest.skip("no fence here has a network of its own")
     settings = f"prepare: python make.py\nprepare_network: {switch}\n"
     here = packaged(place, settings)

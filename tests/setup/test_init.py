@@ -229,11 +229,8 @@ def test_what_is_asked_for_is_written_and_nothing_else(tmp_path: Path) -> None:
             prepare(other, wish)
 
 
-def test_three_commands_lead_to_a_landed_fix(tmp_path: Path) -> None:
-    """init, edit the ledger, run --commit; what else lies in the checkout is left alone."""
-    root = make(tmp_path / "shop", {**FLAT, "shop.py": FLAT["shop.py"].replace("sum", "max")})
-    (root / "notes.txt").write_text("mine")
-    fix = tmp_path / "fix.py"
+def three_commands(root: Path, fix: Path) -> subprocess.CompletedProcess[str]:
+    """What `run` said: init, an item in the ledger, run --commit with an agent that fixes it."""
     fix.write_text(f"open('shop.py', 'w').write({FLAT['shop.py']!r})\n")
     words = ["init", "--agent-command", f"{sys.executable} {fix}"]
     subprocess.run([ORCHESTRATE, *words], cwd=root, check=True, stdin=subprocess.DEVNULL)
@@ -242,9 +239,15 @@ def test_three_commands_lead_to_a_landed_fix(tmp_path: Path) -> None:
     test = "tests/test_shop.py::test_total"
     item = f"### [FIX-1] Totals\n- Status: open\n- Guard: {test}\n- Exit:\n"
     ledger.write_text(head + item + f"  - [ ] C1 `pytest {test}` — it adds\n")
-    ran = subprocess.run(
-        [ORCHESTRATE, "run", "--commit", "--json"], cwd=root, capture_output=True, text=True
-    )
+    words = ["run", "--commit", "--json"]
+    return subprocess.run([ORCHESTRATE, *words], cwd=root, capture_output=True, text=True)
+
+
+def test_three_commands_lead_to_a_landed_fix(tmp_path: Path) -> None:
+    """init, edit the ledger, run --commit; what else lies in the checkout is left alone."""
+    root = make(tmp_path / "shop", {**FLAT, "shop.py": FLAT["shop.py"].replace("sum", "max")})
+    (root / "notes.txt").write_text("mine")
+    ran = three_commands(root, tmp_path / "fix.py")
     assert json.loads(ran.stdout)["landed"] == ["FIX-1"], ran.stderr
     assert git(root, "show", "main:shop.py") == FLAT["shop.py"]
     assert git(root, "status", "--porcelain") == "?? notes.txt\n"
@@ -261,17 +264,7 @@ def test_three_commands_work_at_any_path_and_branch(tmp_path: Path) -> None:
     files = {**FLAT, "shop.py": FLAT["shop.py"].replace("sum", "max")}
     root = make(tmp_path / os.fsdecode(b"a\nb{c} $HOME `x` %s #\xff"), files)
     git(root, "checkout", "-q", "-b", "it's;$x")
-    fix = tmp_path / "fix.py"
-    fix.write_text(f"open('shop.py', 'w').write({FLAT['shop.py']!r})\n")
-    words = ["init", "--agent-command", f"{sys.executable} {fix}"]
-    subprocess.run([ORCHESTRATE, *words], cwd=root, check=True, stdin=subprocess.DEVNULL)
-    ledger = root / "docs/fix_plan.md"
-    head = ledger.read_text().partition("### [SUITE")[0]
-    test = "tests/test_shop.py::test_total"
-    item = f"### [FIX-1] Totals\n- Status: open\n- Guard: {test}\n- Exit:\n"
-    ledger.write_text(head + item + f"  - [ ] C1 `pytest {test}` — it adds\n")
-    words = ["run", "--commit", "--json"]
-    ran = subprocess.run([ORCHESTRATE, *words], cwd=root, capture_output=True, text=True)
+    ran = three_commands(root, tmp_path / "fix.py")
     assert json.loads(ran.stdout)["landed"] == ["FIX-1"], ran.stderr
     assert git(root, "show", "HEAD:shop.py") == FLAT["shop.py"]
     assert git(root, "status", "--porcelain") == ""
