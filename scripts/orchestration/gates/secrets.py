@@ -287,7 +287,8 @@ def scan_diff(diff: str, known: Sequence[str] = ()) -> list[Leak]:
 
 def redact(text: str, known: Sequence[str] = ()) -> str:
     """`text` with every credential replaced by `[redacted: kind]`, a key with all of its lines."""
-    if not (_HINT.search(text) or any(form in text for v in known for form in _written(v))):
+    told = any(form in text for value in known for form in _written(value))
+    if not (told or _HINT.search(text) or any(_disguised(text, known))):
         return text  # most are: nothing in it can be one
     out, inside = [], False
     for line in text.splitlines(keepends=True):
