@@ -34,7 +34,7 @@ def git(*words: str, cwd: Path = ROOT) -> str:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh clone at this commit with the log taken over; its state folder lies beside it."""
+    """A fresh clone at this commit, nothing imported; its state folder lies beside it."""
     if not (ROOT / ".git").exists():
         pytest.skip("no git repository here (an unpacked archive): nothing to clone")
     if git("rev-parse", "--is-shallow-repository") == "true":
@@ -42,8 +42,6 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("own") / "clone"
     git("clone", "--quiet", "--no-hardlinks", str(ROOT), str(folder))
     git("switch", "--quiet", "-C", "main", git("rev-parse", "HEAD"), cwd=folder)
-    imported = orchestrate(folder, "log", "import", str(LOG))
-    assert imported.returncode == 0, imported.stderr
     return folder
 
 
@@ -65,6 +63,29 @@ def test_every_landing_verifies_in_a_fresh_clone(clone: Path) -> None:
     landings = json.loads(done.stdout)["landings"]
     assert len(landings) == len(ITEMS)
     assert all(not landing["problems"] for landing in landings)
+    said = orchestrate(clone, "verify").stdout
+    assert "whoever may commit to this branch could have written it" in said
+
+
+def test_a_committed_log_that_was_changed_is_refused_in_words(clone: Path) -> None:
+    other = clone.parent / "changed"
+    git("clone", "--quiet", str(clone), str(other))
+    log = other / "docs/history/log.jsonl"
+    log.write_text(log.read_text("utf-8").replace('"cycle":2', '"cycle":3', 1), encoding="utf-8")
+    git("-c", "user.name=t", "-c", "user.email=t@e", "commit", "-qam", "changed", cwd=other)
+    for words in (["verify"], ["stats"], ["status"]):
+        done = orchestrate(other, *words)
+        assert done.returncode == 2 and "Traceback" not in done.stderr
+        assert "docs/history/log.jsonl:" in done.stderr and "log export -o" in done.stderr
+
+
+def test_the_log_can_be_taken_over_as_that_of_a_checkout(clone: Path) -> None:
+    other = clone.parent / "taken"
+    git("clone", "--quiet", str(clone), str(other))
+    imported = orchestrate(other, "log", "import", str(LOG))
+    assert imported.returncode == 0, imported.stderr
+    done = orchestrate(other, "verify")
+    assert done.returncode == 0 and "could have written" not in done.stdout, done.stdout
 
 
 def test_stats_and_report_are_rebuilt_from_the_log(clone: Path) -> None:

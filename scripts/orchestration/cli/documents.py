@@ -310,25 +310,25 @@ def _log_stats(repo: Path) -> dict[str, Any]:
     """Counts of the event log: cycles, landings, repeated orders, dwell and time by item."""
     from collections import Counter
 
+    from orchestration.core import replay
     from orchestration.git import Repo
-    from orchestration.harness import SystemClock
-    from orchestration.log import EventLog
+    from orchestration.views import read_events
 
-    log = EventLog(Repo(repo).state_dir, SystemClock())
-    items = log.state.items
+    events = read_events(Repo(repo))
+    items = replay(events).items
     orders = Counter(digest for item in items.values() for digest in item.orders)
     progress = sum(item.landed for item in items.values())
-    cycles = sum(event.kind == "decision" for event in log.events)
+    cycles = sum(event.kind == "decision" for event in events)
     return {
-        "events": len(log.events),
+        "events": len(events),
         "cycles": cycles,
         "landed": progress,
         "rejected": sum(item.rejected for item in items.values()),
         "repeated_orders": sum(count - 1 for count in orders.values()),
-        "alike_orders": _alike(log.events),
+        "alike_orders": _alike(events),
         "pivots": sum(item.pivots for item in items.values()),
         "seconds": round(sum(item.seconds for item in items.values()), 3),
-        "kinds": dict(Counter(event.kind for event in log.events)),
+        "kinds": dict(Counter(event.kind for event in events)),
         "items": {
             name: {
                 "attempts": item.attempts,

@@ -19,6 +19,10 @@ from orchestration.voices import known_voice
 
 REPO = typer.Option(Path("."), "--repo", "-C", help="The repository.")
 JSON = typer.Option(False, "--json", help="One JSON object on stdout.")
+UNPINNED = (
+    "The key is that of docs/history/log.jsonl, since no orchestration/log is here: whoever may "
+    "commit to this branch could have written it. --key KEY names one that you know."
+)
 log_app = typer.Typer(no_args_is_help=True, help="The event log: export, import, recover.")
 
 
@@ -36,14 +40,17 @@ def verify(
 ) -> None:
     """Check every landing on a branch: whole tree, receipt, signature, and that none is missing.
 
-    The branch and orchestration/log are enough, in any clone.
+    The branch and orchestration/log are enough, in any clone; where that is
+    not published, the log that is committed as docs/history/log.jsonl.
     """
     repo = Repo(path)
     name = branch or target_of(repo, load_config(repo.root))
     repo.resolve(f"refs/heads/{name}")
     own = known_voice(repo.state_dir)
     keys = [*([own.public] if own else []), *key]
-    rows = verify_branch(repo, name, trust_of(read_events(repo), keys))
+    published = read_events(repo, committed=False)
+    events = published or read_events(repo)
+    rows = verify_branch(repo, name, trust_of(events, keys))
     bad = [row for row in rows if row.problems]
     if json_output:
         facts = [{**vars(row), "problems": list(row.problems)} for row in rows]
@@ -55,6 +62,8 @@ def verify(
             for problem in row.problems:
                 print(f"      {problem}")
         print(f"{len(rows)} landings on {name}, {len(bad)} with problems")
+        if events and not published and not keys:
+            print(UNPINNED)
     if bad:
         raise typer.Exit(ExitReason.CHECKS_RED.code)
 

@@ -141,7 +141,8 @@ def _signature(
     if not trust.keys:
         return SIGNED, [
             "it is signed and no public key is known here; "
-            "fix: git fetch origin orchestration/log:orchestration/log, or --key"
+            "fix: git fetch origin orchestration/log:orchestration/log, "
+            "orchestrate log import FILE, or --key"
         ]
     if any(spoken_by(key, "commit", signed, words) for key in trust.keys):
         return SIGNED, []

@@ -9,19 +9,22 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from orchestration.config import HarnessConfig, load_config
-from orchestration.core import Event, State, payloads, replay
+from orchestration.core import CorruptLog, Event, State, payloads, replay
 from orchestration.documents.ledger import parse_ledger
 from orchestration.gates import secrets
 from orchestration.git import Repo, TreeEntry, Upstream, upstream_of
 from orchestration.harness import ledger_text_at
 from orchestration.landing import Tip, current_tip
-from orchestration.log import files_of, read_branch, read_folder
+from orchestration.log import files_of, read_branch, read_export, read_folder
 from orchestration.views.evidence import MAX_PAGE_BYTES, Evidence, describe, gather
 from orchestration.views.model import View, build_view
 from orchestration.views.now import now_of
 
 MAX_FILE_BYTES = 20 << 20
 """A larger file is no evidence for a page."""
+MAX_LOG_BYTES = 256 << 20
+HISTORY = "docs/history/log.jsonl"
+"""Where a repository keeps its log in its own branch, if it does."""
 NO_FENCE = "agents run behind no fence (isolation: none): they can change every file that you can"
 
 
@@ -91,13 +94,31 @@ def _unpushed(repo: Repo, tip: str, upstream: Upstream | None) -> int:
     return int(repo.text("rev-list", "--count", tip, f"^{there}")) if there else 0
 
 
-def read_events(repo: Repo) -> list[Event]:
+def read_events(repo: Repo, *, committed: bool = True) -> list[Event]:
     """Return the verified log: the local one, else the published one, else that of a remote.
 
-    A fresh clone has the last only.
+    A fresh clone has the last only; where no log was published, the one that is committed as
+    `HISTORY` counts, unless `committed` is False.
     """
     folder = repo.state_dir / "log"
-    return read_folder(folder) if files_of(folder) else read_branch(repo)
+    found = read_folder(folder) if files_of(folder) else read_branch(repo)
+    return found or (_committed_log(repo) if committed else [])
+
+
+def _committed_log(repo: Repo) -> list[Event]:
+    """The log that HEAD has as `HISTORY`, verified; empty where it has none."""
+    head = repo.try_resolve("HEAD")
+    entry = repo.list_tree(head, HISTORY).get(HISTORY) if head else None
+    found = repo.blobs([entry.sha], most=MAX_LOG_BYTES) if entry else {}
+    try:
+        return [e for data in found.values() for e in read_export(data.decode(), HISTORY)]
+    except (CorruptLog, UnicodeDecodeError) as problem:
+        raise CorruptLog(
+            f"the log that is committed as {HISTORY} cannot be read",
+            where=getattr(problem, "where", None) or HISTORY,
+            got=str(problem),
+            fix=f"commit it as it was, or as `orchestrate log export -o {HISTORY}` writes it",
+        ) from None
 
 
 def evidence_of(loaded: Loaded, *, room: int = MAX_PAGE_BYTES) -> list[Evidence]:
