@@ -39,10 +39,17 @@ class Tags(HTMLParser):
         self.attributes: set[str] = set()
         self.links: set[str] = set()
         self.ids: set[str] = set()
+        self.levels = [0]
+        self.landmarks: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.names.add(tag)
+        if re.fullmatch("h[1-6]", tag):
+            self.levels.append(int(tag[1]))
+        found = dict(attrs)
+        if tag in ("section", "nav") or found.get("role") == "region":
+            self.landmarks.append(str(found["aria-label"]))
         self.attributes.update(name for name, _ in attrs)
         self.links.update(str(v) for k, v in attrs if k in ("href", "src"))
         self.ids.update(str(v) for k, v in attrs if k == "id")
@@ -92,6 +99,15 @@ def test_a_page_has_no_script_and_names_nothing_outside(written: Path) -> None:
             inside = link.startswith(("#", "data:image/")) or (path.parent / link).is_file()
             assert inside, link
             assert not link.startswith("#") or link[1:] in tags.ids, link
+
+
+def test_headings_go_down_by_one_and_no_two_landmarks_share_a_name(written: Path) -> None:
+    for path in pages(written):
+        tags = Tags(path.read_text())
+        steps = zip(tags.levels, tags.levels[1:], strict=False)
+        assert all(after <= before + 1 for before, after in steps), (path.name, tags.levels)
+        assert tags.levels.count(1) == 1
+        assert len(set(tags.landmarks)) == len(tags.landmarks), (path.name, tags.landmarks)
 
 
 def test_every_cycle_has_its_row_and_its_page(written: Path) -> None:
