@@ -25,8 +25,13 @@ PARTS = (
     "orchestration.cli.documents",
     "orchestration.cli.views",
 )
-QUICK = dict.fromkeys(("status", "why", "show", "tail"), "orchestration.cli.look")
+QUICK = {
+    **dict.fromkeys(("status", "why", "show", "tail"), "orchestration.cli.look"),
+    **dict.fromkeys(("report", "serve"), "orchestration.cli.views"),
+}
 """Commands that people and agents ask for all the time: only their own part is loaded."""
+LASTING = ("tail", "serve")
+"""Those of them that may go on for days."""
 
 app = typer.Typer(
     name="orchestrate",
@@ -58,7 +63,7 @@ def _options(
 
 
 _asked = QUICK.get(sys.argv[1]) if len(sys.argv) > 1 else None
-if _asked and sys.argv[1] != "tail":  # which may follow for days
+if _asked and sys.argv[1] not in LASTING:
     gc.disable()  # over before there is anything to collect; a tenth of the time of `status`
 for _part in (_asked,) if _asked else PARTS:
     importlib.import_module(_part).register(app)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from orchestration.core import Event, State, parse_stamp, payloads, replay
@@ -49,7 +50,7 @@ class CycleView:
     """Why the focus was left or blocked in this cycle."""
     retro: str = ""
 
-    @property
+    @cached_property
     def seconds(self) -> float | None:
         """From its decision to its end, None while it goes on."""
         try:

@@ -50,7 +50,8 @@ def details_of(loaded: Loaded, cycles: Sequence[CycleView]) -> dict[int, Details
     """The details of some cycles, by turn; two git processes for all of them."""
     pairs = [_pair(cycle) for cycle in cycles]
     texts = dict(zip(pairs, loaded.repo.diffs(pairs), strict=True)) if pairs else {}
-    kept = [_pair(cycle, landed=True) for cycle in cycles if cycle.committed]
+    unseen = [cycle for cycle in cycles if cycle.committed and not texts[_pair(cycle)]]
+    kept = [_pair(cycle, landed=True) for cycle in unseen]
     missing = [pair for pair in kept if pair[1]]
     landed = dict(zip(missing, loaded.repo.diffs(missing), strict=True)) if missing else {}
     reports = _reports(loaded, cycles)
