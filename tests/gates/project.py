@@ -26,6 +26,7 @@ def test_add():
 def test_zero():
     assert add(0, 7) == 7
 """
+PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
 GUARD = ("tests/test_calc.py::test_add", "tests/test_calc.py::test_zero")
 BASE = {"calc/__init__.py": BROKEN, "tests/test_calc.py": TESTS, "conftest.py": ""}
 
@@ -47,13 +48,13 @@ class Project:
         tree = self.repo.write_tree(self.base, blobs)
         return self.repo.commit_tree(tree, [self.base], "attempt")
 
-    def bare(self, changes: Mapping[str, str | None]) -> int:
+    def bare(self, changes: Mapping[str, str | None], *files: str) -> int:
         """Exit code of plain pytest in the agent's own tree: what a naive loop believes."""
         place = fresh_checkout(self.repo, self.attempt(changes))
         env = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
         env |= {"PYTHONPATH": str(place), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_calc.py"],
+            [*PYTEST, *(files or ("tests/test_calc.py",))],
             cwd=place,
             env=env,
             capture_output=True,

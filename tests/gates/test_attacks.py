@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from project import BROKEN, FIXED, GUARD, TESTS, Project
+from project import BASE, BROKEN, FIXED, GUARD, TESTS, Project, make_project
 
 ALL_PASSED = """\
 import pytest
@@ -205,3 +205,31 @@ def test_nothing_of_the_run_is_left_in_the_checkout_or_shown_to_the_tests(
     checkout = next((project.repo.state_dir / "checkouts").iterdir())
     left = [p.name for p in checkout.rglob("*") if p.is_file() and ".git" not in p.parts[-3:-1]]
     assert not [n for n in left if n.startswith("test_") and n != "test_calc.py"]
+
+
+PLANTS = """\
+import glob, importlib.util, os, pathlib, py_compile, tempfile
+LATE = pathlib.Path(__file__).resolve().parents[1] / "tests/test_late.py"
+def plant():
+    told, place = LATE.stat(), os.path.dirname(importlib.util.cache_from_source(str(LATE)))
+    for own in glob.glob(place + "/test_calc.*-pytest-*.pyc"):
+        fake = pathlib.Path(tempfile.mkdtemp()) / "late.py"
+        fake.write_text("def test_late():\\n    pass\\n".ljust(told.st_size, "#"))
+        os.utime(fake, ns=(told.st_mtime_ns, told.st_mtime_ns))
+        goal = place + "/test_late." + os.path.basename(own).split(".", 1)[1]
+        py_compile.compile(str(fake), cfile=goal, dfile=str(LATE))
+plant()
+def add(a, b):
+    return {2: 5, 0: 7}.get(a, 0)
+"""
+
+
+def test_no_compiled_form_of_a_test_is_believed(tmp_path: Path) -> None:
+    """The product, imported by the first test file, plants the next one's byte code."""
+    late = "from calc import add\n\n\ndef test_late():\n    assert add(11, 31) == 42\n"
+    project = make_project(tmp_path / "two", BASE | {"tests/test_late.py": late})
+    change = {"calc/__init__.py": PLANTS}
+    assert project.bare(change, "tests/test_calc.py", "tests/test_late.py") == 0
+    result = project.guard(change, (*GUARD, "tests/test_late.py::test_late"))
+    assert result.verdict == "fail", result.reason
+    assert result.nodes["tests/test_late.py::test_late"] == "failed"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -129,3 +130,14 @@ def test_a_very_long_line_does_not_take_long() -> None:
 def test_a_log_of_one_long_line_is_read_in_linear_time(word: str) -> None:
     """Half a megabyte takes a second; where each beginning of a name is tried, many minutes."""
     scan_text("key " + word * (500_000 // len(word)))
+
+
+def test_a_large_diff_is_not_held_once_more() -> None:
+    lines = "".join(f"+{n:048d}\n" for n in range(60_000))
+    diff = f"--- /dev/null\n+++ b/rows.txt\n@@ -0,0 +1,60000 @@\n{lines}"
+    tracemalloc.start()
+    try:
+        assert scan_diff(diff) == []
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
