@@ -4,8 +4,8 @@
     attack_table.py --results runs/attacks --write docs/evidence/attacks.md
     attack_table.py --results runs/attacks --only "FIFO"
 
-A finished row is kept as a file in `--results`; `--write` renders what is there and names what was
-not run. Exit code 0 when every row did its harm unprotected and came to what it must come to.
+A finished row is kept as a file in `--results` and not run again; `--write` renders what is there
+and names what was not run. Exit code 0 when every row did its harm unprotected and came to what it must come to.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ def scene(work: Path, row: Row) -> tuple[Path, Path, Path]:
         "home/.bashrc": "a person's\n", "home/.env": f"TOKEN={SECRET}\n", "home/.ssh/id": SECRET,
         "home/venv/site-packages/x.py": "", "home/venv/bin/orchestrate": "a person's\n",
     }  # fmt: skip
+    files |= {f"repo/{name}": text for name, text in row.beside.items()}
     for name, text in files.items():
         (work / name).parent.mkdir(parents=True, exist_ok=True)
         (work / name).write_text(text)
@@ -314,7 +315,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number, row in enumerate(wanted):
         kept = asked.results / (re.sub(r"\W+", "-", row.name) + ".json")
         mine = number % int(of) == int(part) - 1 and asked.only in row.name
-        if not mine or kept.exists() or (asked.write and not asked.only):
+        if not mine or kept.exists():
             continue
         with tempfile.TemporaryDirectory(prefix="attack-", dir=Path.home()) as folder:
             one: dict[str, Any] = {"name": row.name, "at": commit(), "levels": {}}
@@ -339,9 +340,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     text = table(found)
     if asked.write:
         head = (
-            "# Attacks\n\nWritten by `python scripts/benchmarks/attack_table.py --results runs/attacks "
-            "--write docs/evidence/attacks.md`\nfrom the rows that the same command without `--write` "
-            "has run. A row fails that does no harm unprotected\nor does not come to what it must: "
+            "# Attacks\n\nWritten by `python scripts/benchmarks/attack_table.py --results FOLDER "
+            "--write docs/evidence/attacks.md`\nfrom the rows that lie in "
+            "`--results`, and those that it ran. A row fails that does no harm unprotected\nor does not come to what it must: "
             f"`review` is held or rejected, `nothing` means no harm whatever the verdict,\nand a run "
             f"takes at most {MEMORY_MB} MB in any process (those of `cost` {SECONDS} s of processor "
             f"time,\nall {WALL} s by the clock, on a machine that others use as well).\nEach row names the commit that it measured; without `cpu s` the clock counts.\n\n"

@@ -208,16 +208,21 @@ def test_nothing_of_the_run_is_left_in_the_checkout_or_shown_to_the_tests(
 
 
 PLANTS = """\
-import glob, importlib.util, os, pathlib, py_compile, tempfile
+import importlib.metadata, importlib.util, os, pathlib, py_compile, sys, tempfile
 LATE = pathlib.Path(__file__).resolve().parents[1] / "tests/test_late.py"
 def plant():
-    told, place = LATE.stat(), os.path.dirname(importlib.util.cache_from_source(str(LATE)))
-    for own in glob.glob(place + "/test_calc.*-pytest-*.pyc"):
-        fake = pathlib.Path(tempfile.mkdtemp()) / "late.py"
-        fake.write_text("def test_late():\\n    pass\\n".ljust(told.st_size, "#"))
-        os.utime(fake, ns=(told.st_mtime_ns, told.st_mtime_ns))
-        goal = place + "/test_late." + os.path.basename(own).split(".", 1)[1]
-        py_compile.compile(str(fake), cfile=goal, dfile=str(LATE))
+    place = os.path.dirname(importlib.util.cache_from_source(str(LATE)))
+    kind = f"{sys.implementation.cache_tag}-pytest-{importlib.metadata.version('pytest')}"
+    goal = pathlib.Path(place, f"test_late.{kind}.pyc")
+    fake = pathlib.Path(tempfile.mkdtemp()) / "late.py"
+    fake.write_text("def test_late(): pass")
+    try:
+        py_compile.compile(str(fake), cfile=str(goal), dfile=str(LATE),
+                           invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
+        data = goal.read_bytes()
+        goal.write_bytes(data[:8] + importlib.util.source_hash(LATE.read_bytes()) + data[16:])
+    except OSError:
+        pass
 plant()
 def add(a, b):
     return {2: 5, 0: 7}.get(a, 0)

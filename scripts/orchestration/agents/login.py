@@ -20,7 +20,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from orchestration.errors import HarnessError
-from orchestration.sandbox import wipe
+from orchestration.sandbox import remove_tree
 
 MAX_BYTES = 1 << 20
 """A login or settings file that is larger is not one."""
@@ -110,7 +110,7 @@ def bring_home(turn: Path) -> None:
                 fix=f"make room, then orchestrate run; until then it is in {home / path}",
             ) from problem
     if os.path.lexists(home):
-        wipe(home)
+        remove_tree(home)
     note.unlink(missing_ok=True)
 
 

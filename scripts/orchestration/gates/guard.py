@@ -252,9 +252,9 @@ def _environment(spec: GuardSpec, setup: _Setup, shim: str) -> dict[str, str]:
     env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     env.setdefault("MPLCONFIGDIR", str(setup.folder / "cache"))  # the home folder may be read-only
     env["XDG_CACHE_HOME"] = str(setup.folder / "cache")
-    # Compiled files in the tree are not trusted: Python reads and writes them elsewhere (of what is
-    # installed: `guard_files.SHIM`).
-    env["PYTHONPYCACHEPREFIX"] = str(setup.folder / "bytecode")
+    # No compiled file is believed but what is installed (`guard_files.SHIM`): the code under test
+    # could plant one of a test that is yet to be read. Below a device there is none and comes none.
+    env["PYTHONPYCACHEPREFIX"] = os.devnull
     return env
 
 

@@ -173,7 +173,7 @@ class CheckoutFirst:
 
 sys.meta_path.insert(0, CheckoutFirst)
 
-# Compiled files in the tree are not believed (PYTHONPYCACHEPREFIX); those beside what is installed
+# Compiled files of the tree are not believed (PYTHONPYCACHEPREFIX); those beside what is installed
 # are as good as their sources, and to compile all of pytest anew takes longer than most tests.
 INSTALLED = tuple(os.path.join(p, "lib", "") for p in (sys.prefix, sys.base_prefix))
 ELSEWHERE = importlib._bootstrap_external.cache_from_source

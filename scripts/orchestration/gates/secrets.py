@@ -16,6 +16,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -246,8 +248,11 @@ def scan_lines(
     return list(found.values())
 
 
-def _scan(numbered: Sequence[tuple[int, str]], path: str, known: Sequence[str]) -> list[Leak]:
+def _scan(lines: Iterable[tuple[int, str]], path: str, known: Sequence[str]) -> list[Leak]:
     """Credentials in lines that follow each other; a known value may be cut over some of them."""
+    if not known:  # one line at a time: a large difference is not held once more
+        return scan_lines(lines, path)
+    numbered = list(lines)
     found = scan_lines(numbered, path, known)
     told = {leak.line for leak in found if leak.kind == "a value of agent_env"}
     text = "\n".join(line for _, line in numbered)
@@ -267,13 +272,21 @@ def scan_text(text: str, path: str = "", known: Sequence[str] = ()) -> list[Leak
 
 def scan_diff(diff: str, known: Sequence[str] = ()) -> list[Leak]:
     """Credentials in the lines that a git diff adds; a line in a hunk is never read as a header."""
-    added: dict[str, list[tuple[int, str]]] = {}
+    files = groupby(_added(diff), key=itemgetter(0))
+    return [
+        leak
+        for path, rows in files
+        for leak in _scan(((number, part) for _, number, part in rows), path, known)
+    ]
+
+
+def _added(diff: str) -> Iterator[tuple[str, int, str]]:
+    """Path, number and text of each line that a diff adds."""
     path, number, old, new = "", 0, 0, 0
-    for line in diff.split("\n"):  # a form feed or U+2028 ends no line for git
+    for line in _lines(diff):
         if old > 0 or new > 0:
             if line.startswith("+"):
-                parts = line[1:].splitlines()
-                added.setdefault(path, []).extend((number, part) for part in parts)
+                yield from ((path, number, part) for part in line[1:].splitlines())
             old -= line[:1] in ("-", " ", "")
             new -= line[:1] in ("+", " ", "")
             number += line[:1] in ("+", " ", "")
@@ -282,7 +295,15 @@ def scan_diff(diff: str, known: Sequence[str] = ()) -> list[Leak]:
         elif hunk := _HUNK.match(line):
             old, new = (1 if part is None else int(part) for part in (hunk[1], hunk[3]))
             number = int(hunk[2])
-    return [leak for path, lines in added.items() for leak in _scan(lines, path, known)]
+
+
+def _lines(text: str) -> Iterator[str]:
+    """The lines of a text as git ends them: a form feed or U+2028 ends none."""
+    start = 0
+    while (end := text.find("\n", start)) >= 0:
+        yield text[start:end]
+        start = end + 1
+    yield text[start:]
 
 
 def redact(text: str, known: Sequence[str] = ()) -> str:

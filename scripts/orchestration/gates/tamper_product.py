@@ -30,6 +30,7 @@ MACHINERY |= {"__array_priority__"}
 INSIDES = """
 sys.meta_path sys.path_hooks sys.settrace sys.setprofile sys._getframe sys._current_frames
 sys.monitoring sys.orig_argv sys.gettrace sys.addaudithook sys.path_importer_cache
+sys.pycache_prefix
 threading.settrace threading.setprofile ctypes.pythonapi ctypes.py_object
 gc.get_objects gc.get_referrers gc.get_referents gc.callbacks
 inspect.stack inspect.currentframe inspect.trace inspect.getouterframes
@@ -41,7 +42,8 @@ HIDDEN = """
 eval exec compile runpy.run_path runpy.run_module marshal.loads marshal.load types.FunctionType
 types.CodeType importlib.util.spec_from_file_location importlib.machinery.SourceFileLoader
 importlib.machinery.SourcelessFileLoader importlib.util.spec_from_loader code.InteractiveInterpreter
-builtins.eval builtins.exec builtins.compile
+builtins.eval builtins.exec builtins.compile py_compile.compile compileall.compile_file
+compileall.compile_dir compileall.compile_path importlib.util.cache_from_source
 """.split()  # noqa: SIM905
 IMPORTERS = ("__import__", "importlib.import_module", "importlib.__import__")
 TEST_VARIABLES = re.compile(r"PYTEST|ORCHESTRATION|AUTHORITATIVE_CMDS_DOC|\bTURN_DIR\b")

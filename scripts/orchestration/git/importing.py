@@ -8,12 +8,10 @@ the harness, never in the workspace.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import tempfile
 import time
-import zlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -104,7 +102,6 @@ class _Import:
         self.base = repo.list_tree(base)
         self.base_tree = repo.tree_of(base)
         self.folders = {str(parent) for name in self.base for parent in Path(name).parents}
-        self.hash = hashlib.sha256 if len(self.base_tree) == 64 else hashlib.sha1
         self.changes: dict[str, bytes | TreeEntry | None] = {}
         self.skipped: list[str] = []
         self.left_out: list[str] = []
@@ -278,10 +275,10 @@ class _Import:
             yield data
 
     def _hashed(self, size: int, chunks: Iterator[bytes]) -> str:
-        digest = self.hash(b"blob %d\0" % size, usedforsecurity=False)
+        digest = self.repo.blob_hash(size)
         for data in chunks:
             digest.update(data)
-        return digest.hexdigest()
+        return str(digest.hexdigest())
 
     def _record(
         self, name: str, mode: str, sha: str, size: int, chunks: Iterator[bytes] | list[bytes]
@@ -302,29 +299,7 @@ class _Import:
             )
         self.changes[name] = entry
         if before is None or before.sha != sha:
-            self._store(sha, size, iter(chunks))
-
-    def _store(self, sha: str, size: int, chunks: Iterator[bytes]) -> None:
-        """Write a blob as git's loose object, piece by piece."""
-        goal = self.repo.common_dir / "objects" / sha[:2] / sha[2:]
-        if goal.exists():
-            return
-        goal.parent.mkdir(exist_ok=True)
-        head = b"blob %d\0" % size
-        digest, pack = self.hash(head, usedforsecurity=False), zlib.compressobj(1)
-        with tempfile.NamedTemporaryFile(dir=goal.parent, prefix="tmp_obj_", delete=False) as file:
-            file.write(pack.compress(head))
-            for data in chunks:
-                digest.update(data)
-                file.write(pack.compress(data))
-            file.write(pack.flush())
-            file.flush()
-            os.fsync(file.fileno())
-        if digest.hexdigest() != sha:
-            os.unlink(file.name)
-            raise HarnessError("a file of the workspace changed while it was read")
-        os.chmod(file.name, 0o444)
-        os.replace(file.name, goal)
+            self.repo.store_blob(sha, size, chunks)
 
     # -- bounds ----------------------------------------------------------------------------
 

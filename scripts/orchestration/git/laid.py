@@ -29,8 +29,7 @@ def _bare(repo: Repo, name: str) -> Path:
     place = repo.state_dir / name
     if not (place / "HEAD").is_file():
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        form = repo.text("rev-parse", "--show-object-format")
-        how = ("--quiet", "--bare", "--template=", f"--object-format={form}")
+        how = ("--quiet", "--bare", "--template=", f"--object-format={repo.object_format}")
         repo.run("init", *how, "--", str(place), env=_RAW, cwd=repo.common_dir)
     return place
 
@@ -96,8 +95,8 @@ def _one_commit(repo: Repo, head: str) -> Path:
     objects = [line.split(b" ")[0].decode() for line in listed.splitlines()]
     pack = half / f"pack-{head}.pack"
     pack.write_bytes(_packed(repo, objects, "--window=0"))
-    form = repo.text("rev-parse", "--show-object-format")
-    repo.run("index-pack", f"--object-format={form}", str(pack), env=_RAW, timeout_s=600.0)
+    form = f"--object-format={repo.object_format}"
+    repo.run("index-pack", form, str(pack), env=_RAW, timeout_s=600.0)
     for old in sorted(home.iterdir(), key=lambda path: path.stat().st_mtime)[:-PACKS_KEPT]:
         shutil.rmtree(old, ignore_errors=True)
     with contextlib.suppress(OSError):  # another process was first
@@ -133,8 +132,8 @@ def private_repository(repo: Repo, path: Path, head: str | None, store: Path | N
     commit: git works there wherever the folder is seen, and nothing in it says where it came from.
     """
     git_dir = path / ".git"
-    form = repo.text("rev-parse", "--show-object-format")
-    repo.run("init", "--quiet", "--template=", f"--object-format={form}", env=_RAW, cwd=path)
+    form = f"--object-format={repo.object_format}"
+    repo.run("init", "--quiet", "--template=", form, env=_RAW, cwd=path)
     (git_dir / "HEAD").write_text(f"ref: {BRANCH}\n")
     # HOME is empty in a turn: without a name git would refuse to commit.
     with (git_dir / "config").open("a", encoding="ascii") as config:

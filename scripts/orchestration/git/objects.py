@@ -9,15 +9,20 @@ import hashlib
 import os
 import re
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from orchestration.errors import HarnessError
 from orchestration.git.command import GitError, Result, run_git, safe_ref
 from orchestration.git.place import claim, settled_state
 
+_HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+TREES_KEPT, LARGEST_TREE, BLOBS_KEPT, LARGEST_BLOB = 12, 5_000, 64, 200_000
 _INDEX_LINE = re.compile(rb"^index [0-9a-f]+\.\.[0-9a-f]+", re.MULTILINE)
 IDENTITY = {"GIT_AUTHOR_NAME": "orchestrate", "GIT_AUTHOR_EMAIL": "orchestrate@localhost"}
 IDENTITY |= {"GIT_COMMITTER_NAME": "orchestrate", "GIT_COMMITTER_EMAIL": "orchestrate@localhost"}
@@ -41,6 +46,14 @@ class TreeEntry:
 
     mode: str
     sha: str
+
+
+def _keep(memory: dict[Any, Any], rev: str, key: object, value: object, most: int) -> None:
+    """Remember what `rev` says where it is a full hash; the oldest answers go."""
+    if _HASH.fullmatch(rev):
+        for old in list(memory)[: max(0, len(memory) - most + 1)]:
+            memory.pop(old, None)
+        memory[key] = value
 
 
 class ObjectStore:
@@ -73,6 +86,11 @@ class ObjectStore:
         self.root = Path(root)
         self.git_dir = Path(git_dir).resolve()
         self.common_dir = Path(common).resolve()
+        # What a full hash names never changes. A cycle asks for its base's and its attempt's files
+        # again and again, and each question is a process.
+        self._trees: dict[str, str] = {}
+        self._listed: dict[str, dict[str, TreeEntry]] = {}
+        self._read: dict[tuple[str, str], bytes] = {}
 
     @cached_property
     def state_dir(self) -> Path:
@@ -113,7 +131,13 @@ class ObjectStore:
 
     def read_blob(self, rev: str, path: str) -> bytes:
         """Bytes of `path` in commit or tree `rev`; GitError when absent."""
-        return self.run("cat-file", "blob", f"{safe_ref(rev)}:{path}").stdout
+        known = self._read.get((rev, path))
+        if known is not None:
+            return known
+        data = self.run("cat-file", "blob", f"{safe_ref(rev)}:{path}").stdout
+        if len(data) <= LARGEST_BLOB:
+            _keep(self._read, rev, (rev, path), data, BLOBS_KEPT)
+        return data
 
     def sizes(self, names: Iterable[str]) -> dict[str, int]:
         """Bytes of blobs by their hash, in one git command; what is not here is left out."""
@@ -138,10 +162,14 @@ class ObjectStore:
 
     def exists_in(self, rev: str, path: str) -> bool:
         """Whether commit or tree `rev` has `path`."""
+        if (rev, path) in self._read:
+            return True
         return self.run("cat-file", "-e", f"{safe_ref(rev)}:{path}", check=False).status == 0
 
     def list_tree(self, rev: str, *paths: str) -> dict[str, TreeEntry]:
         """All files of `rev` (below `paths`) with mode and hash."""
+        if not paths and rev in self._listed:
+            return dict(self._listed[rev])
         args = (
             "ls-tree",
             "-r",
@@ -156,20 +184,59 @@ class ObjectStore:
                 meta, path = record.split("\t", 1)
                 mode, _, sha = meta.split()
                 entries[path] = TreeEntry(mode, sha)
+        if not paths and len(entries) <= LARGEST_TREE:
+            _keep(self._listed, rev, rev, dict(entries), TREES_KEPT)
         return entries
 
     def tree_of(self, rev: str) -> str:
         """Tree hash of a commit (or of a tree itself)."""
-        return self.text("rev-parse", "--verify", f"{safe_ref(rev)}^{{tree}}")
+        if rev in self._trees:
+            return self._trees[rev]
+        tree = self.text("rev-parse", "--verify", f"{safe_ref(rev)}^{{tree}}")
+        self._trees_are(tree, rev)
+        return tree
+
+    def _trees_are(self, tree: str, *revs: str) -> None:
+        for rev in (tree, *revs):
+            _keep(self._trees, rev, rev, tree, BLOBS_KEPT)
 
     @cached_property
-    def name_length(self) -> int:
-        """Hexadecimal digits of an object's name: 40, or 64 in a SHA-256 repository."""
-        return 64 if self.text("rev-parse", "--show-object-format") == "sha256" else 40
+    def object_format(self) -> str:
+        """`sha1`, or `sha256`."""
+        return self.text("rev-parse", "--show-object-format")
+
+    def blob_hash(self, size: int) -> Any:
+        """A digest that holds the head of a blob of `size` bytes, for its data."""
+        head = b"blob %d\0" % size
+        return hashlib.new(self.object_format, head, usedforsecurity=False)
 
     def write_blob(self, data: bytes) -> str:
         """Store bytes as they are (no filters); returns the hash."""
-        return self.text("hash-object", "-w", "--stdin", "--no-filters", stdin=data)
+        digest = self.blob_hash(len(data))
+        digest.update(data)
+        self.store_blob(digest.hexdigest(), len(data), [data])
+        return str(digest.hexdigest())
+
+    def store_blob(self, sha: str, size: int, chunks: Iterable[bytes]) -> None:
+        """Write a blob as git's loose object, piece by piece; its hash must be `sha`."""
+        goal = self.common_dir / "objects" / sha[:2] / sha[2:]
+        if goal.exists():
+            return
+        goal.parent.mkdir(exist_ok=True)
+        digest, pack = self.blob_hash(size), zlib.compressobj(1)
+        with tempfile.NamedTemporaryFile(dir=goal.parent, prefix="tmp_obj_", delete=False) as file:
+            file.write(pack.compress(b"blob %d\0" % size))
+            for data in chunks:
+                digest.update(data)
+                file.write(pack.compress(data))
+            file.write(pack.flush())
+            file.flush()
+            os.fsync(file.fileno())
+        if digest.hexdigest() != sha:
+            os.unlink(file.name)
+            raise HarnessError("a file of the workspace changed while it was read")
+        os.chmod(file.name, 0o444)
+        os.replace(file.name, goal)
 
     @contextmanager
     def temporary_index(self, tree: str | None = None) -> Iterator[dict[str, str]]:
@@ -182,10 +249,13 @@ class ObjectStore:
 
     def write_tree(self, base: str | None, changes: Mapping[str, bytes | TreeEntry | None]) -> str:
         """Tree of `base` (commit, tree or None) with `changes`: bytes, an entry, None deletes."""
+        if base and not changes:
+            return self.tree_of(base)
         lines = []
         for path, value in changes.items():
             if value is None:
-                lines.append(f"0 {'0' * self.name_length}\t{path}")
+                none = "0" * (64 if self.object_format == "sha256" else 40)
+                lines.append(f"0 {none}\t{path}")
             elif isinstance(value, TreeEntry):
                 lines.append(f"{value.mode} {value.sha}\t{path}")
             else:
@@ -193,7 +263,9 @@ class ObjectStore:
         data = os.fsencode("".join(f"{line}\0" for line in lines))
         with self.temporary_index(self.tree_of(base) if base else None) as env:
             self.run("update-index", "-z", "--replace", "--index-info", env=env, stdin=data)
-            return self.text("write-tree", env=env)
+            tree = self.text("write-tree", env=env)
+        self._trees_are(tree)
+        return tree
 
     def commit_tree(
         self,

@@ -15,7 +15,6 @@ from .process import scrub_env as scrub_env
 from .removing import entries_below as entries_below
 from .removing import remove_tree as remove_tree
 from .removing import scratch as scratch
-from .removing import wipe as wipe
 from .starting import check_program as check_program
 from .view import below as below
 from .view import interpreter as interpreter

@@ -9,6 +9,7 @@ that cleared their environment, because this process adopts orphans while the ch
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import subprocess
@@ -277,8 +278,9 @@ def _watch(
         selector.register(pipe, selectors.EVENT_READ)
         while True:
             wait = clocks.next_wait(time.monotonic())
-            if not open_pipe:
-                time.sleep(min(wait, 0.02))
+            if not open_pipe:  # it ends as a rule at once; there may be more time on a clock
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.wait(min(wait, 0.02))
             if open_pipe and selector.select(wait):
                 data = os.read(pipe, CHUNK)
                 if data:

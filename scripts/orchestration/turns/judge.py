@@ -9,7 +9,7 @@ again after a kill gives the same.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -26,7 +26,6 @@ from orchestration.gates import (
     black_out,
     finding,
     interpreter,
-    is_guarded,
     run_guard,
     run_twice,
     scope,
@@ -282,7 +281,7 @@ def run_selector(case: Case, selector: str, *, on_base: bool) -> GuardResult:
         log_path=case.report / log,
         touched={} if on_base else touched_lines(repo, case.base, case.commit, case.exit.changed),
         changed=case.exit.changed,
-        trusted=[path for path in repo.list_tree(tree) if _is_trusted(case, path)],
+        trusted=[path for path in repo.list_tree(tree) if trusted.is_trusted(case, path)],
     )
     if on_base:
         result = _on_fresh_copy(case, tree, spec, run_guard, on_base=True)
@@ -346,25 +345,27 @@ def _on_fresh_copy(
         what, tests = f"guard on the {side}{way}", len(spec.node_ids or ())
         with case.harness.busy(what, log=spec.log_path, tests=tests):
             result = run(replace(spec, checkout=checkout))
-        _look_at_leftovers(case, tree, checkout)
+        _look_at_leftovers(case, tree, checkout, "the guard's")
         return result
     finally:
         remove_checkout(repo, checkout)
 
 
-def _look_at_leftovers(case: Case, tree: str, checkout: Path) -> None:
-    """Files of the tree that the run has changed (new ones may be a test's)."""
+def _look_at_leftovers(
+    case: Case, tree: str, checkout: Path, whose: str, named: Collection[str] = ()
+) -> None:
+    """Files of the tree that a run has changed (new ones may be a test's), but those it is for."""
     repo = case.harness.repo
     try:
         after = import_files(repo, checkout, tree).tree
     except (HarnessError, OSError) as problem:
-        words = f"what the guard's run left cannot be read: {problem}"
+        words = f"what {whose} run left cannot be read: {problem}"
         case.suspect([payloads.Flag("G02", ".", 0, words[:200])])
         return
     known = repo.list_tree(tree)
     for path in repo.diff_names(tree, after):
-        if path in known:
-            words = "the guard's run changed this file of the checkout"
+        if path in known and path not in named:
+            words = f"{whose} run changed this file of the checkout"
             case.suspect([payloads.Flag("G02", path, 0, words)])
 
 
@@ -392,10 +393,6 @@ def _twice_on_fresh_copies(case: Case, tree: str, spec: GuardSpec) -> GuardResul
             return first
     reason = f"flaky: it passed on one fresh copy and not on a second: {second.reason}"
     return replace(second, reason=reason)
-
-
-def _is_trusted(case: Case, path: str) -> bool:
-    return is_guarded(path) or matches(path, case.guard_files)
 
 
 def _run_held_out(case: Case) -> None:
@@ -477,6 +474,10 @@ def _run_criteria(case: Case) -> None:
                     f"check: {command.text}: {row.how}",
                     command.text,
                 )
+        if not case.harness.deterministic:
+            named = {word for criterion in wanted for word in _command(criterion).argv}
+            named.update(word for command in extra for word in command.argv)
+            _look_at_leftovers(case, tree, checkout, "a criterion's", named)
     finally:
         remove_checkout(repo, checkout)
 
@@ -539,6 +540,7 @@ def _run_command(
                 isolation.choose(config.isolation),
                 cwd=checkout,
                 writable=[checkout, folder],
+                closed=[checkout / path for path in trusted.closed_to(case, command.argv)],
                 readable=installed(config.python).places,
                 opened=config.for_guards(),
                 env=env,

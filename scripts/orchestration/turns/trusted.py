@@ -17,6 +17,11 @@ SOURCES = {".py", ".pyi", ".pyx", ".pxd", ".pxi", ".c", ".h", ".cc", ".cpp", ".h
 SOURCES |= {".f", ".f90", ".jl"}
 
 
+def is_trusted(case: Case, path: str) -> bool:
+    """Whether a file is the trusted commit's in every run: tests, settings, what the guard is."""
+    return scope.is_guarded(path) or matches(path, case.guard_files)
+
+
 def named(case: Case) -> list[str]:
     """The files that the order's tasks name."""
     return [ref.path for task in case.order.tasks for ref in task.refs]
@@ -54,11 +59,21 @@ def look_at_reading(case: Case) -> None:
 
 
 PROGRAMS = {".py", ".sh", ".bash", ".mk", ".pl", ".rb", ".js", ".ps1"}
+MOST_CLOSED = 500
+"""Each closed file is a mount of its own; what more there is, is looked at afterwards."""
 HELD_TO = re.compile(
     r"expect|want|gold|refer|truth|baseline|answer|oracle|correct|solution|snapshot|ideal|\bref\b",
     re.IGNORECASE,
 )
 """Names of what a result is held to."""
+
+
+def closed_to(case: Case, argv: Sequence[str]) -> list[str]:
+    """What a criterion's command cannot write: tests, settings, and the programs that it names."""
+    known = case.harness.repo.list_tree(case.commit)
+    named = [p for p in map(posixpath.normpath, argv) if PurePosixPath(p).suffix in PROGRAMS]
+    guarded = [path for path in known if is_trusted(case, path)]
+    return [path for path in (*named, *guarded) if path in known][:MOST_CLOSED]
 
 
 def note_criterion(case: Case, argv: Sequence[str], opened: set[str]) -> None:

@@ -26,7 +26,14 @@ from orchestration.turns.checkouts import furnish_workspace
 from orchestration.turns.order import recipes_for
 from orchestration.turns.outage import run_through
 from orchestration.turns.reported import NAME, Report, take_report
-from orchestration.turns.workspace import Snapshot, Workspace, create, remove_tree, slug
+from orchestration.turns.workspace import (
+    Snapshot,
+    Workspace,
+    create,
+    is_laid,
+    remove_tree,
+    slug,
+)
 
 MAX_TEXT = 4_000
 SAID = "said.txt"
@@ -63,8 +70,9 @@ def prepare(harness: Harness, item: Item, n: int, base: str, folder: Path) -> Wo
 
     What an interrupted agent left in it is kept as a commit in the reflog of the attempt's branch.
     """
+    resumed = is_laid(harness.repo, item.id, n)
     workspace = create(harness.repo, item.id, n, base)
-    saved = _saved(harness, workspace)
+    saved = _saved(harness, workspace) if resumed else None
     if saved is not None:
         harness.say(f"kept what an interrupted attempt left as {saved[:12]}")
     workspace.point_at(base)

@@ -180,10 +180,10 @@ def where_to_look(item: str, n: int, base: str) -> str:
 def create(repo: Repo, item: str, n: int, base: str) -> Workspace:
     """Workspace for attempt `n` of `item` at `base`; resumes one that a crash left behind."""
     branch = branch_of(item, n)
-    path = attempts_dir(repo) / slug(item) / str(n)
+    path = _place(repo, item, n)
     base_sha = repo.resolve(base)
     workspace = Workspace(path, branch, base_sha, item, n, repo)
-    if not (_made(path).is_file() and os.path.lexists(path)):
+    if not is_laid(repo, item, n):
         if os.path.lexists(path):
             raise HarnessError(
                 f"the folder of attempt {n} of {item} is in the way",
@@ -194,6 +194,16 @@ def create(repo: Repo, item: str, n: int, base: str) -> Workspace:
     if repo.try_resolve(f"refs/heads/{branch}") is None:
         workspace.point_at(base_sha)
     return workspace
+
+
+def is_laid(repo: Repo, item: str, n: int) -> bool:
+    """Whether the workspace of attempt `n` is there, and whole: it was laid out before."""
+    path = _place(repo, item, n)
+    return _made(path).is_file() and os.path.lexists(path)
+
+
+def _place(repo: Repo, item: str, n: int) -> Path:
+    return attempts_dir(repo) / slug(item) / str(n)
 
 
 def _made(path: Path) -> Path:
