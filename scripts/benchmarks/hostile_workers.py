@@ -155,7 +155,8 @@ def honest(root: Path) -> bool:
     """Whether the product really adds."""
     env = {**os.environ, "PYTHONPATH": str(root), "PYTEST_CURRENT_TEST": "x"}
     argv = [sys.executable, "-P", "-c", HONEST + "; print('adds')"]
-    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False,
+                          cwd=root, timeout=60)  # fmt: skip
     return done.stdout.endswith("adds\n")
 
 
