@@ -1,0 +1,68 @@
+"""Do the frames belong to their positions? Told where patterns of neighbours say so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ptycho.frames import clean_scan
+from ptycho.scan import Scan
+from ptycho.simulation import SimulationConfig, simulate
+
+M = 120
+
+
+def scan(trajectory: str, photons: float = 1e5, seed: int = 0) -> Scan:
+    return simulate(
+        SimulationConfig(
+            N=32,
+            n_frames=M,
+            photons=photons,
+            amplitude="coins",
+            phase="gravel",
+            trajectory=trajectory,  # type: ignore[arg-type]
+            step_px=2.5,
+            seed=seed,
+        )
+    )
+
+
+def reordered(scan: Scan, order: np.ndarray) -> Scan:
+    return replace(scan, counts=scan.counts[order])
+
+
+EVERY = np.arange(M)
+ORDERS: dict[str, tuple[Callable[[], np.ndarray], str]] = {
+    "a frame late": (lambda: np.roll(EVERY, 1), "frame k + 1 belongs"),
+    "three frames early": (lambda: np.roll(EVERY, -3), "frame k - 3 belongs"),
+    "backwards": (lambda: EVERY[::-1], "in reverse order"),
+    "shuffled": (lambda: np.random.default_rng(1).permutation(M), "another order"),
+}
+
+
+@pytest.mark.parametrize("name", ORDERS)
+@pytest.mark.parametrize("photons", [1e4, 1e7])
+def test_frames_at_the_positions_of_others_are_told(name: str, photons: float) -> None:
+    order, words = ORDERS[name]
+    found = clean_scan(reordered(scan("random", photons), order()))
+    assert found.sanity is not None
+    told = {one.code: one for one in found.sanity}
+    assert words in told["frames-order"].evidence["perhaps"]
+    assert told["frames-order"].done == "nothing"
+
+
+@pytest.mark.parametrize("trajectory", ["random", "fermat", "raster", "jittered"])
+def test_frames_at_their_own_positions_are_not(trajectory: str) -> None:
+    for seed in range(3):
+        found = clean_scan(scan(trajectory, 10 ** (3 + 2 * seed), seed))
+        assert found.sanity is not None and "frames-order" not in found.sanity.codes
+
+
+def test_an_empty_frame_does_not_hide_that_the_list_begins_too_late() -> None:
+    late = reordered(scan("random"), np.roll(EVERY, 1))
+    late.counts[7] = 0
+    found = clean_scan(late)
+    assert found.sanity is not None and {"frames-order", "frame-empty"} <= found.sanity.codes
