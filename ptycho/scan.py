@@ -53,11 +53,11 @@ class Geometry:
 
     def __post_init__(self) -> None:
         values = (self.wavelength_m, self.distance_m, *self.detector_pixel_m)
-        if not all(np.isfinite(v) and v > 0 for v in values):
+        if not all(1e-30 < v < 1e30 for v in values):
             raise UnitError(
-                "a length of the geometry is not positive",
+                "a length of the geometry is not positive, or beyond sense",
                 where="Scan.geometry",
-                expected="wavelength_m, distance_m, detector_pixel_m > 0",
+                expected="wavelength_m, distance_m, detector_pixel_m > 0, in metres",
                 got=values,
             )
 

@@ -77,6 +77,7 @@ def read(
         hdf5.text(data.attrs.get("ptycho_measurement")), measurement, f"{path}:{data.name}"
     )
     geometry, basis = _geometry(path, file, n)
+    notes += _contradiction(file, geometry)
     pixel = np.array(geometry.object_pixel_m(n))
     positions = positions_px(_translation(path, file, entries, geometry, n), basis, pixel)
     if len(entries) > 1:
@@ -118,7 +119,9 @@ def positions_px(translation_m: np.ndarray, basis_m: np.ndarray, pixel_m: np.nda
         pixel_m: (2,) object pixel (row, col).
     """
     unit = basis_m / np.linalg.norm(basis_m, axis=1, keepdims=True)
-    return np.asarray(-translation_m @ np.linalg.pinv(unit) / pixel_m)
+    known = np.isfinite(translation_m).all(axis=1, keepdims=True)
+    placed = -np.where(known, translation_m, 0.0) @ np.linalg.pinv(unit) / pixel_m
+    return np.where(known, placed, np.nan)
 
 
 def _entries(file: h5py.File) -> list[str]:
@@ -214,13 +217,28 @@ def _geometry(path: Path, file: h5py.File, n: int, entry: str = E) -> tuple[Geom
         corner = hdf5.lengths_m(corner_at, hdf5.array(corner_at)).ravel()
         normal = np.cross(basis[0], basis[1])
         distance = abs(float(corner @ normal / np.linalg.norm(normal)))
-    distance = physical.require_positive(abs(distance), "the detector distance", path)
+    distance = physical.require_positive(distance, "the detector distance", path)
     wavelength = physical.require_positive(wavelength, "the wavelength", path)
     if wavelength > 1e-4:
         raise UnitError(
             "the wavelength cannot be in metres", where=path, expected="< 1e-4 m", got=wavelength
         )
     return Geometry(wavelength, distance, (row_m, col_m)), basis
+
+
+def _contradiction(file: h5py.File, geometry: Geometry) -> list[str]:
+    """What is said where the energy is not that of the wavelength, which is taken."""
+    energy_at = hdf5.find(file, f"{S}/energy")
+    if energy_at is None or hdf5.find(file, f"{S}/wavelength") is None:
+        return []
+    said = hdf5.number(energy_at) * physical.energy_j(1.0, hdf5.units(energy_at), energy_at.name)
+    meant = physical.H_C_J_M / geometry.wavelength_m
+    if abs(said - meant) < 0.01 * meant:
+        return []
+    return [
+        f"{energy_at.name} ({said:.4g} J) is not the energy of the wavelength ({meant:.4g} J), "
+        "which is taken"
+    ]
 
 
 def _basis(path: Path, file: h5py.File, D: str) -> np.ndarray:
@@ -231,12 +249,12 @@ def _basis(path: Path, file: h5py.File, D: str) -> np.ndarray:
             basis = basis[0]  # one for each frame, all alike
         if basis.shape == (3, 2):
             basis = basis.T
-        if basis.shape != (2, 3) or not np.linalg.norm(basis, axis=1).all():
+        if basis.shape != (2, 3) or not (np.isfinite(basis).all() and basis.any(axis=1).all()):
             raise ShapeError(
                 "basis vectors have no meaning",
                 where=f"{path}:{D}/basis_vectors",
-                expected="(2, 3) or (3, 2), not zero, the same for all frames",
-                got=basis.shape,
+                expected="(2, 3) or (3, 2), finite, not zero, the same for all frames",
+                got=basis.tolist() if basis.shape == (2, 3) else basis.shape,
             )
         return basis
     sizes = [hdf5.find(file, f"{D}/{axis}_pixel_size") for axis in "yx"]
@@ -352,13 +370,13 @@ def _with_probe(scan: Measured, file: h5py.File) -> Measured:
     found = hdf5.find(file, f"{S}/illumination")
     if found is None:
         return scan
-    probe = hdf5.array(found, np.complex64).reshape(-1, *found.shape[-2:])
+    probe = hdf5.array(found, np.complex128).reshape(-1, *found.shape[-2:])
     meta = dict(scan.metadata)
     if hdf5.text(found.attrs.get("units")) != "sqrt(photons)":
         probe, meta["probe_was_shifted"] = physical.centred_probe(probe)
         probe = physical.scaled_probe(probe, physical.mean_photons(scan.counts, scan.mask))
         meta["probe_scaled"] = True
-    return replace(scan, probe=probe, metadata=meta)
+    return replace(scan, probe=probe.astype(np.complex64), metadata=meta)
 
 
 def write(scan: Scan, path: Path) -> Path:

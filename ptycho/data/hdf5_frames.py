@@ -143,7 +143,8 @@ class LazyFrames(FrameView):
                             last = min(first + step, end)
                             low, high = wanted[first] - start, wanted[last - 1] - start + 1
                             block = self._turned(_rows(dataset, int(low), int(high)))
-                            out[first:last] = self._photons(block)
+                            with np.errstate(over="ignore"):  # infinite, which is told
+                                out[first:last] = self._photons(block)
             start += part.count
         return out
 
@@ -176,11 +177,12 @@ class LazyFrames(FrameView):
             return
         bad = ~(np.isfinite(frames) & (frames >= 0)).all(axis=(1, 2))
         if bad.any():
+            first = frames[int(bad.argmax())]
             raise ValueRangeError(
                 "counts are negative or not finite",
                 where=self._place(int(wanted[int(bad.argmax())])),
                 expected="photons ≥ 0 in every valid pixel",
-                got=float(np.nan_to_num(frames[bad], nan=-1.0).min()),
+                got=float(first[~(np.isfinite(first) & (first >= 0))][0]),
                 fix="mark those pixels in the file's mask, or subtract the dark without going < 0",
             )
 

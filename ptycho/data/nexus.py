@@ -45,7 +45,7 @@ def read(path: Path, file: h5py.File, measurement: str | None = None) -> Measure
         hdf5.length_m(hdf5.need(file, f"{detector}/{key}"))
         for key in ("distance", "y_pixel_size", "x_pixel_size")
     )
-    geometry = Geometry(wavelength, abs(distance), (row, col))
+    geometry = Geometry(wavelength, distance, (row, col))
     n = int(data.shape[-1])
     mask_at = hdf5.first(file, (f"{detector}/mask", f"{detector}/pixel_mask"))
     mask = None if mask_at is None else physical.cxi_good(hdf5.array(mask_at, np.uint32))

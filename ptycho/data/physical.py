@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from ptycho.errors import NearFieldError, UnitError
-from ptycho.frames import raw_frames
+from ptycho.frames import ceiling_of, raw_frames
 from ptycho.scan import Geometry, Scan
 
 H_C_J_M = 6.62607015e-34 * 299_792_458.0
 EV_J = 1.602176634e-19
+MEANT = (1e-30, 1e30)  # beyond these no product of lengths can be computed
 CXI_HAS_SIGNAL = np.uint32(0x1000)
 
 _ENERGY_J = {"j": 1.0, "ev": EV_J, "kev": 1e3 * EV_J, "mev": 1e6 * EV_J}
@@ -88,7 +89,9 @@ def centred_probe(probe: np.ndarray) -> tuple[np.ndarray, bool]:
     Files do not say whether the array is FFT-shifted; the light of a probe is in the middle half
     of the frame, so that the arrangement with more energy there is taken.
     """
-    power = np.sum(np.abs(probe) ** 2, axis=0)
+    if not np.isfinite(probe).all():
+        return probe, False
+    power = np.sum(np.abs(_unscaled(probe)) ** 2, axis=0)
     rows, cols = (slice(n // 4, n - n // 4) for n in power.shape)
     shifted = np.fft.fftshift(power)
     if shifted[rows, cols].sum() > power[rows, cols].sum():
@@ -106,17 +109,28 @@ def mean_photons(counts: Any, mask: np.ndarray | None = None) -> float:
     total = len(counts)
     in_memory = isinstance(counts, np.ndarray)
     few = np.arange(total) if in_memory else np.unique(np.linspace(0, total - 1, 64).astype(int))
-    light = 0.0
+    light, ceiling = 0.0, ceiling_of(counts)
     for first in range(0, len(few), 64):
         frames = np.nan_to_num(raw_frames(counts, few[first : first + 64]), posinf=0.0).clip(0)
+        frames[frames >= ceiling] = 0
         light += float((frames if mask is None else frames[:, mask]).sum(dtype=np.float64))
     return light / max(len(few), 1)
 
 
 def scaled_probe(probe: np.ndarray, photons: float) -> np.ndarray:
-    """A guess of any scale, rescaled so that Σ|probe|² over all modes = `photons`."""
-    power = float(np.sum(np.abs(probe) ** 2))
-    return probe * np.sqrt(photons / power) if power > 0 and photons > 0 else probe
+    """A guess of any scale, rescaled so that Σ|probe|² over all modes = `photons`.
+
+    NaN and infinity stay what they are: whoever looks at the scan says so.
+    """
+    if not np.isfinite(probe).all() or not photons > 0 or not probe.any():
+        return probe
+    unit = _unscaled(probe)
+    return np.asarray(unit * np.sqrt(photons / np.sum(np.abs(unit) ** 2)))
+
+
+def _unscaled(probe: np.ndarray) -> np.ndarray:
+    """With a largest value of 1, so that no square overflows."""
+    return probe / max(float(np.abs(probe).max(initial=0)), np.finfo(float).tiny)
 
 
 def lit(local_px: np.ndarray, probe: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
@@ -139,10 +153,13 @@ def lit(local_px: np.ndarray, probe: np.ndarray | None, shape: tuple[int, ...]) 
 
 
 def require_positive(value: float | None, what: str, path: Path) -> float:
-    """`value`, or a UnitError that names the quantity."""
-    if value is None or not np.isfinite(value) or value <= 0:
+    """`value`, or a UnitError that names the quantity: not positive, or in no unit at all."""
+    if value is None or not MEANT[0] < value < MEANT[1]:
         raise UnitError(
-            f"{what} is missing or not positive", where=path, expected="> 0, SI units", got=value
+            f"{what} is missing, not positive or beyond sense",
+            where=path,
+            expected=f"{MEANT[0]:g} … {MEANT[1]:g}, SI units",
+            got=value,
         )
     return float(value)
 

@@ -116,7 +116,7 @@ def read(path: Path, file: h5py.File, measurement: str | None = None) -> Measure
     wavelength, distance, pixel = (
         hdf5.length_m(hdf5.need(file, key)) for key in ("wavelength", "zo", "dxd")
     )
-    geometry = Geometry(wavelength, abs(distance), (pixel, pixel))
+    geometry = Geometry(wavelength, distance, (pixel, pixel))
     rows, cols = (int(side) for side in data.shape[-2:])
     shape = (cols, rows) if orientation & 4 else (rows, cols)
     notes = []

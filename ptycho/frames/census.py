@@ -15,6 +15,7 @@ from ptycho.frames.memory import block_bytes
 
 SAMPLE_FRAMES = 64
 MOST_SPOTS = 2_000_000
+LOOK = 16  # bins along each axis of what a frame looks like
 Read = Callable[[np.ndarray], np.ndarray]
 
 
@@ -50,6 +51,7 @@ class Census:
     frame_bad: list[np.ndarray] = field(default_factory=list)
     spots: list[np.ndarray] = field(default_factory=list)
     marks: list[np.ndarray] = field(default_factory=list)
+    looks: list[np.ndarray] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for name in ("total", "squares", "around", "ties", "second_ties"):
@@ -86,6 +88,7 @@ class Census:
         self.light.append(light)
         # Not by BLAS, whose last rows are rounded otherwise: copies have the very same mark.
         self.marks.append(np.einsum("mp,p->m", seen.reshape(len(seen), -1), self._weights))
+        self.looks.append(_look(seen))
         self.centre.append(moments / np.maximum(light, 1e-30)[:, None])
         self.frame_high.append((high_values & valid).sum(axis=(1, 2)))
 
@@ -144,6 +147,15 @@ class Census:
                         around = np.maximum(around, np.where(inside, value, 0))
             self.around[rows, cols] = around
             self.where[rows, cols] = numbers[frame]
+
+
+def _look(frames: np.ndarray) -> np.ndarray:
+    """(m, F) float32: roots of the counts in at most 16 × 16 bins, whose noise is even."""
+    size = [max(1, side // LOOK) for side in frames.shape[1:]]
+    rows, cols = (side // b for side, b in zip(frames.shape[1:], size, strict=True))
+    cut = frames[:, : rows * size[0], : cols * size[1]]
+    bins = cut.reshape(len(frames), rows, size[0], cols, size[1]).sum(axis=(2, 4), dtype=np.float64)
+    return np.sqrt(bins).reshape(len(frames), -1).astype(np.float32)
 
 
 def spread(count: int, frame_bytes: int) -> np.ndarray:

@@ -39,6 +39,8 @@ CODES: dict[str, str] = {
     "positions-descending": "the positions run from large to small: an axis of the other sign, or "
     "a list in reverse",
     "frames-turned": "the patterns move as if the frames lay another way than the positions say",
+    "frames-order": "the patterns of neighbours are less alike than if frames and positions were "
+    "paired another way",
     "positions-unit": "the positions look as if they were in another unit",
     "overlap-small": "neighbouring frames overlap little",
     "probe-far": "the probe does not look like the light of the frames",
@@ -85,7 +87,8 @@ class Finding:
         some = ", ".join(str(item) for item in self.items[:5])
         listed = f" [{some}{', …' if len(self.items) > 5 else ''}]" if self.items else ""
         count = f"{len(self.items)} " if self.items else ""
-        return f"{self.code}: {count}{CODES[self.code]}{listed}; {facts}; done: {self.done}"
+        told = [f"{self.code}: {count}{CODES[self.code]}{listed}", facts, f"done: {self.done}"]
+        return "; ".join(part for part in told if part)
 
 
 @dataclass(frozen=True)

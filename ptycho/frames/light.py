@@ -160,8 +160,9 @@ class Overlaps:
 
     def __init__(self, kernel: np.ndarray) -> None:
         size = kernel.shape[-1]
+        kernel = kernel.astype(np.float64)
         self.photons = float(kernel.sum())
-        wide = np.fft.fft2(kernel, s=(2 * size, 2 * size))
+        wide = np.fft.fft2(kernel / max(float(kernel.max()), 1e-300), s=(2 * size, 2 * size))
         both = np.fft.fftshift(np.fft.ifft2(np.abs(wide) ** 2).real)
         axis = np.arange(2 * size) - size
         radius = np.hypot(axis[:, None], axis)

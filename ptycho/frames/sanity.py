@@ -17,6 +17,7 @@ from ptycho.frames import places
 from ptycho.frames.census import MOST_SPOTS, Census, blocks, spread
 from ptycho.frames.findings import CLEAN, Finding, Report
 from ptycho.frames.light import Light, judge_frames
+from ptycho.frames.order import judge_order
 from ptycho.frames.pixels import Pixels, judge_pixels
 from ptycho.frames.turns import judge_turn
 from ptycho.frames.views import Cleaned, Lowered, Spots, gather
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound="Measured")
 
 FEW_PHOTONS = 1e3
+MEANT_PX = 1e15  # beyond it a float64 knows no pixel
 COPY_PHOTONS = 20
 MOST_COPIES = 0.1
 SAME_LIGHT = 0.5
@@ -84,7 +86,7 @@ class _Found:
 def _look(scan: Measured) -> _Found:
     findings: list[Finding] = []
     count = scan.n_frames
-    drop = ~np.isfinite(scan.positions_px).all(axis=1)
+    drop = ~(np.abs(scan.positions_px) < MEANT_PX).all(axis=1)
     if drop.any():
         findings.append(_left_out("position-missing", drop))
     far = places.far_positions(scan.positions_px, scan.N) & ~drop
@@ -96,8 +98,9 @@ def _look(scan: Measured) -> _Found:
         raise ValueRangeError(
             "no frame has a position",
             where="positions_px",
-            expected="finite (row, col) pixels",
-            got="NaN or infinity in all of them",
+            expected=f"(row, col) pixels, finite and below {MEANT_PX:g}",
+            got="NaN, infinity or beyond that in all of them",
+            fix="ptycho inspect SCAN --positions-unit um (or mm, nm), if it is the unit",
         )
     if scan.probe is not None and not np.isfinite(scan.probe).all():
         raise ValueRangeError(
@@ -141,6 +144,9 @@ def _look(scan: Measured) -> _Found:
     numbers = np.arange(count) if scan.numbers is None else scan.numbers
     findings += places.descending(scan.positions_px[used], numbers[used])
     findings += judge_turn(np.concatenate(census.centre)[used], scan.positions_px[used])
+    if kernel is not None:
+        looks, lit = np.concatenate(census.looks), places.diameter_px(kernel)
+        findings += judge_order(looks, scan.positions_px, ~drop, lit)
     photons = np.concatenate(census.light)
     if not photons.any():
         raise ValueRangeError(
@@ -216,7 +222,7 @@ def _transformed(scan: Measured) -> list[Finding]:
         small = values[slope(np.minimum(values, 80.0)) * exact < 0.05]
         whole = back(small)
         error = np.abs(whole - np.rint(whole)) - 2 * exact * slope(small)
-        if len(small) >= FEW_VALUES and (error < WHOLE).all():
+        if len(small) >= FEW_VALUES and whole.max() > 0.5 and (error < WHOLE).all():
             return [Finding("counts-transformed", {"values": len(small), "perhaps": name})]
     return []
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from ptycho.frames.memory import allowance_bytes, block_bytes
 
+UNCOUNTED = 1e15  # photons that no pixel sees in one frame
 IN_MEMORY_SHARE = 1 / 6  # of the allowance: counts, inputs and targets of a training are three
 
 
@@ -310,11 +311,12 @@ def ceiling_of(source: Any) -> float:
 def type_maximum(dtype: Any) -> float:
     """The largest count that can be meant in this type plus 1; detectors mark gaps above it.
 
-    Numbers of 64 bits come from counters of 32: what lies above those was never counted.
+    Numbers of 64 bits come from counters of 32: what lies above those was never counted. Nor was
+    what only a floating-point number holds (3.4e38 marks gaps, too).
     """
     dtype = np.dtype(dtype)
     if dtype.kind not in "iu":
-        return float("inf")
+        return UNCOUNTED
     if dtype.itemsize > 4:
         dtype = np.dtype(np.uint32)
     largest = float(np.iinfo(dtype).max)
