@@ -14,11 +14,11 @@ from scipy.spatial import cKDTree
 
 from ptycho.frames.findings import Finding
 
-NEIGHBOURS = 4
+NEIGHBOURS = 3
 FEW_PLACES = 30
 MOST_SEEDS = 1000
 SHIFTS = 10
-BETTER = 1.1  # how much more alike, and how many standard errors beyond doubt
+BETTER = 1.1  # how much more alike, and by how many standard errors
 ERRORS = 4.5
 NO_MORE_ALIKE = 0.92  # than any two frames
 ELSEWHERE = 1.6  # how much more alike frames are that lie elsewhere
@@ -43,12 +43,19 @@ def judge_order(
     if np.median(distance) > OVERLAP * lit_px:
         return []
     seeds = np.unique(np.linspace(0, len(good) - 1, min(len(good), MOST_SEEDS)).astype(int))
-    looks = looks / np.maximum(np.linalg.norm(looks, axis=1, keepdims=True), 1e-30)
     seed, near = good[seeds], near[seeds]
+    # The light of a frame tells much where the beam is steady, its form tells where it is not.
+    form = looks / np.maximum(np.linalg.norm(looks, axis=1, keepdims=True), 1e-30)
+    found = _moved(looks, usable, seed, near) or _moved(form, usable, seed, near)
+    return found or _unrelated(form, good, usable, seed, near)
+
+
+def _moved(
+    looks: np.ndarray, usable: np.ndarray, seed: np.ndarray, near: np.ndarray
+) -> list[Finding]:
+    """Whether neighbours are more alike with the frames moved along the list, or reversed."""
     every = np.arange(len(looks))
     here = _apart(looks, usable, every, seed, near)
-    if np.isfinite(here).sum() < FEW_PLACES:  # without light, say
-        return []
     best, errors, words = 1.0, 0.0, ""
     for back in (False, True):
         for shift in range(-SHIFTS, SHIFTS + 1):
@@ -63,10 +70,10 @@ def judge_order(
             if certain > errors:
                 best, errors = float(np.exp(gain.mean())), certain
                 words = _words(back, shift)
-    if best > BETTER and errors > ERRORS:
-        evidence = {"times_more_alike": best, "standard_errors": errors, "perhaps": words}
-        return [Finding("frames-order", evidence)]
-    return _unrelated(looks, good, seed, near, here)
+    if best < BETTER or errors < ERRORS:
+        return []
+    evidence = {"times_more_alike": best, "standard_errors": errors, "perhaps": words}
+    return [Finding("frames-order", evidence)]
 
 
 def _words(back: bool, shift: int) -> str:
@@ -96,9 +103,12 @@ def _apart(
 
 
 def _unrelated(
-    looks: np.ndarray, good: np.ndarray, seed: np.ndarray, near: np.ndarray, here: np.ndarray
+    looks: np.ndarray, good: np.ndarray, usable: np.ndarray, seed: np.ndarray, near: np.ndarray
 ) -> list[Finding]:
     """No frame is like its neighbours, though most are like frames elsewhere."""
+    here = _apart(looks, usable, np.arange(len(looks)), seed, near)
+    if np.isfinite(here).sum() < FEW_PLACES:  # without light, say
+        return []
     squared = 2 - 2 * looks[seed] @ looks[good].T  # of unit length
     own = good[None, :] == seed[:, None]
     usual = float(squared[~own].mean())

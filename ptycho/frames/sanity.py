@@ -146,7 +146,11 @@ def _look(scan: Measured) -> _Found:
     findings += judge_turn(np.concatenate(census.centre)[used], scan.positions_px[used])
     if kernel is not None:
         looks, lit = np.concatenate(census.looks), places.diameter_px(kernel)
-        findings += judge_order(looks, scan.positions_px, ~drop, lit)
+        order = judge_order(looks, scan.positions_px, ~drop, lit)
+        if order:  # the light around a frame then says nothing of the frame
+            flux = None
+            findings = [replace(f, done="nothing") if f.done == "scaled" else f for f in findings]
+        findings += order
     photons = np.concatenate(census.light)
     if not photons.any():
         raise ValueRangeError(

@@ -251,6 +251,23 @@ def downwards(file: File) -> None:
     file.places[:, 0] *= -1
 
 
+def late(file: File) -> None:
+    file.counts = np.roll(file.counts, 1, axis=0)
+
+
+def mixed(file: File) -> None:
+    file.counts = file.counts[file.rng.permutation(len(file.counts))]
+
+
+def mixed_in_part(file: File) -> None:
+    some = np.arange(30, 50)
+    file.counts[some] = file.counts[file.rng.permutation(some)]
+
+
+def swapped(file: File) -> None:
+    file.counts[[20, 60]] = file.counts[[60, 20]]
+
+
 def exchanged(file: File) -> None:
     file.places = file.places[:, ::-1].copy()
 
@@ -322,6 +339,11 @@ FAULTS = (
         pixels(slice(None), slice(21, 23), value=65535, dtype=np.uint16),
     ),
     Fault(
+        "pixel",
+        "gaps marked by the largest float32",
+        pixels(slice(None), slice(21, 23), value=float(np.finfo(np.float32).max), dtype=np.float32),
+    ),
+    Fault(
         "pixel", "gaps marked by −1", pixels(slice(None), slice(21, 23), value=-1, dtype=np.int32)
     ),
     Fault("pixel", "a NaN pixel", pixels(slice(None), 10, 11, value=np.nan, dtype=np.float32)),
@@ -367,12 +389,27 @@ FAULTS = (
     Fault("frame", "three frames repeated by the detector", stuck),
     Fault("frame", "one frame with stray light", leak),
     Fault("position", "a position NaN", place(3, np.nan)),
+    Fault("position", "an infinite position", place(3, np.inf)),
     Fault("position", "a position a thousand times as far", place(60, 1e-3)),
     Fault("position", "a stale position", stale),
     Fault("position", "micrometres, and the attribute says so", units(1e6, units="um")),
     Fault("position", "millimetres, and nothing says so", units(1e3), {"positions_unit": "mm"}),
     Fault("position", "one position too few", fewer_positions, {"match": "first"}),
     Fault("position", "one position wrong by 10 pixels", wrong_by(47, 10)),
+    Fault("position", "two frames exchanged", swapped),
+    Fault(
+        "position",
+        "the patterns one place late",
+        late,
+        possible="the pattern of frame 0 would have to be guessed",
+    ),
+    Fault(
+        "position",
+        "twenty frames mixed up",
+        mixed_in_part,
+        possible="nothing says which pattern is whose",
+    ),
+    Fault("position", "all frames mixed up", mixed, possible="as before"),
     Fault(
         "position",
         "rows of the other sign",

@@ -61,6 +61,19 @@ def test_frames_at_their_own_positions_are_not(trajectory: str) -> None:
         assert found.sanity is not None and "frames-order" not in found.sanity.codes
 
 
+def test_light_is_not_scaled_by_that_of_other_frames() -> None:
+    """A raster of 9 × 10 whose list is a frame late: what neighbours differ by is not the beam."""
+    config = SimulationConfig(
+        N=32, n_frames=90, photons=2e5, amplitude="camera", phase="gravel", seed=1,
+        trajectory="jittered", step_px=3.2,
+    )  # fmt: skip
+    right = simulate(config)
+    for late in (1, 2, -1):
+        found = clean_scan(reordered(right, np.roll(np.arange(90), late)))
+        assert found.sanity is not None and "frames-order" in found.sanity.codes
+        assert found.flux is None
+
+
 def test_an_empty_frame_does_not_hide_that_the_list_begins_too_late() -> None:
     late = reordered(scan("random"), np.roll(EVERY, 1))
     late.counts[7] = 0
