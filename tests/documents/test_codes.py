@@ -126,6 +126,7 @@ TRIGGERS: dict[str, tuple[str, str, int]] = {
     "E28": ("order", changed("## Findings", "## Checks\n```\ntrue\n```\n## Findings"), 17),
     "W26": ("ledger", ITEM.format("planned"), 2),
     "W27": ("memory", "# 2026-01-01T10:00:00Z: a\n- dwell: 0\n#### 2026-01-02T10:00:00Z: b\n", 3),
+    "W28": ("ledger", ITEM.format("open") + "- Exit:\n  - [ ] C1 `pytest tests/no.py` — b\n", 4),
     "W25": ("memory", "# 2026-01-01T10:00:00Z: words only\n", 1),
 }  # fmt: skip
 #: W19 speaks of a rewriting, not of a document (test_a_damaged_document_… below).
@@ -174,6 +175,7 @@ def test_a_damaged_document_that_cannot_be_rewritten_exactly_says_so(tmp_path: P
 
 def test_exit_codes_of_validate(tmp_path: Path) -> None:
     place = tmp_path / "fix_plan.md"
+    (tmp_path / "a").mkdir()
     sound = ITEM.format("open") + "- Exit:\n  - [ ] C1 `pytest a` — b\n"
     for text, words, expected in (
         (sound, [], 0),

@@ -76,7 +76,7 @@ def validate(
         if fixed:
             write_text(place, result.text)
             text = result.text
-    context = _context(root, str(place), collect=wanted == "order" and not no_collect)
+    context = _context(root, str(place), wanted, text, collect=not no_collect)
     found = kinds.check_document(wanted, text, context)
     if left:
         found.insert(0, make("W19", str(place), 0, f"left as it was: {left}"))
@@ -103,16 +103,18 @@ def validate(
         raise typer.Exit(code)
 
 
-def _context(root: Path, path: str, *, collect: bool) -> ValidationContext:
+def _context(root: Path, path: str, kind: str, text: str, *, collect: bool) -> ValidationContext:
     """The lookups of a repository: files always, git and pytest where there is a repository."""
     checkout = checkout_of(root)
     if not (root / ".git").exists():
         return checkout.context(path)
     from orchestration.config import load_config
+    from orchestration.gates import Asked
     from orchestration.gates import collect as ask_pytest
     from orchestration.git import Repo
     from orchestration.harness import SystemClock
     from orchestration.log import EventLog
+    from orchestration.turns import spec_of
 
     config = load_config(root)
     repo = Repo(root)
@@ -130,9 +132,15 @@ def _context(root: Path, path: str, *, collect: bool) -> ValidationContext:
         texts = [one.text for one in said if isinstance(one, payloads.Ordered)]
         return sum(extends_plan_tools(parse_order(text)) for text in texts)
 
+    known = cached(ask, root, repo.state_dir / "cache" / "collected.json")
+    selects = None
+    if collect and kind == "ledger":
+        selects = Asked(spec_of(config, root), ledger.commands_of(ledger.parse_ledger(text)))
     return checkout.context(
         path,
-        collect=cached(ask, root, repo.state_dir / "cache" / "collected.json") if collect else None,
+        collect=known if collect else None,
+        selects=selects,
+        writes_tests=config.supervisor_agent is not None,
         resolve=lambda ref: repo.try_resolve(f"{ref}^{{commit}}"),
         branch=config.target or repo.branch(),
         known_orders=[digest for item in items.values() for digest in item.orders],

@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 from orchestration.documents import findings, memory, plan
 from orchestration.documents.grammar import Diagnostic, DocumentError, binary_line, make, not_text
-from orchestration.documents.ledger import check_ledger, parse_ledger
+from orchestration.documents.ledger import Lookups, check_ledger, parse_ledger
 from orchestration.documents.order import ValidationContext, validate_order
 from orchestration.documents.past import memory_stats
 from orchestration.documents.plan import summary
@@ -48,7 +48,14 @@ def check_document(kind: str, text: str, context: ValidationContext) -> list[Dia
         if kind == "order":
             return validate_order(text, context)
         if kind == "ledger":
-            return check_ledger(parse_ledger(text, path), context.now, program=context.program)
+            lookups = Lookups(
+                program=context.program,
+                exists=context.exists,
+                read_lines=context.read_lines,
+                selects=context.selects,
+                writes_tests=context.writes_tests,
+            )
+            return check_ledger(parse_ledger(text, path), context.now, lookups)
         if kind == "findings":
             return findings.check_findings(findings.parse_findings(text, path), context.exists)
         if kind == "plan":

@@ -12,7 +12,15 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from orchestration.documents.grammar import MAX_BYTES, DocumentError, SourceText, is_id, read_text
+from orchestration.documents.grammar import (
+    MAX_BYTES,
+    Command,
+    DocumentError,
+    Selected,
+    SourceText,
+    is_id,
+    read_text,
+)
 from orchestration.documents.ledger import Ledger, parse_ledger
 from orchestration.documents.order import ValidationContext
 
@@ -113,6 +121,8 @@ class Checkout:
         protected: Sequence[str] = (),
         approved: Sequence[str] = (),
         extended: Callable[[str], int] | None = None,
+        selects: Callable[[Command], Selected] | None = None,
+        writes_tests: bool = False,
     ) -> ValidationContext:
         """Return the context of an order in this checkout; ``now`` is the machine's clock.
 
@@ -127,6 +137,7 @@ class Checkout:
             resolve=resolve, ledger=self.ledger(), finding_ids=self.finding_ids,
             known_orders=known_orders, now=datetime.now(UTC), branch=branch,
             protected=protected, approved=approved, plan_local=plan_local, program=self.program,
+            selects=selects, writes_tests=writes_tests,
         )  # fmt: skip
 
 

@@ -1,3 +1,5 @@
+from .acceptance import Selected as Selected
+from .acceptance import coverage_fault as coverage_fault
 from .acceptance import no_evidence as no_evidence
 from .acceptance import prepares as prepares
 from .acceptance import pytest_words as pytest_words

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
 from itertools import takewhile
+from typing import Literal, NamedTuple
 
 from orchestration.documents.grammar.certain import (
     PREPARES,
@@ -47,6 +48,13 @@ _PYTHON = re.compile(r"(?:python|pypy)[0-9.]*")
 _TEST_NAME = re.compile(r"[ \t]*(?:async[ \t]+)?def[ \t]+(test\w*)")
 
 ReadLines = Callable[[str], Sequence[str] | None]
+
+
+class Selected(NamedTuple):
+    """What a ``pytest`` command would run: "some" tests, "none" today, or "never" any; and why."""
+
+    tests: Literal["some", "none", "never"]
+    why: str = ""
 
 
 def no_evidence(
@@ -205,9 +213,41 @@ def _pytest(
     if tests and all(_left_out(test, options, read_lines) for test in tests):
         return "every test that it names is deselected"
     for name, value in options:
+        percent = re.fullmatch(r"\d{3,9}(\.\d+)?", value) if name == "--cov-fail-under" else None
+        if percent and float(value) > 100:
+            return f"no coverage is above 100 %, it asks for {value}"
         if name == "-k" and tests and not any(_may_match(value, t, read_lines) for t in tests):
             return f"`-k {value[:60]}` leaves no test"
     return None
+
+
+def coverage_fault(
+    words: Sequence[str], addopts: Sequence[str], configured: float = 0.0
+) -> str | None:
+    """Return why a pytest command is judged by coverage that it does not measure, or None.
+
+    ``addopts`` and ``configured`` (``fail_under`` of coverage's own settings, in percent) are what
+    the repository adds to the command's own ``words``.
+    """
+    tests, own = _options(words)
+    replaced = any(name in ("-o", "--override-ini") and v.startswith("addopts=") for name, v in own)
+    theirs = [] if replaced else _options(addopts)[1]
+    if "--no-cov" in [*words, *([] if replaced else addopts)]:
+        return None
+    names = [name for name, _ in (*own, *theirs)]
+    if not {"--cov", "--cov-config", "--cov-append"} & {*names, *words}:
+        asked = any(name == "--cov-fail-under" for name, _ in own)
+        return "`--cov-fail-under` measures nothing without `--cov=PACKAGE`" if asked else None
+    if any(name == "--cov-fail-under" for name, _ in own):
+        return None
+    limits = [value for name, value in theirs if name == "--cov-fail-under"]
+    limit = limits[-1] if limits else f"{configured:g}"
+    part = [test for test in tests if "::" in test or test.endswith(".py")]
+    part += [f"{name} {value}" for name, value in own if name in ("-k", "-m")]
+    if not part or limit == "0":
+        return None
+    where = f"`--cov-fail-under={limit}`" if limits else f"`fail_under = {limit}` of coverage"
+    return f"the repository's {where} is for all tests, and it runs {part[0][:60]}: add `--no-cov`"
 
 
 def _left_out(test: str, options: Sequence[tuple[str, str]], read_lines: ReadLines | None) -> bool:
@@ -235,7 +275,8 @@ def _options(words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
     options: list[tuple[str, str]] = []
     valued = ("-k", "-m", "-p", "-c", "-n", "-o", "-W", "--deselect", "--ignore", "--rootdir",
               "--ignore-glob", "--override-ini", "--confcutdir", "--junitxml", "--tb",
-              "--maxfail", "--durations", "--timeout", "--cov")  # fmt: skip
+              "--maxfail", "--durations", "--timeout", "--cov", "--cov-fail-under", "--cov-report",
+              "--cov-config")  # fmt: skip
     position = 0
     while position < len(words):
         word = words[position]

@@ -295,6 +295,11 @@ CODES: dict[str, Code] = {
         "The message counts them: what is not read takes no part in anything.",
         "Write them as the message says.",
     ),
+    "W28": Code(
+        "a check that runs no test today",
+        "It stays red until somebody writes what it names; a wrong name stays red for ever.",
+        "Correct the name, or write what it names; a recipe may say `may edit tests: GLOB`.",
+    ),
 }
 
 

@@ -1,5 +1,7 @@
 from . import render as render
+from .check import Lookups as Lookups
 from .check import check_ledger as check_ledger
+from .check import commands_of as commands_of
 from .check import unmet_dependencies as unmet_dependencies
 from .edit import add_item as add_item
 from .edit import append_attempt as append_attempt

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
-from orchestration.documents.grammar import Diagnostic, cycles, make, no_evidence
+from orchestration.core import parse_selector
+from orchestration.documents.grammar import (
+    Command,
+    Diagnostic,
+    Selected,
+    cycles,
+    make,
+    no_evidence,
+    pytest_words,
+    unwrapped,
+)
 from orchestration.documents.ledger.model import Item, Ledger, Status
 from orchestration.documents.ledger.values import named_in
 
@@ -13,16 +24,26 @@ from orchestration.documents.ledger.values import named_in
 WIP_CAP = 2
 
 
-def check_ledger(
-    ledger: Ledger,
-    now: datetime | None = None,
-    *,
-    program: Callable[[str], bool] | None = None,
-) -> list[Diagnostic]:
-    """Return the reader's diagnostics and those of graph and checks, in line order.
+class Lookups(NamedTuple):
+    """What can be asked about the checks of a ledger; None leaves a question out.
 
-    ``program`` tells whether a command can be found; None leaves the question out.
+    ``program`` tells whether a command can be found, ``exists`` and ``read_lines`` look into the
+    repository, ``selects`` says what a ``pytest`` command would run today. ``writes_tests``: orders
+    may ask for tests that are not there.
     """
+
+    program: Callable[[str], bool] | None = None
+    exists: Callable[[str], bool] | None = None
+    read_lines: Callable[[str], Sequence[str] | None] | None = None
+    selects: Callable[[Command], Selected] | None = None
+    writes_tests: bool = False
+
+
+def check_ledger(
+    ledger: Ledger, now: datetime | None = None, lookups: Lookups | None = None
+) -> list[Diagnostic]:
+    """Return the reader's diagnostics and those of graph and checks, in line order."""
+    lookups = lookups or Lookups()
     found = list(ledger.diagnostics)
     known = {item.id: item for item in ledger.items}
     for item in ledger.items:
@@ -43,8 +64,7 @@ def check_ledger(
                 fix = "one id for each comma; other words in parentheses"
                 found.append(make("E23", ledger.path, item.line, message, fix))
         found += _item(item, known, ledger.path, now)
-        if item.status not in (Status.DONE, Status.DROPPED):
-            found += _checks(item, ledger.path, program)
+        found += _checks(item, ledger.path, lookups)
     for cycle in find_cycles(ledger):
         shown = [*cycle[:20], "…"] if len(cycle) > 20 else cycle
         message = "dependency cycle: " + " → ".join([*shown, cycle[0]])
@@ -83,24 +103,65 @@ def _item(item: Item, known: dict[str, Item], path: str, now: datetime | None) -
     return found
 
 
-def _checks(
-    item: Item,
-    path: str,
-    program: Callable[[str], bool] | None,
-) -> list[Diagnostic]:
-    """E28: open criteria whose command says nothing of the work."""
-    found = []
-    fix = "name a command that fails today and passes when the work is done"
-    for criterion in item.criteria:
-        if criterion.command is None or not criterion.open:
+def commands_of(ledger: Ledger) -> list[Command]:
+    """Return the checks of a ledger that are open: guards, and commands of criteria."""
+    return [command for item in ledger.items for _, command, _ in _open_checks(item)]
+
+
+def _open_checks(item: Item) -> list[tuple[str, Command, int]]:
+    """Name, command and line of the guard and the open criteria of an item that is not over."""
+    if item.status in (Status.DONE, Status.DROPPED):
+        return []
+    rows = [(f"{item.id} {c.id}", c.command, c.line) for c in item.criteria if c.command and c.open]
+    if item.guard:
+        argv = ("pytest", *parse_selector(item.guard).argv)
+        guard = Command(f"pytest {item.guard}", argv=argv, line=item.line)
+        rows.insert(0, (f"{item.id} Guard", guard, item.line))
+    return rows
+
+
+def _checks(item: Item, path: str, lookups: Lookups) -> list[Diagnostic]:
+    """E28 and W28: open criteria that say nothing of the work, or that run no test today."""
+    found, told = [], set[str]()
+    for name, command, line in _open_checks(item):
+        if command.text in told:
             continue
-        why = no_evidence(criterion.command, program=program)
-        if why:
-            message = (
-                f"{item.id} {criterion.id}: `{criterion.command.text[:80]}` is no check: {why}"
-            )
-            found.append(make("E28", path, criterion.line, message, fix))
+        told.add(command.text)
+        code, why = _what_is_wrong(command, item, lookups)
+        if code:
+            words = "is no check" if code == "E28" else "runs no test today"
+            message = f"{name}: `{command.text[:80]}` {words}: {why}"
+            found.append(make(code, path, line, message, _FIXES[code]))
     return found
+
+
+_FIXES = {
+    "E28": "name a command that fails today and passes when the work is done",
+    "W28": "correct the name, or write what it names first",
+}
+
+
+def _what_is_wrong(command: Command, item: Item, lookups: Lookups) -> tuple[str, str]:
+    """The code and the reason; ("", "") of a check as it should be.
+
+    A test that is not there may be written; what can never pass, whoever writes, is an error, and
+    so is an expression that leaves no test where nobody is asked to write one.
+    """
+    program, read_lines = lookups.program, lookups.read_lines
+    writes = lookups.writes_tests or any(recipe.may_edit_tests for recipe in item.recipes)
+    why = no_evidence(command, program=program, read_lines=None if writes else read_lines)
+    if why:
+        return "E28", why
+    why = no_evidence(command, program=program, exists=lookups.exists, read_lines=read_lines)
+    if why:
+        return "W28", why
+    selected = lookups.selects(command) if lookups.selects else Selected("some")
+    if selected.tests == "some":
+        return "", ""
+    words = pytest_words(unwrapped(command.argv)) or ()
+    narrowed = any(word == "-m" or word.startswith("-k") for word in words)
+    never = selected.tests == "never" or (narrowed and not writes)
+    return "E28" if never else "W28", selected.why
 
 
 def find_cycles(ledger: Ledger) -> list[list[str]]:

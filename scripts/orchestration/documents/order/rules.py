@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from orchestration.documents.grammar import Diagnostic
+from orchestration.documents.grammar import Command, Diagnostic, Selected
 from orchestration.documents.ledger import Ledger
 from orchestration.documents.order.model import Order
 
@@ -22,7 +22,9 @@ class ValidationContext(NamedTuple):
     ``known_orders`` are content hashes of earlier orders, ``protected`` and ``approved`` are path
     globs, ``surfaces`` are globs of allowed paths (empty: all), ``turn_dir`` is the directory that
     the harness allocated; ``program(name)`` tells whether a command can be found,
-    ``plan_local(item id)`` says how often the item's plan-local tools were extended before.
+    ``plan_local(item id)`` says how often the item's plan-local tools were extended before,
+    ``selects(command)`` what a ``pytest`` command would run today, ``writes_tests`` whether the
+    orders of this repository may ask for new tests.
     """
 
     path: str = "input.md"
@@ -41,6 +43,8 @@ class ValidationContext(NamedTuple):
     turn_dir: str | None = None
     plan_local: Callable[[str], int] | None = None
     program: Callable[[str], bool] | None = None
+    selects: Callable[[Command], Selected] | None = None
+    writes_tests: bool = False
 
 
 Rule = Callable[[Order, str, ValidationContext], list[Diagnostic]]
