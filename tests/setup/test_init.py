@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from orchestration.config import load_config
+from orchestration.documents.grammar import parse_command
 from orchestration.documents.ledger import check_ledger, parse_ledger
 from orchestration.errors import HarnessError
+from orchestration.gates import none_passed
 from orchestration.git import Repo
 from orchestration.setup.doctor import Check, examine
 from orchestration.setup.init import Wishes, find_layout, prepare
@@ -268,3 +270,37 @@ def test_three_commands_work_at_any_path_and_branch(tmp_path: Path) -> None:
     assert json.loads(ran.stdout)["landed"] == ["FIX-1"], ran.stderr
     assert git(root, "show", "HEAD:shop.py") == FLAT["shop.py"]
     assert git(root, "status", "--porcelain") == ""
+
+
+def test_a_suite_of_which_everything_is_skipped_is_not_green(tmp_path: Path) -> None:
+    skipped = FLAT["tests/test_shop.py"].replace(
+        "from shop", "import pytest\n\npytestmark = pytest.mark.skip\nfrom shop"
+    )
+    root = make(tmp_path, FLAT | {"tests/test_shop.py": skipped})
+    prepare(root)
+    git(root, "add", "-A")
+    git(root, "commit", "-q", "-m", "ledger")
+    ran = subprocess.run([ORCHESTRATE, "run", "--json"], cwd=root, capture_output=True, text=True)
+    assert ran.returncode != 0 and json.loads(ran.stdout)["landed"] == []
+    assert "no test passed (1 skipped)" in ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "output", "why"),
+    [
+        ("python -m pytest -q tests", "3 passed, 2 skipped in 0.1s", ""),
+        ("pytest tests --color=yes", "\x1b[32m\x1b[1m3 passed\x1b[0m in 0.1s", ""),
+        ("pytest -qq tests", "", ""),
+        ("pytest -p no:terminal tests", "", ""),
+        ("make test", "2 skipped", ""),
+        ("python -m unittest tests", "Ran 3 tests in 0.1s\n\nOK (skipped=1)", ""),
+        ("pytest -q tests", "2 skipped in 0.1s", "2 skipped"),
+        ("timeout 9 pytest tests", "1 xfailed in 0.1s", "1 xfailed"),
+        ("pytest tests", "", "none was counted"),
+        ("python -m unittest tests", "Ran 0 tests in 0.1s\n\nOK", "0 ran"),
+        ("python -m unittest", "Ran 2 tests in 0.1s\n\nOK (skipped=2)", "2 skipped"),
+    ],
+)
+def test_what_ends_well_has_passed_something(command: str, output: str, why: str) -> None:
+    found = none_passed(parse_command(command), output)
+    assert bool(found) == bool(why) and why in found

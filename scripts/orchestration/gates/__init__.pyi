@@ -2,6 +2,7 @@ from . import artifacts as artifacts
 from . import scope as scope
 from . import secrets as secrets
 from .asked import Asked as Asked
+from .asked import none_passed as none_passed
 from .environment import environment_fault as environment_fault
 from .evidence import take_evidence as take_evidence
 from .guard import GuardResult as GuardResult

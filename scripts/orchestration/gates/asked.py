@@ -1,4 +1,4 @@
-"""What the `pytest` commands of a document would run today, asked of pytest itself.
+"""What the `pytest` commands of a document would run today, asked of pytest itself, and what ran.
 
 A command of files, node ids, `-k` and `-m` is a guard, and is collected as one. Any other runs with
 the repository's own settings, and its exit code counts: so do the plugins that have a say in it.
@@ -29,6 +29,7 @@ from orchestration.gates.guard_files import repository_settings
 from orchestration.sandbox import fence, interpreter, own_folders, run_child, scratch, scrub_env
 
 MOST_OF_A_REASON = 300
+MOST_OF_AN_END = 4000
 _ERROR = re.compile(r"(?:E\s+|ERROR:?\s+(?!usage)|[^:]{0,60}: error: )(.*)")
 _COVERAGE = (
     (".coveragerc", "report"),
@@ -151,3 +152,30 @@ def _fail_under(checkout: Path) -> float:
         return next((float(str(value)) for value in found if float(str(value))), 0.0)
     except ValueError:
         return 0.0
+
+
+def none_passed(command: Command, output: str) -> str:
+    """What a test program that ended well says of having passed nothing; "" where it passed some.
+
+    Its end alone is no evidence: pytest and unittest end well when every test was skipped. Where
+    they count nothing (`pytest -qq`, `-p no:terminal`) the end is all there is.
+    """
+    words = unwrapped(command.argv)
+    options = pytest_words(words)
+    last = re.sub(r"\x1b\[[0-9;]*m", "", output[-MOST_OF_AN_END:])
+    if options is not None:
+        quiet = sum(len(one) - 1 for one in options if re.fullmatch(r"-q+", one))
+        quiet += sum(one == "--quiet" for one in options)
+        silent = quiet > 1 or "no:terminal" in options
+        if silent or re.search(r"\b[1-9]\d* passed\b", last):
+            return ""
+        counted = re.findall(r"\b\d+ (?:skipped|xfailed|xpassed|deselected)\b", last)
+        return f"no test passed ({', '.join(counted) or 'none was counted'})"
+    if words[1:3] == ["-m", "unittest"]:
+        ran = re.findall(r"(?m)^Ran (\d+) tests? in", last)
+        skipped = re.findall(r"\bskipped=(\d+)", last)
+        left = int(ran[-1]) - sum(map(int, skipped[-1:])) if ran else 1
+        return (
+            "" if left > 0 else f"no test passed ({ran[-1]} ran, {(skipped or ['0'])[-1]} skipped)"
+        )
+    return ""

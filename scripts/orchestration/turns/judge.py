@@ -26,6 +26,7 @@ from orchestration.gates import (
     black_out,
     finding,
     interpreter,
+    none_passed,
     run_guard,
     run_twice,
     scope,
@@ -565,7 +566,10 @@ def _run_command(
     how = f"exit {child.exit_code}" if child.exit_code is not None else f"signal {child.signal}"
     if child.timed_out:
         how = f"no end within {limit:g} s"
-    return payloads.CheckRow(name, command.text, child.ok, how, round(child.seconds, 3))
+    empty = none_passed(command, child.output_tail) if child.ok else ""
+    how = f"{how}, but {empty}" if empty else how
+    passed = child.ok and not empty
+    return payloads.CheckRow(name, command.text, passed, how, round(child.seconds, 3))
 
 
 def _decide(case: Case) -> None:
