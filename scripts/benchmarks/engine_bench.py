@@ -29,7 +29,7 @@ from orchestration.harness import RandomIds
 from orchestration.sandbox import FILE_FENCES, Opened, available, fence
 from orchestration.setup import open_harness
 
-CYCLE_LIMIT_S = 2.0
+CYCLE_LIMIT_S = 1.5
 CYCLES_PER_MINUTE = 20.0
 STATUS_LIMIT_S = 0.5
 FENCE_LIMIT_S = 0.3

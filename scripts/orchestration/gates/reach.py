@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 
-from orchestration.gates.tamper_trees import Mark, dotted, functions, resolved
+from orchestration.gates.tamper_trees import Mark, dotted, functions, resolved, text_of
 
 INNER = {"__globals__", "__builtins__", "__code__", "__closure__", "from_address"}
 LOOKED_AT = ("getattr", "hasattr", "dir", "isinstance")
@@ -25,16 +25,6 @@ UNARY = {"__abs__", "__round__"}
 BINARY = {"__sub__", "__rsub__", "__truediv__", "__rtruediv__", "__mod__", "__contains__"}
 PROCESS = re.compile(r"^/proc/(self|thread-self|\d+)/(mem|fd|maps|environ|task|cmdline|mount)")
 DATE = 1e9  # seconds since 1970 that are a date, not a duration
-
-
-def text_of(node: ast.AST | None) -> str | None:
-    """A text that is written out, in one part or in several; None for anything else."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return node.value
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        left, right = text_of(node.left), text_of(node.right)
-        return None if left is None or right is None else left + right
-    return None
 
 
 def marks(

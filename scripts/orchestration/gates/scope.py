@@ -58,7 +58,7 @@ STEERING_FOLDERS = frozenset(
     .github .gitlab .circleci .buildkite .forgejo .gitea .woodpecker .teamcity .azure-pipelines
     .vscode .vscode-server .idea .zed .fleet .nova .vs .sublime .devcontainer .husky .githooks
     .lefthook .claude .codex .gemini .cursor .windsurf .aider .opencode .continue .roo .cline .kiro
-    .junie .amazonq .augment .agents .mcp .direnv .ipython .jupyter .vim .nvim .emacs.d
+    .junie .amazonq .augment .agents .mcp .direnv .cargo .ipython .jupyter .vim .nvim .emacs.d
     """.split()  # noqa: SIM905 - a list of names reads best as words
 )
 STEERING_NAMES = (
@@ -69,7 +69,9 @@ STEERING_NAMES = (
     ".env.local", ".tool-versions", "mise.toml", ".mise*", ".devcontainer.*", "devcontainer.*",
     "*.code-workspace", ".gitpod.y*ml", ".exrc", ".nvimrc", ".vimrc", ".nvim.lua", ".lvimrc",
     ".dir-locals*.el", ".netrwhist", ".bashrc", ".bash_profile", ".profile", ".zshrc", ".zshenv",
-    ".npmrc", ".yarnrc*", ".pypirc", "pip.conf", ".gitconfig", ".mcp.json", "mcp.json",
+    ".npmrc", ".yarnrc*", ".pypirc", "pip.conf", "uv.toml", "poetry.toml", "pdm.toml",
+    ".pdm-python", ".condarc", ".netrc", ".curlrc", ".wgetrc", ".python-version*", ".nvmrc",
+    ".node-version", ".ruby-version", ".bazelrc", ".gitconfig", ".mcp.json", "mcp.json",
     "agents.md", "agents.*.md", "agent.md", "claude.md", "claude.*.md", "gemini.md", "codex.md",
     "copilot-instructions*", ".cursor*", ".windsurf*", ".clinerules*", ".roo*", ".aider*",
     ".lfsconfig", ".pdbrc*", ".gdbinit", ".lldbinit", ".ycm_extra_conf.py", ".pylintrc", "pylintrc",

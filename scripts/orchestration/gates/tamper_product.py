@@ -9,7 +9,7 @@ import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from orchestration.gates import counted_calls, reach, special_cases
+from orchestration.gates import counted_calls, reach, special_cases, surroundings
 from orchestration.gates.tamper_trees import (
     UNREADABLE,
     Mark,
@@ -97,6 +97,7 @@ def _walk(tree: ast.Module, expected: Expected, foreign: Collection[str]) -> Ite
         if function.name.startswith("pytest_"):
             yield Mark("P11", function.lineno, f"a pytest hook in product code: {function.name}")
     yield from counted_calls.marks(tree)
+    yield from surroundings.marks(tree, names)
     yield from reach.marks(
         tree,
         names,

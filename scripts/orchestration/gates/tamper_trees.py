@@ -110,3 +110,13 @@ def resolved(node: ast.AST, names: Mapping[str, str]) -> str:
     """`dotted`, with the first word replaced by what it was imported as."""
     head, dot, rest = dotted(node).partition(".")
     return f"{names.get(head, head)}{dot}{rest}"
+
+
+def text_of(node: ast.AST | None) -> str | None:
+    """A text that is written out, in one part or in several; None for anything else."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        left, right = text_of(node.left), text_of(node.right)
+        return None if left is None or right is None else left + right
+    return None
