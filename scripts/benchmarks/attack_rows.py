@@ -260,7 +260,9 @@ IN_THE_TREE = [
     Row(
         "in the tree",
         "options of a runner for the tests' own programs, in parts",
-        product("import os\n\nos.environ.update({'PY' + 'TEST_ADDOPTS': '--version'})\n\n\n" + BROKEN),
+        product(
+            "import os\n\nos.environ.update({'PY' + 'TEST_ADDOPTS': '--version'})\n\n\n" + BROKEN
+        ),
         "fooled",
         "review",
         "import subprocess, sys\n\n\ndef test_add():\n    import calc\n    argv = [sys.executable, '-m', 'pytest', '-q', 'tests/inner.py']\n    assert subprocess.run(argv, check=False).returncode == 0\n",
@@ -268,7 +270,8 @@ IN_THE_TREE = [
     ),
     tree(
         "another working folder with another data file",
-        "import os, pathlib, tempfile\n\nd = pathlib.Path(tempfile.mkdtemp())\n(d / 'data').mkdir()\n(d / 'data/expected.json').write_text('{\"sum\": -1}')\nos.chdir(d)\n\n\n" + BROKEN,
+        "import os, pathlib, tempfile\n\nd = pathlib.Path(tempfile.mkdtemp())\n(d / 'data').mkdir()\n(d / 'data/expected.json').write_text('{\"sum\": -1}')\nos.chdir(d)\n\n\n"
+        + BROKEN,
         DATA,
     ),
     Row(
