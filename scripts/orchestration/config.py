@@ -22,6 +22,8 @@ from orchestration.errors import HarnessError
 from orchestration.sandbox import LEVELS, Opened
 
 FILE = "orchestration.yaml"
+EVIDENCE = ("branch", "log")
+"""Places of `evidence:`."""
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)?")
 PLACES = ("agent_read", "agent_write", "guard_read", "guard_write")
 """Keys whose values are paths outside the repository."""
@@ -98,6 +100,10 @@ class HarnessConfig:
     state_dir: str | None = None
     """The harness's own folder (log, turns, workspaces), outside the repository; without it
     `$XDG_STATE_HOME/orchestration/<name>-<hash>/`. Move the folder yourself when you change it."""
+    evidence: str = "branch"
+    """Where reports, receipts, orders and the memory go: with `branch` into the landed commit, with
+    `log` onto the branch `orchestration/log`, so that a landing is the change and the ledger's tick
+    alone (`git show orchestration/log:PATH`)."""
     held_out: str | None = None
     """A folder outside the repository (a private repository's checkout, say) with the held-out
     guards; without it they lie in the state folder."""
@@ -280,6 +286,9 @@ def _value(name: str, value: object, where: str) -> Any:
         return _commands(value, where)
     if name == "isolation" and value == "none":
         return "scan"  # no fence at all: what is left behind is found by looking
+    if name == "evidence" and value not in EVIDENCE:
+        expected = ", ".join(EVIDENCE)
+        raise ConfigProblem("unknown place", where=where, expected=expected, got=repr(value))
     if name == "isolation" and value not in ("auto", *LEVELS):
         expected = ", ".join(("auto", *LEVELS, "none"))
         raise ConfigProblem("no such isolation", where=where, expected=expected, got=repr(value))

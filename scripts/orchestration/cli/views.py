@@ -6,12 +6,16 @@ import gc
 import json
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from orchestration.documents.grammar import printable
+
+if TYPE_CHECKING:
+    from orchestration.setup import Wishes
 
 
 def register(app: typer.Typer) -> None:
@@ -108,6 +112,9 @@ def init(
     target: str | None = typer.Option(
         None, "--target", help="The branch to land on; by default the one that is checked out."
     ),
+    evidence: str | None = typer.Option(
+        None, "--evidence", help="Where reports and receipts go: branch (the landing) or log."
+    ),
     agent: str | None = typer.Option(None, "--agent", help="Who works: claude, codex, custom, …"),
     agent_command: str | None = typer.Option(
         None, "--agent-command", help="The command of the agent `custom`, in one text."
@@ -118,9 +125,10 @@ def init(
     from orchestration.setup import Wishes, prepare, read_history
 
     history = read_history(path) if from_history else None
-    if sys.stdin.isatty() and not (json_output or agent or agent_command):
-        agent = typer.prompt("Who does the work (playbook, claude, codex, …)", default="playbook")
-    result = prepare(path, Wishes(python, target, agent, agent_command))
+    wishes = Wishes(python, target, agent, agent_command, evidence)
+    if sys.stdin.isatty() and not json_output:
+        wishes = _ask(path, wishes)
+    result = prepare(path, wishes)
     if json_output:
         told = {"history": history.as_dict()} if history else {}
         _print_json({**result.as_dict(), **told})
@@ -140,6 +148,33 @@ def init(
         print(f"kept  {name}")
     print(f"found {result.summary}")
     print("next: " + result.next_command)
+
+
+def _ask(path: Path, wishes: Wishes) -> Wishes:
+    """Ask for what no option named; an answer that is the default is not written down.
+
+    Where there is a configuration already nothing is asked, since nothing would be written.
+    """
+    from orchestration.config import FILE
+    from orchestration.git import Repo
+
+    repo = Repo(path)
+    if (repo.root / FILE).exists():
+        return wishes
+
+    def asked(given: str | None, question: str, default: str) -> str | None:
+        answer = given or typer.prompt(question, default=default, err=True)
+        return answer if given or answer != default else None
+
+    branch = repo.branch() or ""
+    where = "Where reports and receipts go (branch: into the landed commit, log: beside the log)"
+    agent = wishes.agent or ("custom" if wishes.agent_command else None)
+    return replace(
+        wishes,
+        target=asked(wishes.target, "The branch that work lands on", branch),
+        evidence=asked(wishes.evidence, where, "branch"),
+        agent=asked(agent, "Who does the work (playbook, claude, codex, …)", "playbook"),
+    )
 
 
 def _print_json(content: dict[str, Any]) -> None:

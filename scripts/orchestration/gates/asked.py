@@ -114,6 +114,8 @@ class Asked:
         why = _first_error([child.output_tail])
         if child.exit_code == 4 and "unrecognized arguments" in why:
             return Selected("never", f"pytest says: {why} (is the plugin installed there?)")
+        if child.exit_code not in (0, 5):
+            why = f"pytest cannot collect it: {why}"
         return Selected("some") if child.exit_code == 0 else Selected("none", why)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from orchestration.git.command import GitError, GitTimeout, MergeRefused, RefMoved, safe_ref
 from orchestration.git.objects import DiffEntry, ObjectStore, TreeEntry
+from orchestration.git.refs import LOG_REF, short_ref
 from orchestration.git.unfinished import holder, unfinished
 
 __all__ = [
@@ -198,6 +199,13 @@ class Repo(ObjectStore):
         """The worktree that has `branch` checked out, if any."""
         name = f"refs/heads/{branch}"
         return next((w.path for w in self.worktrees() if w.branch == name and not w.bare), None)
+
+    def log_tip(self) -> str | None:
+        """The published log's commit: that of our branch, or, in a fresh clone, of its remote's."""
+        name = short_ref(LOG_REF)
+        copies = (f"refs/remotes/origin/{name}", *sorted(self.refs("refs/remotes/")))
+        refs = (LOG_REF, *(ref for ref in copies if ref.endswith(f"/{name}")))
+        return next(filter(None, map(self.try_resolve, refs)), None)
 
     def merge_ff_only(self, branch: str, sha: str) -> Path | None:
         """Advance `branch` to `sha`, fast-forward only; returns the checkout it was done in.

@@ -9,6 +9,7 @@ from .receipts import SIGNATURE as SIGNATURE
 from .receipts import SIGNED as SIGNED
 from .receipts import Trust as Trust
 from .receipts import digest as digest
+from .receipts import evidence_at as evidence_at
 from .receipts import render_receipt as render_receipt
 from .receipts import trust_of as trust_of
 from .receipts import verify_branch as verify_branch

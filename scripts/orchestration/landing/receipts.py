@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestration.core import Event, payloads
-from orchestration.git import RESULTS, Repo
+from orchestration.git import LOG_REF, RESULTS, Repo, short_ref
 from orchestration.voices import spoken_by
 
 SCHEMA = "orchestration/receipt/1"
@@ -149,6 +149,14 @@ def _signature(
     return SIGNED, ["the signature is not that of this commit: it was amended, or is forged"]
 
 
+def evidence_at(repo: Repo, sha: str, path: str) -> bytes | None:
+    """A file that a landing left: in its commit, or (`evidence: log`) beside the published log."""
+    for place in (sha, repo.log_tip()):
+        if place and repo.exists_in(place, path):
+            return repo.read_blob(place, path)
+    return None
+
+
 def _verify_commit(
     repo: Repo, sha: str, message: str, found: Mapping[str, str], trust: Trust
 ) -> Verification:
@@ -156,10 +164,10 @@ def _verify_commit(
     subject = message.splitlines()[0]
     signature, problems = _signature(repo, sha, found, trust)
     facts: dict[str, Any] = {}
-    if not repo.exists_in(sha, path):
-        problems.append(f"the receipt {path} is not in the commit")
+    data = evidence_at(repo, sha, path)
+    if data is None:
+        problems.append(f"the receipt {path} is not in the commit, nor on {short_ref(LOG_REF)}")
     else:
-        data = repo.read_blob(sha, path)
         if digest(data) != wanted:
             problems.append(f"the receipt's SHA-256 is {digest(data)}, the trailer says {wanted}")
         try:
@@ -210,9 +218,10 @@ def _compare(repo: Repo, sha: str, facts: Mapping[str, Any], found: Mapping[str,
     for path, entry in (facts.get("changed") or {}).items():
         problems += _same_blob(repo, sha, path, entry)
     for entry in facts.get("artifacts") or []:
-        if not repo.exists_in(sha, entry["path"]):
+        data = evidence_at(repo, sha, entry["path"])
+        if data is None:
             problems.append(f"the artifact {entry['path']} is not in the commit")
-        elif digest(repo.read_blob(sha, entry["path"])) != "sha256:" + entry["sha256"]:
+        elif digest(data) != "sha256:" + entry["sha256"]:
             problems.append(f"the artifact {entry['path']} has other bytes than inventoried")
     return problems
 

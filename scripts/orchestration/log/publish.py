@@ -8,6 +8,7 @@ rewritten behind the published one is noticed.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from orchestration.core import GENESIS, CorruptLog, Event
 from orchestration.git import LOG_REF, RefMoved, Repo, short_ref
@@ -79,12 +80,25 @@ def publish(repo: Repo, log: EventLog) -> str | None:
     return commit
 
 
+def keep(repo: Repo, log: EventLog, files: Mapping[str, bytes]) -> None:
+    """Put evidence on the branch, beside the log and at its own paths.
+
+    Doing it again changes nothing. The commit repeats which event the branch ends with.
+    """
+    publish(repo, log)
+    tip, seq, sha = published(repo)
+    assert tip is not None, "a landing has events"
+    tree = repo.write_tree(tip, files)
+    if tree == repo.tree_of(tip):
+        return
+    message = f"log: evidence of turn {log.events[-1].turn}\n\nSeq: {seq}\nSha: {sha}\n"
+    commit = repo.commit_tree(tree, [tip], message)
+    repo.update_ref(LOG_REF, commit, tip, message="orchestrate: evidence")
+
+
 def read_branch(repo: Repo) -> list[Event]:
     """The events on the branch, or, in a fresh clone, on its remote's; verified."""
-    name = short_ref(LOG_REF)
-    copies = (f"refs/remotes/origin/{name}", *sorted(repo.refs("refs/remotes/")))
-    refs = (LOG_REF, *(ref for ref in copies if ref.endswith(f"/{name}")))
-    tip = next(filter(None, map(repo.try_resolve, refs)), None)
+    tip = repo.log_tip()
     if tip is None:
         return []
     names = sorted(repo.list_tree(tip, "log"), key=lambda name: name.rsplit("/", 1)[-1])

@@ -99,6 +99,7 @@ class Wishes:
     target: str | None = None
     agent: str | None = None
     agent_command: str | None = None
+    evidence: str | None = None
 
 
 def prepare(root: Path, wishes: Wishes | None = None) -> Prepared:
@@ -141,13 +142,15 @@ def prepare(root: Path, wishes: Wishes | None = None) -> Prepared:
 
 
 def _more(repo: Repo, wishes: Wishes) -> str:
-    """The lines for the target branch and the agent."""
+    """The lines for the target branch, the evidence and the agent."""
     lines = []
     if wishes.target:
         if repo.try_resolve(f"refs/heads/{wishes.target}") is None:
             fix = f"git branch {wishes.target}"
             raise HarnessError("no such branch", expected="a branch", got=wishes.target, fix=fix)
         lines.append(f"target: {json.dumps(wishes.target)}")
+    if wishes.evidence:
+        lines.append(f"evidence: {json.dumps(wishes.evidence)}")
     agent = wishes.agent or ("custom" if wishes.agent_command else None)
     words = split_words(wishes.agent_command or "")
     if agent:

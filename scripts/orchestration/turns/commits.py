@@ -18,9 +18,11 @@ from orchestration.landing import (
     SIGNATURE,
     digest,
     documents_after,
+    evidence_at,
     landing_message,
     render_receipt,
 )
+from orchestration.log import publish
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,15 @@ def build_landing(
     changes[harness.config.order] = order.text.encode()
     entries = _evidence(harness, report, place, changes, turn)
     facts = _receipt(harness, opened, at, turn, entries)
+    changes, kept = _parted(harness, changes)
     own, whole = sorted(changes), harness.repo.write_tree(ended.tree, changes)
     receipt = render_receipt({**facts, "own": own, "landed": whole})
     receipt_path = f"{place}/receipt.json"
-    tree = harness.repo.write_tree(whole, {receipt_path: receipt})
+    if kept:
+        publish.keep(harness.repo, harness.log, {**kept, receipt_path: receipt})
+        tree = whole
+    else:
+        tree = harness.repo.write_tree(whole, {receipt_path: receipt})
     name = f"{dispatch.item}.{order.row}" if order.row else dispatch.item
     subject = f"RALPH {name}: {title} (tests: {_tests(judged)})"
     message = landing_message(
@@ -69,7 +76,9 @@ def build_landing(
 
 def build_closing(harness: Harness, base: str, at: str, turn: int) -> Built | None:
     """Commit ledger, memory and notes that no landing carried; None when they are unchanged."""
-    changes = _documents(harness, base)
+    changes, kept = _parted(harness, _documents(harness, base))
+    if kept:
+        publish.keep(harness.repo, harness.log, kept)
     if not changes:
         return None
     pending = _to_write(harness)
@@ -90,7 +99,10 @@ def build_revert(harness: Harness, landing: Landing, base: str, when: datetime) 
     Raises HarnessError when a later commit changed one of those files.
     """
     repo, commit = harness.repo, landing.commit
-    facts = json.loads(repo.read_blob(commit, landing.receipt))
+    receipt = evidence_at(repo, commit, landing.receipt)
+    if receipt is None:
+        raise HarnessError("the receipt of this landing is gone", where=landing.receipt)
+    facts = json.loads(receipt)
     before, mine, now = (repo.list_tree(sha) for sha in (facts["base"], commit, base))
     later = [path for path in facts["changed"] if now.get(path) != mine.get(path)]
     if later:
@@ -129,9 +141,22 @@ def git_date(at: str) -> str:
     return f"{int(parse_stamp(at).timestamp())} +0000"
 
 
+def _parted(
+    harness: Harness, changes: dict[str, bytes]
+) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """What the target branch gets, and what is kept beside the log (`evidence: log`)."""
+    if harness.config.evidence == "branch":
+        return changes, {}
+    landed = {path: data for path, data in changes.items() if path == harness.config.ledger}
+    return landed, {path: data for path, data in changes.items() if path not in landed}
+
+
 def _documents(harness: Harness, base: str) -> dict[str, bytes]:
-    config = harness.config
-    read = {name: read_text_at(harness.repo, base, name) for name in (config.ledger, config.memory)}
+    config, repo = harness.config, harness.repo
+    read = {name: read_text_at(repo, base, name) for name in (config.ledger, config.memory)}
+    tip = repo.log_tip() if config.evidence == "log" else None
+    if tip is not None:
+        read[config.memory] = read_text_at(repo, tip, config.memory) or read[config.memory]
     return documents_after(read, _to_write(harness), ledger=config.ledger, memory=config.memory)
 
 

@@ -43,8 +43,11 @@ class Loaded:
 
     @cached_property
     def files(self) -> dict[str, TreeEntry]:
-        """All files of the tip."""
-        return self.repo.list_tree(self.tip)
+        """All files of the tip, and the evidence that is kept beside the published log."""
+        log = self.repo.log_tip()
+        kept = self.repo.list_tree(log) if log else {}
+        beside = {path: entry for path, entry in kept.items() if not path.startswith("log/")}
+        return beside | self.repo.list_tree(self.tip)
 
     @property
     def log_tip(self) -> str:

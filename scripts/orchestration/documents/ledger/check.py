@@ -137,7 +137,7 @@ def _checks(item: Item, path: str, lookups: Lookups) -> list[Diagnostic]:
 
 _FIXES = {
     "E28": "name a command that fails today and passes when the work is done",
-    "W28": "correct the name, or write what it names first",
+    "W28": "correct the name, write what it names, or fix what pytest says",
 }
 
 

@@ -36,12 +36,12 @@ def render_entry(entry: dict[str, Any]) -> str:
 def add_entries(text: str, entries: Sequence[dict[str, Any]]) -> str:
     """Put entries on top of a memory file; drop the oldest ones beyond MAX_BYTES.
 
-    Whatever a person wrote above the first entry is kept.
+    Whatever a person wrote above the first entry is kept; an entry that is there is not added.
     """
     first = _ENTRY.search(text)
     head = text[: first.start()] if first else (text or HEADER)
     old = _ENTRY.split(text[first.start() :])[1:] if first else []
-    kept = [render_entry(entry) for entry in reversed(entries)]
+    kept = [new for entry in reversed(entries) if (new := render_entry(entry)).rstrip() not in text]
     size = len(head.encode()) + sum(len(e.encode()) + 1 for e in kept)
     for body in old:
         block = "## " + body.rstrip("\n") + "\n"
