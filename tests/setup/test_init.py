@@ -231,9 +231,9 @@ def test_what_is_asked_for_is_written_and_nothing_else(tmp_path: Path) -> None:
             prepare(other, wish)
 
 
-def three_commands(root: Path, fix: Path) -> subprocess.CompletedProcess[str]:
+def three_commands(root: Path, fix: Path, more: str = "") -> subprocess.CompletedProcess[str]:
     """What `run` said: init, an item in the ledger, run --commit with an agent that fixes it."""
-    fix.write_text(f"open('shop.py', 'w').write({FLAT['shop.py']!r})\n")
+    fix.write_text(f"open('shop.py', 'w').write({FLAT['shop.py']!r})\n{more}")
     words = ["init", "--agent-command", f"{sys.executable} {fix}"]
     subprocess.run([ORCHESTRATE, *words], cwd=root, check=True, stdin=subprocess.DEVNULL)
     ledger = root / "docs/fix_plan.md"
@@ -253,6 +253,22 @@ def test_three_commands_lead_to_a_landed_fix(tmp_path: Path) -> None:
     assert json.loads(ran.stdout)["landed"] == ["FIX-1"], ran.stderr
     assert git(root, "show", "main:shop.py") == FLAT["shop.py"]
     assert git(root, "status", "--porcelain") == "?? notes.txt\n"
+
+
+def test_what_agents_programs_leave_of_their_own_is_said_and_not_landed(tmp_path: Path) -> None:
+    root = make(tmp_path / "shop", {**FLAT, "shop.py": FLAT["shop.py"].replace("sum", "max")})
+    left = ".aider.chat.history.md .claude/todos/1.json .codex/sessions/a.jsonl .pytest_cache/x"
+    more = "import pathlib\n" + "".join(
+        f"p = pathlib.Path({name!r})\np.parent.mkdir(parents=True, exist_ok=True)\np.touch()\n"
+        for name in left.split()
+    )
+    ran = three_commands(root, tmp_path / "fix.py", more)
+    assert json.loads(ran.stdout)["landed"] == ["FIX-1"], ran.stderr
+    landed = git(root, "diff", "--name-only", "HEAD~1", "HEAD").split()
+    own = ("plans/", "docs/fix_plan.md", "input.md", "galph_memory.md")
+    assert [name for name in landed if not name.startswith(own)] == ["shop.py"]
+    for name in (".aider.chat.history.md", ".claude/todos", ".codex/sessions", ".pytest_cache"):
+        assert name in " ".join(ran.stderr.split()), name
 
 
 def test_a_ledger_that_differs_from_the_committed_one_is_said(tmp_path: Path) -> None:

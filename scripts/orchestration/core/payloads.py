@@ -271,6 +271,8 @@ class AgentEnded(Payload):
     """What `outcome.json` claims, `unreported`, or why it cannot be read; "" of the playbook."""
     left_out: tuple[str, ...] = entry((), omit=True)
     """What lay in the workspace and was not taken, since git ignores it; caches aside."""
+    litter: tuple[str, ...] = entry((), omit=True)
+    """Caches, and what agents' programs left of their own: not taken either."""
 
 
 @dataclass(frozen=True)

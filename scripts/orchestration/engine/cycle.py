@@ -198,7 +198,7 @@ class Cycle:
         ended = run_agent(harness, item, order, brief, workspace, turn_dir(harness, turn), text)
         require_room(*harness.disks)
         first = ended.text.strip().splitlines()
-        harness.say(f"{name}: {ended.outcome}; {first[0] if first else ''}")
+        harness.say(f"{name}: {ended.outcome}" + (f"; {first[0]}" if first else ""))
         harness.log.append(ended, role="worker", item=item.id)
         unknown = "" if harness.deterministic else unmeasured(ended, harness.policy)
         if unknown:

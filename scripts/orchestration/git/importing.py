@@ -54,6 +54,8 @@ class Imported:
     skipped: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     """Files and folders that git ignores and that are no litter: they are in no tree."""
+    litter: list[str] = field(default_factory=list)
+    """Litter that is new, ignored or not: it is in no tree either."""
 
 
 def import_files(
@@ -66,7 +68,8 @@ def import_files(
 ) -> Imported:
     """Make a tree of the files below `path`, which was laid out from `base`.
 
-    `litter` are globs of names (caches) that are no work where they are new. Raises PastBounds, and
+    `litter` are globs of names (caches) that are no work where they are new, or of a folder's name
+    and one in it, `.claude/todos`. Raises PastBounds, and
     HarnessError where `path` is no longer a folder.
     """
     try:
@@ -105,6 +108,7 @@ class _Import:
         self.changes: dict[str, bytes | TreeEntry | None] = {}
         self.skipped: list[str] = []
         self.left_out: list[str] = []
+        self.dropped: list[str] = []
         self.seen: set[str] = set()
         self.count = self.bytes = 0
 
@@ -121,7 +125,16 @@ class _Import:
         tree = self.base_tree
         if self.changes:
             tree = self.repo.write_tree(self.base_tree, self.changes)
-        return Imported(tree, self.skipped, self.left_out)
+        return Imported(tree, self.skipped, self.left_out, self.dropped)
+
+    def _is_litter(self, path: str) -> bool:
+        """Whether a new file or folder is litter; it is noted then."""
+        parts = path.rsplit("/", 2)
+        names = (parts[-1], "/".join(parts[-2:]))
+        found = any(fnmatchcase(name, glob) for glob in self.litter for name in names)
+        if found:
+            self.dropped.append(path)
+        return found
 
     def _level(self, folders: list[str]) -> list[str]:
         """Take the files of one level of folders; returns the folders below that count."""
@@ -131,9 +144,7 @@ class _Import:
         below = []
         for name, mode, size, links in found:
             if name in ignored:
-                last = name.rpartition("/")[2]
-                if not any(fnmatchcase(last, glob) for glob in self.litter):
-                    self.left_out.append(name)
+                self.left_out.append(name)
                 continue
             if stat.S_ISDIR(mode):
                 if not self._is_submodule(name):
@@ -164,7 +175,7 @@ class _Import:
                             self.skipped.append(f"{name} is a repository of its own")
                         continue
                     new = name not in self.base and name not in self.folders
-                    if new and any(fnmatchcase(entry.name, glob) for glob in self.litter):
+                    if new and self._is_litter(name):
                         continue
                     if new:
                         self.count += 1

@@ -218,6 +218,14 @@ def _exit_facts(
     left_out = [n for n in snapshot.ignored if not brought or n not in brought.ignored]
     for name in left_out[:10]:
         harness.say(f"not taken from the workspace: {name}, which git ignores (.gitignore)")
+    litter = [n for n in snapshot.litter if not brought or n not in brought.litter]
+    litter = [n for n in litter if not n.endswith("__pycache__")]
+    if litter:
+        more = f" and {len(litter) - 8} more" if litter[8:] else ""
+        names = ", ".join(litter[:8])
+        harness.say(
+            f"not taken from the workspace: {names}{more} (caches, files of agents' programs)"
+        )
     for line in snapshot.skipped[:10]:
         harness.say(f"not taken from the workspace: {line}")
     kind = _kind(outcome, told, idle=not (unread or snapshot.changed or collected))
@@ -244,6 +252,7 @@ def _exit_facts(
         unread=unread or past,
         clock=outcome.clock or "",
         left_out=tuple(left_out[:10]),
+        litter=tuple(litter[:10]),
         reported=secrets.redact(told.claim, harness.secret_values()),
     )
 

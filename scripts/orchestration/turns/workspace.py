@@ -36,6 +36,26 @@ from orchestration.git import (
 )
 from orchestration.sandbox import remove_tree
 
+AGENTS_OWN = (
+    "*cache*",
+    "*history*",
+    "*.log",
+    "debug",
+    "log",
+    "logs",
+    "node_modules",
+    "projects",
+    "session*",
+    "shell-snapshots",
+    "statsig",
+    "tmp",
+    "todos",
+    "version.json",
+)
+"""Sessions, logs and caches of agents' programs, in the folder that each calls its own.
+
+What steers an agent lies there too (settings, rules, commands): that is no litter, and is flagged.
+"""
 LITTER = (
     "__pycache__",
     ".pytest_cache",
@@ -50,6 +70,12 @@ LITTER = (
     ".DS_Store",
     "node_modules",
     ".aider.*",
+    ".claude/settings.local.json",
+    *(
+        f"{folder}/{name}"
+        for folder in (".claude", ".codex", ".gemini", ".opencode", ".cursor", ".aider")
+        for name in AGENTS_OWN
+    ),
 )
 """What running Python, and agents' programs, leave where no .gitignore names it: no work."""
 
@@ -65,6 +91,8 @@ class Snapshot:
     """What lay there and is no file (FIFOs, sockets, hard links, repositories), one line each."""
     ignored: tuple[str, ...] = ()
     """What git ignores of what lay there, caches aside."""
+    litter: tuple[str, ...] = ()
+    """What agents' programs left of their own, and caches."""
 
     @property
     def empty(self) -> bool:
@@ -119,7 +147,8 @@ class Workspace:
         if changed:
             commit = self.repo.commit_tree(tree, [self.base], message)
         self.point_at(commit)
-        return Snapshot(commit, tree, changed, tuple(read.skipped), tuple(read.ignored))
+        lists = (read.skipped, read.ignored, read.litter)
+        return Snapshot(commit, tree, changed, *map(tuple, lists))
 
     def untouched(self, *, exclude: Iterable[str] = ()) -> bool:
         """Whether the files are those of the base; what cannot be read is not."""

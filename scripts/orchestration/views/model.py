@@ -380,7 +380,7 @@ def _advice(state: State, ledger: Ledger, branch: str, results_waiting: str) -> 
             lines.append(f"{view.id}: orchestrate run --agent NAME")
         elif view.group == "blocked":
             again = f"orchestrate reopen {view.id} --reason WHAT"
-            lines.append(f"{view.id}: mend what its reason says, then: {again}")
+            lines.append(f"{view.id}: fix what its reason says, then: {again}")
         elif view.group == "held":
             held = state.held[view.id]
             lines.append(
