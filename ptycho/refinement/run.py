@@ -99,8 +99,9 @@ def refine(
             resume=resume,
             watch=watch,
         )
-        rec = result.reconstruction.with_meta(probe_guesses=guesses)
-        return replace(result, reconstruction=rec, seconds=time.monotonic() - began)
+        seconds = time.monotonic() - began
+        rec = result.reconstruction.with_meta(probe_guesses=guesses, seconds=seconds)
+        return replace(result, reconstruction=rec, seconds=seconds)
     if config.positions in SHARED and (start is None or start.positions_px is None):
         require_resume(checkpoint, resume)
         placed = _placed(scan, start, config, progress, checkpoint)
@@ -117,10 +118,11 @@ def refine(
             watch=watch and (lambda made: watch(lambda: _with_given(made(), given))),
         )
         rec = _with_given(result.reconstruction, given).with_meta(shared_positions=placed.record)
-        rec = rec.with_meta(config=config.model_dump())
+        seconds = time.monotonic() - began
+        rec = rec.with_meta(config=config.model_dump(), seconds=seconds)
         if rec.positions_px is None:
             rec = replace(rec, positions_px=placed.positions_px)
-        return replace(result, reconstruction=rec, seconds=time.monotonic() - began)
+        return replace(result, reconstruction=rec, seconds=seconds)
     keep = Checkpoints()
     if checkpoint is not None:
         identity = identity_of(scan, start, config)

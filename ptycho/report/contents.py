@@ -16,7 +16,7 @@ from ptycho.config import ReconstructConfig, TrainConfig
 from ptycho.data import load_reconstruction, write_json
 from ptycho.errors import ArchiveError
 from ptycho.model import file_sha256, read_record
-from ptycho.refinement import RefineConfig
+from ptycho.refinement import RefineConfig, affine_part
 from ptycho.report import pictures
 from ptycho.report.pictures import Picture
 from ptycho.result import Reconstruction
@@ -318,6 +318,8 @@ def _facts(
             "began with": _said(meta.get("started_from")),
         }
         facts |= {key: _said(meta[key]) for key in ("loss", "regularise") if key in meta}
+        if rec.eigenprobes is not None:
+            facts["eigenprobes"] = str(len(rec.eigenprobes))
         if "prior" in meta:
             facts["image chosen"] = _said(_mapping(meta["prior"]).get("chosen"))
     facts["time"] = _said(meta.get("seconds"), " s")
@@ -346,7 +348,27 @@ def _probe(rec: Reconstruction) -> Part:
     words = ["Brightness is amplitude, hue is phase."]
     if len(rec.probe) > pictures.MODES:
         words.append(f"{len(rec.probe) - pictures.MODES} weaker modes are in the file.")
-    return Part(tuple(pictures.probe_pictures(rec.probe, shares)), tuple(words))
+    found = pictures.probe_pictures(rec.probe, shares)
+    if rec.eigenprobes is not None and rec.probe_weights is not None:
+        told = rec.meta.get("eigenprobe_shares")
+        told = [s for s in told if isinstance(s, int | float)] if isinstance(told, list) else []
+        found += pictures.eigenprobe_pictures(rec.eigenprobes, told)
+        numbers = _numbers(rec.meta, len(rec.probe_weights))
+        found.append(pictures.weights_picture(rec.probe_weights, numbers))
+        words.append(
+            "The first mode varies: in each frame it is mode 1 and the eigenprobes by their "
+            "weights (mean 0, mean square 1)."
+        )
+    return Part(tuple(found), tuple(words))
+
+
+def _numbers(meta: dict[str, Any], count: int) -> np.ndarray:
+    """The frames' numbers in the file, as far as the result tells them."""
+    try:
+        found = np.asarray(meta.get("frame_numbers"), np.float64)
+    except (TypeError, ValueError):
+        found = np.zeros(0)
+    return found if found.shape == (count,) and np.isfinite(found).all() else np.arange(count)
 
 
 def _positions(rec: Reconstruction) -> Part:
@@ -354,14 +376,38 @@ def _positions(rec: Reconstruction) -> Part:
     if now is None:
         return Part(words=("The positions were taken as given; `refine --positions` moves them.",))
     before = _given(rec.meta.get("positions_given_px"), now.shape)
-    picture = (pictures.positions_picture(now, before),)
+    picture: tuple[Picture, ...] = (pictures.positions_picture(now, before),)
     if before is None:
         return Part(picture, ("The file does not tell where the positions were before.",))
     moved = np.hypot(*(now - before).T)
     farthest = int(np.argmax(moved))
     rms = float(np.sqrt(np.mean(moved**2)))
+    numbers = _numbers(rec.meta, len(now))
     words = f"{len(moved)} positions moved by {rms:.3g} px (root mean square), at most by "
-    return Part(picture, (f"{words}{moved[farthest]:.3g} px (number {farthest} of the file).",))
+    words += f"{moved[farthest]:.3g} px (frame {numbers[farthest]:g} of the file)."
+    shared = _mapping(rec.meta.get("shared_positions"))
+    if shared.get("kept"):
+        _, rest = affine_part(before, now - before)
+        picture += tuple(pictures.shared_pictures(before, now - before - rest, rest, numbers))
+    return Part(picture, (words, *_shared(shared)))
+
+
+def _shared(record: dict[str, Any]) -> Iterator[str]:
+    """What was found that all positions share, in numbers, and whether it was kept."""
+    if not record:
+        return
+    gain = record.get("deviance_gain")
+    percent = f"{gain:.2%}" if isinstance(gain, float) else "not told"
+    scale, turn, aspect, shear = (
+        _said(record.get(key)) for key in ("scale", "rotation_deg", "aspect", "shear")
+    )
+    yield (
+        f"All positions share: scale {scale}, rotation {turn}°, aspect {aspect}, shear {shear}; "
+        f"drift and backlash {_said(record.get('drift_px'), ' px')} (root mean square); "
+        f"together {_said(record.get('moved_px'), ' px')}."
+    )
+    why = "it was kept" if record.get("kept") else "too little: it was not kept"
+    yield f"The deviance gains {percent} by it against a control without; {why}."
 
 
 def _given(value: Any, shape: tuple[int, ...]) -> np.ndarray | None:

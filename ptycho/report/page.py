@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 import ptycho
 from ptycho.data import whole_file
@@ -27,6 +28,8 @@ from ptycho.report.contents import PARTS, Contents
 GENERATOR = "ptycho report"
 LONGEST = 2000
 """Characters of one text that are shown; what was cut off is counted."""
+TICKED = re.compile(r"`([^`\n]+)`")
+"""A command in a sentence."""
 _OWN_SECTIONS = (("again", "Command"), ("settings", "Settings"), ("versions", "Versions"))
 
 
@@ -62,6 +65,7 @@ def render(results: Sequence[Contents], now: Now | None = None) -> str:
         base64=lambda data: Markup(base64.b64encode(data).decode()),
         setting=lambda value: value if isinstance(value, str) else json.dumps(value, default=str),
         quoted=shlex.quote,
+        ticked=lambda text: Markup(TICKED.sub(r"<code>\1</code>", str(escape(visible(text))))),
     )
     labels: dict[str, None] = {}
     for one in results:

@@ -6,7 +6,7 @@ What a figure's axes would say (range, unit, colours) is in the page's own words
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,8 @@ class Picture:
         png: the bytes.
         title: what it shows.
         low, high: values at the ends of its colours, with unit; "" where it has none.
-        colours: the colour map between them, or "" for a drawing of lines.
+        colours: the colour map between them, or "".
+        drawn: lines on paper, which a dark page turns over.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Picture:
     low: str = ""
     high: str = ""
     colours: str = ""
+    drawn: bool = False
 
 
 def object_pictures(rec: Reconstruction, kind: str = "object", of: str = "") -> list[Picture]:
@@ -61,7 +63,7 @@ def probe_pictures(probe: np.ndarray, shares: list[float]) -> list[Picture]:
         axes = _bare(mode.shape[0], mode.shape[1], SIDE_PX // 2)
         axes.imshow(panels.mode_colours(mode), interpolation="nearest")
         panels.draw_scale_bar(axes, mode.shape[1], colour="white")
-        share = f", {shares[number]:.1%} of the light" if number < len(shares) else ""
+        share = f", {100 * shares[number]:.3g} % of the light" if number < len(shares) else ""
         found.append(Picture(f"probe-{number + 1}", _png(axes.figure), f"mode {number + 1}{share}"))
     return found
 
@@ -70,47 +72,92 @@ def descent_picture(history: list[dict[str, Any]]) -> Picture:
     """Residual and held-out deviance over the passes of a refinement."""
     figure = panels.new_figure(6, 3.6)
     figures.show_descent(figure.add_subplot(), history)
-    return Picture("descent", _png(figure), "residual and held-out deviance, pass by pass")
+    return _drawn("descent", figure, "residual and held-out deviance, pass by pass")
 
 
 def history_picture(rows: list[dict[str, Any]]) -> Picture:
     """The deviance of a training, epoch by epoch."""
     words = "half-deviance per pixel, epoch by epoch"
-    return Picture("history", _png(figures.history_figure(rows)), words)
+    return _drawn("history", figures.history_figure(rows), words)
 
 
 def rings_picture(frc: dict[str, Any], name: str, title: str) -> Picture:
     """The ring correlation of two halves, or of a result and another image."""
     figure = panels.new_figure(6, 3.8)
     figures.show_rings(figure.add_subplot(), frc)
-    return Picture(f"rings-{name}", _png(figure), title)
+    return _drawn(f"rings-{name}", figure, title)
+
+
+def eigenprobe_pictures(eigenprobes: np.ndarray, shares: list[float]) -> list[Picture]:
+    """The strongest of (E, N, N): how the first mode varies; shares are of all the light."""
+    return [
+        replace(one, name=f"eigen{one.name}", title=one.title.replace("mode", "eigenprobe"))
+        for one in probe_pictures(eigenprobes, shares)
+    ]
+
+
+def weights_picture(weights: np.ndarray, numbers: np.ndarray) -> Picture:
+    """The weight (M, E) of each eigenprobe in each frame, over the frames' numbers (M,)."""
+    figure = panels.new_figure(6, 3.6)
+    axes = figure.add_subplot()
+    for column in range(min(weights.shape[1], MODES)):
+        axes.plot(numbers, weights[:, column], linewidth=0.9, label=f"eigenprobe {column + 1}")
+    _frames_below(axes, "weight")
+    return _drawn("probe-weights", figure, "weight of each eigenprobe, frame by frame")
 
 
 def positions_picture(now: np.ndarray, before: np.ndarray | None) -> Picture:
     """Where the frames lie, and how they moved, (M, 2) px (row, col); arrows are lengthened."""
+    if before is None:
+        return _arrows("positions", now, np.zeros_like(now), "positions as they were refined")
+    return _arrows("positions", before, now - before, "positions as given, and their moves")
+
+
+def shared_pictures(
+    before: np.ndarray, affine: np.ndarray, rest: np.ndarray, numbers: np.ndarray
+) -> list[Picture]:
+    """Moves (M, 2) px apart: scale, rotation and shear; and the rest, over frame numbers (M,)."""
+    title = "of these moves: scale, rotation and shear"
+    figure = panels.new_figure(6, 3.6)
+    axes = figure.add_subplot()
+    for column, name in enumerate(("row", "column")):
+        axes.plot(numbers, rest[:, column], linewidth=0.9, label=name)
+    _frames_below(axes, "px")
+    left = "what is left of the moves: drift, backlash, and each frame's own"
+    return [
+        _arrows("positions-shared", before, affine, title),
+        _drawn("drift", figure, left),
+    ]
+
+
+def _frames_below(axes: Axes, left: str) -> None:
+    axes.axhline(0, color="0.7", linewidth=0.8, zorder=0)
+    axes.set_xlabel("number of the frame", fontsize=8)
+    axes.set_ylabel(left, fontsize=8)
+    axes.tick_params(labelsize=8)
+    axes.legend(fontsize=8, frameon=False)
+
+
+def _arrows(name: str, base: np.ndarray, move: np.ndarray, title: str) -> Picture:
+    """Positions and how they move, (M, 2) px (row, col); short arrows are lengthened."""
     figure = panels.new_figure(6, 5)
     axes = figure.add_subplot()
-    base = now if before is None else before
     axes.scatter(base[:, 1], base[:, 0], s=6, color="0.6")
-    title = "positions as they were refined"
-    if before is not None:
-        move = now - before
-        longest = float(np.hypot(*move.T).max(initial=0.0))
-        factor = max(1.0, round(ARROW * _spacing(base) / longest)) if longest > 0 else 1.0
+    longest = float(np.hypot(*move.T).max(initial=0.0))
+    if longest > 0:
+        factor = max(1.0, round(ARROW * _spacing(base) / longest))
         rows, cols = (move * factor).T
         axes.quiver(
             base[:, 1], base[:, 0], cols, rows,
             angles="xy", scale_units="xy", scale=1, width=0.0025, color="tab:red",
         )  # fmt: skip
-        title = "positions as given, and their moves" + (
-            f" (arrows {factor:g} times as long)" if factor > 1 else ""
-        )
+        title += f" (arrows {factor:g} times as long)" if factor > 1 else ""
     axes.set_aspect("equal", "datalim")
     axes.invert_yaxis()
     axes.set_xlabel("column (px)", fontsize=8)
     axes.set_ylabel("row (px)", fontsize=8)
     axes.tick_params(labelsize=8)
-    return Picture("positions", _png(figure), title)
+    return _drawn(name, figure, title)
 
 
 def _spacing(positions: np.ndarray) -> float:
@@ -148,6 +195,10 @@ def _bare(height: int, width: int, side_px: int) -> Axes:
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
     return axes
+
+
+def _drawn(name: str, figure: Any, title: str) -> Picture:
+    return Picture(name, _png(figure), title, drawn=True)
 
 
 def _png(figure: Any) -> bytes:

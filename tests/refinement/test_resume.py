@@ -115,14 +115,18 @@ def test_a_checkpoint_of_something_else_is_refused(scan, tmp_path):
 
 
 def test_the_command_goes_on_after_a_kill(scan, tmp_path):
-    """kill -9 in the middle; the continuation does the rest, and its folder goes."""
+    """kill -9 in the middle; the continuation does the rest, and its folder goes.
+
+    The page of `--live` is whole at any time, and the continuation goes on with it.
+    """
     save_scan(scan, tmp_path / "scan.npz")
     out, state = tmp_path / "out.h5", tmp_path / "out.h5.checkpoint" / "state.h5"
     command = [
         *(sys.executable, "-m", "ptycho", "refine", str(tmp_path / "scan.npz"), "-o", str(out)),
         *("--passes", "400", "--set", "checkpoint_s=0.2", "--set", "patience=400"),
-        *("--no-figure", "--json"),
+        *("--no-figure", "--json", "--live", str(tmp_path / "live")),
     ]
+    page = tmp_path / "live/page.html"
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 120
     while not state.is_file() and time.monotonic() < until and first.poll() is None:
@@ -130,6 +134,8 @@ def test_the_command_goes_on_after_a_kill(scan, tmp_path):
     os.kill(first.pid, signal.SIGKILL)
     first.wait()
     assert state.is_file() and not out.exists()
+    running = page.read_text()
+    assert "<strong>Running</strong>" in running and running.endswith("</html>")
     with h5py.File(state) as file:
         done = len(json.loads(np.asarray(file.attrs["meta"]).tobytes())["facts"]["history"])
     assert 0 < done < 400
@@ -139,4 +145,6 @@ def test_the_command_goes_on_after_a_kill(scan, tmp_path):
     assert rest.returncode == 0, rest.stderr
     assert json.loads(rest.stdout)["iterations"] == 400
     assert not state.parent.exists()
+    text = page.read_text()
+    assert "<strong>Finished</strong>" in text and 'http-equiv="refresh"' not in text
     assert load_reconstruction(out).meta["iterations"] == 400
