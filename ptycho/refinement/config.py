@@ -79,7 +79,7 @@ class RefineConfig(Settings):
     )
     object_step: float = Field(default=0.2, gt=0, le=2)
     probe_step: float = Field(default=0.1, ge=0, le=2)
-    position_step: float = Field(default=0.3, ge=0, le=2)
+    position_step: float = Field(default=1.0, ge=0, le=2)
     position_start: float = Field(
         default=0.2, ge=0, lt=1, description="share of the budget after which positions move"
     )

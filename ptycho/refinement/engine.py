@@ -12,7 +12,7 @@ from scipy import ndimage
 from ptycho.config import BACKGROUND_FLOOR
 from ptycho.physics import backend
 from ptycho.quiet import ops
-from ptycho.refinement import eigenprobes, step
+from ptycho.refinement import eigenprobes, seeking, step
 from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.places import Places, smooth_field
 from ptycho.refinement.start import Canvas, Frames
@@ -355,6 +355,8 @@ class Engine:
         if move and not moved:
             self._move_at_once(indices, more.pop(0)[row])
         self._vary(indices, None if self.weights is None else more.pop(0)[row])
+        if move and self.places is None and self._passes % seeking.EVERY == 0:
+            self._seek()
         if move:
             self.positions_px -= (self.positions_px - self._home_px).mean(0)
         if judge and move:  # by the positions of now, which the host has moved: a second read
@@ -444,6 +446,24 @@ class Engine:
         moved = self.positions_px[indices] + np.clip(moves, -0.5, 0.5)
         home = self._home_px[indices]
         self.positions_px[indices] = np.clip(moved, home - limit, home + limit)
+
+    def _seek(self) -> None:
+        limit = self.config.position_limit_px
+        self.positions_px = seeking.seek(self._fits, self.positions_px, self._home_px, limit)
+
+    def _fits(self, indices: np.ndarray, positions_px: np.ndarray) -> np.ndarray:
+        """(B,) half-deviance of what each frame may be seen of, with the frames at these places."""
+        size, sums = self._chunk, []
+        score = step.compiled_scores(self.config.kernel)
+        for first in range(0, len(indices), size):
+            part = indices[first : first + size]
+            corners = self.canvas.corners(np.resize(positions_px[first : first + size], (size, 2)))
+            arrays = self.frames.training(part), corners, self.frames.dose(part)
+            seen, corner, dose = (backend.tensor(_padded(each, size)) for each in arrays)
+            batch = step.Batch(seen, corner, dose, self._weights_of(part, size))
+            sums.append(score(self.state.object, self.state.probe, batch, self._detector()))
+        parts = [np.asarray(each)[2] for each in backend.read(*sums)]
+        return np.concatenate(parts)[: len(indices)]
 
     def _doses(self, told: list[tuple[np.ndarray, step.Seen]]) -> float:
         return float(sum(self.frames.dose(indices).sum() for indices, _ in told))
