@@ -10,7 +10,7 @@ from ptycho.errors import ConfigError
 from ptycho.evaluation import evaluate
 from ptycho.physics import backend
 from ptycho.refinement import RefineConfig, refine
-from ptycho.refinement.engine import ring_background, rings_of
+from ptycho.refinement.rings import ring_background, rings_of
 from ptycho.refinement.variation import prox
 from ptycho.scan import Scan
 from ptycho.simulation import SimulationConfig, simulate
