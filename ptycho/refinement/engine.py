@@ -34,7 +34,7 @@ SWAY = 0.7
 POSITIONS_FROM = 10
 """Passes after which positions move at the latest: before, there is no image to place frames by."""
 RINGS_FROM = 5
-"""Passes before background and flux are fitted: until then the model is not one yet."""
+"""Passes before background, flux and gauge are looked at: until then the model is not one yet."""
 
 
 @dataclass(frozen=True)
@@ -436,7 +436,8 @@ class Engine:
         frames drift: 0.15 px of it grew to 0.6 in 120 passes, and the image with it.
         """
         away = self.positions_px - self._home_px
-        if self.places is None and self.config.update_probe:
+        free = self.config.update_probe and self._passes > RINGS_FROM
+        if self.places is None and free:
             self.positions_px = self._home_px + affine_part(self._home_px, away)[1]
         else:
             self.positions_px -= away.mean(0)

@@ -46,7 +46,7 @@ TRAINING = {
     "seed": 3,
     "checkpoint": False,
 }
-# As they were at f264b61: the kernel of two taps.
+# As they were at f264b61: the kernel of two taps, and a third of a position's step.
 SCRATCH = {"kernel": "bilinear", "passes": 5, "modes": 1, "seed": 4}
 STARTED = {
     "kernel": "bilinear",
@@ -54,6 +54,7 @@ STARTED = {
     "modes": 2,
     "positions": True,
     "position_start": 0.0,
+    "position_step": 0.3,
     "seed": 5,
 }
 UNTRAINED_STEPS = 3
