@@ -146,8 +146,10 @@ class ObjectStore:
         rows = (line.split() for line in said.decode().splitlines())
         return {name: int(size) for name, size in rows if size.isdigit()}
 
-    def read_blobs(self, names: Iterable[str]) -> dict[str, bytes]:
-        """Bytes of blobs by their hash, in one git command; what is not here is left out."""
+    def read_blobs(self, names: Iterable[str], *, most: int | None = None) -> dict[str, bytes]:
+        """Bytes of blobs by their hash; what is not here, or larger than `most`, is left out."""
+        if most is not None:
+            names = [name for name, size in self.sizes(names).items() if size <= most]
         asked = "".join(f"{name}\n" for name in names).encode()
         said = self.run("cat-file", "--batch=%(objectname) %(objectsize)", stdin=asked).stdout
         found, at = dict[str, bytes](), 0
@@ -333,21 +335,6 @@ class ObjectStore:
         found = re.split(rb"(?m)^[0-9a-f]{40,64}\n", out)[1:]
         texts = dict(zip(known, found, strict=True))
         return [texts.get(pair, b"").decode("utf-8", "replace") for pair in pairs]
-
-    def blobs(self, names: Iterable[str], *, most: int) -> dict[str, bytes]:
-        """The bytes of blobs by hash, those of more than `most` bytes left out; one git process."""
-        wanted = sorted(set(names))
-        asked = self.run("cat-file", "--batch-check", stdin="\n".join([*wanted, ""]).encode())
-        rows = [row.split(" ") for row in asked.stdout.decode().splitlines()]
-        small = [row[0] for row in rows if row[1:2] == ["blob"] and int(row[2]) <= most]
-        data = self.run("cat-file", "--batch", stdin="\n".join([*small, ""]).encode()).stdout
-        found, at = {}, 0
-        for name in small:
-            head = data.index(b"\n", at)
-            size = int(data[at:head].split(b" ")[2])
-            found[name] = data[head + 1 : head + 1 + size]
-            at = head + 1 + size + 1
-        return found
 
     def added_lines(self, base: str, head: str, *paths: str) -> bytes:
         """The patch without context, every file as text: no attribute or NUL byte hides a line."""

@@ -133,7 +133,7 @@ def _reports(
             top = "/".join(path.split("/")[:5]) + "/"
             inside.setdefault(top, []).append(path)
     names = [path for top in wanted for path in inside.get(top, ())[:MOST_FILES]]
-    blobs = loaded.repo.blobs((files[p].sha for p in names), most=MAX_IMAGE_BYTES)
+    blobs = loaded.repo.read_blobs((files[p].sha for p in names), most=MAX_IMAGE_BYTES)
     for cycle in cycles:
         if cycle.turn in committed:
             rows = inside.get(committed[cycle.turn], [])

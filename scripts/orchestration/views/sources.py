@@ -112,7 +112,7 @@ def _committed_log(repo: Repo) -> list[Event]:
     """The log that HEAD has as `HISTORY`, verified; empty where it has none."""
     head = repo.try_resolve("HEAD")
     entry = repo.list_tree(head, HISTORY).get(HISTORY) if head else None
-    found = repo.blobs([entry.sha], most=MAX_LOG_BYTES) if entry else {}
+    found = repo.read_blobs([entry.sha], most=MAX_LOG_BYTES) if entry else {}
     try:
         return [e for data in found.values() for e in read_export(data.decode(), HISTORY)]
     except (CorruptLog, UnicodeDecodeError) as problem:
@@ -140,7 +140,7 @@ def evidence_of(loaded: Loaded, *, room: int = MAX_PAGE_BYTES) -> list[Evidence]
             folder = str(PurePosixPath(landing.receipt).parent)
             files += [(landing.item, path) for path in tops.get(folder, ())]
     named = {path: loaded.files[path].sha for _, path in files}
-    blobs = loaded.repo.blobs(named.values(), most=MAX_FILE_BYTES)
+    blobs = loaded.repo.read_blobs(named.values(), most=MAX_FILE_BYTES)
     found = gather(files, lambda path: blobs.get(named[path]), room=room)
     return [*found, *_notes(loaded.events)]
 
