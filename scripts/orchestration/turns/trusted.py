@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import PurePosixPath
 
 from orchestration.core import matches, payloads
@@ -117,11 +117,34 @@ def asked_for(case: Case) -> set[str]:
 
 
 def _is_product_code(case: Case, path: str) -> bool:
-    """Source below a package or module of the import roots."""
-    pure = PurePosixPath(path)
-    if pure.suffix not in SOURCES or scope.kind_of(path) != "product":
+    """Source below a package or module of the import roots, or where a link of the base leads."""
+    if PurePosixPath(path).suffix not in SOURCES or scope.kind_of(path) != "product":
         return False
     tree = case.harness.repo.list_tree(case.commit)
+    if _is_imported(case, path, tree):
+        return True
+    for link, target in _links(case):
+        if path == target or path.startswith(f"{target}/"):
+            package = {f"{link}/__init__.py"} if f"{target}/__init__.py" in tree else set[str]()
+            if _is_imported(case, link + path[len(target) :], package):
+                return True
+    return False
+
+
+def _links(case: Case) -> list[tuple[str, str]]:
+    """The links of the base and the paths in it that they lead to."""
+    repo = case.harness.repo
+    names = [name for name, e in repo.list_tree(case.base).items() if e.mode == "120000"]
+    texts = [repo.read_blob(case.base, name).decode("utf-8", "surrogateescape") for name in names]
+    return [
+        (name, posixpath.normpath(posixpath.join(posixpath.dirname(name), text)))
+        for name, text in zip(names, texts, strict=True)
+    ]
+
+
+def _is_imported(case: Case, path: str, tree: Collection[str]) -> bool:
+    """Whether a source lies where the import roots are looked through."""
+    pure = PurePosixPath(path)
     for root in case.harness.config.import_roots:
         top = PurePosixPath(root)
         if root in (".", "") or pure.is_relative_to(top):
