@@ -61,7 +61,8 @@ def verify(
             print(f"{'ok ' if not row.problems else 'BAD'} {row.commit[:12]} {row.subject}{old}")
             for problem in row.problems:
                 print(f"      {problem}")
-        print(f"{len(rows)} landings on {name}, {len(bad)} with problems")
+        word = "landing" if len(rows) == 1 else "landings"
+        print(f"{len(rows)} {word} on {name}, {len(bad)} with problems")
         if events and not published and not keys:
             print(UNPINNED)
     if bad:
