@@ -27,6 +27,7 @@ from ptycho.frames import (
     Report,
     Selected,
     Thinned,
+    are_counts,
     block_bytes,
     ceiling_of,
     fits_in_memory,
@@ -396,14 +397,14 @@ def _check_values(scan: Scan) -> None:
 
 def _check_frames(frames: np.ndarray, numbers: np.ndarray) -> None:
     """Finite and not negative. The extremes tell: NaN spoils both, infinity one of them."""
-    if frames.size == 0 or (np.isfinite(frames.max()) and frames.min() >= 0):
+    if frames.size == 0 or are_counts(np.array([frames.min(), frames.max()])).all():
         return
-    bad = ~(np.isfinite(frames) & (frames >= 0)).all(axis=(1, 2))
+    bad = ~are_counts(frames).all(axis=(1, 2))
     if bad.any():
         first = int(bad.argmax())
-        pixel = np.argwhere(~(np.isfinite(frames[first]) & (frames[first] >= 0)))[0]
+        pixel = np.argwhere(~are_counts(frames[first]))[0]
         raise ValueRangeError(
-            "counts are negative or not finite",
+            "counts are negative, not finite or beyond counting",
             where=f"frame {int(numbers[first])}, pixel ({pixel[0]}, {pixel[1]})",
             expected="photons ≥ 0 in every pixel (mask bad pixels, set them to 0)",
             got=float(frames[first][tuple(pixel)]),

@@ -12,7 +12,7 @@ import numpy as np
 
 from ptycho.data import hdf5
 from ptycho.errors import ValueRangeError
-from ptycho.frames import FrameView, block_bytes, gather, type_maximum
+from ptycho.frames import FrameView, are_counts, block_bytes, gather, type_maximum
 
 
 @dataclass(frozen=True)
@@ -173,16 +173,16 @@ class LazyFrames(FrameView):
         return f"{part.path}:{part.name}, frame {number - start}"
 
     def _check(self, frames: np.ndarray, wanted: np.ndarray) -> None:
-        if frames.size == 0 or (np.isfinite(frames.max()) and frames.min() >= 0):
+        if frames.size == 0 or are_counts(np.array([frames.min(), frames.max()])).all():
             return
-        bad = ~(np.isfinite(frames) & (frames >= 0)).all(axis=(1, 2))
+        bad = ~are_counts(frames).all(axis=(1, 2))
         if bad.any():
             first = frames[int(bad.argmax())]
             raise ValueRangeError(
-                "counts are negative or not finite",
+                "counts are negative, not finite or beyond counting",
                 where=self._place(int(wanted[int(bad.argmax())])),
                 expected="photons ≥ 0 in every valid pixel",
-                got=float(first[~(np.isfinite(first) & (first >= 0))][0]),
+                got=float(first[~are_counts(first)][0]),
                 fix="mark those pixels in the file's mask, or subtract the dark without going < 0",
             )
 

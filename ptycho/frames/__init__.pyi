@@ -18,6 +18,7 @@ from .views import Joined as Joined
 from .views import Selected as Selected
 from .views import Spots as Spots
 from .views import Thinned as Thinned
+from .views import are_counts as are_counts
 from .views import ceiling_of as ceiling_of
 from .views import fits_in_memory as fits_in_memory
 from .views import gather as gather

@@ -20,9 +20,9 @@ MOST_SEEDS = 1000
 SHIFTS = 10
 BETTER = 1.1  # how much more alike, and by how many standard errors
 ERRORS = 4.5
-NO_MORE_ALIKE = 0.92  # than any two frames
+AS_ANY_TWO = (0.93, 1.08)  # neighbours are as alike as any two frames
 ELSEWHERE = 1.6  # how much more alike frames are that lie elsewhere
-OFTEN = 0.6
+OFTEN = 0.75
 OVERLAP = 0.5
 
 
@@ -47,7 +47,7 @@ def judge_order(
     # The light of a frame tells much where the beam is steady, its form tells where it is not.
     form = looks / np.maximum(np.linalg.norm(looks, axis=1, keepdims=True), 1e-30)
     found = _moved(looks, usable, seed, near) or _moved(form, usable, seed, near)
-    return found or _unrelated(form, good, usable, seed, near)
+    return found or _unrelated(looks, form, good, usable, seed, near)
 
 
 def _moved(
@@ -103,28 +103,39 @@ def _apart(
 
 
 def _unrelated(
-    looks: np.ndarray, good: np.ndarray, usable: np.ndarray, seed: np.ndarray, near: np.ndarray
+    looks: np.ndarray,
+    form: np.ndarray,
+    good: np.ndarray,
+    usable: np.ndarray,
+    seed: np.ndarray,
+    near: np.ndarray,
 ) -> list[Finding]:
-    """No frame is like its neighbours, though most are like frames elsewhere."""
-    here = _apart(looks, usable, np.arange(len(looks)), seed, near)
-    if np.isfinite(here).sum() < FEW_PLACES:  # without light, say
+    """No frame is like its neighbours, in light or form, though most are like frames elsewhere."""
+    here = [_apart(seen, usable, np.arange(len(seen)), seed, near) for seen in (looks, form)]
+    if np.isfinite(here).sum() < 2 * FEW_PLACES:  # without light, say
         return []
-    squared = 2 - 2 * looks[seed] @ looks[good].T  # of unit length
     own = good[None, :] == seed[:, None]
-    usual = float(squared[~own].mean())
-    alike = float(np.nanmean(here)) / max(usual, 1e-30)
+    squared = _squared(form, seed, good)
+    usual = [float(found[~own].mean()) for found in (_squared(looks, seed, good), squared)]
+    alike = [float(np.nanmean(h)) / max(u, 1e-30) for h, u in zip(here, usual, strict=True)]
     close = own | (good[None, :, None] == near[:, None, :]).any(axis=2)
     elsewhere = np.sort(np.where(close, np.inf, squared), axis=1)[:, :2].mean(axis=1)
-    beside = np.sort(_each(looks, seed, near), axis=1)[:, :2].mean(axis=1)
+    beside = np.sort(_each(form, seed, near), axis=1)[:, :2].mean(axis=1)
     share = float((beside > ELSEWHERE * elsewhere).mean())
-    if alike < NO_MORE_ALIKE or share < OFTEN:
+    if not AS_ANY_TWO[0] < min(alike) <= max(alike) < AS_ANY_TWO[1] or share < OFTEN:
         return []
     evidence = {
-        "neighbours_apart_over_any_two": alike,
+        "neighbours_apart_over_any_two": alike[1],
         "share_more_alike_elsewhere": share,
         "perhaps": "frames or positions in another order",
     }
     return [Finding("frames-order", evidence)]
+
+
+def _squared(looks: np.ndarray, seed: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """(S, P) squared distances of the patterns of `seed` and `good`."""
+    size = (looks**2).sum(axis=1)
+    return np.asarray(size[seed][:, None] + size[good] - 2 * looks[seed] @ looks[good].T)
 
 
 def _each(looks: np.ndarray, seed: np.ndarray, near: np.ndarray) -> np.ndarray:

@@ -295,6 +295,11 @@ class Cleaned(FrameView):
                 image[r, c] = np.median(around) if len(around) else 0
 
 
+def are_counts(frames: np.ndarray) -> np.ndarray:
+    """Where numbers can be photons: finite, not negative, and not beyond counting."""
+    return (frames >= 0) & (frames < UNCOUNTED)
+
+
 def raw_frames(source: Any, indices: Any) -> np.ndarray:
     """(len(indices), N, N) float32 as they are stored: NaN, negative and masked values too."""
     if hasattr(source, "raw"):

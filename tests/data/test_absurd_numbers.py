@@ -131,3 +131,21 @@ def test_a_probe_that_is_no_number_is_an_error(tmp_path: Path, value: float) -> 
     for clean in ("auto", "off"):
         with pytest.raises(ValueRangeError, match="probe contains NaN"):
             open_scan(path, ways=Ways(clean=clean))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [3.4e38, 1e300, 1e16])
+def test_what_was_never_counted_is_an_error_where_nothing_is_cleaned(
+    tmp_path: Path, value: float
+) -> None:
+    """A split of such a number into two parts ended in a traceback."""
+    path = written(
+        tmp_path / "a.cxi",
+        {FRAMES: lambda old: at((slice(None), 3), value)(old.astype(np.float64))},
+    )
+    with pytest.raises(ValueRangeError, match="beyond counting"):
+        open_scan(path, ways=Ways(clean="off"))
+    scan = open_scan(written(tmp_path / "b.cxi", {}))
+    counts = scan.frames(np.arange(M))
+    counts[5, 3, 3] = value
+    with pytest.raises(ValueRangeError, match=r"frame 5, pixel \(3, 3\)"):
+        Scan(counts, scan.positions_px, scan.probe)
