@@ -7,14 +7,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from ptycho.data import open_scan
-from ptycho.errors import BusyFileError
+from ptycho.data import open_scan, save_scan
+from ptycho.errors import BusyFileError, DataError
+from ptycho.scan import Geometry
+from ptycho.simulation import SimulationConfig, simulate
 
 N, M, THERE = 16, 30, 20
 WRITER = """
@@ -118,3 +121,36 @@ def test_inspect_and_reconstruct_say_it(tmp_path: Path) -> None:
     assert "being written" in made.stderr
     with h5py.File(out) as file:
         assert file["object"].shape[0] >= N and np.isfinite(file["object"][()]).all()
+
+
+COPIER = """
+import sys, time
+whole = open(sys.argv[1], "rb").read()
+with open(sys.argv[2], "wb") as out:
+    out.write(whole[: int(len(whole) * float(sys.argv[3]))])
+    out.flush()
+    print("ready", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("kind", ["npz", "cxi", "h5"])
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.95])
+def test_a_file_that_is_still_copied_is_not_called_damaged(
+    tmp_path: Path, kind: str, share: float
+) -> None:
+    """No lock tells, whatever the format: whoever holds the file open for writing does."""
+    made = simulate(SimulationConfig(N=N, n_frames=M))
+    whole, part = tmp_path / f"whole.{kind}", tmp_path / f"part.{kind}"
+    save_scan(replace(made, geometry=Geometry(1e-10, 2.0, (5e-5, 5e-5))), whole)
+    words = [sys.executable, "-c", COPIER, str(whole), str(part), str(share)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdin is not None and run.stdout is not None
+        assert run.stdout.readline() == "ready\n"
+        with pytest.raises(BusyFileError, match="being written now") as caught:
+            open_scan(part)
+        assert "part" in str(caught.value.where) and f"process {run.pid}" in str(caught.value.got)
+        run.stdin.close()
+    with pytest.raises(DataError) as closed:  # it ends there: then it is damaged
+        open_scan(part)
+    assert not isinstance(closed.value, BusyFileError)
