@@ -19,8 +19,8 @@ import numpy as np
 
 from ptycho.data import physical
 from ptycho.data.atomic import whole_file
+from ptycho.data.busy import being_written
 from ptycho.errors import (
-    BusyFileError,
     DamagedFileError,
     LinkError,
     MissingKeyError,
@@ -64,10 +64,12 @@ def opened(path: Path, *, follow_links: bool = False) -> Iterator[ScanFile]:
         with file:
             yield file
     except (OSError, RuntimeError) as error:
-        raise (_busy(path, error) if file.being_written else _damaged(path, error)) from error
+        raise (
+            being_written(path, error) if file.being_written else _damaged(path, error)
+        ) from error
     except (MissingKeyError, ShapeError, WrongTypeError) as error:
         if file.being_written:
-            raise _busy(path, f"{error.what} ({error.where})") from error
+            raise being_written(path, f"{error.what} ({error.where})") from error
         raise
     finally:
         for other in file.beside.values():
@@ -100,7 +102,7 @@ def _open(path: Path, follow_links: bool) -> ScanFile:
             continue
         file.being_written = True
         return file
-    raise _busy(path, first)
+    raise being_written(path, first)
 
 
 def _ready(file: ScanFile, follow_links: bool) -> ScanFile:
@@ -115,16 +117,6 @@ def _damaged(path: Path, error: object) -> DamagedFileError:
         expected="a complete HDF5 file",
         got=error,
         fix="copy or write the file again; `h5ls` shows how far it can be read",
-    )
-
-
-def _busy(path: Path, error: object) -> BusyFileError:
-    return BusyFileError(
-        "the file is being written now, and cannot be read yet",
-        where=path,
-        expected="a file that is closed, or one written with SWMR (h5py: file.swmr_mode = True)",
-        got=error,
-        fix="wait until it is written; if its writer was killed: h5clear -s FILE",
     )
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 import h5py
 import numpy as np
 
-from ptycho.data import cxi, hdf5, nexus, npz, physical, ptychodus, ptyd, ptylab, ptyr
+from ptycho.data import busy, cxi, hdf5, nexus, npz, physical, ptychodus, ptyd, ptylab, ptyr
 from ptycho.data.hdf5_frames import LazyFrames
 from ptycho.data.masks import read_mask
 from ptycho.data.measurement import agreed
@@ -83,6 +83,8 @@ def open_scan(
     ways = ways or Ways()
     try:
         scan = _read(path, measurement, None if frames is None else Path(frames), accept, ways)
+    except (DamagedFileError, UnknownFormatError, MissingKeyError) as error:
+        raise _naming(busy.of_a_part(error, path, frames), path) from error
     except PtychoError as error:
         raise _naming(error, path) from error
     except UNFORESEEN as error:
