@@ -222,7 +222,9 @@ def explained(model: type[BaseModel], error: ValidationError) -> ConfigError:
         where=", ".join(keys),
         expected=f"one of {known}"
         if any(p["type"] == "extra_forbidden" for p in problems)
-        else None,
+        else " or ".join(
+            dict.fromkeys(p["msg"].removeprefix("Input should be ") for p in problems)
+        ),
         got=", ".join(repr(p.get("input")) for p in problems),
         fix="correct the value and run the command again",
     )

@@ -5,18 +5,20 @@ from __future__ import annotations
 import functools
 import inspect as signatures
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ptycho.errors import PtychoError
+
 if TYPE_CHECKING:
     from ptycho.frames import Ways
     from ptycho.scan import Scan
 
-SLICE = re.compile(r"^-?\d*:-?\d*(:-?\d+)?$")
+SLICE = re.compile(r"^[-\d:, ]*\d[-\d:, ]*$|^:+$")
 PANEL = "How the frames are taken in"
 
 
@@ -166,12 +168,24 @@ def scan_options(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def wrapped(**given: Any) -> None:
         chosen = {name: given.pop(name) for name in options}
-        command(**given, opening=_opening(**chosen))
+        try:
+            opening = _opening(**chosen)
+        except PtychoError as error:
+            raise _of_the_command(error, command.__name__, given.values()) from error
+        command(**given, opening=opening)
 
     wrapped.__signature__ = signatures.Signature([*kept, *added])  # type: ignore[attr-defined]
     wrapped.__annotations__ = {p.name: p.annotation for p in (*kept, *added)}
     del wrapped.__wrapped__  # type: ignore[attr-defined]
     return wrapped
+
+
+def _of_the_command(error: PtychoError, name: str, given: Iterable[Any]) -> PtychoError:
+    """The same error with the file that was to be opened, and a command that helps."""
+    file = next((value for value in given if isinstance(value, Path)), None)
+    where = error.where if file is None else f"{file}: {error.where}"
+    fix = f"ptycho {name.strip('_').replace('_', '-')} --help"
+    return type(error)(error.what, where=where, expected=error.expected, got=error.got, fix=fix)
 
 
 def _opening(
@@ -204,7 +218,7 @@ def _opening(
             expected="no --transpose and no --flip beside it",
             got="both",
         )
-    numbers = frames is not None and SLICE.match(frames) is not None
+    numbers = frames is not None and SLICE.match(frames) is not None and not Path(frames).exists()
     return Opening(
         measurement,
         None if frames is None or numbers else Path(frames),

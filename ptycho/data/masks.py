@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from ptycho.data import hdf5, npz_arrays, physical
-from ptycho.errors import MissingFileError, MissingKeyError, ShapeError, UnknownFormatError
+from ptycho.errors import (
+    DamagedFileError,
+    MissingFileError,
+    MissingKeyError,
+    ShapeError,
+    UnknownFormatError,
+    WrongTypeError,
+)
 
 NAMES = ("mask", "pixel_mask", "valid", "good")
 BAD_NAMES = ("pixel_mask", "bad_pixels")  # 0 = good, as CXI, NeXus and ptychodus store it
@@ -29,26 +36,33 @@ def read_mask(path: str | Path) -> np.ndarray:
         raise MissingFileError(
             "the mask cannot be opened", where=file, expected="a file", got="none"
         )
-    head = file.open("rb").read(8)
+    with file.open("rb") as stream:
+        head = stream.read(8)
     if head == hdf5.MAGIC:
         mask = _from_hdf5(file, key)
     elif head.startswith(b"\x93NUMPY"):
-        mask = np.load(file, allow_pickle=False) != 0
+        try:
+            mask = np.load(file, allow_pickle=False)
+        except (ValueError, OSError, EOFError) as error:
+            raise _damaged(path, error) from error
     elif head.startswith(npz_arrays.ZIP):
         arrays = npz_arrays.load_arrays(file)
-        found = next((arrays[n] for n in (key, *NAMES) if n in arrays), None)
-        if found is None:
+        chosen = next((n for n in (key, *NAMES) if n in arrays), None)
+        if chosen is None:
             raise MissingKeyError(
                 "the file has no mask",
                 where=file,
                 expected=" or ".join(NAMES),
                 got=", ".join(arrays),
             )
-        mask = found != 0
+        mask = arrays[chosen]
     elif head.startswith((b"\x89PNG", b"II*", b"MM\0*")):
         from skimage.io import imread
 
-        mask = imread(file) != 0
+        try:
+            mask = imread(file)
+        except Exception as error:  # its plugins raise what they like
+            raise _damaged(path, error) from error
     else:
         raise UnknownFormatError(
             "the mask has no format that is known",
@@ -56,9 +70,29 @@ def read_mask(path: str | Path) -> np.ndarray:
             expected="NPY, NPZ, HDF5 (FILE:/DATASET), PNG or TIFF",
             got=f"first bytes {head!r}",
         )
+    mask = np.asarray(mask)
+    if mask.dtype.kind not in "biuf" or not np.isfinite(mask).all():
+        wrong = mask.dtype if mask.dtype.kind not in "biuf" else "NaN or infinity"
+        raise WrongTypeError(
+            "a mask holds true and false, or whole numbers",
+            where=path,
+            expected="bool, or numbers of which 0 is not valid",
+            got=wrong,
+            fix="numpy.save('mask.npy', good.astype(bool))",
+        )
     if mask.ndim != 2:
         raise ShapeError("a mask is one image", where=path, expected="(rows, cols)", got=mask.shape)
-    return np.asarray(mask, bool)
+    return mask != 0
+
+
+def _damaged(path: str | Path, error: Exception) -> DamagedFileError:
+    return DamagedFileError(
+        "the mask cannot be read",
+        where=path,
+        expected="NPY, NPZ, HDF5 (FILE:/DATASET), PNG or TIFF, without pickles",
+        got=str(error).splitlines()[0],
+        fix="numpy.save('mask.npy', good.astype(bool))",
+    )
 
 
 def _from_hdf5(file: Path, key: str) -> np.ndarray:

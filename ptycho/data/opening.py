@@ -80,6 +80,14 @@ def open_scan(
             got=", ".join(sorted(unknown)),
         )
     agreed(None, measurement, "measurement")
+    if frames is not None and not Path(frames).is_file():
+        raise MissingFileError(
+            "the file with the frames cannot be opened",
+            where=f"{path}: --frames {frames}",
+            expected="a file, or START:STOP:STEP for numbers of frames",
+            got="a folder" if Path(frames).is_dir() else "no such file",
+            fix="ls the folder and correct the name",
+        )
     ways = ways or Ways()
     try:
         scan = _read(path, measurement, None if frames is None else Path(frames), accept, ways)

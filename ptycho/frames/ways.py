@@ -190,13 +190,14 @@ def fit(scan: Measured, ways: Ways) -> Measured:
     if (ways.crop, ways.bin, ways.center) == (None, 1, None) and scan.N % 2 == 0:
         return scan
     side = ways.crop or scan.N - scan.N % (2 * ways.bin)
-    if side > scan.N or side % ways.bin or (side // ways.bin) % 2:
+    if not 0 < side <= scan.N or side % ways.bin or (side // ways.bin) % 2:
+        bins = min(ways.bin, scan.N // 2)
         raise UsageError(
             "the frames cannot be cut like that",
             where="--crop, --bin",
             expected=f"a side of at most {scan.N} px whose bins are an even number",
             got=f"crop {side}, bin {ways.bin}",
-            fix=f"--crop {scan.N - scan.N % (2 * ways.bin)} --bin {ways.bin}",
+            fix=f"--crop {scan.N - scan.N % (2 * bins)} --bin {bins}",
         )
     middle = _middle(scan, ways.center)
     corner = (middle[0] - side // 2, middle[1] - side // 2)
@@ -289,6 +290,14 @@ def _middle(scan: Measured, center: Any) -> tuple[int, int]:
     if center is None:
         return scan.N // 2, scan.N // 2
     if center != "auto":
+        if not all(0 <= place <= scan.N - 1 for place in center):
+            raise UsageError(
+                "the direct beam lies beside the frame",
+                where="--center",
+                expected=f"ROW,COL between 0 and {scan.N - 1}",
+                got=f"{center[0]:g},{center[1]:g}",
+                fix="--center auto looks where the light is",
+            )
         return round(center[0]), round(center[1])
     few = np.unique(np.linspace(0, scan.n_frames - 1, 64).astype(int))
     mean = np.nan_to_num(raw_frames(scan.counts, few), posinf=0.0).clip(0).mean(axis=0)
@@ -369,6 +378,7 @@ def _chosen(scan: Measured, ways: Ways) -> Measured:
             where="--frames, --leave-out",
             expected=f"some of {count} frames",
             got=f"frames {ways.frames}, leave out {ways.leave_out}",
+            fix="ptycho inspect SCAN shows how many there are",
         )
     return replace(scan, **scan.rows_of(np.flatnonzero(keep)))
 
@@ -380,6 +390,8 @@ def _numbers(text: str, count: int, where: str) -> np.ndarray:
     for part in text.split(","):
         try:
             bounds = [int(p) if p.strip() else None for p in part.split(":")]
+            if bounds == [None]:
+                raise ValueError("no number")
             if len(bounds) == 1:
                 found.append(np.atleast_1d(every[bounds[0]]))  # type: ignore[arg-type]
             else:
@@ -390,6 +402,7 @@ def _numbers(text: str, count: int, where: str) -> np.ndarray:
                 where=where,
                 expected=f"numbers below {count} and slices a:b:c, such as 3,17,40:50",
                 got=text,
+                fix="ptycho inspect SCAN shows how many there are",
             ) from error
     return np.concatenate(found)
 

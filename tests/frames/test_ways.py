@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,18 @@ import h5py
 import numpy as np
 import pytest
 
+from ptycho.cli.app import main
 from ptycho.data import open_scan, save_scan
-from ptycho.errors import ConfigError, PtychoError, ShapeError, UnitError, UsageError
+from ptycho.errors import (
+    ConfigError,
+    DamagedFileError,
+    PtychoError,
+    ShapeError,
+    UnitError,
+    UnknownFormatError,
+    UsageError,
+    WrongTypeError,
+)
 from ptycho.frames import Ways
 from ptycho.scan import Scan
 from ptycho.simulation import SimulationConfig, simulate
@@ -241,7 +252,12 @@ def test_a_mask_for_each_frame(path: Path) -> None:
     [
         ({"crop": 40}, UsageError, "--crop 32"),
         ({"bin": 3, "crop": 32}, UsageError, "--bin"),
+        ({"bin": 64}, UsageError, "--crop 32 --bin 16"),
+        ({"center": (1e9, 3)}, UsageError, "--center"),
+        ({"center": (-1, 3)}, UsageError, "between 0 and"),
         ({"leave_out": "99"}, UsageError, "numbers of frames"),
+        ({"leave_out": ""}, UsageError, "numbers of frames"),
+        ({"frames": "::0"}, UsageError, "numbers of frames"),
         ({"frames": "50:"}, UsageError, "no frame"),
         ({"frames": "0:4", "leave_out": "x"}, UsageError, "numbers of frames"),
     ],
@@ -265,3 +281,78 @@ def test_a_unit_needs_a_geometry(scan: Scan, tmp_path: Path) -> None:
 def test_a_wrong_way_is_a_config_error() -> None:
     with pytest.raises(ConfigError, match="flip"):
         Ways(flip="upside down")
+
+
+MASKS: dict[str, tuple[Any, type[PtychoError]]] = {
+    "text": (np.full((N, N), "a"), WrongTypeError),
+    "NaN": (np.full((N, N), np.nan), WrongTypeError),
+    "complex": (np.ones((N, N), complex), WrongTypeError),
+    "objects": (np.array([None]), DamagedFileError),
+    "a stack": (np.ones((2, N, N)), ShapeError),
+    "nothing": (b"", UnknownFormatError),
+    "cut": (b"\x93NUMPY\x01", DamagedFileError),
+    "a picture cut": (b"\x89PNG\r\n\x1a\n", DamagedFileError),
+}
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_a_mask_that_is_none_is_an_error(path: Path, tmp_path: Path, name: str) -> None:
+    content, kind = MASKS[name]
+    if isinstance(content, bytes):
+        (tmp_path / "m.npy").write_bytes(content)
+    else:
+        np.save(tmp_path / "m.npy", content)
+    with pytest.raises(kind) as caught:
+        open_scan(path, ways=Ways(mask=tmp_path / "m.npy"))
+    text = str(caught.value)
+    assert "a.cxi" in text and "m.npy" in text and "expected:" in text and "fix:" in text
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--crop 7",
+        "--bin 0",
+        "--bin 64",
+        "--center 1",
+        "--center nan,nan",
+        "--center 1e9,0",
+        "--flip ROWS",
+        "--orientation best",
+        "--orientation auto --flip rows",
+        "--leave-out x",
+        "--frames ::0",
+        "--frames 1:2:3:4",
+        "--frames 999",
+        "--frames none.h5",
+        "--frames .",
+        "--match last",
+        "--positions-unit km",
+        "--clean maybe",
+        "--mask none.npy",
+    ],
+)
+@pytest.mark.parametrize("command", ["inspect", "refine"])
+def test_on_the_command_line_the_error_has_everything(
+    path: Path, capsys: pytest.CaptureFixture[str], command: str, words: str
+) -> None:
+    """File, key, expected, got, and a command that exists; no traceback."""
+    out = [] if command == "inspect" else ["-o", str(path.with_name("r.h5"))]
+    with pytest.raises(SystemExit) as end:
+        main([command, str(path), *out, *words.split()])
+    text = capsys.readouterr().err
+    assert end.value.code in (2, 3), text
+    where, *rest = (line.strip() for line in text.splitlines()[1:])
+    assert where.startswith("where:") and "a.cxi" in where
+    key = words.split()[0].lstrip("-")
+    assert key.replace("-", "_") in text.replace("-", "_")
+    assert [line.split(":")[0] for line in rest[-3:]] == ["expected", "got", "fix"]
+    ways_out = ("ptycho inspect", "ptycho refine", "--crop", "--center auto", "ls the folder")
+    assert any(word in rest[-1] for word in ways_out)
+
+
+def test_frames_by_number_on_the_command_line(path: Path, capsys: Any) -> None:
+    for words, count in (("5", 1), ("3,4,5", 3), ("1:5,8", 5), ("::2", M // 2 + M % 2)):
+        with pytest.raises(SystemExit):
+            main(["inspect", str(path), "--frames", words, "--json"])
+        assert json.loads(capsys.readouterr().out)["frames"] == count
