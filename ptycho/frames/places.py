@@ -19,9 +19,10 @@ DETECTOR_PIXELS_M = (1e-8, 1e-2)
 FEW_PLACES = 16
 WITHIN = 0.5  # of the lit width: a scan does not stay within that
 STEADY = 0.97  # correlation of the slow axis of a scan with time
-# Object, velocity, best and program, complex64, dual and coverage. With 64 an object of 2.6e8
-# pixels was let in and had taken 84 a pixel when the system ended the process.
-BYTES_A_PIXEL = 128
+# Object, velocity, gradient and best, what the program holds between them, dual and coverage:
+# measured 385 with total variation (tests/refinement/test_canvas_memory.py), without 311. With 64
+# an object of 2.6e8 pixels was let in, and the system ended the process.
+BYTES_A_PIXEL = 512
 UNITS = {1e3: "mm for m, µm for mm or nm for µm", 1e6: "µm for m or nm for mm", 1e9: "nm for m"}
 
 
