@@ -380,7 +380,8 @@ def _advice(state: State, ledger: Ledger, branch: str, results_waiting: str) -> 
             lines.append(f"{view.id}: orchestrate run --agent NAME")
         elif view.group == "blocked":
             again = f"orchestrate reopen {view.id} --reason WHAT"
-            lines.append(f"{view.id}: fix what its reason says, then: {again}")
+            words = "mend what its reason says"  # a pinned word: scripts may look for it
+            lines.append(f"{view.id}: {words}, then: {again}")
         elif view.group == "held":
             held = state.held[view.id]
             lines.append(
