@@ -211,6 +211,25 @@ def test_the_command_fits_the_terminal_that_it_is_in(project: Path) -> None:
     assert len(lines) <= 11 and max(map(len, lines)) <= 40
 
 
+@pytest.mark.parametrize("words", [["status"], ["tail", "-n", "3"], ["why"]])
+def test_a_terminal_that_cannot_write_every_sign_gets_what_it_can(
+    project: Path, words: list[str]
+) -> None:
+    env = {**os.environ, "COLUMNS": "40", "LINES": "12", "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([ORCHESTRATE, *words], cwd=project, capture_output=True, env=env)
+    assert b"Traceback" not in done.stderr, done.stderr
+    lines = done.stdout.decode("ascii").splitlines()
+    if words == ["status"]:
+        assert lines and max(map(len, lines)) <= 40 and any(line.endswith("~") for line in lines)
+
+
+def test_the_headline_of_an_ended_run_says_how_it_ended_on_a_narrow_screen() -> None:
+    view = replace(many({"landed": 400}), repository="ptycho", ended="DONE")
+    view = replace(view, now=replace(view.now, state="ended"), agent="playbook")
+    head = " ".join(render_status(view, width=40, rows=23).split())
+    assert "ended: DONE" in head.partition("Items:")[0]
+
+
 def test_standing() -> None:
     run, holder = Run("x", "playbook", "2026-01-01T00:00:00Z", 0), Holder(1, 0.0, "")
     assert standing_of(State(), None, died=True) == "none"

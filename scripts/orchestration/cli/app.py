@@ -80,6 +80,9 @@ def _describe(error: HarnessError) -> str:
 
 def main() -> None:
     """Run a command; a user's mistake becomes words (JSON under `--json`), never a traceback."""
+    if (sys.stdout.encoding or "").lower() != "utf-8":  # é is written \\xe9 where it cannot be
+        with contextlib.suppress(AttributeError):
+            sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         app()
     except HarnessError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import textwrap
 import time
 from pathlib import Path
@@ -45,7 +46,14 @@ def status(
         return
     screen = shutil.get_terminal_size((WIDTH, ROWS + 1))
     rows = None if everything else screen.lines - 1
-    print(render_status(loaded.view, width=min(screen.columns, WIDEST), rows=rows), end="")
+    text = render_status(loaded.view, width=min(screen.columns, WIDEST), rows=rows)
+    print(_in_columns(text, sys.stdout.encoding or "ascii"), end="")
+
+
+def _in_columns(text: str, encoding: str) -> str:
+    """The text with a sign of one column for each that the terminal cannot write."""
+    known = text.replace("…", "~") if "…".encode(encoding, "ignore") == b"" else text
+    return known.encode(encoding, "replace").decode(encoding)
 
 
 def why(path: Path = REPO, json_output: bool = JSON) -> None:

@@ -13,6 +13,7 @@ import base64
 import hashlib
 import hmac
 import secrets
+import sys
 import threading
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -128,6 +129,11 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, live: Live, port: int) -> None:
         self.live, self.token = live, secrets.token_urlsafe(24)
         super().__init__((HOST, port), _Handler)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A reader that left is no error; anything else is said as ever."""
+        if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
     @property
     def address(self) -> str:

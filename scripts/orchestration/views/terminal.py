@@ -194,13 +194,25 @@ def _screen(view: View, width: int, rows: int) -> list[str]:
     facts = [f"  {line}" for line in (view.end_text, *_going_on(view, width), view.fence) if line]
     last = list(_last_facts(view))
     # What a person asks first stays: the headline, what it is at, the spending, what to type.
-    room = rows - 1 - len(summary) - len(advice)
+    head = _wrap(_ended_first(view), width, "")
+    most = max(1, rows // 10)
+    head = head if len(head) <= most else [*head[: most - 1], " ".join(head[most - 1 :])]
+    room = rows - len(head) - len(summary) - len(advice)
     last = last[: max(0, room - min(2, len(facts)))]
     facts = facts[: max(0, room - len(last))]
-    top = [_cut(line, width) for line in (_headline(view), *facts)]
+    top = [_cut(line, width) for line in (*head, *facts)]
     room = rows - len(top) - len(summary) - len(last) - len(advice)
     middle = _groups(view, width, room)
     return [*top, *summary, *middle, *(_cut(line, width) for line in last), *advice][:rows]
+
+
+def _ended_first(view: View) -> str:
+    """The headline with how the run ended before which run it was: what is cut is at the end."""
+    head, ended = _headline(view), f" ended: {view.ended}"
+    if not view.ended or not head.endswith(ended):
+        return head
+    where, _, run = head.removesuffix(ended).partition(": ")
+    return f"{where}:{ended}, {run}"
 
 
 def _types(view: View, width: int, room: int) -> list[str]:
