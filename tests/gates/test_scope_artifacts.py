@@ -67,7 +67,15 @@ def test_globs(path: str, glob: str, expected: bool) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["a/conftest.py", "x.pth", "sitecustomize.py", "p/__pycache__/m.pyc", "pytest.toml", "tox.ini"],
+    [
+        "a/conftest.py",
+        "x.pth",
+        "sitecustomize.py",
+        "p/__pycache__/m.pyc",
+        "pytest.toml",
+        "tox.ini",
+        "src/usercustomize.cpython-311-x86_64-linux-gnu.so",
+    ],
 )
 def test_whatever_steers_python_is_guarded(path: str) -> None:
     assert is_guarded(path)

@@ -110,7 +110,8 @@ def is_test(path: str) -> bool:
 def is_config(path: str) -> bool:
     """A file that steers pytest, coverage or Python's start-up, or a compiled module."""
     pure = PurePosixPath(path)
-    if pure.name in CONFIG_NAMES or pure.suffix in {".pth", ".pyc", ".egg-link"}:
+    steered = pure.name in CONFIG_NAMES or pure.name.split(".")[0] in _AT_START
+    if steered or pure.suffix in {".pth", ".pyc", ".egg-link"}:
         return True
     # A package starts with Python as a module does; metadata names plug-ins of pytest.
     above = pure.parts[:-1]
