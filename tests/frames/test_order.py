@@ -61,6 +61,14 @@ def test_frames_at_their_own_positions_are_not(trajectory: str) -> None:
         assert found.sanity is not None and "frames-order" not in found.sanity.codes
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_raster_that_is_mixed_up_is_told(seed: int) -> None:
+    mixed = np.random.default_rng(seed).permutation(M)
+    found = clean_scan(reordered(scan("jittered", 2e5, 1), mixed))
+    assert found.sanity is not None and "frames-order" in found.sanity.codes
+    assert found.flux is None
+
+
 def test_light_is_not_scaled_by_that_of_other_frames() -> None:
     """A raster of 9 × 10 whose list is a frame late: what neighbours differ by is not the beam."""
     config = SimulationConfig(
