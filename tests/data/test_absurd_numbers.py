@@ -149,3 +149,36 @@ def test_what_was_never_counted_is_an_error_where_nothing_is_cleaned(
     counts[5, 3, 3] = min(value, 3.4e38)
     with pytest.raises(ValueRangeError, match=r"frame 5, pixel \(3, 3\)"):
         Scan(counts, scan.positions_px, scan.probe)
+
+
+@pytest.mark.parametrize("value", [-1.0, np.nan, np.inf, 1e300])
+@pytest.mark.parametrize("key", ["photon_energy_eV", "detector_object_distance_m"])
+def test_a_product_with_a_length_that_is_none_is_an_error(
+    tmp_path: Path, key: str, value: float
+) -> None:
+    """0 is how a product says that it does not know; less than that is a mistake."""
+    made = simulate(SimulationConfig(N=N, n_frames=M, photons=1e5, amplitude="coins"))
+    geometry = Geometry(1.5e-10, 1.0, (75e-6, 75e-6))
+    path = save_scan(
+        Scan(made.counts, made.positions_px, made.probe, geometry=geometry), tmp_path / "a.h5"
+    )
+    with h5py.File(path, "a") as file:
+        names = [name for name in file.attrs if name == key or "energy" in name and "energy" in key]
+        assert names
+        for name in names:
+            file.attrs[name] = value
+    with pytest.raises(UnitError) as error:
+        open_scan(path)
+    assert "a.h5" in str(error.value.where)
+
+
+@pytest.mark.parametrize("value", [np.inf, 1e300, np.nan])
+def test_the_places_of_an_npz_are_looked_at_too(tmp_path: Path, value: float) -> None:
+    made = simulate(SimulationConfig(N=N, n_frames=M, photons=1e5, amplitude="coins"))
+    path = save_scan(Scan(made.counts, made.positions_px, made.probe), tmp_path / "a.npz")
+    with np.load(path) as file:
+        arrays = dict(file)
+    arrays["positions_px"][3, 1] = value
+    np.savez(path, **arrays)
+    scan = open_scan(path, ways=Ways(clean="auto"))
+    assert scan.sanity is not None and scan.sanity.left_out == [3]
