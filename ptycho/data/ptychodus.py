@@ -166,7 +166,7 @@ def _of_hdf5(path: Path, file: h5py.File) -> Product:
             images["probe"],
             _pixel(path, [hdf5.attribute(target, f"pixel_{side}_m", 0.0) for side in SIDES]),
             np.array(centre),
-            next((v for key in ENERGY if (v := hdf5.attribute(file, key, 0.0)) > 0), 0.0),
+            next((v for key in ENERGY if (v := hdf5.attribute(file, key, 0.0)) != 0), 0.0),
             hdf5.attribute(file, "detector_object_distance_m", 0.0),
             hdf5.text(file.attrs.get("name")) or path.stem,
             bool(hdf5.attribute(file, FAR_FIELD, 1.0)),
@@ -202,7 +202,7 @@ def _of_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> Product:
             images["probe"],
             _pixel(path, [number(f"{kind}_pixel_{side}_m") for side in SIDES]),
             np.array([number("object_center_y_m"), number("object_center_x_m")]),
-            next((v for key in ENERGY if (v := number(key)) > 0), 0.0),
+            next((v for key in ENERGY if (v := number(key)) != 0), 0.0),
             number("detector_object_distance_m"),
             str(arrays.get("name", path.stem)) or path.stem,
             bool(number(FAR_FIELD, 1.0)),
@@ -447,7 +447,10 @@ def _modes(product: Product) -> np.ndarray | None:
 
 def _geometry(product: Product, n: int) -> Geometry | None:
     energy, distance = product.energy_ev, product.distance_m
-    if energy <= 0 or distance <= 0:
+    for value, what in ((energy, ENERGY[0]), (distance, "detector_object_distance_m")):
+        if value != 0:  # which is how a product says that it does not know
+            physical.require_positive(value, what, product.path)
+    if not (energy and distance):
         return None
     where = f"{product.path}:{ENERGY[0]}"
     wavelength = physical.wavelength_from_joule(energy * physical.EV_J, where)

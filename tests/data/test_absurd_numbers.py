@@ -163,7 +163,9 @@ def test_a_product_with_a_length_that_is_none_is_an_error(
         Scan(made.counts, made.positions_px, made.probe, geometry=geometry), tmp_path / "a.h5"
     )
     with h5py.File(path, "a") as file:
-        names = [name for name in file.attrs if name == key or "energy" in name and "energy" in key]
+        names = [
+            name for name in file.attrs if name == key or ("energy" in name and "energy" in key)
+        ]
         assert names
         for name in names:
             file.attrs[name] = value
