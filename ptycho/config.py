@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, cast, get_args
 
 import yaml
 from pydantic import (
@@ -39,13 +40,27 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def __init__(self, **values: Any) -> None:
-        try:
+        with _explaining(type(self)):
             super().__init__(**values)
-        except ValidationError as error:
-            raise explained(type(self), error) from None
 
     # pydantic: validation of a mapping (`resolve`) goes on without this constructor.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    @classmethod
+    def model_validate(cls, obj: Any, **how: Any) -> Self:
+        """As pydantic's; what is wrong is a ConfigError."""
+        with _explaining(cls):
+            return super().model_validate(obj, **how)
+
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **how: Any) -> Self:
+        """As pydantic's; what is wrong is a ConfigError."""
+        with _explaining(cls):
+            return super().model_validate_json(json_data, **how)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        with _explaining(type(self)):
+            super().__setattr__(name, value)
 
     @field_validator("*", mode="before")
     @classmethod
@@ -58,6 +73,14 @@ class Settings(BaseModel):
         if any(isinstance(one, bool) for one in listed) and bool not in _types(annotation):
             raise ValueError("a value that is not true or false")
         return value
+
+
+@contextmanager
+def _explaining(model: type[BaseModel]) -> Iterator[None]:
+    try:
+        yield
+    except ValidationError as error:
+        raise explained(model, error) from None
 
 
 def _types(annotation: Any) -> Iterator[Any]:
@@ -260,7 +283,7 @@ def resolve(
         _put(values, key.split("."), value, text)
         sources[key.split(".")[0]] = f"--set {text}"
     try:
-        return kind.model_validate(values)
+        return cast(Config, kind.__pydantic_validator__.validate_python(values))
     except ValidationError as error:
         raise _explain(kind, error, sources) from None
 

@@ -207,7 +207,7 @@ def _check_manifest(folder: Path) -> None:
 
 def _parse(kind: type[Any], path: Path) -> Any:
     try:
-        return kind.model_validate(_json(path))
+        return kind.__pydantic_validator__.validate_python(_json(path))
     except ValidationError as error:
         first = error.errors()[0]
         raise ArchiveError(

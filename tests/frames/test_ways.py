@@ -356,3 +356,19 @@ def test_frames_by_number_on_the_command_line(path: Path, capsys: Any) -> None:
         with pytest.raises(SystemExit):
             main(["inspect", str(path), "--frames", words, "--json"])
         assert json.loads(capsys.readouterr().out)["frames"] == count
+
+
+@pytest.mark.parametrize("wrong", [{"crop": "x"}, {"bin": 0}, {"nope": 1}, {"center": (1,)}])
+@pytest.mark.parametrize("how", ["called", "validated", "from JSON", "assigned"])
+def test_pydantics_own_error_comes_through_nowhere(wrong: dict[str, Any], how: str) -> None:
+    """Four ways in Python to give a setting."""
+    (key, value) = next(iter(wrong.items()))
+    with pytest.raises(ConfigError, match=key):
+        if how == "called":
+            Ways(**wrong)
+        elif how == "validated":
+            Ways.model_validate(wrong)
+        elif how == "from JSON":
+            Ways.model_validate_json(json.dumps(wrong))
+        else:
+            setattr(Ways(), key, value)
