@@ -175,6 +175,104 @@ def test_a_login_shell_behind_the_fence_finds_the_guards_python(tmp_path: Path) 
     assert found[1] == str(tmp_path / "turns/1/home")
 
 
+# -- a login in another place than the default one ------------------------------------------------
+
+PLACES = [
+    ("claude", "CLAUDE_CONFIG_DIR", ".credentials.json", ".claude.json"),
+    ("codex", "CODEX_HOME", "auth.json", "config.toml"),
+    ("opencode", "XDG_DATA_HOME", "opencode/auth.json", None),
+    ("opencode", "XDG_CONFIG_HOME", None, "opencode/opencode.json"),
+    ("opencode", "OPENCODE_CONFIG", None, ""),
+    ("gemini", "GEMINI_CLI_HOME", ".gemini/oauth_creds.json", ".gemini/settings.json"),
+]
+# As each program looks: where the variable leads, else at the default place below HOME.
+LOOKS = """#!{python}
+import json, os, pathlib, sys
+home = pathlib.Path(os.environ["HOME"])
+for name in "CLAUDE_CONFIG_DIR CODEX_HOME XDG_DATA_HOME XDG_CONFIG_HOME GEMINI_CLI_HOME".split():
+    place = pathlib.Path(os.environ.get(name, home))
+    assert place == home or home in place.parents, name
+base = {{
+    "CLAUDE_CONFIG_DIR": home / ".claude", "CODEX_HOME": home / ".codex",
+    "XDG_DATA_HOME": home / ".local/share", "XDG_CONFIG_HOME": home / ".config",
+    "GEMINI_CLI_HOME": home, "OPENCODE_CONFIG": home,
+}}[{variable!r}]
+base = pathlib.Path(os.environ.get({variable!r}, base))
+login, settings = {login!r}, {settings!r}
+if settings is not None:
+    moved = home if settings == ".claude.json" and "CLAUDE_CONFIG_DIR" not in os.environ else base
+    print("set", (moved / settings if settings else base).read_text())
+if login is not None:
+    known = json.loads((base / login).read_text())
+    (base / login).write_text(json.dumps({{**known, "token": "new"}}))
+    print("login", known["token"])
+"""
+
+
+@pytest.mark.parametrize("level", ["scan", pytest.param("kernel", marks=needs_fence)])
+@pytest.mark.parametrize(("name", "variable", "login", "settings"), PLACES)
+def test_a_login_that_a_variable_places_elsewhere_is_copied_and_renewed_there(
+    name: str, variable: str, login: str | None, settings: str | None, level: str, tmp_path: Path
+) -> None:
+    home, other = tmp_path / "person", tmp_path / "elsewhere"
+    home.mkdir()
+    other.mkdir()
+    for part, text in ((login, '{"token": "old"}'), (settings, "mine")):
+        if part is not None:
+            (other / part).parent.mkdir(parents=True, exist_ok=True)
+            (other / part if part else other / "x.json").write_text(text)
+    place = other / "x.json" if settings == "" else other
+    program = tmp_path / "bin" / name
+    program.parent.mkdir()
+    program.write_text(
+        LOOKS.format(python=sys.executable, variable=variable, login=login, settings=settings)
+    )
+    program.chmod(0o755)
+    turn = turn_in(tmp_path, home, path=[program.parent], level=level)
+    outcome = get_agent(name, person={variable: str(place)}).run(turn)
+    assert outcome.log_path is not None
+    said = outcome.log_path.read_text()
+    assert ("set mine" in said) == (settings is not None), said
+    assert ("login old" in said) == (login is not None), said
+    if login is not None:
+        assert json.loads((other / login).read_text()) == {"token": "new"}
+    assert not (tmp_path / "turns/1/home").exists() and list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize("value", ["", "relative/place"])
+def test_a_variable_that_names_no_place_means_the_default_one(value: str, tmp_path: Path) -> None:
+    """An empty variable is none; a relative one of XDG is to be ignored, by its standard."""
+    home, name = tmp_path / "person", ".local/share/opencode/auth.json"
+    (home / name).parent.mkdir(parents=True)
+    (home / name).write_text("{}")
+    program = tmp_path / "bin/opencode"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nls "$HOME/{name}"\n')
+    program.chmod(0o755)
+    turn = turn_in(tmp_path, home, path=[program.parent])
+    outcome = get_agent("opencode", person={"XDG_DATA_HOME": value}).run(turn)
+    assert outcome.log_path is not None and f"turns/1/home/{name}" in outcome.log_path.read_text()
+
+
+@needs_fence
+def test_a_program_keeps_its_cache_in_the_turns_home(tmp_path: Path) -> None:
+    """The person's own cache is not writable: a program that must write there would end."""
+    from dataclasses import replace
+
+    home, cache = person(tmp_path), tmp_path / "cache"
+    cache.mkdir()
+    code = (
+        "place = pathlib.Path(os.environ.get('XDG_CACHE_HOME') or home / '.cache') / 'x'\n"
+        "place.mkdir(parents=True)\n"
+    )
+    claude(tmp_path / "bin", code)
+    turn = turn_in(tmp_path, home, path=[tmp_path / "bin"], level="kernel")
+    turn = replace(turn, env={**turn.env, "XDG_CACHE_HOME": str(cache)})
+    outcome = get_agent("claude").run(turn)
+    assert (outcome.kind, outcome.text) == ("done", "ready"), outcome
+    assert list(cache.iterdir()) == []
+
+
 # -- where programs lie -----------------------------------------------------------------------
 
 
@@ -251,6 +349,61 @@ def volta(home: Path) -> None:
     (root / "bin/claude").symlink_to("volta-shim")
 
 
+def managed_by(home: Path, name: str, chosen: str, installs: str, place: str) -> Path:
+    """A manager of versions, a program and a `node` that it installed; the folder for shims."""
+    script = (
+        f"#!/bin/sh\nasked=${{0##*/}}\nmode=exec\n"
+        f'if [ "$asked" = {name} ]; then mode=$1; asked=$2; shift 2; fi\n'
+        f'if ! read -r version < "$HOME/{chosen}"; then\n'
+        f'  echo "{name} ERROR No version is set for $asked" >&2; exit 126\nfi\n'
+        f'program="$HOME/{installs}/$version/bin/$asked"\n'
+        'if [ "$mode" = which ]; then echo "$program"; else exec "$program" "$@"; fi\n'
+    )
+    (home / place).parent.mkdir(parents=True, exist_ok=True)
+    (home / place).write_text(script)
+    (home / place).chmod(0o755)
+    (home / chosen).parent.mkdir(parents=True, exist_ok=True)
+    (home / chosen).write_text("22.0.0\n")
+    folder = home / installs / "22.0.0/bin"
+    claude(folder, "end('ready')\n", python="/usr/bin/env node")
+    (folder / "node").symlink_to(sys.executable)
+    return home / place
+
+
+def mise(home: Path) -> None:
+    """Links to mise itself, which goes by the name that it is called by."""
+    place = managed_by(
+        home, "mise", ".config/mise/chosen", ".local/share/mise/installs", ".local/bin/mise"
+    )
+    shims = home / ".local/share/mise/shims"
+    shims.mkdir(parents=True)
+    for name in ("claude", "node"):
+        (shims / name).symlink_to(place)
+
+
+def asdf(home: Path) -> None:
+    """A script that hands on to asdf; the versions stand in ~/.tool-versions."""
+    place = managed_by(home, "asdf", ".tool-versions", ".asdf/installs", ".asdf/bin/asdf")
+    (home / ".asdf/shims").mkdir()
+    for name in ("claude", "node"):
+        shim = home / ".asdf/shims" / name
+        shim.write_text(f'#!/usr/bin/env bash\nexec {place} exec "{name}" "$@"\n')
+        shim.chmod(0o755)
+
+
+def fnm(home: Path) -> None:
+    """A folder on PATH that is a link to an installation, made for one shell."""
+    version = home / ".local/share/fnm/node-versions/v22/installation"
+    package = version / "lib/node_modules/@anthropic-ai/claude-code"
+    claude(package, "import helper\nend(helper.WORD)\n", python="/usr/bin/env node")
+    (package / "helper.py").write_text("WORD = 'ready'\n")
+    (version / "bin").mkdir()
+    (version / "bin/claude").symlink_to("../lib/node_modules/@anthropic-ai/claude-code/claude")
+    (version / "bin/node").symlink_to(sys.executable)
+    (home / ".local/share/fnm/aliases").mkdir()
+    (home / ".local/share/fnm/aliases/default").symlink_to(version)
+
+
 def prefix(home: Path) -> None:
     """npm's global prefix: a link into lib/node_modules, started by the `node` of PATH."""
     package = home / ".npm-global/lib/node_modules/@anthropic-ai/claude-code"
@@ -260,8 +413,11 @@ def prefix(home: Path) -> None:
     (home / ".npm-global/bin/claude").symlink_to(package / "claude")
 
 
+INSTALLS = [nvm, local, user_packages, venv, pyenv, volta, prefix, mise, asdf, fnm]
+
+
 @needs_fence
-@pytest.mark.parametrize("install", [nvm, local, user_packages, venv, pyenv, volta, prefix])
+@pytest.mark.parametrize("install", INSTALLS)
 def test_a_program_of_the_persons_home_is_found_and_readable(install, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     home = tmp_path / "person"
     home.mkdir()

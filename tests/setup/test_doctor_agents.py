@@ -88,6 +88,19 @@ def test_flags_that_the_installed_version_lost_are_named(root: Path, tmp_path: P
     assert found == "claude does not know --permission-mode, --allowedTools, --verbose"
 
 
+def test_a_shim_whose_manager_has_no_version_is_told_in_its_words_and_the_login_is_asked(
+    root: Path, tmp_path: Path
+) -> None:
+    shim = tmp_path / "bin/claude"
+    shim.parent.mkdir()
+    shim.write_text("#!/bin/sh\necho 'mise ERROR No version is set for shim: claude'\nexit 126\n")
+    shim.chmod(0o755)
+    found = rows(root)
+    state, words, _ = found["agent"]
+    assert state == "warn" and words.endswith("mise ERROR No version is set for shim: claude")
+    assert found["agent login"][0] == "fail" and "No version is set" in found["agent login"][1]
+
+
 def test_a_value_of_agent_env_is_not_shown(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
