@@ -100,6 +100,7 @@ PROGRAM = Program(
         "AIDER_OPENAI_API_KEY",
         "AIDER_ANTHROPIC_API_KEY",
     ),
+    titled=r"aider v?\d+\.\d+\S*",
     flags=("--message-file", "--yes-always", "--no-auto-commits", "--no-gitignore", "--file"),
     env={"AIDER_ANALYTICS": "false", "AIDER_CHECK_UPDATE": "false"},
 )

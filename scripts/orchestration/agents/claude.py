@@ -108,7 +108,12 @@ PROGRAM = Program(
     sign_in="claude, then /login",
     login=(Login(".claude/.credentials.json", renewed=True),),
     settings=(".claude.json", ".claude/settings.json"),
+    moved={
+        ".claude.json": "$CLAUDE_CONFIG_DIR/.claude.json",
+        ".claude": "$CLAUDE_CONFIG_DIR",
+    },
     keys=("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"),
+    titled=r"\d+\.\d+\S* \(Claude Code\)",
     flags=("--output-format", "--permission-mode", "--allowedTools", "--verbose"),
     env={
         "CLAUDE_CODE_MAX_RETRIES": "1",  # the harness waits; ten silent retries take minutes

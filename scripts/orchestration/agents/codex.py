@@ -86,7 +86,9 @@ PROGRAM = Program(
     sign_in="codex login",
     login=(Login(".codex/auth.json", renewed=True),),
     settings=(".codex/config.toml",),
+    moved={".codex": "$CODEX_HOME"},
     keys=("OPENAI_API_KEY", "CODEX_API_KEY"),
+    titled=r"codex\S* v?\d+\.\d+\S*",
     help=("exec", "--help"),
     flags=("--json", "--sandbox", "--skip-git-repo-check", "--cd"),
     # How long it waits after a refusal stands in this part of its log alone.

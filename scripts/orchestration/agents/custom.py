@@ -91,6 +91,7 @@ class CustomAgent:
         with turn_home(turn, path=path) as home:
             base = interpreter(self.python).user_base
             env = {**turn.env, "HOME": str(home), **({"PYTHONUSERBASE": base} if base else {})}
+            env.pop("XDG_CACHE_HOME", None)  # it leads into the person's home
             # What a person's command names may be read.
             child, level = launch(
                 turn, argv, env=env, stdin=stdin, writable=[home], readable=[*argv, str(brief)]

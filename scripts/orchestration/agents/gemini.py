@@ -71,6 +71,7 @@ PROGRAM = Program(
     sign_in="gemini, then choose how to sign in",
     login=(Login(".gemini/oauth_creds.json", renewed=True),),
     settings=(SETTINGS, ".gemini/google_accounts.json"),
+    moved={".gemini": "$GEMINI_CLI_HOME/.gemini"},
     keys=("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_APPLICATION_CREDENTIALS"),
     flags=("--output-format", "--approval-mode", "--skip-trust"),
     exits=EXITS,

@@ -69,6 +69,8 @@ def turn_home(
     settings: Sequence[str] = (),
     files: Mapping[str, str] | None = None,
     path: str = "",
+    moved: Mapping[str, str] | None = None,
+    person: Mapping[str, str] | None = None,
 ) -> Iterator[Path]:
     """The turn's HOME: empty but for what the program needs of the person's, wiped at the end.
 
@@ -78,7 +80,15 @@ def turn_home(
     home = turn.log_dir.parent / HOME
     locks = turn.log_dir.parent.parent / "locks"
     with private_home(
-        home, source, logins=logins, settings=settings, files=files, path=path, locks=locks
+        home,
+        source,
+        logins=logins,
+        settings=settings,
+        files=files,
+        path=path,
+        locks=locks,
+        moved=moved,
+        person=person,
     ):
         for place in (*turn.opened.readable, *turn.opened.writable):
             if Path(place).is_relative_to(source) and place != str(source):

@@ -36,6 +36,21 @@ class Login:
     renewed: bool = False
 
 
+def origin(path: str, home: Path, moved: Mapping[str, str], person: Mapping[str, str]) -> Path:
+    """Where a file of a program lies among the person's own.
+
+    `moved` says, by the place below HOME, which variable of `person` leads elsewhere:
+    `.codex: $CODEX_HOME`. An empty one leads nowhere, nor does a relative one.
+    """
+    for place, instead in moved.items():
+        if path == place or path.startswith(place + "/"):
+            variable, _, rest = instead[1:].partition("/")
+            folder = person.get(variable, "")
+            if os.path.isabs(folder):
+                return Path(folder) / rest / path[len(place) :].lstrip("/")
+    return home / path
+
+
 @contextmanager
 def private_home(
     folder: Path,
@@ -46,9 +61,12 @@ def private_home(
     files: Mapping[str, str] | None = None,
     path: str = "",
     locks: Path | None = None,
+    moved: Mapping[str, str] | None = None,
+    person: Mapping[str, str] | None = None,
 ) -> Iterator[Path]:
     """Make `folder` a HOME from the person's (`source`), and wipe it at the end.
 
+    What the variables of `person` have `moved` (see `origin`) comes from there, to its usual place.
     `files` are laid where the person has none. `path` is the PATH that login shells get, since
     /etc/profile resets it. `locks` is the folder of the lock that writing back holds.
     """
@@ -56,19 +74,28 @@ def private_home(
     folder.mkdir(parents=True, mode=0o700)
     note = folder.with_name(NOTE)
     try:
-        copied = {login: _read(source / login.path) for login in logins}
+        lies = {
+            name: origin(name, source, moved or {}, person or {})
+            for name in (*(login.path for login in logins), *settings)
+        }
+        copied = {login: _read(lies[login.path]) for login in logins}
         renewable = {
             login.path: _hash(content)
             for login, content in copied.items()
             if login.renewed and content is not None
         }
-        told = {"source": str(source), "locks": str(locks or source), "logins": renewable}
+        told = {
+            "source": str(source),
+            "locks": str(locks or source),
+            "logins": renewable,
+            "places": {name: str(lies[name]) for name in renewable},
+        }
         note.write_text(json.dumps(told), encoding="utf-8")
         for login, content in copied.items():
             if content is not None:
                 _lay(folder / login.path, content)
         for name in settings:
-            content = _read(source / name)
+            content = _read(lies[name])
             if content is not None:
                 _lay(folder / name, content)
         for name, text in (files or {}).items():
@@ -95,17 +122,19 @@ def bring_home(turn: Path) -> None:
         told = json.loads(note.read_bytes())
         source, locks = Path(told["source"]), Path(told["locks"])
         logins = dict(told["logins"])
-    except (OSError, ValueError, LookupError, TypeError):
-        logins = {}  # nothing was copied yet, or by an earlier version
+        places = {path: Path(place) for path, place in told.get("places", {}).items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        logins, places = {}, {}  # nothing was copied yet, or by an earlier version
     for path, before in logins.items():
+        theirs = places.get(path, source / path)
         try:
-            _write_back(home / path, source / path, before, locks)
+            _write_back(home / path, theirs, before, locks)
         except OSError as problem:
             if problem.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
                 continue
             raise HarnessError(
                 "a login that the agent's program renewed cannot be written back",
-                where=source / path,
+                where=theirs,
                 got=str(problem),
                 fix=f"make room, then orchestrate run; until then it is in {home / path}",
             ) from problem

@@ -10,6 +10,9 @@ from orchestration.agents.programs import Login, Program, Start
 from orchestration.agents.readers import JsonReader, amount, count, part, words
 from orchestration.agents.times import retry_after
 
+NAMED = ".config/opencode/named.json"
+"""Where the settings lie in a turn that OPENCODE_CONFIG names, beside the usual ones."""
+
 
 class OpencodeReader(JsonReader):
     """Its events; tokens and cost come with every step."""
@@ -86,7 +89,8 @@ def prepared(turn: Start) -> Mapping[str, str]:
         "autoupdate": False,
         "share": "disabled",
     }
-    return {"OPENCODE_CONFIG_CONTENT": json.dumps({**known, **fixed})}
+    named = {"OPENCODE_CONFIG": str(turn.home / NAMED)} if (turn.home / NAMED).is_file() else {}
+    return {**named, "OPENCODE_CONFIG_CONTENT": json.dumps({**known, **fixed})}
 
 
 PROGRAM = Program(
@@ -98,7 +102,12 @@ PROGRAM = Program(
     install="npm install --global opencode-ai",
     sign_in="opencode auth login",
     login=(Login(".local/share/opencode/auth.json", renewed=True),),
-    settings=(".config/opencode/opencode.json", ".config/opencode/opencode.jsonc"),
+    settings=(".config/opencode/opencode.json", ".config/opencode/opencode.jsonc", NAMED),
+    moved={
+        NAMED: "$OPENCODE_CONFIG",
+        ".config": "$XDG_CONFIG_HOME",
+        ".local/share": "$XDG_DATA_HOME",
+    },
     keys=("ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENROUTER_API_KEY", "OPENCODE_CONFIG_CONTENT"),
     help=("run", "--help"),
     flags=("--format", "--model", "--print-logs", "--log-level"),

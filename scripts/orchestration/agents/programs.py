@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,13 @@ from typing import Literal
 
 from orchestration.agents.base import Outcome, OutcomeKind, TurnContext
 from orchestration.agents.faults import last_fault
+from orchestration.agents.finding import (
+    find_program,
+    install_roots,
+    managed,
+    started_by,
+    user_packages,
+)
 from orchestration.agents.launch import launch, turn_home
 from orchestration.agents.login import HOME, Login
 from orchestration.agents.readers import MAX_TEXT, Reader
@@ -26,24 +32,14 @@ from orchestration.sandbox import FILE_FENCES, ChildResult, run_child, scrub_env
 from orchestration.sandbox import fence as isolation
 
 _FLAG = re.compile(r"(?<![\w-])--?[A-Za-z][\w-]*")
-PLACES = (
-    ".local/bin",
-    ".npm-global/bin",
-    ".volta/bin",
-    ".bun/bin",
-    ".opencode/bin",
-    ".claude/local",
-    ".nvm/versions/node/*/bin",
+_ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
+_NUMBER = re.compile(r"\d+\.\d+")
+_OTHER = re.compile(
+    r"available|up.?(?:to.)?dat|upgrade|newer|latest|new (?:version|release)|release notes"
+    r"|warn|error|deprecat|requires?\b|support|->|→|npm |pip |brew |https?:|node|python",
+    re.IGNORECASE,
 )
-"""Folders below HOME where installers put programs; they are often missing from PATH."""
-MANAGERS = {
-    ".asdf": "ASDF_DATA_DIR",
-    ".nodenv": "NODENV_ROOT",
-    ".pyenv": "PYENV_ROOT",
-    ".volta": "VOLTA_HOME",
-}
-"""Managers of versions, by their folder: a program there is a shim that looks for the real one in
-the rest of it, which it finds by this variable, since HOME is another."""
+"""Lines with a number that is not the program's own version: notices and warnings."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +60,10 @@ class Start:
 class Program:
     """What an adapter declares.
 
-    `login` and `settings` are files below HOME; `keys` are variables that sign it in, passed on
-    where `agent_env:` names them; `flags` are those that `help` must know; `unreported` is what it
-    cannot tell of its spending (`money`, `tokens`). `env` is set for every
+    `login` and `settings` are files below HOME, unless a variable of the person's has `moved` them
+    (see `login.origin`); `keys` are variables that sign it in, passed on where `agent_env:` names
+    them; `titled` is the form of the line of its version; `flags` are those that `help` must know;
+    `unreported` is what it cannot tell of its spending (`money`, `tokens`). `env` is set for every
     turn, `{home}` in it is the turn's HOME; `exits` explains exit codes.
     """
 
@@ -79,7 +76,9 @@ class Program:
     prompt: Literal["stdin", "file"] = "stdin"
     login: tuple[Login, ...] = ()
     settings: tuple[str, ...] = ()
+    moved: Mapping[str, str] = field(default_factory=dict)
     keys: tuple[str, ...] = ()
+    titled: str = r"v?\d+\.\d+\.\d+\S*"
     help: tuple[str, ...] = ("--help",)
     flags: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
@@ -91,14 +90,24 @@ class Program:
 
 
 class ProgramAgent:
-    """Drives one known program. `args` are added to its command line (`agent_args:`)."""
+    """Drives one known program. `args` are added to its command line (`agent_args:`).
+
+    `person` are the variables of the person who runs it; of these only those count that say where
+    the program keeps its login.
+    """
 
     offline = False
 
     def __init__(
-        self, program: Program, *, args: Sequence[str] = (), python: str = sys.executable
+        self,
+        program: Program,
+        *,
+        args: Sequence[str] = (),
+        python: str = sys.executable,
+        person: Mapping[str, str] | None = None,
     ) -> None:
         self.program, self.args, self.python = program, tuple(args), python
+        self.person = {**(person or {})}
         self.name, self.unreported = program.name, program.unreported
 
     def installed(self) -> Path | None:
@@ -106,13 +115,19 @@ class ProgramAgent:
         return find_program(self.program.executable, self.python, scrub_env())
 
     def version(self) -> str | None:
-        """The first line of `--version`; None where it is not installed or says nothing."""
+        """What `--version` says of the program itself; None where it says nothing of that."""
         try:
             done = self._ask(("--version",))
         except HarnessError:
             return None
-        lines = done.output_tail.strip().splitlines()
-        return lines[-1].strip()[:80] if done.ok and lines else None
+        return version_line(done.output_tail, self.program.titled) if done.ok else None
+
+    def words_of_version(self) -> str:
+        """The end of what `--version` printed, for one whose version cannot be told."""
+        try:
+            return " ".join(_last_lines(self._ask(("--version",)).output_tail).split())[-300:]
+        except HarnessError as problem:
+            return str(problem.what)
 
     def run(self, turn: TurnContext) -> Outcome:
         """Start the program in the workspace and wait for all of it to end."""
@@ -124,10 +139,12 @@ class ProgramAgent:
         brief.parent.mkdir(parents=True, exist_ok=True)
         brief.write_text(turn.brief, encoding="utf-8")
         level = isolation.choose(turn.isolation, agent=True)
-        # The guards' interpreter first; then the program's own folder: its node lies there.
+        # The guards' interpreter first; then the program's own folder and that of its interpreter.
         guards, given = str(Path(self.python).parent), turn.env.get("PATH", os.defpath)
-        path = os.pathsep.join([guards, str(found.parent), given])
-        own = started_by(found, given.removeprefix(guards + os.pathsep))
+        person = {**turn.env, "PATH": given.removeprefix(guards + os.pathsep)}
+        own = started_by(found, person)
+        folders = dict.fromkeys((guards, str(found.parent), os.path.dirname(own[0]), given))
+        path = os.pathsep.join(folders)
         start = Start(
             workspace=turn.workspace,
             brief=brief,
@@ -146,11 +163,15 @@ class ProgramAgent:
             settings=program.settings,
             files=program.files(start) if program.files else None,
             path=path,
+            moved=program.moved,
+            person=self.person,
         ):
+            # All of these lead into the person's home; the turn's holds what they led to.
+            led = {"XDG_CACHE_HOME", *(i[1:].partition("/")[0] for i in program.moved.values())}
             env = {
-                **turn.env,
-                **_user_packages(found),
-                **_managed(found),
+                **{name: value for name, value in turn.env.items() if name not in led},
+                **user_packages(found),
+                **managed(found),
                 "HOME": str(home),
                 "PATH": path,
                 **{name: text.replace("{home}", str(home)) for name, text in program.env.items()},
@@ -194,6 +215,18 @@ class ProgramAgent:
             expected="on PATH, in ~/.local, ~/.nvm or beside the interpreter of the guards",
             fix=self.program.install,
         )
+
+
+def version_line(printed: str, titled: str) -> str | None:
+    """The line of `printed` that is a program's version; notices of updates beside it are not.
+
+    `titled` is the form of the line that is its own. A program that prints another (a fork, a
+    wrapper) has the first line with a number that speaks of no other version.
+    """
+    lines = [" ".join(_ESCAPE.sub("", line).split()) for line in printed.splitlines()]
+    own = [line for line in lines if re.fullmatch(titled, line)]
+    own += [line for line in lines if _NUMBER.search(line) and not _OTHER.search(line)]
+    return own[0][:80] if own else None
 
 
 def outcome_of(program: Program, reader: Reader, child: ChildResult, level: str) -> Outcome:
@@ -240,76 +273,6 @@ def outcome_of(program: Program, reader: Reader, child: ChildResult, level: str)
         isolation=level,
         process_limit=child.process_limit,
     )
-
-
-def find_program(name: str, python: str, env: Mapping[str, str]) -> Path | None:
-    """Where a program is: on PATH, beside the guards' interpreter, or where installers put it."""
-    home = Path(env.get("HOME") or Path.home())
-    folders = [*env.get("PATH", os.defpath).split(os.pathsep), str(Path(python).parent)]
-    for place in PLACES:
-        folders += sorted((str(path) for path in home.glob(place)), reverse=True)
-    found = shutil.which(name, path=os.pathsep.join(folders))
-    return None if found is None else Path(os.path.abspath(found))
-
-
-def started_by(program: Path, path: str) -> list[str]:
-    """The words that start a program. One whose `#!` leaves its interpreter to `env` gets that of
-    its own folder or of `path`: on the turn's PATH the guards' folder is first, and there may lie
-    another `node` or `python3`, without the program's packages."""
-    words = _first_line(program)
-    if not words or os.path.basename(words[0]) != "env":
-        return [str(program)]
-    words = words[2:] if words[1:2] == ["-S"] else words[1:]
-    if not words or words[0].startswith("-") or "=" in words[0]:
-        return [str(program)]
-    found = shutil.which(words[0], path=os.pathsep.join([str(program.parent), path]))
-    return [found, *words[1:], str(program)] if found else [str(program)]
-
-
-def install_roots(program: Path, starter: str = "") -> list[str]:
-    """What must be readable for a program to start: its folder, that of what it links to, the
-    installation of the interpreter that its first line names or that starts it (`starter`), and the
-    whole folder of a manager of versions."""
-    roots = [program.parent, *_holding(program.resolve())]
-    words = _first_line(program)
-    named = words[0] if words and os.path.basename(words[0]) != "env" else starter
-    if named and named != str(program):
-        real = Path(named).resolve()
-        roots += [Path(named).parent, *_holding(real), real.parent.parent / "lib"]
-    if program.parent.name == "bin":  # pip install --user: the packages lie beside it
-        roots += sorted((program.parent.parent / "lib").glob("python3*/site-packages"))
-    roots += [Path(folder) for folder in _managed(program).values()]
-    return [str(root) for root in dict.fromkeys(roots) if root.exists()]
-
-
-def _holding(real: Path) -> list[Path]:
-    """The folder of packages or the environment that a program lies in, else its own folder."""
-    for folder in real.parents:
-        if folder.name == "node_modules" or (folder / "pyvenv.cfg").is_file():
-            return [folder]
-    return [real.parent]
-
-
-def _first_line(program: Path) -> list[str]:
-    """The words of a script's `#!` line; [] for a binary."""
-    try:
-        with program.open("rb") as file:
-            first = file.readline(4096)
-    except OSError:
-        return []
-    return os.fsdecode(first[2:]).split() if first.startswith(b"#!") else []
-
-
-def _managed(program: Path) -> dict[str, str]:
-    """The folder of the manager of versions that a program belongs to, by its variable."""
-    return {MANAGERS[p.name]: str(p) for p in program.parents if p.name in MANAGERS}
-
-
-def _user_packages(program: Path) -> dict[str, str]:
-    """Where Python finds what `pip install --user` put beside a program: HOME is another now."""
-    base = program.parent.parent
-    user = program.parent.name == "bin" and any((base / "lib").glob("python3*/site-packages"))
-    return {"PYTHONUSERBASE": str(base)} if user and base.name == ".local" else {}
 
 
 def _task_files(turn: TurnContext) -> tuple[str, ...]:

@@ -40,12 +40,12 @@ def probe(repo: Repo, config: HarnessConfig, agent: Agent, role: str, ask: bool)
         fix = agent.program.install
         found = f"{agent.program.executable} is not installed (looked on PATH, in ~/.local, ~/.nvm)"
         return [Check(role, "fail", found, fix)]
+    first = Check(role, "ok", named)
     if version is None:
-        words = f"{agent.name}: its version cannot be told"
-        return [Check(role, "warn", words, f"{agent.program.executable} --version")]
-    if not ask:
-        return [Check(role, "ok", named)]
-    return [Check(role, "ok", named), _flags(agent, role), _login(repo, config, agent, role)]
+        said = agent.words_of_version()
+        words = f"{agent.name}: its version cannot be told{f': {said}' if said else ''}"
+        first = Check(role, "warn", words, f"{agent.program.executable} --version")
+    return [first, _flags(agent, role), _login(repo, config, agent, role)] if ask else [first]
 
 
 def _command(config: HarnessConfig, agent: Agent, role: str) -> Check | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -59,7 +60,7 @@ def make_agent(name: str, config: HarnessConfig) -> Agent:
         return get_agent(name, python=config.python)
     if name == "custom":
         return get_agent(name, command=list(config.agent_command), python=config.python)
-    return get_agent(name, args=config.agent_args, python=config.python)
+    return get_agent(name, args=config.agent_args, python=config.python, person=os.environ)
 
 
 def _watched(harness: Harness) -> None:
