@@ -165,3 +165,25 @@ def test_talk_is_no_order() -> None:
     assert printed_order("I left the draft as it is.") == ""
     assert printed_order("The focus: A-001 stays.") == ""
     assert printed_order("**Focus:** A-001\nMode: none\n").startswith("**Focus:**")
+
+
+@pytest.mark.parametrize("last", [True, False], ids=["last section", "in the middle"])
+@pytest.mark.parametrize("above", ["", "Run this:\n", "- one\n\n"])
+@pytest.mark.parametrize(
+    "frame", ["```markdown\n{}```", "```\n{}```", "~~~\n{}~~~", "````md\n{}````"]
+)
+def test_a_bare_block_inside_a_printed_order_does_not_end_it(
+    frame: str, above: str, last: bool
+) -> None:
+    checks = f"## Checks\n{above}```\ntest -f wanted.txt\n```\n"
+    order = ORDER[: ORDER.index("## Checks")]
+    order += checks if last else f"{checks}\n## Findings\n- none\n"
+    if last:
+        order = order.replace("## Tasks", "## Findings\n- none\n\n## Tasks")
+    for said in (frame, f"Voilà l'ordre :\n{frame}\nC'est tout.\n```\nls\n```\n"):
+        assert printed_order(said.format(order)) == order
+
+
+def test_a_block_that_follows_an_order_is_no_part_of_it() -> None:
+    said = f"```\n{ORDER}```\nThen look:\n```\nls\n```\nand\n```\npwd\n```\n"
+    assert printed_order(said) == ORDER
