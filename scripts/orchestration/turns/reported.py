@@ -17,6 +17,7 @@ UNREPORTED = "unreported"
 MAX_BYTES = 64 * 1024
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})[ \t]*(\S*)[^\n]*$", re.MULTILINE)
 _FOCUS = re.compile(r"^\W{0,6}Focus\W{0,4}:", re.MULTILINE)
+_SECTION = re.compile(r"^##+ ", re.MULTILINE)
 _HEADING = re.compile(r"^# .*$", re.MULTILINE)
 
 
@@ -83,13 +84,18 @@ def printed_order(text: str) -> str:
 
 def fenced_blocks(text: str) -> list[str]:
     """The outermost fenced blocks. An order holds blocks itself, often with the same fence: one
-    that names a language opens a level, a bare one closes it."""
+    that names a language opens a level, a bare one closes it, unless an order goes on after it."""
     blocks: list[str] = []
     opened: list[str] = []
     start = 0
-    for fence in _FENCE.finditer(text):
+    fences = list(_FENCE.finditer(text))
+    for n, fence in enumerate(fences):
         mark, language = fence[1], fence[2]
-        if opened and not language and mark[0] == opened[-1][0] and len(mark) >= len(opened[-1]):
+        bare = bool(opened) and not language and mark[0] == opened[-1][0]
+        if bare and len(mark) >= len(opened[-1]):
+            if len(opened) == 1 and _opens_inside(text, start, fences[n : n + 3]):
+                opened.append(mark)
+                continue
             opened.pop()
             if not opened:
                 blocks.append(text[start : fence.start()])
@@ -98,3 +104,15 @@ def fenced_blocks(text: str) -> list[str]:
                 start = fence.end() + 1
             opened.append(mark)
     return blocks
+
+
+def _opens_inside(text: str, start: int, fences: list[re.Match[str]]) -> bool:
+    """Whether a bare fence opens a block in the order that began at `start`: it does where, after
+    the next one, another section of the order or the order's own end comes before a third."""
+    if len(fences) < 3 or any(f[2] or f[1][0] != fences[0][1][0] for f in fences):
+        return False
+    if not _FOCUS.search(text, start, fences[0].start()):
+        return False
+    above = text[start : fences[0].start()].rstrip().rpartition("\n")[2]
+    between = text[fences[1].end() : fences[2].start()]
+    return bool(_SECTION.match(above) or _SECTION.search(between)) or not between.strip()
