@@ -5,6 +5,7 @@ Everything is looked up in the commit that the attempt starts from, never in the
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Sequence
 from copy import copy
 
@@ -41,11 +42,13 @@ def _context(harness: Harness, base: str, item_id: str, collect: Collect) -> Val
     findings = read_text_at(repo, base, config.findings)
 
     def exists(path: str) -> bool:
-        name = path.removeprefix("./").rstrip("/")
-        return name in ("", ".") or bool(repo.list_tree(base, name))
+        name = posixpath.normpath(path)
+        if name.startswith(("/", "../")) or name == ".." or "\0" in name:
+            return False  # outside the repository, where git refuses to look
+        return name == "." or bool(repo.list_tree(base, name))
 
     def read_lines(path: str) -> list[str] | None:
-        text = read_text_at(repo, base, path.removeprefix("./")) if exists(path) else None
+        text = read_text_at(repo, base, posixpath.normpath(path)) if exists(path) else None
         return None if text is None else text.splitlines()
 
     return ValidationContext(
