@@ -261,7 +261,8 @@ IN_THE_TREE = [
         "in the tree",
         "options of a runner for the tests' own programs, in parts",
         product(
-            "import os\n\nos.environ.update({'PY' + 'TEST_ADDOPTS': '--collect-only'})\n\n\n" + BROKEN
+            "import os\n\nos.environ.update({'PY' + 'TEST_ADDOPTS': '--collect-only'})\n\n\n"
+            + BROKEN
         ),
         "fooled",
         "review",
