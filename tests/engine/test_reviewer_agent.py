@@ -231,3 +231,22 @@ def test_nonsense_is_no_review(text: str, tmp_path: Path) -> None:
     assert read_review(tmp_path).problem
     (tmp_path / "report/review.json").write_text(text)
     assert (found := read_review(tmp_path)).problem and found.verdict == "unsure"
+
+
+ANSWER = '{"verdict": "reject", "reason": "a {special} case", "findings": []}'
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"Mein Urteil: {ANSWER} Viele Grüße.",
+        f"I read {{calc.py}} and `f({{}})`.\n{ANSWER}\nThat is all {{really}}.",
+        f'You asked for {{"verdict": "accept"}}, but:\n\n{ANSWER}',
+        f"```\n{ANSWER}\n```\nDone.",
+        f"```json\n{ANSWER}",
+    ],
+)
+def test_a_review_that_is_printed_in_prose_is_read(said: str, tmp_path: Path) -> None:
+    (tmp_path / "said.txt").write_text(said)
+    found = read_review(tmp_path)
+    assert (found.verdict, found.reason, found.problem) == ("reject", "a {special} case", "")
