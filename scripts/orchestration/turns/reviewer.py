@@ -32,6 +32,7 @@ MAX_BYTES = 256 * 1024
 VERDICTS = ("accept", "reject", "unsure")
 SEVERITIES = ("blocker", "question", "remark")
 MAX_FINDINGS = 50
+MAX_OBJECTS = 1_000
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ def read_review(folder: Path, known: Sequence[str] = ()) -> Review:
         told = [text]
     else:
         said = (folder / SAID).read_text(encoding="utf-8", errors="replace")
-        told = [*reversed(fenced_blocks(said)), said[said.find("{") :]]
+        told = [*reversed(fenced_blocks(said)), *reversed(_objects(said)), said[said.find("{") :]]
     problem = f"no {NAME}"
     for text in told:
         try:
@@ -202,6 +203,22 @@ def read_review(folder: Path, known: Sequence[str] = ()) -> Review:
             return _typed(asked)
         problem = f"{NAME}: verdict is one of {', '.join(VERDICTS)}"
     return Review("unsure", problem=problem)
+
+
+def _objects(text: str) -> list[str]:
+    """The objects of JSON that stand in prose, the outermost ones that hold a verdict."""
+    found, at = [], text.find("{")
+    for _ in range(MAX_OBJECTS):
+        if at < 0:
+            break
+        try:
+            told, end = json.JSONDecoder().raw_decode(text, at)
+        except (ValueError, RecursionError):
+            end = at + 1
+        else:
+            found += [text[at:end]] if "verdict" in told else []
+        at = text.find("{", end)
+    return found
 
 
 def _typed(told: dict[str, Any]) -> Review:
