@@ -107,7 +107,7 @@ def _login(repo: Repo, config: HarnessConfig, agent: ProgramAgent, role: str) ->
 
 
 def _said(outcome: Outcome, agent: ProgramAgent, name: str, text: str) -> Check:
-    words = " ".join(text.split())[:200]
+    words = " ".join(text.split()).removeprefix("auth: ")[:200]
     program = agent.program
     if outcome.kind == "auth":
         keys = " or ".join(program.keys[:2])
