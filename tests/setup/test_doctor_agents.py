@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from orchestration.agents import Clocks
 from orchestration.config import load_config
+from orchestration.setup import probe
 from orchestration.setup.doctor import examine
 from orchestration.setup.session import make_agent, make_reviewer, make_supervisor
 
@@ -53,6 +55,12 @@ def test_a_missing_program_is_named_with_how_to_install_it(root: Path) -> None:
         ("end('API Error: 401', True, 401)", "fail", "not logged in: API Error: 401"),
         ("end('limit; try again in 5m', True, 429)", "warn", "rate_limit: limit"),
         ("raise SystemExit('no config')", "fail", "exit 1: no config"),
+        # aider without a key waits for a browser to sign in.
+        (
+            "print('No API keys were provided.', flush=True); import time; time.sleep(60)",
+            "fail",
+            "not logged in: No API keys",
+        ),
         (
             "end('ready' if os.environ.get('MY_KEY') else 'not logged in',"
             " 'MY_KEY' not in os.environ)",
@@ -64,6 +72,7 @@ def test_a_missing_program_is_named_with_how_to_install_it(root: Path) -> None:
 def test_the_program_is_started_once_and_its_end_is_told(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, state: str, words: str
 ) -> None:
+    monkeypatch.setattr(probe, "PATIENCE", Clocks(20, 4, 1))
     count = tmp_path / "count"
     begin = f"open({str(count)!r}, 'a').write('x')\n"
     claude(tmp_path / "bin", begin + code + "\n")
@@ -79,6 +88,17 @@ def test_the_program_is_started_once_and_its_end_is_told(
         assert found["agent login"][2].startswith("claude, then /login; or name ANTHROPIC_API_KEY")
     assert count.read_text() == "x"
     assert not list((tmp_path / "state").rglob("doctor"))
+
+
+def test_a_version_that_begins_with_the_programs_name_does_not_say_it_twice(
+    root: Path, tmp_path: Path
+) -> None:
+    program = tmp_path / "bin/aider"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho aider 0.86.2\n")
+    program.chmod(0o755)
+    found = {c.name: c.found for c in examine(root, agent="aider", ask=False)}
+    assert found["agent"] == "aider 0.86.2"
 
 
 def test_flags_that_the_installed_version_lost_are_named(root: Path, tmp_path: Path) -> None:
