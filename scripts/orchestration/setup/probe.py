@@ -33,7 +33,7 @@ PATIENCE = Clocks(total_s=90.0, idle_s=60.0, grace_s=2.0)
 def probe(repo: Repo, config: HarnessConfig, agent: Agent, role: str, ask: bool) -> list[Check]:
     """The rows about one agent: its version, and where it is asked, its flags and its login."""
     version = agent.version()
-    named = f"{agent.name} {version or ''}".strip()
+    named = f"{agent.name} {(version or '').removeprefix(f'{agent.name} ')}".strip()
     if not isinstance(agent, ProgramAgent):
         return [_command(config, agent, role) or Check(role, "ok", named)]
     if agent.installed() is None:
@@ -109,12 +109,15 @@ def _login(repo: Repo, config: HarnessConfig, agent: ProgramAgent, role: str) ->
 def _said(outcome: Outcome, agent: ProgramAgent, name: str, text: str) -> Check:
     words = " ".join(text.split()).removeprefix("auth: ")[:200]
     program = agent.program
-    if outcome.kind == "auth":
+    # One that waits for a person to sign in falls silent after it has said so.
+    silent = outcome.kind == "timeout" and outcome.suspected is not None
+    kind = outcome.suspected if silent else outcome.kind
+    if kind == "auth":
         keys = " or ".join(program.keys[:2])
         fix = f"{program.sign_in}; or name {keys} in `agent_env:` and export it"
         return Check(name, "fail", f"not logged in: {words}", fix)
-    if outcome.kind in OUTAGES:
-        return Check(name, "warn", f"{outcome.kind}: {words}", "try again later")
+    if kind in OUTAGES:
+        return Check(name, "warn", f"{kind}: {words}", "try again later")
     if outcome.kind == "timeout":
         found = f"no answer: its {outcome.clock} clock ran out"
         return Check(name, "warn", found, f"start it by hand: {program.executable}")
