@@ -252,7 +252,9 @@ def outcome_of(program: Program, reader: Reader, child: ChildResult, level: str)
             kind = "auth"
         text = words or text or _last_lines(child.output_tail)
     if beside is not None and kind in ("crash", "timeout"):
-        text, retry_at = text or beside.text, beside.retry_at
+        # Where no model has spoken, the line that names the outage says more than all the rest.
+        text = beside.text if reader.events == 0 else text or beside.text
+        retry_at = beside.retry_at
         kind = beside.kind if kind == "crash" and reader.events == 0 else kind
     else:
         beside = None
