@@ -57,7 +57,7 @@ def test_a_missing_program_is_named_with_how_to_install_it(root: Path) -> None:
         ("raise SystemExit('no config')", "fail", "exit 1: no config"),
         # aider without a key waits for a browser to sign in.
         (
-            "print('Welcome.\\nNo API keys were provided.', flush=True); import time; time.sleep(60)",
+            "print('Hello.\\nNo API keys were provided.', flush=True); import time; time.sleep(60)",
             "fail",
             "not logged in: No API keys",
         ),
