@@ -16,6 +16,10 @@ from ptycho.frames.memory import block_bytes
 SAMPLE_FRAMES = 64
 MOST_SPOTS = 2_000_000
 LOOK = 16  # bins along each axis of what a frame looks like
+TOP, JUMP = (
+    0.97,
+    0.75,
+)  # shares of the type's range: nearly all of it, and a leap between neighbours
 Read = Callable[[np.ndarray], np.ndarray]
 
 
@@ -24,7 +28,8 @@ class Census:
     """Running statistics; all maps are (N, N), all lists (M,). Bad values count as 0.
 
     `not_finite`, `negative`: how often a pixel held no count. `high`: how often it was at or above
-    the `ceiling`. `spots`: where such values stood, if they are to be collected.
+    the `ceiling`. `spots`: where such values stood, if they are to be collected. `near_top`,
+    `jumps`: values just below the ceiling, and neighbours that differ by most of the range.
     """
 
     shape: tuple[int, int]
@@ -45,6 +50,8 @@ class Census:
     high: np.ndarray = field(init=False)
     whole: bool = True
     overflow: bool = False
+    near_top: int = 0
+    jumps: int = 0
     light: list[np.ndarray] = field(default_factory=list)
     centre: list[np.ndarray] = field(default_factory=list)
     frame_high: list[np.ndarray] = field(default_factory=list)
@@ -69,6 +76,8 @@ class Census:
         """Take in frames `raw` (m, N, N) with their `numbers`; light is summed where `valid`."""
         block, high_values = self._take(raw, numbers, valid)
         self.frames += len(block)
+        if np.isfinite(self.ceiling) and block.max() >= TOP * self.ceiling:
+            self._leaps(block, valid & ~high_values)
         if self.whole:
             self.whole = bool(np.array_equal(block, np.rint(block)))
         np.minimum(self.lowest, block.min(axis=0), out=self.lowest)
@@ -114,6 +123,15 @@ class Census:
             self.spots.append(spots)
             self.overflow = sum(map(len, self.spots)) > MOST_SPOTS
         return np.where(bad | high, np.float32(0), raw), high
+
+    def _leaps(self, block: np.ndarray, valid: np.ndarray) -> None:
+        self.near_top += int(((block >= TOP * self.ceiling) & valid).sum())
+        for axis in (1, 2):
+            apart = np.abs(np.diff(block.astype(np.float32), axis=axis)) > JUMP * self.ceiling
+            one, other = (
+                np.take(valid, np.arange(k, valid.shape[axis] - 1 + k), axis) for k in (0, 1)
+            )
+            self.jumps += int((apart & one & other).sum())
 
     def _extremes(self, block: np.ndarray, numbers: np.ndarray) -> None:
         first = block.max(axis=0)

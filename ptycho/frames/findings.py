@@ -13,6 +13,8 @@ CODES: dict[str, str] = {
     "counts-offset": "every count has the same number added to it (a dark that was not taken off)",
     "counts-about-zero": "counts vary about zero (a dark was taken off): less than none is none",
     "counts-transformed": "numbers are not counts but what was made of them, pixel by pixel",
+    "counts-wrapped": "counts leap from the top of their type to its bottom between neighbours (a "
+    "counter that ran over: what lies beyond is lost)",
     "mask-hides-light": "the mask hides pixels that see much of the light",
     "pixel-at-maximum": "pixels hold the largest number of their type (gaps, or overflow)",
     "pixel-clipped": "pixels reach one largest count again and again (saturation)",

@@ -23,6 +23,7 @@ NULL = 0.1  # of the darkest neighbour: a zero of the far field
 GAP_COUNTS = 1000.0  # counts in the lines on both sides of a dark line
 CLIP_FROM = 30.0
 CLIP_TIES = 8
+LEAPS = 10  # over most of the type's range, where it is filled to the top
 MOST = 0.3  # share of the lit pixels above which it is no matter of single pixels
 DEAD_PX = 25
 GAP_PX = 6
@@ -66,6 +67,12 @@ def judge_pixels(census: Census, mask: np.ndarray, probe: np.ndarray | None) -> 
         share = float(hits[often & mask].max(initial=0)) / count
         extra = {"maximum": census.ceiling} if code == "pixel-at-maximum" else {}
         note(code, often, most_frames=f"{share:.0%}", **extra)
+    if census.jumps >= LEAPS and census.near_top > census.high.sum():
+        evidence = {
+            "largest": float(census.highest.max()),
+            "leaps_between_neighbours": census.jumps,
+        }
+        findings.append(Finding("counts-wrapped", evidence))
     constant = _constant(census)
     lit = mask & (census.total > 0)
     if (constant & lit).sum() <= MOST * lit.sum():
