@@ -120,7 +120,9 @@ def commit_settings(path: Path) -> None:
     names = [name for name in (load_config(repo.root).ledger, FILE) if (repo.root / name).exists()]
     told = repo.run("status", "--porcelain", "-z", "--", *names, cwd=repo.root).stdout
     if told:
-        repo.run("add", "--", *names, cwd=repo.root)
+        asked = repo.run("config", "--get", "--type=bool", "core.sparseCheckout", check=False)
+        sparse = ["--sparse"] if asked.stdout.strip() == b"true" else []  # git 2.34 and newer
+        repo.run("add", *sparse, "--", *names, cwd=repo.root)
         repo.run("commit", "--quiet", "-m", "Ledger and settings", "--", *names, cwd=repo.root)
 
 
