@@ -135,7 +135,8 @@ class HarnessConfig:
     keep_env: tuple[str, ...] = ()
     """Environment variables that guards keep; all but a few are removed."""
     plugins: tuple[str, ...] = ()
-    """pytest plugins that the guards need; all others stay switched off."""
+    """pytest plugins that the guards need; all others stay switched off. `init` names those of the
+    environment whose fixtures, marks or settings the tests use."""
     carry: tuple[str, ...] = ()
     """Git-ignored files and folders of your checkout that every checkout and workspace gets a copy
     of: data, generated files, compiled extensions. `.env` and files with the names of keys go to

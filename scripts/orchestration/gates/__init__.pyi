@@ -10,6 +10,7 @@ from .guard import GuardSpec as GuardSpec
 from .guard import collect_ids as collect_ids
 from .guard import run_guard as run_guard
 from .guard import run_twice as run_twice
+from .guard_files import repository_settings as repository_settings
 from .reading import Watch as Watch
 from .red_first import unexplained as unexplained
 from .relevance import finding as finding

@@ -1,8 +1,8 @@
 """init: make any git repository with pytest ready, and touch nothing that is already there.
 
-Two small files are written where they are missing: orchestration.yaml (with the import roots and
-the environment that were found, and what was asked for) and the ledger with one first issue that
-can be run at once.
+Two small files are written where they are missing: orchestration.yaml (with the import roots, the
+environment and the pytest plugins that were found, and what was asked for) and the ledger with one
+first issue that can be run at once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from orchestration.agents import get_agent
 from orchestration.config import load_config
 from orchestration.documents.grammar import split_words
 from orchestration.errors import HarnessError
+from orchestration.gates import repository_settings
 from orchestration.git import Repo
+from orchestration.setup.plugins import needed_plugins
 
 SKIPPED = {"node_modules", "build", "dist", "venv", "env", "site-packages", "__pycache__"}
 TEST_FOLDERS = ("tests", "test", "testing")
@@ -70,7 +72,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What `prepare` did: files written and kept, and what was found."""
+    """What `prepare` did: files written and kept, and what was found; a plugin has its reason."""
 
     root: str
     written: tuple[str, ...]
@@ -78,13 +80,17 @@ class Prepared:
     import_roots: tuple[str, ...]
     tests: str
     packages: tuple[str, ...]
+    plugins: dict[str, str]
     next_command: str
 
     @property
     def summary(self) -> str:
         """The layout in one line."""
         names = ", ".join(self.packages) or "no package"
-        return f"{names}; tests in {self.tests}; import roots {', '.join(self.import_roots)}"
+        roots = ", ".join(self.import_roots)
+        needed = ", ".join(f"{name} ({why})" for name, why in self.plugins.items())
+        plugins = f"; plugins {needed}" if needed else ""
+        return f"{names}; tests in {self.tests}; import roots {roots}{plugins}"
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form."""
@@ -114,10 +120,15 @@ def prepare(root: Path, wishes: Wishes | None = None) -> Prepared:
     if wishes.python and not (repo.root / Path(wishes.python).expanduser()).exists():
         raise HarnessError("no such interpreter", expected="a file", got=wishes.python)
     quoted = ", ".join(f'"{name}"' for name in layout.import_roots)
+    # `bin/python` is a link: the environment is where it is written, not where it leads.
+    environment = (repo.root / Path(chosen or sys.executable).expanduser()).parent.parent
+    asked = repository_settings(repo.root)
+    plugins = needed_plugins(environment, repo.root, layout.tests, layout.import_roots, asked)
+    own = f"plugins: [{', '.join(plugins)}]\n" if plugins else ""
     settings = CONFIG.format(
         python=f"python: {json.dumps(chosen)}\n" if chosen else "",
         roots=quoted,
-        more=_more(repo, wishes),
+        more=own + _more(repo, wishes),
     )
     load_config(repo.root, settings)
     files = {"orchestration.yaml": settings, "docs/fix_plan.md": LEDGER.format(tests=layout.tests)}
@@ -137,6 +148,7 @@ def prepare(root: Path, wishes: Wishes | None = None) -> Prepared:
         import_roots=layout.import_roots,
         tests=layout.tests,
         packages=layout.packages,
+        plugins=plugins,
         next_command=NEXT if written else "orchestrate doctor && orchestrate run",
     )
 
@@ -296,8 +308,9 @@ def _has_tests(place: Path) -> bool:
 def _defines_tests(path: Path) -> bool:
     """Tell whether a file has a test function or a class with test methods (read, never run)."""
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        # A pipe with a test's name would be waited for.
+        tree = ast.parse(path.read_text(encoding="utf-8") if path.is_file() else "")
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     return any(
