@@ -56,7 +56,6 @@ LIBRARIES = (
         'os.environ.get("XDG_CONFIG_HOMES", "")',
         "tests/test_unix.py::test_xdg_variable_custom_value",
         ("pytest", "pytest-mock", "hatchling", "hatch-vcs"),
-        "plugins: [pytest_mock]\n"
         "prepare: SETUPTOOLS_SCM_PRETEND_VERSION=4.2.2 python -m hatchling build --hooks-only\n",
         generated=("src/platformdirs/version.py",),
     ),
@@ -80,7 +79,6 @@ LIBRARIES = (
         "await receiver(*args)",
         "tests/test_signals.py::test_function_signal_dispatch_kwargs",
         ("pytest==8.3.4", "pytest-asyncio==0.23.8", "pytest-cov", "pytest-xdist", "frozenlist"),
-        "plugins: [pytest_asyncio]\n",
         edits={"setup.cfg": ("addopts = --cov=aiosignal", "addopts = -n auto --cov=aiosignal")},
     ),
     Library(
@@ -104,7 +102,6 @@ LIBRARIES = (
         "self.__hits += 2",
         "tests/test_cache_info.py::test_cache_info",
         ("pytest==8.3.4", "pytest-asyncio==0.23.8", "pytest-cov", "pytest-timeout"),
-        "plugins: [pytest_asyncio]\n",
     ),
 )
 AGENT = """\
