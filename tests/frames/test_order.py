@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ptycho.data import open_scan
 from ptycho.frames import clean_scan
 from ptycho.scan import Scan
 from ptycho.simulation import SimulationConfig, simulate
@@ -87,3 +89,15 @@ def test_an_empty_frame_does_not_hide_that_the_list_begins_too_late() -> None:
     late.counts[7] = 0
     found = clean_scan(late)
     assert found.sanity is not None and {"frames-order", "frame-empty"} <= found.sanity.codes
+
+
+@pytest.mark.real
+def test_the_measured_star_is_in_order_until_it_is_mixed_up(siemens_star_path: Path) -> None:
+    """Its patterns repeat: most are more like some elsewhere than like those beside them."""
+    star = open_scan(siemens_star_path)
+    mixed = star.positions_px[np.random.default_rng(0).permutation(star.n_frames)]
+    for positions, told in ((star.positions_px, False), (mixed, True)):
+        report = clean_scan(replace(star, positions_px=positions), "auto").sanity
+        assert report is not None
+        assert ("frames-order" in report.codes) == told
+        assert not report.left_out and not report.masked
