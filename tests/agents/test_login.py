@@ -276,15 +276,19 @@ def test_a_program_keeps_its_cache_in_the_turns_home(tmp_path: Path) -> None:
 # -- where programs lie -----------------------------------------------------------------------
 
 
-def nvm(home: Path) -> None:
+def of_node(version: Path) -> None:
     """A script of node's kind: `env` finds its interpreter beside it, packages lie in lib/."""
-    version = home / ".nvm/versions/node/v22.0.0"
     package = version / "lib/node_modules/@anthropic-ai/claude-code"
     claude(package, "import helper\nend(helper.WORD)\n", python="/usr/bin/env node")
     (package / "helper.py").write_text("WORD = 'ready'\n")
     (version / "bin").mkdir()
     (version / "bin/claude").symlink_to("../lib/node_modules/@anthropic-ai/claude-code/claude")
     (version / "bin/node").symlink_to(sys.executable)
+
+
+def nvm(home: Path) -> None:
+    version = home / ".nvm/versions/node/v22.0.0"
+    of_node(version)
 
 
 def local(home: Path) -> None:
@@ -394,12 +398,7 @@ def asdf(home: Path) -> None:
 def fnm(home: Path) -> None:
     """A folder on PATH that is a link to an installation, made for one shell."""
     version = home / ".local/share/fnm/node-versions/v22/installation"
-    package = version / "lib/node_modules/@anthropic-ai/claude-code"
-    claude(package, "import helper\nend(helper.WORD)\n", python="/usr/bin/env node")
-    (package / "helper.py").write_text("WORD = 'ready'\n")
-    (version / "bin").mkdir()
-    (version / "bin/claude").symlink_to("../lib/node_modules/@anthropic-ai/claude-code/claude")
-    (version / "bin/node").symlink_to(sys.executable)
+    of_node(version)
     (home / ".local/share/fnm/aliases").mkdir()
     (home / ".local/share/fnm/aliases/default").symlink_to(version)
 

@@ -13,16 +13,7 @@ import pytest
 from orchestration.config import ConfigProblem, load_config
 from orchestration.git import LOG_REF, Repo
 from orchestration.log import read_branch
-
-ORCHESTRATE = str(Path(sys.executable).with_name("orchestrate"))
-RIGHT = "def total(prices):\n    return sum(prices)\n"
-TEST = "from shop import total\n\n\ndef test_total():\n    assert total([1, 2]) == 3\n"
-ITEM = """### [FIX-1] Totals
-- Status: open
-- Guard: tests/test_shop.py::test_total
-- Exit:
-  - [ ] C1 `pytest tests/test_shop.py::test_total` — it adds
-"""
+from shop_repository import ITEM, ORCHESTRATE, RIGHT, TEST, WRONG
 
 
 def git(root: Path, *words: str) -> str:
@@ -34,7 +25,7 @@ def git(root: Path, *words: str) -> str:
 
 def shop(root: Path) -> Path:
     (root / "tests").mkdir(parents=True)
-    (root / "shop.py").write_text(RIGHT.replace("sum", "max"))
+    (root / "shop.py").write_text(WRONG)
     (root / "tests/test_shop.py").write_text(TEST)
     git(root, "init", "-q", "-b", "main")
     git(root, "add", "-A")

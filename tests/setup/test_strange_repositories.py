@@ -10,16 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from shop_repository import ITEM, ORCHESTRATE, TEST, WRONG
 
-ORCHESTRATE = str(Path(sys.executable).with_name("orchestrate"))
-WRONG = "def total(prices):\n    return max(prices)\n"
-TEST = "from shop import total\n\n\ndef test_total():\n    assert total([1, 2]) == 3\n"
-ITEM = """### [FIX-1] Totals
-- Status: open
-- Guard: tests/test_shop.py::test_total
-- Exit:
-  - [ ] C1 `pytest tests/test_shop.py::test_total` — it adds
-"""
 AGENT = """\
 with open('shop.py', 'rb') as file:
     data = file.read()

@@ -1,4 +1,4 @@
-"""What the `pytest` commands of a document would run today, asked of pytest itself, and what ran.
+"""What the test commands of a document would run today, asked of pytest itself, and what ran.
 
 A command of files, node ids, `-k` and `-m` is a guard, and is collected as one. Any other runs with
 the repository's own settings, and its exit code counts: so do the plugins that have a say in it.
@@ -57,8 +57,21 @@ class Asked:
         selector = of_pytest_command(command.argv)
         if selector:
             return self._guard(selector)
-        words = pytest_words(unwrapped(command.argv))
+        argv = unwrapped(command.argv)
+        if argv[1:3] == ["-m", "unittest"]:
+            return self._named(argv[3:])
+        words = pytest_words(argv)
         return Selected("some") if words is None else self._own_words(words, command.env)
+
+    def _named(self, words: Sequence[str]) -> Selected:
+        """Whether what `unittest` is to load is written in the checkout; nothing is imported."""
+        if "discover" in words or any(re.match("-[kpst]", word) for word in words):
+            return Selected("some")
+        roots = [self.spec.checkout, *(self.spec.checkout / r for r in self.spec.import_roots)]
+        for name in words:
+            if not name.startswith("-") and not any(_is_written(root, name) for root in roots):
+                return Selected("none", f"unittest finds no `{name}`")
+        return Selected("some")
 
     def _guard(self, selector: Selector) -> Selected:
         ids, problems = self._collected(selector)
@@ -121,6 +134,27 @@ class Asked:
 
 def _is_below(node_id: str, start: str) -> bool:
     return node_id == start or node_id.startswith((f"{start}::", f"{start}/", f"{start}["))
+
+
+def _is_written(root: Path, name: str) -> bool:
+    """Whether a file, or a dotted name of a module and what stands in it, is there below `root`."""
+    if name.endswith(".py"):
+        return (root / name).is_file()
+    parts, place = name.split("."), root
+    while parts and (place / parts[0]).is_dir():
+        place /= parts.pop(0)
+    if not parts:
+        return place != root
+    module = place / f"{parts[0]}.py"
+    if module.is_file():
+        parts = parts[1:]
+    else:
+        module = place / "__init__.py"
+    if not parts or not module.is_file():
+        return not parts
+    # A method may come from another class; the first name stands in the module.
+    text = module.read_text(encoding="utf-8", errors="replace")
+    return bool(re.search(rf"\b{re.escape(parts[0])}\b", text))
 
 
 def _first_error(said: Sequence[str]) -> str:
