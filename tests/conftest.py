@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-sys.path.append(str(Path(__file__).parent))  # for `leftovers`
+sys.path.append(str(Path(__file__).parent))  # for modules that several rooms share
 from leftovers import alive
 
 # How long a busy machine takes to draw an example says nothing about the code.
