@@ -1,7 +1,8 @@
 """`ptycho prior make-data`: many scans, each simulated, solved and kept as one small file.
 
-A file holds the solver's two images, the light, and the target: the truth with the smooth part of
-its phase turned to that of the image, since counts leave long waves of the phase open for long.
+A file holds the solver's two images, the light, and the target: the truth in the image's scale,
+with the smooth part of its phase turned to that of the image, since counts leave long waves of the
+phase open for long.
 Scans that the solver did not solve teach nothing; a note is kept instead.
 """
 
@@ -142,11 +143,17 @@ def lit(light: np.ndarray) -> np.ndarray:
 
 
 def turned(truth: np.ndarray, image: np.ndarray, light: np.ndarray) -> np.ndarray:
-    """The truth times exp(i·φ), φ the phase between the two, smoothed over `SMOOTH_PX`."""
+    """The truth times g·exp(i·φ): φ their phase difference smoothed over `SMOOTH_PX`, g a number.
+
+    Counts fix the product of probe and object: the object's scale is the image's (g by least
+    squares), or the network would learn to change it.
+    """
     weight = np.minimum(light, np.quantile(light[light > 0], 0.95)) * lit(light)
     between = image * truth.conj() * weight
     smooth = [ndimage.gaussian_filter(part, SMOOTH_PX) for part in (between.real, between.imag)]
-    return (truth * np.exp(1j * np.arctan2(smooth[1], smooth[0]))).astype(np.complex64)
+    alike = truth * np.exp(1j * np.arctan2(smooth[1], smooth[0]))
+    scale = np.sum((image * alike.conj()).real * weight) / np.sum(np.abs(truth) ** 2 * weight)
+    return (scale * alike).astype(np.complex64)
 
 
 def _sample(estimate: Estimate, truth: np.ndarray) -> Sample:

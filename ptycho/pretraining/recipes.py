@@ -26,6 +26,8 @@ STEPS = (0.18, 0.95)  # of a diameter
 SHORT_STEP_PX = 5.0
 """Below it a scan has as many frames as fit, or it would show little."""
 LIGHT = (8.0, 5e4)  # photons that a pixel sees in all frames together
+PHOTOGRAPHS = 3.0
+"""Photographs are drawn so many times as often as each other kind: none is like another."""
 WEIGHTS = (0.1, 0.17, 0.25, 0.4, 0.65)
 PASSES = (28, 46)
 
@@ -103,7 +105,8 @@ def draw(seed: int, number: int) -> Recipe:
 
 def _specimen(rng: np.random.Generator) -> Specimen:
     shared = rng.uniform() < 0.4
-    kinds = rng.choice(KINDS, 1 if shared else 2)
+    share = np.where(np.array(KINDS) == "photographs", PHOTOGRAPHS, 1.0)
+    kinds = rng.choice(KINDS, 1 if shared else 2, p=share / share.sum())
     pure_phase = rng.uniform() < 0.1
     return Specimen(
         tuple(str(kind) for kind in kinds),
