@@ -38,9 +38,10 @@ def plate(sample: Sample) -> Plate:
 
 
 def batch(plates: list[Plate], size: int, rng: np.random.Generator) -> tuple[Any, Any]:
-    """(B, 64, 64, 6) channels, and (B, 64, 64, 4): what is wanted, its unit, whether it counts.
+    """(B, 64, 64, 6) channels, and (B, 64, 64, 6): what is wanted, as the loss takes it.
 
-    The wanted correction (target − image), re and im; the unit of the answer; 1 where it counts.
+    The wanted correction (target − image), re and im; the unit of the answer; 1 where it counts;
+    the image, re and im.
     """
     area = np.sqrt([each.image.size for each in plates])
     seen, wanted = [], []
@@ -60,5 +61,6 @@ def batch(plates: list[Plate], size: int, rng: np.random.Generator) -> tuple[Any
         sigma, counts = moved(each.sigma[box]), moved(each.counts[box])
         seen.append(np.where(counts[..., None], channels(image, freer, sigma), np.float32(0)))
         step = target - image
-        wanted.append(np.stack([step.real, step.imag, reach(sigma), counts], axis=-1))
+        planes = [step.real, step.imag, reach(sigma), counts, image.real, image.imag]
+        wanted.append(np.stack(planes, axis=-1))
     return np.stack(seen), np.stack(wanted).astype(np.float32)

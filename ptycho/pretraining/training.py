@@ -1,8 +1,8 @@
 """`ptycho prior train`: the prior's weights from a folder of solved scans.
 
-The loss is relative to the input's own, crop by crop, so that scans of all doses count alike:
-0.9·L1 of the error without its mean over 9×9 pixels, and 0.1·L1 of the error itself. Every draw is
-of (seed, step): a run that was cut off and goes on gives the weights of one that was not.
+The loss is relative to the input's own, crop by crop, so that scans of all doses count alike
+(`ptycho.pretraining.loss`). Every draw is of (seed, step): a run that was cut off and goes on gives
+the weights of one that was not.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from ptycho.config import Progress
 from ptycho.data import whole_file
 from ptycho.errors import ArchiveError, ConfigError, ModelError, UsageError
 from ptycho.pretraining.crops import Plate, batch, plate
+from ptycho.pretraining.loss import relative_loss
 from ptycho.pretraining.made import data_hash, samples
 from ptycho.pretraining.specimens import KINDS
 from ptycho.prior import CHANNELS, save_prior
 from ptycho.quiet import keras, ops
 
-HIGH_PASS_PX = 9
 BATCH = 8
 RATE, DECAY = 1.2e-3, 1e-4
 VALIDATION_EVERY = 20
@@ -128,20 +128,6 @@ def train_prior(
     _write_curves(folder / "curves.csv", told["rows"])
     state.unlink(missing_ok=True)
     return record
-
-
-def relative_loss(wanted: Any, answer: Any) -> Any:
-    """Scalar: mean over the crops of (loss of the corrected image / loss of the input)."""
-    counts = wanted[..., 3:]
-    step = wanted[..., :2]
-    left = (answer * wanted[..., 2:3] - step) * counts
-    return ops.mean(_size(left) / (_size(step * counts) + 1e-6))
-
-
-def _size(error: Any) -> Any:
-    """(B,): 0.9·L1 of the error without its local mean, and 0.1·L1 of the error."""
-    local = ops.average_pool(error, HIGH_PASS_PX, strides=1, padding="same")
-    return ops.mean(0.9 * ops.abs(error - local) + 0.1 * ops.abs(error), axis=(1, 2, 3))
 
 
 def _plates(data: Path, config: PriorTraining) -> tuple[list[Plate], list[Plate]]:

@@ -13,8 +13,8 @@ from ptycho.errors import ArchiveError, ConfigError, PtychoError, UsageError
 from ptycho.physics import backend
 from ptycho.pretraining import PriorTraining, train_prior
 from ptycho.pretraining.crops import CROP_PX, batch, plate
+from ptycho.pretraining.loss import relative_loss
 from ptycho.pretraining.made import Sample
-from ptycho.pretraining.training import relative_loss
 from ptycho.prior import Estimate, load_prior
 
 
@@ -45,7 +45,7 @@ def test_the_answer_that_is_wanted_makes_the_target_of_every_crop() -> None:
     """However a crop is turned: image + wanted is the target, whose difference is the noise."""
     plates = [plate(sample(0)), plate(sample(1, side=50))]
     seen, wanted = batch(plates, 12, np.random.default_rng(2))
-    assert seen.shape == (12, CROP_PX, CROP_PX, 6) and wanted.shape == (12, CROP_PX, CROP_PX, 4)
+    assert seen.shape == (12, CROP_PX, CROP_PX, 6) and wanted.shape == (12, CROP_PX, CROP_PX, 6)
     counts = wanted[..., 3] > 0
     assert (seen[~counts] == 0).all() and not counts.all()
     for image, step, where in zip(seen[..., :2], wanted[..., :2], counts, strict=True):
@@ -59,7 +59,7 @@ def test_the_answer_that_is_wanted_makes_the_target_of_every_crop() -> None:
 
 def test_the_loss_is_that_of_its_formula_relative_to_the_input() -> None:
     rng = np.random.default_rng(0)
-    wanted = rng.standard_normal((2, 20, 20, 4)).astype(np.float32)
+    wanted = rng.standard_normal((2, 20, 20, 6)).astype(np.float32)
     wanted[..., 2], wanted[..., 3] = 0.1, rng.uniform(size=(2, 20, 20)) < 0.8
     answer = rng.standard_normal((2, 20, 20, 2)).astype(np.float32)
 
@@ -69,10 +69,36 @@ def test_the_loss_is_that_of_its_formula_relative_to_the_input() -> None:
         local = np.stack([ndimage.uniform_filter(p, 9, mode="constant") / count for p in planes])
         return float(np.mean(0.9 * np.abs(planes - local) + 0.1 * np.abs(planes)))
 
+    def unlike(image: np.ndarray, target: np.ndarray, counts: np.ndarray) -> float:
+        """1 − SSIM, window by window."""
+        reach = np.ptp(target[counts])
+        a, b = (0.01 * reach) ** 2, (0.03 * reach) ** 2
+        scores = []
+        for row, col in np.argwhere(counts):
+            box = slice(max(row - 3, 0), row + 4), slice(max(col - 3, 0), col + 4)
+            one, two = image[box][counts[box]], target[box][counts[box]]
+            both = np.mean(one * two) - one.mean() * two.mean()
+            score = (2 * one.mean() * two.mean() + a) * (2 * both + b)
+            score /= (one.mean() ** 2 + two.mean() ** 2 + a) * (one.var() + two.var() + b)
+            scores.append(score)
+        return 1 - float(np.mean(scores))
+
     expected = []
     for y, n in zip(wanted.astype(float), answer, strict=True):
-        counts = y[..., 3:]
-        expected.append(size((0.1 * n - y[..., :2]) * counts) / size(y[..., :2] * counts))
+        counts = y[..., 3] > 0
+        masked = counts[..., None]
+        error = size((0.1 * n - y[..., :2]) * masked) / size(y[..., :2] * masked)
+        before = y[..., 4] + 1j * y[..., 5]
+        target = before + y[..., 0] + 1j * y[..., 1]
+        after = before + 0.1 * (n[..., 0] + 1j * n[..., 1])
+        phase = np.angle(target)
+        ratios = [
+            (unlike(np.abs(after), np.abs(target), counts) + 0.02)
+            / (unlike(np.abs(before), np.abs(target), counts) + 0.02),
+            (unlike(phase + np.angle(after / target), phase, counts) + 0.02)
+            / (unlike(phase + np.angle(before / target), phase, counts) + 0.02),
+        ]
+        expected.append(0.5 * error + 0.25 * sum(ratios))
     found = relative_loss(*map(backend.tensor, (wanted, answer)))
     assert float(found) == pytest.approx(np.mean(expected), rel=1e-4)
     nothing = relative_loss(*map(backend.tensor, (wanted, np.zeros_like(answer))))

@@ -1,0 +1,82 @@
+"""What the prior's training makes small, relative to the input's own, crop by crop.
+
+Half of it is 0.9·L1 of the error without its mean over 9×9 pixels and 0.1·L1 of the error itself;
+the other half is 1 − SSIM (Wang et al. 2004; means over 7×7 pixels, constants (0.01·L)² and
+(0.03·L)² with L the target's range), of the amplitude and of the phase in equal parts. L1 alone
+flattens texture of which it is not sure: fine spokes and random fields then lose likeness.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ptycho.quiet import ops
+
+HIGH_PASS_PX, WINDOW_PX = 9, 7
+LEAST_RANGE = 0.1
+"""L of an even field, in the gauge of the network."""
+EVEN = 0.02
+"""Added to 1 − SSIM above and below, or crops that are nearly right already would decide."""
+
+
+def relative_loss(wanted: Any, answer: Any) -> Any:
+    """Mean over the crops of (loss of the corrected image / loss of the input).
+
+    Args:
+        wanted: (B, H, W, 6): target − image, re and im; the unit of the answer; 1 where it counts;
+            the image, re and im.
+        answer: (B, H, W, 2).
+
+    Returns:
+        scalar; 1 for an answer of nothing.
+    """
+    step, unit, counts, image = wanted[..., :2], wanted[..., 2:3], wanted[..., 3:4], wanted[..., 4:]
+    left = (answer * unit - step) * counts
+    error = ops.mean(_size(left) / (_size(step * counts) + 1e-6))
+    # What does not count is some number: the phase of 0 has no derivative.
+    target, before, after = (
+        ops.where(counts > 0, each, 1.0) for each in (image + step, image, image + answer * unit)
+    )
+    unlike = [
+        (first + EVEN) / (second + EVEN)
+        for first, second in zip(
+            _unlikeness(after, target, counts), _unlikeness(before, target, counts), strict=True
+        )
+    ]
+    return 0.5 * error + 0.25 * ops.mean(unlike[0] + unlike[1])
+
+
+def _size(error: Any) -> Any:
+    """(B,): 0.9·L1 of the error without its local mean, and 0.1·L1 of the error."""
+    local = ops.average_pool(error, HIGH_PASS_PX, strides=1, padding="same")
+    return ops.mean(0.9 * ops.abs(error - local) + 0.1 * ops.abs(error), axis=(1, 2, 3))
+
+
+def _unlikeness(image: Any, target: Any, counts: Any) -> tuple[Any, Any]:
+    """1 − SSIM of amplitude and phase, (B,) each; the phase is the target's plus the difference."""
+    re, im = image[..., :1], image[..., 1:]
+    own_re, own_im = target[..., :1], target[..., 1:]
+    ahead = ops.arctan2(im * own_re - re * own_im, re * own_re + im * own_im)
+    phase = ops.arctan2(own_im, own_re)
+    size, own_size = (ops.sqrt(a * a + b * b + 1e-6) for a, b in ((re, im), (own_re, own_im)))
+    return 1 - ssim(size, own_size, counts), 1 - ssim(phase + ahead, phase, counts)
+
+
+def ssim(image: Any, target: Any, counts: Any) -> Any:
+    """(B,) mean structural similarity of (B, H, W, 1) images where `counts` is 1."""
+    axes = (1, 2, 3)
+    high = ops.max(ops.where(counts > 0, target, -1e3), axis=axes, keepdims=True)
+    low = ops.min(ops.where(counts > 0, target, 1e3), axis=axes, keepdims=True)
+    reach = ops.maximum(high - low, LEAST_RANGE)
+    share = ops.average_pool(counts, WINDOW_PX, strides=1, padding="same") + 1e-6
+
+    def mean(values: Any) -> Any:
+        return ops.average_pool(values * counts, WINDOW_PX, strides=1, padding="same") / share
+
+    first, second = mean(image), mean(target)
+    spread = mean(image * image) - first * first + mean(target * target) - second * second
+    both = mean(image * target) - first * second
+    a, b = (0.01 * reach) ** 2, (0.03 * reach) ** 2
+    alike = (2 * first * second + a) * (2 * both + b)
+    alike = alike / ((first * first + second * second + a) * (spread + b))
+    return ops.sum(alike * counts, axis=axes) / (ops.sum(counts, axis=axes) + 1e-6)
