@@ -33,6 +33,15 @@ from .patches import extract as extract
 from .patches import illumination as illumination
 from .patches import merge as merge
 from .patches import stitch as stitch
+from .propagation import Optics as Optics
+from .propagation import back as back
+from .propagation import from_detector as from_detector
+from .propagation import most_distance_m as most_distance_m
+from .propagation import multislice as multislice
+from .propagation import on_detector as on_detector
+from .propagation import propagate as propagate
+from .propagation import through as through
+from .propagation import transfer_function as transfer_function
 from .scaling import Scaling as Scaling
 from .translation import place as place
 from .translation import slopes as slopes

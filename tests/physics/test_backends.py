@@ -11,7 +11,12 @@ import pytest
 HERE = Path(__file__).parent
 # JAX compiles each eager operation for each shape, so it gets the tests with few shapes.
 PARTS = {
-    "torch": ["test_operators.py", "test_gradients.py", "test_execution.py"],
+    "torch": [
+        "test_operators.py",
+        "test_gradients.py",
+        "test_execution.py",
+        "test_propagation.py",
+    ],
     "jax": ["test_operators.py", "test_execution.py::test_no_gradient_from_one_group_to_another"],
 }
 
