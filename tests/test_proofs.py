@@ -46,6 +46,31 @@ def test_a_table_is_written_what_is_finished_is_kept_and_a_failure_is_one(tmp_pa
     assert "`python -c" in text
 
 
+def test_rows_of_other_runs_stay_on_the_page(tmp_path: Path) -> None:
+    """A proof that another clone measured keeps its row; a stale file of an earlier run takes none."""
+    page = tmp_path / "page.md"
+    page.write_text(
+        f"{proofs.MARKS[0]}\n| proof | command | found | exit | seconds | day | commit |\n"
+        f"|---|---|---|---|---|---|---|\n| bad | `x` | runs 1 | 0 | 9 | today | abc |\n"
+        f"| gone | `x` | runs 1 | 0 | 9 | today | abc |\n{proofs.MARKS[1]}\n"
+    )
+    every = [
+        proof("good", "print('{\"runs\": 2}')"),
+        proof("bad", "print('{\"runs\": 7}'); raise SystemExit(3)"),
+    ]
+    words = ["--results", str(tmp_path / "kept"), "--write"]
+    assert proofs.main([*words, str(tmp_path / "page.md"), "--only", "good"], every) == 0
+    text = page.read_text()
+    assert "| bad | `x` | runs 1 | 0 | 9 | today | abc |" in text
+    assert text.index("| good |") < text.index("| bad |")
+    assert "| gone |" not in text, "a proof that is no longer listed"
+    other = tmp_path / "other.md"
+    other.write_text(page.read_text())
+    assert proofs.main([*words, str(other), "--only", "bad"], every) == 1
+    assert proofs.main([*words, str(page), "--only", "good"], every) == 0
+    assert "runs 7" in other.read_text() and "runs 7" not in page.read_text()
+
+
 def test_every_proof_can_be_started() -> None:
     """The scripts are there and know the flags that they are given."""
     for each in proofs.PROOFS:
