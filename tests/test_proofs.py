@@ -47,7 +47,7 @@ def test_a_table_is_written_what_is_finished_is_kept_and_a_failure_is_one(tmp_pa
 
 
 def test_rows_of_other_runs_stay_on_the_page(tmp_path: Path) -> None:
-    """A proof that another clone measured keeps its row; a stale file of an earlier run takes none."""
+    """A proof that another clone measured keeps its row; a stale file takes none."""
     page = tmp_path / "page.md"
     page.write_text(
         f"{proofs.MARKS[0]}\n| proof | command | found | exit | seconds | day | commit |\n"
