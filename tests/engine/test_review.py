@@ -47,10 +47,9 @@ def writes(files: dict[str, str]) -> Callable[[TurnContext, int], None]:
 
 
 def orchestrate(root: Any, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "orchestration.cli.app", *words, "-C", str(root)]
     code = "from orchestration.cli import main; main()"
     command = [sys.executable, "-c", code, *words, "-C", str(root)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
 
 
 def test_a_held_attempt_costs_nothing_and_the_run_goes_on(place: Make, stub: Any) -> None:
