@@ -120,6 +120,29 @@ CHECKS = HEAD + "Selector: tests/t.py::test_one\n\n## Goal\ng\n## Checks\n```sh\
         ("mypy is clean", "sentence"),
         ("pytest passes", "sentence"),
         ("ruff reports nothing", "sentence"),
+        ("pytest --ignore=.", "deselected"),
+        ("pytest tests/t.py --ignore=./tests", "deselected"),
+        ("pytest ./tests/t.py --ignore tests/", "deselected"),
+        ("pytest tests/t.py -m 'slow and not slow'", "leaves no test"),
+        ("pytest tests -m 'not (a or not a)'", "leaves no test"),
+        ("pytest -k 'one and not one'", "leaves no test"),
+        ("pytest tests/t.py --lf --lfnf=none", "runs no test"),
+        ("pytest tests/t.py --last-failed --last-failed-no-failures none", "runs no test"),
+        ("mv a.txt b.txt", "changes"),
+        ("chmod +x tests/t.py", "changes"),
+        ("truncate -s 0 a.txt", "changes"),
+        ("cat /dev/null", "cannot fail"),
+        ("make -v", "cannot fail"),
+        ("go version", "cannot fail"),
+        ("conda list", "cannot fail"),
+        ("pre-commit --version", "cannot fail"),
+        ("tox -l", "cannot fail"),
+        ("nox --list", "cannot fail"),
+        ("tox --notest", "runs no test"),
+        ("coverage erase", "cannot fail"),
+        ("python -m coverage erase", "cannot fail"),
+        ("python -m pip list", "cannot fail"),
+        ("python tools", "folder"),
     ],
 )
 def test_a_check_that_says_nothing_is_an_error_with_its_reason(check: str, why: str) -> None:
@@ -128,7 +151,9 @@ def test_a_check_that_says_nothing_is_an_error_with_its_reason(check: str, why: 
         read_lines=lambda path: (
             None if path == "tools" else ["def test_one(): assert 1", "def test_two(): assert 2"]
         ),
-        program=lambda name: name in ("pytest", "python", "make", "test", "ruff", "mypy", "git"),
+        program=lambda name: (
+            name in ("pytest", "python", "make", "test", "ruff", "mypy", "git", "tox", "nox")
+        ),
     )
     found = kinds.check_document("order", CHECKS.format(check), context)
     told = [d for d in found if d.code in ("E28", "E12") and why in d.message]
@@ -181,6 +206,16 @@ def test_a_check_that_says_nothing_is_an_error_with_its_reason(check: str, why: 
         "python -c 'import pytest, sys; sys.exit(pytest.main([\"tests/t.py\"]))'",
         "python -c 'import subprocess; subprocess.check_call([\"pytest\"])'",
         "env PYTEST_ADDOPTS=-q pytest tests/t.py::test_one",
+        "pytest tests/t.py -m 'slow and not quick'",
+        "pytest tests/t.py -m 'slow or not slow'",
+        "pytest --ignore=out",
+        "pytest tests/t.py --lf",
+        "tox -e py311",
+        "coverage report --fail-under=90",
+        "bash -c '(set -e; pytest tests/t.py; true)'",
+        "bash -c '(pytest tests/t.py)'",
+        "bash -c 'if pytest tests/t.py; then true; else false; fi'",
+        "bash -c 'trap \"rm -f a\" EXIT; pytest tests/t.py'",
     ],
 )
 def test_a_check_that_can_fail_and_pass_is_none_of_them(check: str) -> None:
@@ -189,7 +224,7 @@ def test_a_check_that_can_fail_and_pass_is_none_of_them(check: str) -> None:
         read_lines=lambda path: ["def test_one(): assert 1"],
         program=lambda name: (
             name in ("pytest", "python", "make", "test", "ruff", "bash", "sh", "git", "ls", "[")
-            or name in ("find", "diff", "mypy")
+            or name in ("find", "diff", "mypy", "tox", "coverage")
         ),
     )
     found = kinds.check_document("order", CHECKS.format(check), context)
