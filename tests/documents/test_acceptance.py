@@ -124,7 +124,7 @@ CHECKS = HEAD + "Selector: tests/t.py::test_one\n\n## Goal\ng\n## Checks\n```sh\
         ("pytest tests/t.py --ignore=./tests", "deselected"),
         ("pytest ./tests/t.py --ignore tests/", "deselected"),
         ("pytest tests/t.py -m 'slow and not slow'", "leaves no test"),
-        ("pytest tests -m 'not (a or not a)'", "leaves no test"),
+        ("pytest tests/t.py -m 'not (a or not a)'", "leaves no test"),
         ("pytest -k 'one and not one'", "leaves no test"),
         ("pytest tests/t.py --lf --lfnf=none", "runs no test"),
         ("pytest tests/t.py --last-failed --last-failed-no-failures none", "runs no test"),
@@ -249,7 +249,7 @@ def test_a_command_that_only_names_the_selector_does_not_run_it(check: str) -> N
 
 def test_what_prepares_is_no_check_of_its_own() -> None:
     """`mkdir -p` before a test belongs to it; alone, or as a criterion, it says nothing."""
-    for prepares in ("mkdir -p out", "touch out/a.txt", "tee out/a.log"):
+    for prepares in ("mkdir -p out", "touch out/a.txt", "tee out/a.log", "chmod +x out/a"):
         assert "E28" in codes(CHECKS.format(prepares))
         assert "E28" not in codes(CHECKS.format(f"{prepares}\npytest tests/t.py::test_one"))
         text = f"### [OVEN-HEAT-002] x\n- Status: open\n- Exit:\n  - [ ] C1 `{prepares}` — made\n"

@@ -6,7 +6,7 @@ import re
 import shlex
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
-from itertools import takewhile
+from itertools import product, takewhile
 from typing import Literal, NamedTuple
 
 from orchestration.documents.grammar.certain import (
@@ -21,7 +21,10 @@ from orchestration.documents.grammar.certain import (
 )
 from orchestration.documents.grammar.commands import Command, is_sentence
 
-_DESTROYS = frozenset(("rm", "rmdir", "unlink", "shred", "kill", "pkill", "killall", "shutdown"))
+_DESTROYS = frozenset(
+    ("rm", "rmdir", "unlink", "shred", "kill", "pkill", "killall", "shutdown", "mv", "chmod",
+     "chown", "truncate", "dd")
+)  # fmt: skip
 _GIT_CHANGES = frozenset(
     ("clean", "reset", "restore", "stash", "rm", "gc", "push", "rebase", "checkout", "switch", "mv",
      "fetch", "pull", "add", "commit", "merge", "revert", "cherry-pick", "am", "init", "clone")
@@ -91,6 +94,8 @@ def no_evidence(
             return "`make -n` runs nothing"
         if "--ignore-errors" in argv or "i" in short:
             return "`make -i` does not count what fails"
+    if base == "tox" and {"--notest", "-n"} & set(argv):
+        return "`tox --notest` runs no test"
     if "--exit-zero" in argv:
         return "`--exit-zero` does not count what fails"
     if base in _SHELL_WORDS:
@@ -116,6 +121,10 @@ def no_evidence(
     script = _program_file(argv)
     if script is not None and gone(script):
         return f"`{script}` does not exist"
+    if script is not None and script != name and exists and read_lines and exists(script):
+        main = f"{script.rstrip('/')}/__main__.py"
+        if read_lines(script) is None and gone(main):
+            return f"`{script}` is a folder without a `__main__.py`, or too large for a script"
     if "/" in name and "$" not in name and not name.startswith(("/", "~")):
         bare = name.removeprefix("./")
         if exists and read_lines and exists(bare):
@@ -130,8 +139,8 @@ def no_evidence(
 
 
 def prepares(command: Command) -> bool:
-    """Tell whether a command only makes room for others, as ``mkdir -p`` does."""
-    return "".join(unwrapped(command.argv)[:1]).rpartition("/")[2] in PREPARES
+    """Tell whether a command only makes room for others, as ``mkdir -p`` and ``chmod`` do."""
+    return "".join(unwrapped(command.argv)[:1]).rpartition("/")[2] in {*PREPARES, "chmod"}
 
 
 def unwrapped(argv: Sequence[str]) -> list[str]:
@@ -207,15 +216,21 @@ def _pytest(
             return f"`{word}` runs no test"
     if ("-p", "no:python") in options:
         return "`-p no:python` runs no test"
+    if {"--lf", "--last-failed"} & set(words):
+        for name, value in options:  # a fresh checkout remembers no failure
+            if name in ("--lfnf", "--last-failed-no-failures") and value == "none":
+                return f"`{name}=none` runs no test where no failure is remembered"
     for test in tests:
         if gone(test.partition("::")[0]):
             return f"`{test[:80]}` does not exist"
-    if tests and all(_left_out(test, options, read_lines) for test in tests):
+    if all(_left_out(test, options, read_lines) for test in tests or ["."]):
         return "every test that it names is deselected"
     for name, value in options:
         percent = re.fullmatch(r"\d{3,9}(\.\d+)?", value) if name == "--cov-fail-under" else None
         if percent and float(value) > 100:
             return f"no coverage is above 100 %, it asks for {value}"
+        if name in ("-k", "-m") and not _possible(value):
+            return f"`{name} {value[:60]}` leaves no test: it contradicts itself"
         if name == "-k" and tests and not any(_may_match(value, t, read_lines) for t in tests):
             return f"`-k {value[:60]}` leaves no test"
     return None
@@ -252,13 +267,14 @@ def coverage_fault(
 
 def _left_out(test: str, options: Sequence[tuple[str, str]], read_lines: ReadLines | None) -> bool:
     """Tell whether the options leave nothing of a test, or of each test of a file."""
+    test = _plain(test)
     place, _, symbol = test.partition("::")
     for name, value in options:
-        if name == "--ignore" and _within(place, value):
+        if name == "--ignore" and _within(place, _plain(value)):
             return True
         if name == "--ignore-glob" and fnmatch(place, value):
             return True
-    prefixes = tuple(value for name, value in options if name == "--deselect" and value)
+    prefixes = tuple(_plain(value) for name, value in options if name == "--deselect" and value)
     if not prefixes or test.startswith(prefixes):
         return bool(prefixes)
     lines = read_lines(place) if read_lines is not None and not symbol else None
@@ -276,7 +292,7 @@ def _options(words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
     valued = ("-k", "-m", "-p", "-c", "-n", "-o", "-W", "--deselect", "--ignore", "--rootdir",
               "--ignore-glob", "--override-ini", "--confcutdir", "--junitxml", "--tb",
               "--maxfail", "--durations", "--timeout", "--cov", "--cov-fail-under", "--cov-report",
-              "--cov-config")  # fmt: skip
+              "--cov-config", "--lfnf", "--last-failed-no-failures")  # fmt: skip
     position = 0
     while position < len(words):
         word = words[position]
@@ -294,9 +310,33 @@ def _options(words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
     return tests, options
 
 
+def _plain(place: str) -> str:
+    """Return a place as pytest names it: without `./` before it."""
+    return place if place in (".", "./") else place.removeprefix("./")
+
+
 def _within(test: str, out: str) -> bool:
     bare = out.rstrip("/")
-    return test == bare or test.startswith((f"{bare}::", f"{bare}/", f"{bare}["))
+    return bare == "." or test == bare or test.startswith((f"{bare}::", f"{bare}/", f"{bare}["))
+
+
+def _possible(expression: str) -> bool:
+    """Tell whether some test could match a `-k` or `-m`, whatever its names and marks are.
+
+    True for an expression of many words, and where it is none of pytest's plain form.
+    """
+    tokens = _TOKEN.findall(expression.strip())
+    names = sorted({*tokens} - {"and", "or", "not", "(", ")"})
+    if not names or len(names) > 8:
+        return True
+    for values in product((True, False), repeat=len(names)):
+        try:
+            value, rest = _either(tokens, dict(zip(names, values, strict=True)).__getitem__)
+        except (IndexError, KeyError, RecursionError):
+            return True
+        if value or rest:
+            return True
+    return False
 
 
 def _may_match(expression: str, test: str, read_lines: ReadLines | None) -> bool:

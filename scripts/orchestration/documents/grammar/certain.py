@@ -38,8 +38,16 @@ _TOLD = frozenset(("--version", "--help", "-h", "-V", "-VV"))
 _TOOLS = frozenset(
     ("git", "make", "cmake", "gcc", "ruff", "mypy", "pyright", "pylint", "flake8", "black", "isort",
      "uv", "pip", "poetry", "hatch", "pdm", "tox", "nox", "coverage", "npm", "node", "cargo", "go",
-     "docker", "curl", "tar", "rg", "grep", "sed", "awk", "find", "diff", *_SHELLS)
+     "docker", "curl", "tar", "rg", "grep", "sed", "awk", "find", "diff", "pre-commit", "conda",
+     "mamba", "sphinx-build", "mkdocs", "twine", "perl", "ruby", "java", "rustc", *_SHELLS)
 )  # fmt: skip
+#: Subcommands and options that list something, or forget it, and always succeed.
+_LISTS = {
+    "pip": ("list", "freeze"), "pip3": ("list", "freeze"), "conda": ("list", "info"),
+    "mamba": ("list", "info"), "tox": ("-l", "-a", "--listenvs", "--listenvs-all", "list"),
+    "nox": ("-l", "--list"), "make": ("-v",), "go": ("version", "env"), "cargo": ("--list",),
+    "coverage": ("erase",),
+}  # fmt: skip
 #: Functions that answer how a program ended instead of raising.
 _RUNS = {"os": ("system",), "subprocess": ("run", "call", "Popen"), "pytest": ("main",)}
 _PRINTS = frozenset(("this", "site", "platform", "sysconfig", "antigravity", "__hello__"))
@@ -75,7 +83,7 @@ def outcome(argv: Sequence[str]) -> Outcome:
         return False
     if base in ("exit", "return"):
         return words[0] == "0" if words and words[0].isdigit() else None
-    if base in _ALONE and not words:
+    if base in _ALONE and (not words or (words == ["/dev/null"] and base != "printenv")):
         return True
     if base in PREPARES and (base != "mkdir" or "-p" in words):
         return True
@@ -95,7 +103,7 @@ def outcome(argv: Sequence[str]) -> Outcome:
         return _test(base, words)
     if base == "git":
         return _git(words)
-    if base == "pip" and words[:1] in (["list"], ["freeze"]):
+    if words and words[0] in _LISTS.get(base, ()):
         return True
     if re.fullmatch(r"(?:python|pypy)[0-9.]*", base):
         return _python(words)
@@ -326,7 +334,8 @@ def _python(words: list[str]) -> Outcome:
             if value == "http.server":
                 return False
             own = value.partition(".")[0] in sys.stdlib_module_names or value in _TOOLS
-            return True if value in _PRINTS or (own and words[-1] in _TOLD) else None
+            lists = "".join(words[position + 2 : position + 3]) in _LISTS.get(value, ())
+            return True if value in _PRINTS or lists or (own and words[-1] in _TOLD) else None
         elif word in _TOLD:
             return True
         elif word != "-" and not word.startswith("-"):
