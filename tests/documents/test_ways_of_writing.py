@@ -104,7 +104,8 @@ def test_a_finding_without_its_first_pipe_is_told() -> None:
 def test_a_sign_before_a_title_or_a_key_is_no_part_of_its_name() -> None:
     text = (
         "# 🚀 OVEN-HEAT-001 — Stage B\n**🎯 Focus:** OVEN-HEAT-001\n**Mode:** TDD ✅\n"
-        "**Mapped\u00a0tests:** `pytest tests/t.py`\n\n### ✅ Do Now\n- Implement: `oven.py::heat`\n\n"
+        "**Mapped\u00a0tests:** `pytest tests/t.py`\n\n"
+        "### ✅ Do Now\n- Implement: `oven.py::heat`\n\n"
         "### 🧪 Checks\n- `pytest tests/t.py`\n\n### ⚠️ If Blocked\nstop\n"
     )
     read = parse_order(text)

@@ -129,6 +129,10 @@ def parse_findings(text: str, path: str = "docs/findings.md") -> Findings:
         line = blocks.source.lines[number]
         if line.lstrip()[:1] == "|":
             _row(line, number, findings, seen)
+        elif line.count("|") >= len(COLUMNS) - 1 and is_id(clean(line.partition("|")[0])):
+            message = f"{clean(line.partition('|')[0])[:40]}: the row is not read"
+            fix = "begin it with `|`"
+            findings.diagnostics.append(make("W09", path, number + 1, message, fix))
     _sections(blocks, findings, seen)
     return findings
 

@@ -14,7 +14,7 @@ _KEY = re.compile(r"<?[A-Za-z][A-Za-z0-9 _/&.#<>-]*")
 _STATE = re.compile(r"\[(.)\](?=[ \t]|$)")
 _PLAIN_ID = re.compile(r"[A-Za-z][A-Za-z0-9.-]{0,80}")
 _STATE_CHARS = {" ": " ", "x": "x", "X": "x", "P": "P", "p": "P", "D": "D", "B": "B", "W": "W",
-                **dict.fromkeys("✓✔✅☑", "x"), "~": "P"}  # fmt: skip
+                **dict.fromkeys("✓✔✅☑", "x"), "~": "P", "-": "D"}  # fmt: skip
 _TABS = 4
 
 
@@ -79,7 +79,7 @@ def parse_key(line: str, number: int = 0) -> KeyLine | None:
     head = body[:colon]
     opened = len(head) - len(head.lstrip("*_"))
     closed = len(head) - len(head.rstrip("*_"))
-    name = head.strip("*_` \t")
+    name = without_sign(head.replace("\xa0", " ").strip("*_` \t")).lstrip("*_`")
     qualifier = ""
     if name.endswith(")") and "(" in name:
         name, _, qualifier = name[:-1].partition("(")
@@ -183,9 +183,16 @@ def _list_title(line: str, number: int, lists: frozenset[str]) -> KeyLine | None
     return KeyLine(name, raw, "", "", len(line), indent_of(line), bullets > 0, number)
 
 
+def without_sign(text: str) -> str:
+    """Return a title or a key without the emoji that a person put before it."""
+    if text[:1] <= "\u2100" or text[:1].isalnum():
+        return text
+    return text.lstrip(text[0] + "\ufe0f\u200d \t\xa0")
+
+
 def title_key(title: str) -> str:
     """Return the lookup key of a section title: no marks, qualifier, colon or tail."""
-    bare = title.strip().strip("*_`").rstrip(":").strip("*_` \t")
+    bare = without_sign(title.strip().strip("*_`")).rstrip(":").strip("*_` \t")
     bare = bare.split(" — ")[0].split(" – ")[0].split("(")[0]
     return " ".join(bare.lower().rstrip(": ").split())
 

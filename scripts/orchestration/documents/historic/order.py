@@ -24,6 +24,7 @@ from orchestration.documents.grammar import (
     entries,
     heading_of,
     is_command,
+    is_sentence,
     parse_key,
     parse_row,
     scan,
@@ -426,6 +427,9 @@ class _Door:
             text = "\n".join(part.strip() for part in [entry.first, *entry.detail] if part.strip())
             text = re.sub(r"[ \t]*\\\n", " ", text).replace("\n", " ")  # a command that goes on
             spans = [s for s in spans_of(text) if is_command(s)]
+            if not spans and title_key(mark.title) == "checks":
+                whole = re.fullmatch(r"`([^`\s]+ [^`]+)`[.;]?", text)  # `exit 0`: said to be one
+                spans = [whole[1]] if whole and not is_sentence(whole[1]) else []
             commands += [(span, entry.line) for span in spans]
             if not spans:
                 commands += self.bare_commands(

@@ -150,5 +150,5 @@ _MODES = {
 
 def canonical_mode(text: str) -> str | None:
     """Return the canonical mode of a header value, or None for a word nobody defined."""
-    bare = text.split("(")[0].split("—")[0].strip("*`_. \t").lower()
+    bare = text.split("(")[0].split("—")[0].strip("*`_. \t✅✔☑\ufe0f").lower()
     return _MODES.get(bare)

@@ -39,10 +39,13 @@ _DASHES = "—–-: \t"
 NOTHING = re.compile(r"(?i)none|n/?a|tbd|(?:all )?(?:complete|completed|done|met|pending|open)")
 
 
-def read_criteria(blocks: Blocks, key: KeyLine, item_id: str, ledger: Ledger) -> list[Criterion]:
+def read_criteria(
+    blocks: Blocks, key: KeyLine, item_id: str, ledger: Ledger, before: int = 0
+) -> list[Criterion]:
     """Read the ``- [ ] C1 `command` — meaning`` rows under (or on) an ``Exit:`` key.
 
-    The outermost bullets without a box are criteria too (``historic.criteria``).
+    The outermost bullets without a box are criteria too (``historic.criteria``); those without an
+    id are counted behind the ``before`` ones of an earlier list.
     """
     source = blocks.source
     found: list[Criterion] = []
@@ -55,13 +58,13 @@ def read_criteria(blocks: Blocks, key: KeyLine, item_id: str, ledger: Ledger) ->
         row = parse_row(line[shift:], number)
         if row is not None:
             offset = source.starts[number] + shift + row.column
-            name = row.row_id.removeprefix(f"{item_id}.") or f"C{len(found) + 1}"
+            name = row.row_id.removeprefix(f"{item_id}.") or f"C{before + len(found) + 1}"
             found.append(_criterion(name, row.state, row.text, number, offset))
         elif number in plain and (told := plain_criterion(line)):
             state = "x" if "x" in (met, told[0]) else " "
-            found.append(_criterion(f"C{len(found) + 1}", state, told[1], number, -1))
+            found.append(_criterion(f"C{before + len(found) + 1}", state, told[1], number, -1))
     if not found and whole.strip("*_ ") and not NOTHING.fullmatch(whole.strip("*_ .")):
-        found.append(_criterion("C1", met, whole, key.line, -1))
+        found.append(_criterion(f"C{before + 1}", met, whole, key.line, -1))
     for criterion in found:
         if criterion.command and criterion.command.error:
             message = f"criterion {criterion.id}: {criterion.command.error}"

@@ -21,6 +21,7 @@ from orchestration.documents.grammar import (
     iter_keys,
     looks_like_path,
     make,
+    parse_key,
     parse_row,
     parse_stamp,
     scan,
@@ -34,6 +35,7 @@ from orchestration.documents.grammar import (
 from orchestration.documents.historic import KEYS, claimed_rows
 from orchestration.documents.ledger.lists import (
     NOTHING,
+    parse_attempt,
     read_attempts,
     read_criteria,
     read_recipes,
@@ -294,7 +296,7 @@ def read_item_key(blocks: Blocks, key: KeyLine, item: Item, ledger: Ledger) -> N
         if not known:
             _note(ledger, "W12", key, f"{item.id}: unknown priority `{clean(text)[:40]}`")
     elif name == "exit":
-        criteria = read_criteria(blocks, key, item.id, ledger)
+        criteria = read_criteria(blocks, key, item.id, ledger, len(item.criteria))
         item.criteria += criteria
         if not criteria:
             _nothing_read(blocks, key, item, ledger, "write `- [ ] C1 `command` — meaning`")
@@ -354,7 +356,10 @@ def _first_path(text: str) -> str | None:
 
 
 def read_told(blocks: Blocks, start: int, end: int, item: Item) -> None:
-    """Read the attempts of an item that have a heading of their own: ``#### <stamp> — label``."""
+    """Read the attempts of an item that have a heading of their own.
+
+    ``#### <stamp> — label`` or ``#### Attempt 2 — <stamp>``.
+    """
     lines = blocks.source.lines
     first = bisect_left(blocks.headings, start, key=lambda heading: heading.line)
     inside = []
@@ -363,16 +368,19 @@ def read_told(blocks: Blocks, start: int, end: int, item: Item) -> None:
             break
         inside.append(heading)
     for heading, following in successive(inside):
-        if not parse_stamp(heading.title):
-            continue
         stop = following.line if following else end
+        text = "\n".join(lines[heading.line + 1 : stop]).strip()
+        if not parse_stamp(heading.title):
+            told = parse_attempt(heading.title, heading.line)
+            item.attempts += [told._replace(label=told.text, text=text)] if told else []
+            continue
         head, _, label = heading.title.rpartition("(")
         item.attempts.append(
             Attempt(
                 at=parse_stamp(heading.title),
                 label=label.rstrip(") ") if head else heading.title,
                 criteria=", ".join(claimed_rows(head)),
-                text="\n".join(lines[heading.line + 1 : stop]).strip(),
+                text=text,
                 line=heading.line + 1,
             )
         )
@@ -442,7 +450,7 @@ def _without_an_id(blocks: Blocks, headings: list[Heading], ledger: Ledger) -> N
 
 
 def _no_items(source: SourceText, ledger: Ledger) -> None:
-    """W27 for a ledger without an item that has rows of a checklist or of a table."""
+    """W27 for a ledger without an item that has statuses, rows of a checklist or of a table."""
     blocks = scan(source)
     rows = []
     for number in blocks.visible(0, len(source.lines)):
@@ -450,10 +458,15 @@ def _no_items(source: SourceText, ledger: Ledger) -> None:
         if not line:
             continue
         table = line.startswith("|") and number and source.lines[number - 1].lstrip()[:1] == "|"
-        if parse_row(line) or (table and not is_separator(split_cells(line))):
+        key = parse_key(line)
+        if (
+            (key and key.key == "status")
+            or parse_row(line)
+            or (table and not is_separator(split_cells(line)))
+        ):
             rows.append(number + 1)
     if rows:
-        message = f"read 0 of {len(rows)} rows: line {rows[0]} belongs to no item"
+        message = f"read 0 of {len(rows)} rows and statuses: line {rows[0]} belongs to no item"
         fix = "write items: `## [ID] title`, `- Status: open`, `- Exit:`"
         ledger.diagnostics.append(make("W27", ledger.path, rows[0], message, fix))
 

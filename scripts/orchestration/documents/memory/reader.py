@@ -29,7 +29,8 @@ from orchestration.documents.grammar import (
 )
 from orchestration.documents.historic import with_todays_date
 
-#: Headings below this level belong to the entry above them, stamped or not.
+#: Headings below this level belong to the entry above them, stamped or not; where none above it is
+#: stamped, the highest level that is.
 DEEPEST = 3
 STATES = ("gathering_evidence", "planning", "ready_for_implementation")
 _PAIR = re.compile(r"(?:^|(?<=[ \t]))(<Action State>|[a-z_]{2,32})=")
@@ -109,18 +110,19 @@ def parse_memory(text: str, path: str = "galph_memory.md") -> Memory:
     memory = Memory(path=path, diagnostics=unclosed(blocks, path))
     blocks = blocks.closed(path)
     source = blocks.source
-    marks = [h for h in blocks.headings if h.level <= DEEPEST and _stamp_first(h.title)]
-    stamped = sum(bool(_stamp_first(h.title)) for h in blocks.headings)
-    if len(marks) < stamped:
-        first = next(h for h in blocks.headings if h.level > DEEPEST and _stamp_first(h.title))
-        message = f"read {len(marks)} of {stamped} stamped headings: line {first.line + 1} is part"
-        message += " of the entry above it"
-        fix = f"begin an entry with at most {DEEPEST} `#`"
+    stamped = [h for h in blocks.headings if _stamp_first(h.title)]
+    deepest = max(DEEPEST, min((h.level for h in stamped), default=0))
+    marks = [h for h in stamped if h.level <= deepest]
+    if len(marks) < len(stamped):
+        first = next(h for h in stamped if h.level > deepest)
+        message = f"read {len(marks)} of {len(stamped)} stamped headings: "
+        message += f"line {first.line + 1} is part of the entry above it"
+        fix = f"begin an entry with at most {deepest} `#`"
         memory.diagnostics.append(make("W27", path, first.line + 1, message, fix))
     if not marks and not stamped:
         _count_stamped(blocks, memory)
     for heading, following in successive(blocks.headings):
-        if heading.level > DEEPEST or _stamp_first(heading.title):
+        if heading.level > deepest or _stamp_first(heading.title):
             continue
         end = following.line if following else len(source.lines)
         if _LOOKS.match(heading.title) or _claims_dwell(blocks, heading.line + 1, end):
@@ -167,6 +169,8 @@ def _stamp_first(title: str) -> str:
     The stamp stands first (behind a sign, in any spelling), or behind a word for who or which
     loop: ``Supervisor loop — 2026-01-06T10:00Z``, ``Loop 13 (2026-01-06)``.
     """
+    if title.startswith("["):
+        title = title[1:].replace("]", "", 1)
     if parse_stamp(title):
         return title
     bare = re.sub(r"^[\W_]+", "", title)
@@ -175,6 +179,13 @@ def _stamp_first(title: str) -> str:
         return today
     stamps = find_stamps(bare) if _LEADS.match(bare) else []
     if not stamps:
+        gaps = re.finditer(r"[^\w]+", bare[:80]) if _LEADS.match(bare) else ()
+        for gap in gaps:  # `Loop 3 (Jan 5, 2026)`
+            today = with_todays_date(bare[gap.end() :])
+            if parse_stamp(today):
+                written = find_stamps(today)[0][0]
+                rest = today.replace(written, "", 1).lstrip(")")
+                return f"{written} {bare[: gap.start()]} {rest}"
         return ""
     written = stamps[0][0]
     return f"{written} {bare.replace(written, '', 1)}"

@@ -25,10 +25,13 @@ from orchestration.documents.grammar import (
     take_row_id,
     unclosed,
 )
-from orchestration.documents.ledger import parse_status
+from orchestration.documents.historic import take_sign
+from orchestration.documents.ledger import Status, parse_status
 
 _VERIFY = re.compile(r"\(?\bverify:[ \t]*(`[^`]+`|[^()`]+)\)?")
 _PHASE = re.compile(r"(?i)phase[ \t]+([A-Z0-9]{1,3})\b")
+_STATES = {Status.OPEN: " ", Status.IN_PROGRESS: "P", Status.WAITING: "W", Status.BLOCKED: "B",
+           Status.DONE: "x", Status.DROPPED: "D"}  # fmt: skip
 _STATE_CELL = re.compile(r"\[(.)\]")
 _METADATA = frozenset(
     (
@@ -176,19 +179,29 @@ def _table_row(
     if not columns:
         return columns
     values = dict(zip(columns, cells, strict=False))
-    match = _STATE_CELL.search(values.get("state", ""))
-    state = state_of(match.group(1)) if match else None
-    if state is None:
-        return columns
     name = take_row_id(values.get("id", "") + ":")[0] or clean(values.get("id", ""))
+    match = _STATE_CELL.search(values.get("state", ""))
+    state = state_of(match.group(1)) if match else _told_state(values.get("state", ""))
+    if state is None:
+        if name:
+            message = f"row {name} is not read: `{values.get('state', '')[:40]}` is no state"
+            fix = "write `[ ]`, `[P]`, `[x]`, `[D]`, `[B]` or `[W]`"
+            plan.diagnostics.append(make("W27", plan.path, number + 1, message, fix))
+        return columns
     text, command = _verify(
         next((v for k, v in values.items() if k.startswith("task")), ""), number
     )
     guidance = next((v for k, v in values.items() if k.startswith("how")), "")
-    mark = _STATE_CELL.search(line)
+    mark = _STATE_CELL.search(line) if match else None
     offset = blocks.source.starts[number] + mark.start(1) if mark else -1
     plan.rows.append(PlanRow(name, state, text, phase, command, guidance, number + 1, offset))
     return columns
+
+
+def _told_state(cell: str) -> str | None:
+    """Return the state of a row that says it with a sign or a word, as a status of an item."""
+    sign, rest = take_sign(cell.strip())
+    return _STATES.get(parse_status(cell).status) or (sign if rest != cell.strip() else None)
 
 
 def _warn(plan: Plan) -> None:
