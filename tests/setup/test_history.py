@@ -118,3 +118,11 @@ def test_a_ledger_at_the_top_is_named_where_there_is_no_other(old: Path) -> None
     out = orchestrate(old, "init", "--from-history").stdout
     by_hand = out.partition("to do by hand:")[2]
     assert "fix_plan.md" in by_hand and "`ledger: fix_plan.md`" in by_hand
+
+
+def test_a_criterion_that_was_put_off_is_not_left_to_do(old: Path) -> None:
+    place = old / "docs/fix_plan.md"
+    item = "\n## [OVEN-LATE-003] Later\n- Status: open\n- Exit:\n  - [-] a word\n  - [D] another\n"
+    place.write_text(place.read_text() + item)
+    out = orchestrate(old, "init", "--from-history").stdout
+    assert "OVEN-LATE-003: every criterion is met or put off" in out.split("to do by hand:")[1]
