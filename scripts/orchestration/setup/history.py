@@ -168,7 +168,7 @@ def _left_to_do(ledger: Ledger, history: History) -> None:
     for item in ledger.items:
         if item.status not in (Status.OPEN, Status.IN_PROGRESS):
             continue
-        left = [c for c in item.criteria if not c.met]
+        left = [c for c in item.criteria if c.open]
         mute = [c.id for c in left if c.command is None]
         if not item.criteria:
             history.by_hand.append(f"{item.id}: no exit criterion; add `- Exit:` with a command")
@@ -178,4 +178,4 @@ def _left_to_do(ledger: Ledger, history: History) -> None:
                 "command; write one in code marks before the words"
             )
         elif not left:
-            history.by_hand.append(f"{item.id}: every criterion is met; set it to done")
+            history.by_hand.append(f"{item.id}: every criterion is met or put off; set it to done")
