@@ -50,6 +50,7 @@ def test_a_ledger_of_underlined_titles_is_told_that_nothing_is_read() -> None:
     text = "Plan\n====\n\nOVEN-HEAT-001 Heat\n------------------\nStatus: open\nPriority: P1\n"
     (told,) = kinds.check_document("ledger", text, ValidationContext())
     assert (told.code, told.line) == ("W27", 6)
+    assert codes("ledger", "# L\n\n## Oven heat\n- Status: open\n") == ["W27"], "told once"
 
 
 @pytest.mark.parametrize(

@@ -452,6 +452,7 @@ def _without_an_id(blocks: Blocks, headings: list[Heading], ledger: Ledger) -> N
 def _no_items(source: SourceText, ledger: Ledger) -> None:
     """W27 for a ledger without an item that has statuses, rows of a checklist or of a table."""
     blocks = scan(source)
+    told = any(found.code == "W27" for found in ledger.diagnostics)  # headings with a status
     rows = []
     for number in blocks.visible(0, len(source.lines)):
         line = source.lines[number].strip()
@@ -459,11 +460,8 @@ def _no_items(source: SourceText, ledger: Ledger) -> None:
             continue
         table = line.startswith("|") and number and source.lines[number - 1].lstrip()[:1] == "|"
         key = parse_key(line)
-        if (
-            (key and key.key == "status")
-            or parse_row(line)
-            or (table and not is_separator(split_cells(line)))
-        ):
+        status = key is not None and key.key == "status" and not told
+        if status or parse_row(line) or (table and not is_separator(split_cells(line))):
             rows.append(number + 1)
     if rows:
         message = f"read 0 of {len(rows)} rows and statuses: line {rows[0]} belongs to no item"
