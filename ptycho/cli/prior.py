@@ -25,8 +25,11 @@ def register(app: typer.Typer) -> None:
 
 def make_data(
     folder: Path = typer.Argument(..., help="One file a scan goes here."),
-    scans: int = typer.Option(1000, min=1, help="Scans to make; about one in two is solved."),
+    scans: int = typer.Option(1000, min=1, help="Scans to make; about five in six are solved."),
     seed: int = typer.Option(0, min=0, help="Of all draws."),
+    objects: list[Path] = typer.Option(
+        [], "--object", help="A result file: specimens are cut from it instead. Repeatable."
+    ),
     scheduler: str | None = typer.Option(None, help="Dask scheduler, tcp://host:port."),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
@@ -39,7 +42,7 @@ def make_data(
 
     quiet.load_tensorflow()
     with console.progress("make data") as bar:
-        facts = run(folder, scans, seed=seed, scheduler=scheduler, progress=bar)
+        facts = run(folder, scans, seed=seed, objects=objects, scheduler=scheduler, progress=bar)
     _tell("training data", {"folder": str(folder), **facts}, json_output)
 
 
@@ -50,6 +53,9 @@ def train(
     seed: int = typer.Option(0, min=0, help="Of the weights and the crops."),
     without: list[str] = typer.Option(
         [], help="Leave out scans with this kind of specimen. Repeatable."
+    ),
+    start: str | None = typer.Option(
+        None, metavar="auto|FILE", help="Weights to go on from, for data of a kind of your own."
     ),
     commit: str | None = typer.Option(None, help="Of the code, for the record in the file."),
     resume: bool = typer.Option(False, "--resume", help="Go on with a training that was cut off."),
@@ -62,7 +68,7 @@ def train(
     """
     from ptycho.pretraining import PriorTraining, train_prior
 
-    config = PriorTraining(steps=steps, seed=seed, without=tuple(without))
+    config = PriorTraining(steps=steps, seed=seed, without=tuple(without), start=start)
     quiet.load_tensorflow()
     facts = {"commit": commit} if commit else {}
     with console.progress("train prior") as bar:
@@ -71,7 +77,7 @@ def train(
 
 
 def evaluate(
-    prior: Path = typer.Argument(..., help="A file of train."),
+    prior: Path = typer.Argument(..., help="A file of train; auto: the one in the package."),
     output_dir: Path = typer.Option(
         ..., "--output-dir", "-o", help="table.json, and the solved images, which are kept."
     ),
@@ -107,7 +113,7 @@ def evaluate(
         return
     rows = [
         (
-            f"{row['case']}, {row['photons']:g} photons, seed {row['seed']}",
+            f"{row['case']}, {row['photons']:.0e} photons, seed {row['seed']}",
             _from_to(row),
         )
         for row in table["cases"]
@@ -117,17 +123,17 @@ def evaluate(
         rows.append((f"{len(kept)} scans kept apart, mean", _from_to(means)))
     rows += [
         (
-            f"emptied half, {row['photons']:g} photons, seed {row['seed']}",
-            f"r.m.s. {row['plain']:.4f} → {row['prior']:.4f} ({row['ratio']:.2f} times)",
+            f"emptied half, {row['photons']:.0e} photons, seed {row['seed']}",
+            f"r.m.s. {row['plain']:.4f} → {row['prior']:.4f} ({row['ratio']:.2f})",
         )
         for row in table["emptied"]
     ]
-    console.print_table("SSIM: total variation → prior", rows)
+    console.print_table("SSIM of amplitude, of phase: total variation → prior", rows)
 
 
 def _from_to(row: dict[str, Any]) -> str:
     (a, b), (c, d) = row["plain"], row["prior"]
-    return f"amplitude {a:.3f} → {c:.3f}, phase {b:.3f} → {d:.3f}"
+    return f"{a:.3f} → {c:.3f}, {b:.3f} → {d:.3f}"
 
 
 def _mean(rows: list[dict[str, Any]], name: str, part: int) -> float:

@@ -60,9 +60,9 @@ def refine(
     ),
     prior: str | None = typer.Option(
         None,
-        metavar="off|FILE",
-        help="A network of `ptycho prior train` on the whole-scan image, where held-out counts "
-        "want it; the plain image is kept beside.",
+        metavar="auto|off|FILE",
+        help="The pretrained network (auto: the one in the package; FILE: of `ptycho prior train`) "
+        "on the whole-scan image, where held-out counts want it; the plain image is kept beside.",
     ),
     positions: str | None = typer.Option(
         None,
@@ -182,6 +182,10 @@ def refine(
     if json_output:
         console.print_json(facts)
     else:
+        if "images" in facts:
+            facts["images"] = [
+                f"{row['image']} {row['held_out_deviance']:.5g}" for row in facts["images"]
+            ]
         console.print_table("refined", [(key, _text(value)) for key, value in facts.items()])
 
 
@@ -190,7 +194,13 @@ def _told_of_prior(gate: dict[str, Any]) -> dict[str, Any]:
     if "why" in gate:
         return {"prior": f"not used: {gate['why']}"}
     by = f"{gate['gain']:.3g} ± {gate['standard_error']:.2g} per pixel of held-out counts"
-    return {"chosen_image": gate["chosen"], "prior_gains": by, "images": gate["candidates"]}
+    rows = [dict(row) for row in gate["candidates"]]
+    where = {(row["image"], row.get("pull")): row.pop("gain_by_quarter") for row in rows}
+    told = {"chosen_image": gate["chosen"], "prior_gains": by, "images": rows}
+    won = where[gate["chosen"], gate["pull"]]
+    if worse := [name for name, gain in won.items() if gain < 0]:
+        told["worse_in"] = worse
+    return told
 
 
 def _flags(**values: Any) -> list[str]:

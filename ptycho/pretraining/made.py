@@ -8,11 +8,11 @@ Scans that the solver did not solve teach nothing; a note is kept instead.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,13 @@ import numpy as np
 from scipy import ndimage
 
 from ptycho.config import Progress
-from ptycho.data import whole_file, write_json
+from ptycho.data import load_reconstruction, whole_file, write_json
 from ptycho.errors import ArchiveError, DataError
 from ptycho.pretraining.recipes import CANVAS_PX, draw, measured
-from ptycho.prior import Estimate
+from ptycho.prior import LIT, Estimate
 from ptycho.scan import Truth
 from ptycho.studies import Outcome, run_arms
 
-LIT = 0.05
-"""Share of the usual light from which a pixel counts."""
 SMOOTH_PX = 10.0
 SOLVED_ERRORS, SOLVED_RMS = 4.0, 0.08
 """A scan is solved when the r.m.s. error is below so many of the counts' own, or below this."""
@@ -48,22 +46,35 @@ def make_data(
     scans: int,
     *,
     seed: int = 0,
+    objects: Sequence[Path] = (),
     scheduler: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, int]:
     """Make what is missing of `scans` scans in `folder`; what is there is kept.
 
+    Args:
+        folder: one file a scan.
+        scans: that shall be there, solved or not.
+        seed: of all draws.
+        objects: result files from which the specimens are cut, instead of the ten kinds.
+        scheduler: a Dask scheduler's address, or None.
+        progress: called after each scan.
+
     Returns:
         {"made": now, "solved": files in the folder, "unsolved": notes in it}.
 
     Raises:
-        DataError: the folder holds scans of another seed, or a scan could not be made.
+        DataError: the folder holds scans of another seed or of other objects, or a scan could not
+            be made. ArchiveError: one of `objects` is no result.
     """
+    for path in objects:
+        load_reconstruction(path)
     folder.mkdir(parents=True, exist_ok=True)
-    _require_seed(folder, seed)
+    _require_same(folder, seed, [sha256(path.read_bytes()).hexdigest() for path in objects])
     names = [f"{number:05d}" for number in range(scans)]
     arms = [
         {"name": name, "folder": str(folder), "seed": seed, "number": int(name)}
+        | {"objects": [str(path.resolve()) for path in objects]}
         for name in names
         if not any((folder / f"{name}{ending}").exists() for ending in (".npz", ".json"))
     ]
@@ -77,18 +88,27 @@ def make_data(
     }
 
 
-def _require_seed(folder: Path, seed: int) -> None:
+def _require_same(folder: Path, seed: int, objects: list[str]) -> None:
+    """The folder's scans, if there are any, are of this seed and these objects."""
     note = folder / "set.json"
     if not note.exists():
-        write_json(note, {"seed": seed})
-    found = json.loads(note.read_text(encoding="utf-8")).get("seed")
-    if found != seed:
+        write_json(note, {"seed": seed, "objects": objects})
+    found = json.loads(note.read_text(encoding="utf-8"))
+    if found.get("seed") != seed:
         raise DataError(
             "the folder holds scans of another seed",
             where=folder,
             expected=f"seed {seed}",
-            got=f"seed {found}",
-            fix=f"--seed {found}, or another folder",
+            got=f"seed {found.get('seed')}",
+            fix=f"--seed {found.get('seed')}, or another folder",
+        )
+    if found.get("objects", []) != objects:
+        raise DataError(
+            "the folder holds scans of other objects",
+            where=folder,
+            expected=f"{len(objects)} objects (SHA-256 {', '.join(o[:8] for o in objects) or '-'})",
+            got=f"{', '.join(o[:8] for o in found.get('objects', [])) or 'none'}",
+            fix="the same --object files in the same order, or another folder",
         )
 
 
@@ -107,7 +127,7 @@ def make_one(arm: dict[str, Any]) -> dict[str, Any]:
     """One scan of the set, or the note that it could not be solved."""
     from ptycho.refinement import solved
 
-    recipe = draw(arm["seed"], arm["number"])
+    recipe = draw(arm["seed"], arm["number"], arm["objects"])
     scan = measured(recipe)
     assert scan.truth is not None
     estimate, origin = solved(scan, recipe.weight, recipe.passes, least_px=CANVAS_PX)
@@ -208,8 +228,8 @@ def samples(folder: Path) -> Iterator[tuple[Path, Sample]]:
 
 def data_hash(folder: Path) -> str:
     """SHA-256 over the names and bytes of the solved scans."""
-    total = hashlib.sha256()
+    total = sha256()
     for path in sorted(folder.glob("[0-9]*.npz")):
         total.update(path.name.encode())
-        total.update(hashlib.sha256(path.read_bytes()).digest())
+        total.update(sha256(path.read_bytes()).digest())
     return total.hexdigest()

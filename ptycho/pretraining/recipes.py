@@ -7,12 +7,13 @@ shared the kernel would teach the network that the model is exact.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from ptycho.pretraining.specimens import KINDS, Specimen
+from ptycho.pretraining.specimens import KINDS, Cutting, Specimen
 from ptycho.scan import Scan
 from ptycho.simulation import SimulationConfig, simulate
 
@@ -44,7 +45,7 @@ class Recipe:
         weight, passes: of the solver.
     """
 
-    specimen: Specimen
+    specimen: Specimen | Cutting
     simulation: SimulationConfig
     position_error_px: float
     flux_error: float
@@ -55,12 +56,14 @@ class Recipe:
     def record(self) -> dict[str, Any]:
         """JSON-able."""
         own = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        specimen = {name: getattr(self.specimen, name) for name in Specimen.__dataclass_fields__}
-        return own | {"specimen": specimen, "simulation": self.simulation.model_dump(mode="json")}
+        return own | {
+            "specimen": asdict(self.specimen),
+            "simulation": self.simulation.model_dump(mode="json"),
+        }
 
 
-def draw(seed: int, number: int) -> Recipe:
-    """The recipe of scan `number` in the set of `seed`."""
+def draw(seed: int, number: int, objects: Sequence[str] = ()) -> Recipe:
+    """The recipe of scan `number` in the set of `seed`; `objects`: what specimens are cut from."""
     rng = np.random.default_rng((seed, number))
     N = 32 if rng.uniform() < SMALL_SHARE else 64
     diameter = rng.uniform(*DIAMETERS_PX[N])
@@ -93,7 +96,9 @@ def draw(seed: int, number: int) -> Recipe:
         }
     )
     return Recipe(
-        _specimen(rng),
+        Cutting(str(rng.choice(objects)), int(rng.integers(1 << 31)))
+        if objects
+        else _specimen(rng),
         simulation,
         position_error_px=rng.uniform(0.05, 0.4) if rng.uniform() < 0.25 else 0.0,
         flux_error=rng.uniform(0.005, 0.03) if rng.uniform() < 0.15 else 0.0,

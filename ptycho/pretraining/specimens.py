@@ -7,11 +7,14 @@ be a window in an empty field, and phase and amplitude may share their edges, as
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
+from ptycho.data import load_reconstruction
+from ptycho.prior import LIT
 from ptycho.simulation import PATTERNS, picture
 
 TEST_PHOTOGRAPHS = ("astronaut", "coffee", "rocket", "moon", "text", "page", "lfw_subset")
@@ -57,6 +60,50 @@ class Specimen:
             inside = ndimage.gaussian_filter(inside, rest.uniform(0.3, 1.5))
         magnitude = 1 - (1 - self.amplitude_low) * amplitude * inside
         return magnitude * np.exp(1j * self.phase_range_rad * phase * inside)
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """A specimen cut out of a reconstruction, magnified, mirrored, turned: data of one's own kind.
+
+    Args:
+        path: of a result file. seed: of all draws.
+    """
+
+    path: str
+    seed: int
+    kinds: tuple[str, ...] = ("own",)
+
+    def __call__(self, shape: tuple[int, int]) -> np.ndarray:
+        """(H, W) complex128 whose amplitude is at most 1; a small object is continued mirrored."""
+        rng = np.random.default_rng(self.seed)
+        field = np.rot90(_object(self.path), int(rng.integers(4)))
+        zoom = float(np.exp(rng.uniform(np.log(0.7), np.log(1.4))))
+        wanted = [int(np.ceil(side / zoom)) + 4 for side in shape]
+        room = [max(0, length - side) for length, side in zip(wanted, field.shape, strict=True)]
+        field = np.pad(field, [(0, part) for part in room], mode="symmetric")
+        row, col = (
+            int(rng.integers(0, side - length + 1))
+            for side, length in zip(field.shape, wanted, strict=True)
+        )
+        part = field[row : row + wanted[0], col : col + wanted[1]]
+        part = part[:: rng.choice((-1, 1)), :: rng.choice((-1, 1))]
+        scale = [side / length for side, length in zip(shape, part.shape, strict=True)]
+        re, im = (ndimage.zoom(each, scale, order=1) for each in (part.real, part.imag))
+        return np.asarray(re + 1j * im, np.complex128)
+
+
+@functools.lru_cache(maxsize=8)
+def _object(path: str) -> np.ndarray:
+    """The lit part of a reconstruction, its amplitude at most 1."""
+    rec = load_reconstruction(path)
+    inside = rec.coverage >= LIT * np.quantile(rec.coverage[rec.coverage > 0], 0.95)
+    rows, cols = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
+    field = rec.object[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+    field = np.where(inside[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1], field, 0)
+    size = np.abs(field)
+    usual = float(np.quantile(size[size > 0], 0.99))
+    return np.asarray(field * np.minimum(1, usual / np.maximum(size, 1e-9)) / usual)
 
 
 def _cut(kind: str, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:

@@ -25,7 +25,7 @@ from ptycho.pretraining.crops import Plate, batch, plate
 from ptycho.pretraining.loss import relative_loss
 from ptycho.pretraining.made import data_hash, samples
 from ptycho.pretraining.specimens import KINDS
-from ptycho.prior import CHANNELS, save_prior
+from ptycho.prior import CHANNELS, load_prior, save_prior
 from ptycho.quiet import keras, ops
 
 BATCH = 8
@@ -45,12 +45,14 @@ class PriorTraining:
         steps: of the optimiser, with the rate going down along a cosine.
         seed: of weights and crops.
         without: kinds of specimens that are left out (for the evaluation).
+        start: a prior whose weights are gone on from (`auto`: the one in the package), or None.
         checkpoint_s: seconds between checkpoints.
     """
 
     steps: int = 12000
     seed: int = 0
     without: tuple[str, ...] = ()
+    start: str | None = None
     checkpoint_s: float = 60.0
 
     def __post_init__(self) -> None:
@@ -90,7 +92,8 @@ def train_prior(
 
     Raises:
         UsageError: there is a state in `folder`, and `resume` was not said.
-        ArchiveError: the state is of other data or settings. DataError: no scans.
+        ArchiveError: the state is of other data or settings, or `start` is no prior.
+        DataError: no scans.
         ModelError: the loss is not finite.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -100,6 +103,10 @@ def train_prior(
     state = folder / CHECKPOINT
     identity = {"data": hashed, "steps": config.steps, "seed": config.seed}
     identity["without"] = sorted(config.without)
+    begun_with = load_prior(config.start) if config.start else None
+    if begun_with:
+        net.set_weights(begun_with.weights)
+        identity["start_sha256"] = begun_with.record["sha256"]
     begun = {"step": 0, "seconds": 0.0, "cpu_seconds": 0.0, "rows": []}
     if state.exists():
         if not resume:
@@ -116,6 +123,7 @@ def train_prior(
         "data_sha256": hashed,
         "scans": len(seen) + len(unseen),
         "without": list(config.without),
+        "start_sha256": identity.get("start_sha256"),
         "seed": config.seed,
         "steps": config.steps,
         "batch": BATCH,

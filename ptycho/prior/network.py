@@ -30,6 +30,11 @@ class Prior:
         # One program a shape would be compiled under XLA, which takes longer than the answer.
         self._net.compile(jit_compile=False)
 
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """Arrays in the order of the layers."""
+        return list(self._net.get_weights())
+
     def __call__(self, estimate: Estimate, *, turns: int = 4, tile_px: int = TILE_PX) -> np.ndarray:
         """(H, W) complex64: what the prior makes of an estimate, in the estimate's own scale.
 

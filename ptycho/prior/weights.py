@@ -21,6 +21,8 @@ from ptycho.errors import ArchiveError
 from ptycho.prior.network import Prior
 
 FORMAT, VERSION = "ptycho-prior", 1
+AUTO = "auto"
+SHIPPED = Path(__file__).with_name("shipped.npz")
 _MOST_BYTES = 64 << 20
 
 
@@ -42,12 +44,12 @@ def save_prior(path: Path, weights: Sequence[np.ndarray], record: dict[str, Any]
 
 
 def load_prior(path: str | Path) -> Prior:
-    """The prior of a file.
+    """The prior of a file; `auto`: the one in the package.
 
     Raises:
         ArchiveError: no such file, no prior, another version, damaged, or of another network.
     """
-    path = Path(path)
+    path = SHIPPED if str(path) == AUTO else Path(path)
     try:
         with zipfile.ZipFile(path) as archive:
             declared = sum(entry.file_size for entry in archive.infolist())

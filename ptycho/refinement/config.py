@@ -59,9 +59,9 @@ class RefineConfig(Settings):
     prior: str = Field(
         default="off",
         min_length=1,
-        description="off, or a file of `ptycho prior train`: its network is tried on the "
-        "whole-scan image, and held-out counts decide whether its image is the result (needs "
-        "`regularise: auto`)",
+        description="off; auto: the network in the package; or a file of `ptycho prior train`. It "
+        "is tried on the whole-scan image, and held-out counts decide whether its image is the "
+        "result (needs `regularise: auto`)",
     )
     whole_share: Annotated[float, Field(ge=0, le=1)] | None = Field(
         default=None,

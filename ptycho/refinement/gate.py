@@ -44,6 +44,9 @@ PLAINER = 2.0
 PLAIN, SMOOTH, NET, PULLED = "plain", "total variation", "prior", "prior + consistency"
 
 
+QUARTERS = "upper left", "upper right", "lower left", "lower right"
+
+
 class Judged(NamedTuple):
     """Half-deviances per pixel of one image."""
 
@@ -63,7 +66,8 @@ class Verdict:
         pull: weight of the consistency passes where they are chosen, or None.
         gain: half-deviance per pixel by which the prior's better image beats the descent's own
             (below 0: it is worse). standard_error: of `gain`, over the held-out frames.
-        candidates: one row an image; `reported_deviance` is that of the counts that chose nothing.
+        candidates: one row an image; `reported_deviance` is that of the counts that chose nothing,
+            `gain_by_quarter` of the scan tells an image that is better here and worse there.
     """
 
     chosen: str
@@ -107,15 +111,23 @@ def judge(engine: Engine, loss: str, weight: float, prior: Prior) -> Verdict:
     pairs += [(SMOOTH, None, smooth), (NET, None, put(image))]
     pairs += [(PULLED, pull, put(consistent(engine, loss, image, pull))) for pull in PULLS]
     engine.resume(before)
-    return verdict(SMOOTH if weight > 0 else PLAIN, pairs)
+    where = quarters(engine.frames.scan.positions_px[engine.frames.held])
+    return verdict(SMOOTH if weight > 0 else PLAIN, pairs, where)
 
 
-def verdict(chosen: str, pairs: list[Candidate]) -> Verdict:
+def quarters(positions_px: np.ndarray) -> np.ndarray:
+    """(M,) of (M, 2) positions: which of `QUARTERS` of the scan each lies in."""
+    low, right = (positions_px >= np.median(positions_px, axis=0)).T
+    return 2 * low.astype(int) + right
+
+
+def verdict(chosen: str, pairs: list[Candidate], where: np.ndarray) -> Verdict:
     """Which image wins.
 
     Args:
         chosen: the image that the descent has chosen.
         pairs: name, weight of the consistency, and what the held-out counts say.
+        where: (frames,) the quarter of the scan that each held-out frame lies in.
     """
     own = best = next(judged.each for name, _, judged in pairs if name == chosen)
     rows, pull, told = [], None, (-math.inf, 0.0)
@@ -123,6 +135,11 @@ def verdict(chosen: str, pairs: list[Candidate]) -> Verdict:
         gain, error = _gain(own, values)
         row = {"image": name, "held_out_deviance": float(values.mean())}
         row |= {"gain": gain, "standard_error": error, "reported_deviance": reported}
+        row["gain_by_quarter"] = {
+            name: float((own - values)[where == number].mean())
+            for number, name in enumerate(QUARTERS)
+            if (where == number).any()
+        }
         rows.append(row if weight is None else row | {"pull": weight})
         if name not in (NET, PULLED):
             continue

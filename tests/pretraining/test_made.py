@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ptycho.data import save_reconstruction
 from ptycho.errors import ArchiveError, DataError
 from ptycho.pretraining import KINDS, TEST_PHOTOGRAPHS, make_data
 from ptycho.pretraining.made import data_hash, samples, turned
 from ptycho.pretraining.recipes import CANVAS_PX, draw, measured
 from ptycho.pretraining.specimens import TRAINING_PHOTOGRAPHS, Specimen
+from ptycho.result import Reconstruction
 from ptycho.simulation import PHOTOGRAPHS
 
 
@@ -47,6 +49,24 @@ def test_a_specimen_has_its_contrast_and_is_the_same_again(kind: str) -> None:
     assert np.angle(image).min() >= -1e-9 and np.angle(image).max() <= 1.2 + 1e-9
     assert np.mean(np.abs(image - 1) < 1e-2) > 0.25  # half of it is an even field
     assert not np.allclose(image, Specimen((kind,), 0.4, 1.2, 0.5, seed=7)((70, 60)))
+
+
+def test_specimens_are_cut_from_objects_of_ones_own(tmp_path: Path) -> None:
+    """Only what is lit, whatever the canvas is filled with, and the phase of each pixel stays."""
+    coverage = np.zeros((90, 80))
+    coverage[10:70, 12:66] = 5.0
+    field = np.where(coverage > 0, 2.0 * np.exp(0.7j), 9.0)
+    field[30:34] = 1.0 * np.exp(0.2j)
+    path = save_reconstruction(Reconstruction(field, coverage, (0.0, 0.0)), tmp_path / "own.h5")
+    recipe = draw(3, 0, [str(path)])
+    assert recipe.specimen.kinds == ("own",) and recipe.record()["specimen"]["path"] == str(path)
+    cuts = [draw(3, number, [str(path)]).specimen((100, 70)) for number in range(6)]
+    assert all(each.shape == (100, 70) and np.abs(each).max() <= 1 + 1e-6 for each in cuts)
+    assert not np.array_equal(cuts[0], cuts[1])
+    for each in cuts:
+        assert np.abs(each).min() > 0.4
+        assert np.median(np.angle(each)) == pytest.approx(0.7, abs=1e-5)
+    assert len(measured(recipe).counts) == recipe.simulation.n_frames
 
 
 def test_every_scan_fits_the_canvas_that_all_are_solved_on() -> None:
@@ -93,6 +113,11 @@ def test_data_are_made_once_and_go_on_and_a_damaged_file_is_told(tmp_path: Path)
     assert all(path.read_bytes() == before for path, before in files.items())
     with pytest.raises(DataError, match="another seed"):
         make_data(tmp_path, 3, seed=6)
+    own = tmp_path / "own.h5"
+    save_reconstruction(Reconstruction(np.ones((9, 9)), np.ones((9, 9)), (0.0, 0.0)), own)
+    with pytest.raises(DataError, match="other objects"):
+        make_data(tmp_path, 3, seed=434, objects=[own])
+    own.unlink()
     path, sample = next(samples(tmp_path))
     error = np.abs(sample.estimate.image - sample.target)
     assert np.median(error) < 0.5 and sample.target.shape == sample.estimate.light.shape

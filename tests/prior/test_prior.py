@@ -11,7 +11,16 @@ import pytest
 
 from ptycho.errors import ArchiveError, DataError, ShapeError
 from ptycho.nn import PRIOR_REACH_PX, build_prior_net
-from ptycho.prior import CHANNELS, Estimate, Prior, channels, gauged, load_prior, save_prior
+from ptycho.prior import (
+    CHANNELS,
+    SHIPPED,
+    Estimate,
+    Prior,
+    channels,
+    gauged,
+    load_prior,
+    save_prior,
+)
 
 
 def made(shape: tuple[int, int], seed: int = 0) -> Estimate:
@@ -34,6 +43,14 @@ def some_weights(seed: int = 3) -> list[np.ndarray]:
 @pytest.fixture(scope="module")
 def prior() -> Prior:
     return Prior(some_weights(), {})
+
+
+def test_the_package_has_weights_that_name_their_origin() -> None:
+    shipped = load_prior("auto")
+    assert SHIPPED.stat().st_size <= 1_500_000
+    record = shipped.record
+    assert len(record["data_sha256"]) == 64 and record["commit"] and record["cpu_hours"] > 0
+    assert record["scans"] >= 1000 and record["without"] == [] and record["seed"] == 0
 
 
 def test_the_network_has_the_stated_size_and_reach() -> None:
