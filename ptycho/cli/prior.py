@@ -94,7 +94,7 @@ def evaluate(
     """SSIM without and with the prior on test specimens, and whether it invents structure.
 
     A: astronaut/coffee, R: rocket/moon, T: text/siemens, D: dead leaves/random field (amplitude and
-    phase). Without the prior the best of three weights of total variation counts, by the truth.
+    phase). The image is that of the best of three weights of total variation, by the truth.
     """
     from ptycho.data import write_json
     from ptycho.pretraining import Judgement, evaluate_prior, judge_apart

@@ -1,9 +1,9 @@
 """`ptycho prior evaluate`: what the prior does to images of specimens that it never saw.
 
 Each arm is a made scan of test pictures or of a generated pair, solved with total variation of one
-weight. Beside the prior on each stands the best of all weights without it, by the truth: more than
-held-out counts could choose. The invention test empties half of a specimen: where there is nothing,
-the prior must not put more than the plain image has there.
+weight. The prior is judged on the image whose weight is the best without it, by the truth, which is
+more than held-out counts could choose. The invention test empties half of a specimen: where there is
+nothing, the prior must not put more than the plain image has there.
 """
 
 from __future__ import annotations
@@ -90,9 +90,9 @@ def evaluate_prior(
     """Judge `prior`; solved images are kept in `folder`, and serve the next prior too.
 
     Returns:
-        `cases`: one row a case, dose and seed with SSIM (amplitude, phase) of the best weight
-        without the prior and of the prior on the middle weight's image; `emptied`: r.m.s. error in
-        the emptied half before and after.
+        `cases`: one row a case, dose and seed with SSIM (amplitude, phase) of the best weight's
+        image and of the prior on it; `emptied`: r.m.s. error in the emptied half before and after,
+        on the middle weight's image.
 
     Raises:
         DataError: a scan could not be made.
@@ -105,7 +105,6 @@ def evaluate_prior(
             raise DataError(
                 "a scan could not be made", where=outcome.arm["name"], got=outcome.error
             )
-    middle = config.weights[len(config.weights) // 2]
     cases: dict[tuple[Any, ...], dict[str, Any]] = {}
     emptied = []
     for arm in arms:
@@ -117,9 +116,8 @@ def evaluate_prior(
         row = cases.setdefault(key, dict(zip(("case", "photons", "seed"), key, strict=True)))
         plain = _ssim(estimate.image, estimate, truth)
         if sum(plain) > sum(row.get("plain", (-2.0, -2.0))):
-            row |= {"plain": plain, "weight": arm["weight"]}
-        if arm["weight"] == middle:
-            row["prior"] = _ssim(prior(estimate), estimate, truth)
+            after = _ssim(prior(estimate), estimate, truth)
+            row |= {"plain": plain, "prior": after, "weight": arm["weight"]}
     return {"record": prior.record, "cases": list(cases.values()), "emptied": emptied}
 
 
