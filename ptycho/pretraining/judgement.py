@@ -1,9 +1,9 @@
 """`ptycho prior evaluate`: what the prior does to images of specimens that it never saw.
 
 Each arm is a made scan of test pictures or of a generated pair, solved with total variation of one
-weight. The prior is judged on the image whose weight is the best without it, by the truth, which is
-more than held-out counts could choose. The invention test empties half of a specimen: where there is
-nothing, the prior must not put more than the plain image has there.
+weight. The prior is judged on the image whose weight is the best without it, by the truth, which
+is more than held-out counts could choose. The invention test empties half of a specimen: where
+there is nothing, the prior must not put more than the plain image has there.
 """
 
 from __future__ import annotations

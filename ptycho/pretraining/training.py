@@ -30,6 +30,8 @@ from ptycho.quiet import keras, ops
 
 BATCH = 8
 RATE, DECAY = 1.2e-3, 1e-4
+TUNING_RATE = 2e-4
+"""From weights that are there: the full rate would throw away what they know."""
 VALIDATION_EVERY = 20
 """One scan in so many is not trained on, and tells the curve of what was not seen."""
 VALIDATION_BATCHES = 12
@@ -162,7 +164,10 @@ def _network(config: PriorTraining) -> Any:
 
     net = build_prior_net(CHANNELS, seed=config.seed)
     rate = keras.optimizers.schedules.CosineDecay(
-        0.0, config.steps, warmup_target=RATE, warmup_steps=min(200, config.steps // 10)
+        0.0,
+        config.steps,
+        warmup_target=TUNING_RATE if config.start else RATE,
+        warmup_steps=min(200, config.steps // 10),
     )
     optimizer = keras.optimizers.AdamW(rate, weight_decay=DECAY, global_clipnorm=1.0)
     net.compile(optimizer, loss=relative_loss)

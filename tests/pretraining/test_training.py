@@ -140,7 +140,7 @@ def test_a_training_learns_and_goes_on_to_the_same_weights(tmp_path: Path) -> No
     before, after = (np.abs(x - fresh.target)[lit].mean() for x in (fresh.estimate.image, found))
     assert after < 0.95 * before
 
-    tuned = PriorTraining(steps=1, start=str(tmp_path / "whole/prior.npz"))
+    tuned = PriorTraining(steps=20, start=str(tmp_path / "whole/prior.npz"))
     again = train_prior(data, tmp_path / "tuned", tuned)
     assert again["start_sha256"] == load_prior(tmp_path / "whole/prior.npz").record["sha256"]
     assert again["last"]["unseen"] < 0.95  # a network of chance starts at 1
