@@ -141,6 +141,13 @@ def test_items_that_stand_only_in_a_table_are_counted() -> None:
     assert not ledger.parse_ledger(text + "## [FAN-002] Fan\n- Status: done\n").diagnostics
 
 
+def test_a_row_of_a_single_bar_has_no_items() -> None:
+    table = "| ID | Status |\n|---|---|\n| A-002 | pending |\n |\n|\n"
+    read = ledger.parse_ledger(f"# Plan\n\n{table}\n## [A-001] one\n- Status: pending\n")
+    assert [item.id for item in read.items] == ["A-001"]
+    assert "read 0 of 1 items" in next(d for d in read.diagnostics if d.code == "W27").message
+
+
 def test_a_priority_with_a_sign_and_a_plan_in_a_link_are_read() -> None:
     text = "- Priority: 🔴 High\n- Plan: [the plan](plans/active/oven/plan.md)\n"
     read = ledger.parse_ledger(f"## [OVEN-HEAT-002] Heat\n- Status: done\n{text}")
