@@ -419,7 +419,7 @@ def _only_in_a_table(blocks: Blocks, ledger: Ledger) -> None:
             table = False
         elif not table:
             table = "status" in [cell.lower().strip("* ") for cell in split_cells(line)]
-        elif table and (ids := find_ids(split_cells(line)[0])) and ids[0].upper() == ids[0]:
+        elif table and (ids := find_ids("".join(split_cells(line)[:1]))) and ids[0].isupper():
             rows.append((number, ids[0]))
     lost = [(number, name) for number, name in rows if name not in known]
     if lost:
