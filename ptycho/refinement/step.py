@@ -2,12 +2,16 @@
 
 Model of frame j, whose patch has its first pixel at the real-valued corner c_j of the canvas:
 
-    o_j = patch of O at c_j;  Ψ_jk = F(P_k · o_j);  I_j = Σ_k |Ψ_jk|² + b
+    o_j = patch of O at c_j;  Ψ_jk = D(P_k · o_j);  I_j = Σ_k |Ψ_jk|² + b
 
-with b the background (one number a pixel).
+with b the background (one number a pixel) and D the way to the detector: F in the far field, a
+propagation in the near field (`ptycho.physics.propagation`). Where O has layers, the wave goes
+through each and over the gaps between them, and what stands below of o_j and P_k holds for the
+patch of a layer and the wave in front of it; their steps are shared by the number of layers, since
+layers without a distance answer for the same light.
 Per frame the loss is Σ d_j (√I_j − √(y_j/d_j))² over the valid pixels, or half the Poisson
 deviance; d_j is the dose of the frame: its share of the light, less where counts are held out. The
-slope by the exit wave is χ = d_j·F⁻¹(Ψ·e) with the error e of
+slope by the exit wave is χ = d_j·Dᴴ(Ψ·e) with the error e of
 `ptycho.physics.likelihood`. Object and probe move against it, divided by the illumination that
 each pixel got in this batch (a diagonal Gauss–Newton step, damped by α of its maximum), with
 Nesterov momentum:
@@ -29,19 +33,23 @@ the step of a mode.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from ptycho.physics import (
+    Optics,
     amplitude_error,
+    back,
     backend,
     centring,
-    exit_waves,
+    from_detector,
     half_deviance,
     incoherent,
+    on_detector,
     place,
     poisson_error,
     slopes,
+    through,
     window,
 )
 from ptycho.quiet import ops
@@ -51,8 +59,8 @@ from ptycho.refinement.variation import prox
 class State(NamedTuple):
     """What an update changes."""
 
-    object: Any  # (H, W) complex64
-    object_velocity: Any  # (H, W) complex64
+    object: Any  # (H, W) complex64; layers: (L, H, W)
+    object_velocity: Any  # like it
     probe: Any  # (K + E, N, N) complex64: modes, then eigenprobes
     probe_velocity: Any  # (K + E, N, N) complex64
 
@@ -71,6 +79,7 @@ class Detector(NamedTuple):
 
     mask: Any  # (N, N) float32, 1 where it counts
     background: Any  # (N, N) float32, counts per pixel
+    optics: Optics = Optics()  # gaps between the layers, and the way to the detector
 
 
 class Rates(NamedTuple):
@@ -87,8 +96,8 @@ class Rates(NamedTuple):
 class Slopes(NamedTuple):
     """What a batch asks for, summed over its frames."""
 
-    object: Any  # (H, W) complex64
-    light: Any  # (H, W) float32
+    object: Any  # (H, W) or (L, H, W) complex64
+    light: Any  # like it, float32
     probe: Any  # (K, N, N) complex64
     seen: Any  # (N, N) float32
 
@@ -120,12 +129,10 @@ def contribute(
 ) -> tuple[Slopes, Seen]:
     """The slopes of a batch at the look-ahead point of the momentum."""
     canvas, probe = _ahead(state, rates)
-    size = (int(probe.shape[-1]),) * 2
-    centred = centring(probe, size[0])
-    corners = batch.corners[None]
-    patches = window(canvas[None], corners, size, inside=True, kernel=model.kernel)[0]
-    first, others = _modes(centred, batch.weights)
-    far = [backend.fft2(wave) for wave in _waves(patches, first, others)]
+    size, optics = int(probe.shape[-1]), detector.optics
+    layers = _layers(canvas, batch, size, model.kernel)
+    centred = centring(probe, size)
+    fronts, far = _ways(layers, _modes(centred, batch.weights), optics)
     dose = batch.dose[:, None, None]
     intensity = incoherent(far, detector.background)
     valid = _valid(batch, detector)
@@ -136,29 +143,32 @@ def contribute(
     else:
         error = amplitude_error(intensity, root, valid)
     residual = ops.sum(ops.abs(modelled - root) * valid * dose)
-    chi = [backend.ifft2(_times(wave, error * dose)) for wave in far]
+    chi = [from_detector(_times(wave, error * dose), optics) for wave in far]
 
-    pull = ops.conj(first) * chi[0]
-    for k, wave in enumerate(chi[1:]):
-        pull = pull + ops.conj(others[k]) * wave
-    light = power(probe) * dose
-    shape = (int(canvas.shape[0]), int(canvas.shape[1]))
+    # For each mode, the slope by the wave behind each layer.
+    behind = [back(layers, wave, optics) for wave in chi]
+    pulls = [
+        _summed(ops.conj(front[k]) * wave[k] for front, wave in zip(fronts, behind, strict=True))
+        for k in range(len(layers))
+    ]
+    lights = [power(probe) * dose]
+    lights += [_summed(map(_square, fs)) * dose for fs in list(zip(*fronts, strict=True))[1:]]
     none = no_slopes(state)
-    by_object = place(pull[None], corners, shape, inside=True, kernel=model.kernel)[0]
+    by_object = _placed(canvas, pulls, batch, model.kernel)
     lit, by_probe, by_light = none.light, none.probe, none.seen
     if model.light:
         # Two taps: an illumination has no sign, and a kernel of more taps would give it one.
-        lit = place(light[None], corners, shape, inside=True)[0]
+        lit = _placed(canvas, lights, batch)
     if model.probe:
-        back = [ops.conj(patches) * wave for wave in chi]
-        back += [_times(back[0], weight) for weight in _each(batch.weights)]
-        by_probe = ops.stack([ops.sum(each, axis=0) for each in back])
-        by_probe, by_light = centring(by_probe, size[0]), ops.sum(_square(patches) * dose, axis=0)
+        each = [ops.conj(layers[0]) * wave[0] for wave in behind]
+        each += [_times(each[0], weight) for weight in _each(batch.weights)]
+        by_probe = ops.stack([ops.sum(one, axis=0) for one in each])
+        by_probe, by_light = centring(by_probe, size), ops.sum(_passed(layers) * dose, axis=0)
     moves = grip = ops.zeros_like(batch.corners)
     if model.positions:
-        moves, grip = _moves(canvas, light, pull, batch, size, model.kernel)
+        moves, grip = _moves(canvas, lights, pulls, batch, size, model.kernel)
         moves = rates.positions * moves
-    sway = _sways(centred, patches, chi[0], batch)
+    sway = _sways(centred, layers, chi[0], batch, optics)
     found = Slopes(by_object, lit, by_probe, by_light)
     # Least squares in the amplitudes: (Σ √y √I / Σ I)².
     fits = ops.sum(valid * root * modelled, axis=(-2, -1))
@@ -205,11 +215,12 @@ def finish(
     """
     image, velocity = state.object, state.object_velocity
     if smooth:
-        image, dual = prox(image, dual, weight / (2.0 * ops.sqrt(ops.max(light)) + 1e-30))
+        image, dual = _smoothed(image, dual, weight / (2.0 * ops.sqrt(ops.max(light)) + 1e-30))
         velocity = velocity if origin is None else image - origin
     scale = ops.sqrt(ops.sum(power(state.probe)) / energy)
+    own = scale if len(image.shape) == 2 else scale ** (1.0 / int(image.shape[0]))
     fields = image, velocity, state.probe, state.probe_velocity
-    scales = scale, scale, 1 / scale, 1 / scale
+    scales = own, own, 1 / scale, 1 / scale
     return State(*(_times(f, s) for f, s in zip(fields, scales, strict=True))), dual
 
 
@@ -227,25 +238,20 @@ def scores(canvas: Any, probe: Any, batch: Batch, detector: Detector, kernel: st
 
 def intensity(canvas: Any, probe: Any, batch: Batch, detector: Detector, kernel: str) -> Any:
     """(B, N, N) expected counts of the frames at full dose, DC-centred."""
-    side = int(probe.shape[-1])
-    corners, size = batch.corners[None], (side, side)
-    patches = window(canvas[None], corners, size, inside=True, kernel=kernel)[0]
-    waves = _waves(patches, *_modes(centring(probe, side), batch.weights))
-    return incoherent((backend.fft2(wave) for wave in waves), detector.background)
+    return incoherent(_fields(canvas, probe, batch, detector, kernel), detector.background)
 
 
 def own_probes(state: State, batch: Batch, detector: Detector, kernel: str) -> Any:
     """(B, N, N) complex64: the step of the first mode that each frame asks for by itself."""
-    side = int(state.probe.shape[-1])
-    corners, size = batch.corners[None], (side, side)
-    patches = window(state.object[None], corners, size, inside=True, kernel=kernel)[0]
-    first, others = _modes(centring(state.probe, side), batch.weights)
-    far = [backend.fft2(wave) for wave in _waves(patches, first, others)]
+    side, optics = int(state.probe.shape[-1]), detector.optics
+    layers = _layers(state.object, batch, side, kernel)
+    _, far = _ways(layers, _modes(centring(state.probe, side), batch.weights), optics)
     counts = ops.maximum(batch.counts, 0.0) / ops.maximum(batch.dose[:, None, None], 1e-30)
     inside = incoherent(far, detector.background)
     error = amplitude_error(inside, ops.sqrt(counts), _valid(batch, detector))
-    slope = ops.conj(patches) * backend.ifft2(_times(far[0], error))
-    seen = ops.mean(_square(patches), axis=0)
+    behind = back(layers, from_detector(_times(far[0], error), optics), optics)
+    slope = ops.conj(layers[0]) * behind[0]
+    seen = ops.mean(_passed(layers), axis=0)
     return centring(_times(slope, -1.0 / _damped(seen, 0.1)), side)
 
 
@@ -301,27 +307,81 @@ def _each(weights: Any) -> list[Any]:
     return [weights[:, n, None, None] for n in range(int(weights.shape[-1]))]
 
 
-def _modes(centred: Any, weights: Any) -> tuple[Any, Any]:
-    """The first mode, (N, N) or where it varies (B, N, N), and the other modes (K − 1, N, N)."""
+def _modes(centred: Any, weights: Any) -> list[Any]:
+    """K modes (N, N), of which the first is (B, N, N) where it varies."""
     each = _each(weights)
     modes = int(centred.shape[0]) - len(each)
     first = centred[0]
     for n, weight in enumerate(each):
         first = first + _times(centred[modes + n], weight)
-    return first, centred[1:modes]
+    return [first, *(centred[mode] for mode in range(1, modes))]
 
 
-def _waves(patches: Any, first: Any, others: Any) -> list[Any]:
-    return [patches * first, *exit_waves(patches, others)]
+def _canvases(canvas: Any, batch: Batch) -> tuple[Any, Any]:
+    """(L, H, W) canvases and (L, B, 2) corners on them."""
+    if len(canvas.shape) == 2:
+        return canvas[None], batch.corners[None]
+    return canvas, ops.repeat(batch.corners[None], int(canvas.shape[0]), axis=0)
 
 
-def _sways(centred: Any, patches: Any, wave: Any, batch: Batch) -> Any:
+def _layers(canvas: Any, batch: Batch, side: int, kernel: str) -> list[Any]:
+    """(B, N, N) patches of each layer."""
+    found = window(*_canvases(canvas, batch), (side, side), inside=True, kernel=kernel)
+    return [found[k] for k in range(int(found.shape[0]))]
+
+
+def _placed(canvas: Any, patches: list[Any], batch: Batch, kernel: str = "bilinear") -> Any:
+    """The adjoint of `_layers`, in the shape of `canvas`."""
+    shape = (int(canvas.shape[-2]), int(canvas.shape[-1]))
+    corners = _canvases(canvas, batch)[1]
+    found = place(ops.stack(patches), corners, shape, inside=True, kernel=kernel)
+    return found[0] if len(canvas.shape) == 2 else found
+
+
+def _ways(layers: list[Any], modes: list[Any], optics: Optics) -> tuple[list[list[Any]], list[Any]]:
+    """Of each mode the waves in front of each layer, and the field on the detector."""
+    every = [through(layers, mode, optics) for mode in modes]
+    return [fronts for fronts, _ in every], [on_detector(wave, optics) for _, wave in every]
+
+
+def _fields(canvas: Any, probe: Any, batch: Batch, detector: Detector, kernel: str) -> list[Any]:
+    """(B, N, N) field of each mode on the detector."""
+    side = int(probe.shape[-1])
+    modes = _modes(centring(probe, side), batch.weights)
+    return _ways(_layers(canvas, batch, side, kernel), modes, detector.optics)[1]
+
+
+def _passed(layers: list[Any]) -> Any:
+    """(B, N, N): the share of the light that all layers let through, where they are thin."""
+    share = _square(layers[0])
+    for layer in layers[1:]:
+        share = share * _square(layer)
+    return share
+
+
+def _summed(terms: Iterable[Any]) -> Any:
+    total, *rest = terms
+    for term in rest:
+        total = total + term
+    return total
+
+
+def _smoothed(image: Any, dual: Any, weight: Any) -> tuple[Any, Any]:
+    """`prox` of each layer."""
+    if len(image.shape) == 2:
+        return prox(image, dual, weight)
+    every = [prox(image[k], dual[k], weight) for k in range(int(image.shape[0]))]
+    images, duals = zip(*every, strict=True)
+    return ops.stack(images), ops.stack(duals)
+
+
+def _sways(centred: Any, layers: list[Any], wave: Any, batch: Batch, optics: Optics) -> Any:
     """(B, E): Gauss–Newton steps of the weights, from the slope (B, N, N) of the first wave."""
     if batch.weights is None:
         return None
     steps, count = [], int(batch.weights.shape[-1])
     for eigenprobe in range(int(centred.shape[0]) - count, int(centred.shape[0])):
-        along = patches * centred[eigenprobe]
+        along = through(layers, centred[eigenprobe], optics)[1]
         re, im = (a * b for a, b in zip(backend.planes(along), backend.planes(wave), strict=True))
         light = ops.sum(_square(along), axis=(1, 2)) * batch.dose
         steps.append(-ops.sum(re + im, axis=(1, 2)) / (light + 1e-30))
@@ -340,15 +400,19 @@ def _ahead(state: State, rates: Rates) -> tuple[Any, Any]:
 
 
 def _moves(
-    canvas: Any, light: Any, pull: Any, batch: Batch, size: Any, kernel: str
+    canvas: Any, lights: list[Any], pulls: list[Any], batch: Batch, side: int, kernel: str
 ) -> tuple[Any, Any]:
     """Gauss–Newton steps (B, 2) of each frame's position, row and column apart; curvatures."""
     moves, grip = [], []
-    for slope in slopes(canvas[None], batch.corners[None], size, inside=True, kernel=kernel):
-        re, im = backend.planes(slope[0])
-        by_re, by_im = backend.planes(pull)
-        gradient = ops.sum(re * by_re + im * by_im, axis=(1, 2))
-        curvature = ops.sum(_square(slope[0]) * light, axis=(1, 2))
+    every = _canvases(canvas, batch)
+    for slope in slopes(*every, (side, side), inside=True, kernel=kernel):
+        gradients, curvatures = [], []
+        for k, (light, pull) in enumerate(zip(lights, pulls, strict=True)):
+            re, im = backend.planes(slope[k])
+            by_re, by_im = backend.planes(pull)
+            gradients.append(ops.sum(re * by_re + im * by_im, axis=(1, 2)))
+            curvatures.append(ops.sum(_square(slope[k]) * light, axis=(1, 2)))
+        gradient, curvature = _summed(gradients), _summed(curvatures)
         moves.append(-gradient / (curvature + 1e-30))
         grip.append(curvature)
     return ops.stack(moves, axis=1), ops.stack(grip, axis=1)
