@@ -125,7 +125,7 @@ class BusyFileError(DataError):
 
 
 class NearFieldError(DataError):
-    """The file says that it was measured in the near field; the far field is what is modelled."""
+    """The scan is one of the near field, or of Fourier ptychography, which this does not model."""
 
 
 class LinkError(DataError):

@@ -16,6 +16,7 @@ import numpy as np
 
 from ptycho.errors import (
     MaskPolarityError,
+    NearFieldError,
     ProbeSizeError,
     ShapeError,
     UnitError,
@@ -32,6 +33,7 @@ from ptycho.frames import (
     ceiling_of,
     fits_in_memory,
     gather,
+    is_near,
     raw_frames,
 )
 
@@ -40,17 +42,22 @@ POLARITY_FRAMES = 5
 
 @dataclass(frozen=True)
 class Geometry:
-    """Far-field geometry in metres; the object pixel follows from it.
+    """Lengths in metres; the object pixel follows from them.
 
     Args:
         wavelength_m: of the light.
         distance_m: specimen to detector.
         detector_pixel_m: (row, col) pitch of the (binned) detector pixels.
+        near_field: whether the detector stands in the near field, where the light has gone on by
+            its angular spectrum; else in the far field, where it is a Fourier transform. The light
+            of a near field is parallel: for a cone distance and pixel are both divided by its
+            magnification first (the Fresnel scaling theorem).
     """
 
     wavelength_m: float
     distance_m: float
     detector_pixel_m: tuple[float, float]
+    near_field: bool = False
 
     def __post_init__(self) -> None:
         values = (self.wavelength_m, self.distance_m, *self.detector_pixel_m)
@@ -63,8 +70,13 @@ class Geometry:
             )
 
     def object_pixel_m(self, N: int) -> tuple[float, float]:
-        """(row, col) pitch of the object grid: wavelength · distance / (N · detector pixel)."""
+        """(row, col) pitch of the object grid.
+
+        Far field: wavelength · distance / (N · detector pixel). Near field: the detector pixel.
+        """
         row, col = self.detector_pixel_m
+        if self.near_field:
+            return row, col
         length = self.wavelength_m * self.distance_m / N
         return length / row, length / col
 
@@ -309,6 +321,23 @@ def require_stacks(scan: Measured) -> None:
             where="Scan.positions_px",
             expected=f"({frames[0]}, 2) for frames {frames}",
             got=places,
+        )
+
+
+def forward_model(scan: Measured) -> str:
+    """`near field` where the scan says so, else `far field`."""
+    return "near field" if is_near(scan.geometry) else "far field"
+
+
+def require_far_field(scan: Measured, what: str) -> None:
+    """Raise a NearFieldError where the scan says near field, which `what` does not model."""
+    if is_near(scan.geometry):
+        raise NearFieldError(
+            f"the scan was measured in the near field, and {what} knows the far field only",
+            where=scan.name,
+            expected="far field: the detector sees the Fourier transform of the exit wave",
+            got="near field",
+            fix="ptycho refine SCAN -o OUT.h5, which models both",
         )
 
 

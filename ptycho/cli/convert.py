@@ -30,6 +30,9 @@ def convert(
     wavelength_m: float | None = typer.Option(None, help="Where the file has no geometry."),
     distance_m: float | None = typer.Option(None, help="Specimen to detector."),
     detector_pixel_m: float | None = typer.Option(None, help="Pitch of square detector pixels."),
+    near_field: bool = typer.Option(
+        False, "--near-field", help="With the three lengths: the detector stands in the near field."
+    ),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
     *,
     opening: Opening,
@@ -45,7 +48,7 @@ def convert(
 
     check_file(target, [path for path in (source, opening.frames) if path], "TARGET")
     scan = opening.open(source, clean="off", accept=accept)
-    geometry = _geometry(wavelength_m, distance_m, detector_pixel_m)
+    geometry = _geometry(wavelength_m, distance_m, detector_pixel_m, near=near_field)
     if geometry is not None:
         scan = replace(scan, geometry=geometry)
     save_scan(scan, target, to)  # type: ignore[arg-type]
@@ -62,19 +65,20 @@ def convert(
         print(f"{target}: {scan.n_frames} frames of {scan.N}² ({facts['layout']})")
 
 
-def _geometry(*lengths: float | None) -> Geometry | None:
+def _geometry(*lengths: float | None, near: bool) -> Geometry | None:
     """Wavelength, distance and pixel in metres: all three, or none."""
     from ptycho.errors import UsageError
     from ptycho.scan import Geometry
 
     given = [value for value in lengths if value is not None]
-    if not given:
+    if not (given or near):
         return None
     if len(given) != 3:
         raise UsageError(
             "a geometry has three lengths",
             where="ptycho convert",
-            expected="--wavelength-m, --distance-m and --detector-pixel-m",
+            expected="--wavelength-m, --distance-m and --detector-pixel-m"
+            + (", with --near-field" if near else ""),
             got=f"{len(given)} of them",
         )
-    return Geometry(given[0], given[1], (given[2], given[2]))
+    return Geometry(given[0], given[1], (given[2], given[2]), near)

@@ -65,7 +65,7 @@ def simulate(
     Detector    photons, poisson, background, read_noise, clip_negative,
                 saturation, dead_fraction, gap_px, module_px,
                 beam_stop_diameter_px
-    Geometry    wavelength_m, distance_m, detector_pixel_m
+    Geometry    wavelength_m, distance_m, detector_pixel_m, near_field
     All         N, n_frames, seed, noise_seed
     """
     from ptycho.cli.outputs import check_file

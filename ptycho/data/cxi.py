@@ -39,6 +39,7 @@ TRANSLATION = (
 INTENSITIES = tuple(
     f"{place}/intensities" for place in (f"{E}/data_1", f"{E}/sample_1/geometry_1", D)
 )
+NEAR_FIELD = "ptycho_near_field"
 UNEVEN = 0.01  # darks and fluxes that differ by less are called even
 
 
@@ -223,7 +224,9 @@ def _geometry(path: Path, file: h5py.File, n: int, entry: str = E) -> tuple[Geom
         raise UnitError(
             "the wavelength cannot be in metres", where=path, expected="< 1e-4 m", got=wavelength
         )
-    return Geometry(wavelength, distance, (row_m, col_m)), basis
+    near_at = hdf5.find(file, f"{D}/{NEAR_FIELD}")
+    near = near_at is not None and bool(hdf5.number(near_at))
+    return Geometry(wavelength, distance, (row_m, col_m), near), basis
 
 
 def _contradiction(file: h5py.File, geometry: Geometry) -> list[str]:
@@ -402,6 +405,8 @@ def _fill(file: h5py.File, scan: Scan, g: Geometry) -> None:
     dy, dx = g.detector_pixel_m
     file[f"{D}/basis_vectors"] = np.array([[0, -dy, 0], [-dx, 0, 0]])
     file[f"{D}/ptycho_background"] = scan.background
+    if g.near_field:  # CXI has no word for it
+        file[f"{D}/{NEAR_FIELD}"] = 1
     file[f"{D}/data_dark"] = np.full((scan.N, scan.N), scan.background, np.float32)
     file[f"{E}/sample_1/geometry_1/translation"] = np.column_stack([col_m, row_m, 0 * row_m])
     mask = np.zeros((scan.N, scan.N), np.uint32)

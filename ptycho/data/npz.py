@@ -83,6 +83,8 @@ def write(scan: Scan, path: Path) -> Path:
     if scan.geometry is not None:
         g = scan.geometry
         arrays["geometry_m"] = np.array([g.wavelength_m, g.distance_m, *g.detector_pixel_m])
+        if g.near_field:
+            arrays["near_field"] = np.array(True)
     if scan.truth is not None:
         arrays["truth"] = scan.truth.object
         arrays["truth_origin_px"] = np.array(scan.truth.origin_px)
@@ -122,7 +124,8 @@ def _ours(arrays: Mapping[str, np.ndarray], path: Path) -> Measured:
         if lengths.size != 4:
             raise ShapeError("four lengths", where=f"{path}:geometry_m", got=lengths.shape)
         wavelength, distance, row, col = (float(v) for v in lengths)
-        geometry = Geometry(wavelength, distance, (row, col))
+        near = npz_arrays.numbers(arrays.get("near_field", np.array(False)), f"{path}:near_field")
+        geometry = Geometry(wavelength, distance, (row, col), bool(near.any()))
     if "truth" in arrays:
         image = npz_arrays.numbers(arrays["truth"], f"{path}:truth", "iufc")
         origin = npz_arrays.need(arrays, path, "truth_origin_px").ravel()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ptycho.errors import NearFieldError, UnitError
+from ptycho.errors import UnitError
 from ptycho.frames import ceiling_of, raw_frames
 from ptycho.scan import Geometry, Scan
 
@@ -55,17 +55,6 @@ def energy_j(value: float, units: str, where: object) -> float:
     if factor is None:
         raise UnitError("unknown unit of energy", where=where, expected="J, eV, keV", got=units)
     return value * factor
-
-
-def near_field(where: object, said: object) -> NearFieldError:
-    """What is said of a file that declares a near-field measurement."""
-    return NearFieldError(
-        "the file says that it was measured in the near field",
-        where=where,
-        expected="far field: the detector sees the Fourier transform of the exit wave",
-        got=said,
-        fix="a program with a near-field propagator; if the file is wrong, correct that entry",
-    )
 
 
 def metres(value: np.ndarray | float, units: str, where: object) -> np.ndarray:

@@ -59,7 +59,7 @@ def _fill(
             "comments": f"written by ptycho, method {rec.meta.get('method', 'unknown')}",
             "detector_object_distance_m": geometry.distance_m,
             **ptychodus.energies(geometry),
-            ptychodus.FAR_FIELD: True,
+            ptychodus.FAR_FIELD: not geometry.near_field,
             "probe_photon_count": float(scan.photons_per_frame().mean()),
             "exposure_time_s": 0.0,
             "mass_attenuation_m2_kg": 0.0,

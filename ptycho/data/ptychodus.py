@@ -111,7 +111,7 @@ def read_reconstruction(path: Path, file: h5py.File | None = None) -> Reconstruc
     the light that the probe brings to each pixel; all in the frame that `read` gives the scan.
 
     Raises:
-        MissingKeyError: the product has no object. NearFieldError: it is of the near field.
+        MissingKeyError: the product has no object.
     """
     if file is None:
         product = _of_npz(path, npz_arrays.load_arrays(path))
@@ -213,8 +213,6 @@ def _of_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> Product:
 
 
 def _checked(product: Product) -> Product:
-    if not product.far_field:
-        raise physical.near_field(f"{product.path}:{FAR_FIELD}", f"{FAR_FIELD} = False")
     _check_lengths(product)
     return product
 
@@ -454,6 +452,9 @@ def _geometry(product: Product, n: int) -> Geometry | None:
         return None
     where = f"{product.path}:{ENERGY[0]}"
     wavelength = physical.wavelength_from_joule(energy * physical.EV_J, where)
+    if not product.far_field:
+        height, width = product.pixel_m
+        return Geometry(wavelength, distance, (float(height), float(width)), near_field=True)
     row, col = wavelength * distance / (n * product.pixel_m)
     return Geometry(wavelength, distance, (float(row), float(col)))
 
@@ -471,7 +472,7 @@ def _fill(file: h5py.File, scan: Scan, g: Geometry) -> None:
         "comments": "written by ptycho",
         "detector_object_distance_m": g.distance_m,
         **energies(g),
-        FAR_FIELD: True,
+        FAR_FIELD: not g.near_field,
         "probe_photon_count": float(scan.photons_per_frame().mean()),
         "exposure_time_s": 0.0,
         "ptycho_background": scan.background,

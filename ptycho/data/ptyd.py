@@ -1,8 +1,9 @@
 """ptypy `.ptyd`: prepared frames in chunks. Read with plain h5py; nothing is ever unpickled.
 
 `chunks/<i>/{data, positions (n, 2) metres (row, col), weights > 0 = good}`, and
-`meta/{psize m, energy keV, distance m}` for the frames as they are stored. Weights are one image
-for a chunk, or one for each frame: those are read as they are used, like the frames.
+`meta/{psize m, energy keV, distance m}` for the frames as they are stored. `meta/propagation` says
+near or far field (the default); in the near field the object has the detector's pixels. Weights
+are one image for a chunk, or one for each frame: those are read as they are used, like the frames.
 """
 
 from __future__ import annotations
@@ -31,8 +32,7 @@ def read(path: Path, file: h5py.File, measurement: str | None = None) -> Measure
     """Read all chunks in the order of their numbers; frames stay in the file."""
     group = hdf5.find(file, "chunks")
     propagation = hdf5.text(hdf5.find(file, "meta/propagation"))
-    if propagation.startswith("near"):
-        raise physical.near_field(f"{path}:meta/propagation", propagation)
+    near = propagation.startswith("near")
     names = list(group) if isinstance(group, h5py.Group) else []
     numbers = sorted((key for key in names if key.isdigit()), key=int)
     parts, positions, weights = [], [], []
@@ -53,7 +53,7 @@ def read(path: Path, file: h5py.File, measurement: str | None = None) -> Measure
     distance = hdf5.number(hdf5.need(file, "meta/distance"))
     if not pitch.size:
         raise MissingKeyError("the detector pixel is empty", where=f"{path}:meta/psize")
-    geometry = Geometry(wavelength, distance, (float(pitch[0]), float(pitch[-1])))
+    geometry = Geometry(wavelength, distance, (float(pitch[0]), float(pitch[-1])), near)
     masks = [
         _of_chunk(path, found, part.count, shape)
         for found, part in zip(weights, parts, strict=True)

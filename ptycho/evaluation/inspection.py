@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 
 from ptycho.errors import ValueRangeError
 from ptycho.evaluation.metrics import scan_overlap
-from ptycho.frames import clean_scan, fits_in_memory
+from ptycho.frames import clean_scan, fits_in_memory, most_distance_m
 from ptycho.scan import Scan
 
 FEW_PHOTONS = 1e3
@@ -58,6 +58,7 @@ def inspect_scan(scan: Scan) -> dict[str, Any]:
         "masked_pixels": 0 if scan.mask is None else int((~scan.mask).sum()),
         "background_per_pixel": scan.background,
         **_lengths(scan, pixel, step),
+        "forward_model": _forward_model(scan),
         "has_truth": scan.truth is not None,
         "training_memory_mib": round(training_bytes(scan) / 2**20),
     }
@@ -128,6 +129,19 @@ def _lengths(scan: Scan, pixel: tuple[float, float] | None, step: float | None) 
         "extent_m": [float(value) for value in extent],
         "nearest_neighbour_m": None if step is None else step * float(np.mean(pixel)),
     }
+
+
+def _forward_model(scan: Scan) -> str:
+    """Which model of the frames is used, and why."""
+    if scan.geometry is None:
+        return "far field: the default, since there is no geometry"
+    if not scan.geometry.near_field:
+        return "far field: the default, since the file does not say near field"
+    most = most_distance_m(scan.N, scan.geometry.detector_pixel_m, scan.geometry.wavelength_m)
+    return (
+        f"near field, since the file says so: {scan.geometry.distance_m:.4g} m of the "
+        f"{most:.4g} m that a frame of {scan.N} pixels can follow"
+    )
 
 
 def probe_diameter_px(probe: np.ndarray, energy: float = 0.9) -> float:

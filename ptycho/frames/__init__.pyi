@@ -10,6 +10,10 @@ from .memory import block_bytes as block_bytes
 from .memory import free_bytes as free_bytes
 from .places import canvas_bytes as canvas_bytes
 from .places import require_canvas as require_canvas
+from .planes import is_near as is_near
+from .planes import light_on_detector as light_on_detector
+from .planes import most_distance_m as most_distance_m
+from .planes import transfer_function as transfer_function
 from .sanity import clean_scan as clean_scan
 from .spool import FileArray as FileArray
 from .views import Cleaned as Cleaned

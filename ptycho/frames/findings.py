@@ -49,6 +49,8 @@ CODES: dict[str, str] = {
     "probe-dose": "the probe carries another number of photons than the frames",
     "geometry-unit": "a length of the geometry cannot be meant in metres",
     "far-field": "the detector does not stand in the far field",
+    "near-field-grid": "the distance is longer than the near field on this grid can follow",
+    "other-field": "the frames hold the light of the probe in another field than the scan says",
     "few-photons": "the frames hold few photons",
 }
 

@@ -18,7 +18,7 @@ NEVER = 1e-9  # a chance that is evidence beyond doubt
 HOT_RATIO = 12.0  # times the brightest neighbour
 FLASH_RATIO = 20.0
 DEAD_COUNTS = 100.0  # counts in every lit neighbour of a dead region
-DEAD_COUNTS_BLIND = 1000.0  # the same where no probe says where its far field is dark
+DEAD_COUNTS_BLIND = 1000.0  # the same where no probe says where its light is dark
 NULL = 0.1  # of the darkest neighbour: a zero of the far field
 GAP_COUNTS = 1000.0  # counts in the lines on both sides of a dark line
 CLIP_FROM = 30.0
@@ -46,8 +46,13 @@ class Pixels:
     findings: list[Finding]
 
 
-def judge_pixels(census: Census, mask: np.ndarray, probe: np.ndarray | None) -> Pixels:
-    """Look at every pixel that `mask` (N, N; True = valid) believes so far."""
+def judge_pixels(census: Census, mask: np.ndarray, far: np.ndarray | None) -> Pixels:
+    """Look at every pixel that `mask` (N, N; True = valid) believes so far.
+
+    Args:
+        census: of the frames. mask: (N, N) bool.
+        far: (N, N) light of the probe on the detector, or None.
+    """
     bad = np.zeros(census.shape, bool)
     findings: list[Finding] = []
 
@@ -77,7 +82,7 @@ def judge_pixels(census: Census, mask: np.ndarray, probe: np.ndarray | None) -> 
     lit = mask & (census.total > 0)
     if (constant & lit).sum() <= MOST * lit.sum():
         note("pixel-constant", constant, least=_least(census, constant), frames=count)
-    sharpest = _sharpest(probe)
+    sharpest = _sharpest(far)
     note("pixel-hot", _hot(census, mask & ~bad, sharpest), times_the_brightest_neighbour=HOT_RATIO)
     clip, clipped = _clip(census, mask & ~bad)
     if np.isfinite(clip):
@@ -85,7 +90,7 @@ def judge_pixels(census: Census, mask: np.ndarray, probe: np.ndarray | None) -> 
         note("pixel-clipped", often, count=clip, times=int(census.ties[clipped].sum()))
     note(
         "pixel-dead",
-        _dead(census, mask & ~bad, probe),
+        _dead(census, mask & ~bad, far),
         counts_in_neighbours=f">= {DEAD_COUNTS:.0f}",
     )
     flashes = _flashes(census, mask & ~bad, sharpest)
@@ -113,23 +118,16 @@ def _constant(census: Census) -> np.ndarray:
     return np.asarray(same & (chance < np.log(NEVER)))
 
 
-def _sharpest(probe: np.ndarray | None) -> float:
-    """How far a pixel of the far field of `probe` may stand out from its brightest neighbour.
+def _sharpest(far: np.ndarray | None) -> float:
+    """How far a pixel of the light of the probe may stand out from its brightest neighbour.
 
     Every diffraction pattern is made of shifted copies of this one.
     """
-    if probe is None:
+    if far is None:
         return np.inf
-    far = _far(probe)
     around = neighbours8(far, np.maximum, 0.0)
     bright = far > 1e-3 * far.max()
     return float((far[bright] / np.maximum(around[bright], 1e-30)).max())
-
-
-def _far(probe: np.ndarray) -> np.ndarray:
-    """(N, N) |far field|² of all modes, zero frequency in the middle."""
-    field = np.fft.fftshift(np.fft.fft2(probe), axes=(-2, -1))
-    return np.asarray((np.abs(field) ** 2).sum(axis=0))
 
 
 def _hot(census: Census, mask: np.ndarray, sharpest: float) -> np.ndarray:
@@ -150,7 +148,7 @@ def _smooth(image: np.ndarray) -> np.ndarray:
     return np.asarray(ndimage.uniform_filter(ndimage.median_filter(image, 3), 5))
 
 
-def _dead(census: Census, mask: np.ndarray, probe: np.ndarray | None) -> np.ndarray:
+def _dead(census: Census, mask: np.ndarray, far: np.ndarray | None) -> np.ndarray:
     """Small regions without a single count whose whole rim is lit, and dark lines through light.
 
     What touches the border may be the dark around the light, and a large region a central stop.
@@ -162,12 +160,11 @@ def _dead(census: Census, mask: np.ndarray, probe: np.ndarray | None) -> np.ndar
     every = np.arange(number + 1)
     rim = ndimage.minimum(least, inner, every)
     size = ndimage.sum_labels(dark, inner, every)
-    least_counts = DEAD_COUNTS_BLIND if probe is None else DEAD_COUNTS
+    least_counts = DEAD_COUNTS_BLIND if far is None else DEAD_COUNTS
     good = np.isfinite(rim) & (np.asarray(rim) >= least_counts) & (size <= DEAD_PX)
     good[[0, labels[0, 0]]] = False
     dead = good[inner] & dark
-    if probe is not None:
-        far = _far(probe)
+    if far is not None:
         dead &= far > NULL * neighbours8(far, np.minimum, np.inf)
     for axis in (0, 1):
         line = np.moveaxis(np.where(mask, census.total, 0.0), axis, 0).sum(axis=1)

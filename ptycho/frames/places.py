@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 from ptycho.errors import TooLargeError
 from ptycho.frames.findings import Finding
 from ptycho.frames.memory import free_bytes
+from ptycho.frames.planes import is_near, most_distance_m
 
 FAR_SPANS = 8.0
 OVERLAP_LOW = 0.6
@@ -77,7 +78,9 @@ def judge_places(
         found.append(Finding("positions-too-wide", evidence))
     if geometry is not None:
         found += _lengths(geometry, N)
-    if geometry is not None and kernel is not None:
+    if is_near(geometry):
+        found += _near_field(geometry, N)
+    elif geometry is not None and kernel is not None:
         found += _far_field(geometry, N, diameter_px(kernel))
     return found
 
@@ -136,6 +139,15 @@ def _far_field(geometry: Any, N: int, lit: float) -> list[Finding]:
         "distance_m": geometry.distance_m,
     }
     return [Finding("far-field", evidence)]
+
+
+def _near_field(geometry: Any, N: int) -> list[Finding]:
+    """Whether a frame has N·pixel² ≥ λz, as the sampling of the near field asks for."""
+    most = most_distance_m(N, geometry.detector_pixel_m, geometry.wavelength_m)
+    if geometry.distance_m <= most:
+        return []
+    evidence = {"distance_m": geometry.distance_m, "at_most_m": most}
+    return [Finding("near-field-grid", evidence)]
 
 
 def repeated(positions_px: np.ndarray) -> list[np.ndarray]:

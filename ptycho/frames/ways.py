@@ -21,6 +21,7 @@ from scipy import ndimage
 
 from ptycho.config import Clean, Settings
 from ptycho.errors import MaskPolarityError, ShapeError, UsageError
+from ptycho.frames.planes import is_near
 from ptycho.frames.views import FrameView, Selected, ceiling_of, gather, raw_frames
 
 if TYPE_CHECKING:
@@ -189,6 +190,13 @@ def fit(scan: Measured, ways: Ways) -> Measured:
     """
     if (ways.crop, ways.bin, ways.center) == (None, 1, None) and scan.N % 2 == 0:
         return scan
+    if ways.bin > 1 and is_near(scan.geometry):
+        raise UsageError(
+            "bins of a near field are pixels of the object too, and its detail would be lost",
+            where="--bin",
+            expected="--crop alone, where the scan says that it is the near field",
+            got=f"bin {ways.bin}",
+        )
     side = ways.crop or scan.N - scan.N % (2 * ways.bin)
     if not 0 < side <= scan.N or side % ways.bin or (side // ways.bin) % 2:
         bins = min(ways.bin, scan.N // 2)
@@ -249,6 +257,11 @@ def _regridded(scan: Measured, grid: int, side: int) -> Measured:
     A truth on another grid would have to be interpolated; it is left away.
     """
     probe = scan.probe
+    if is_near(scan.geometry):  # the grid of the object is that of the detector, whatever its size
+        if probe is not None and probe.ndim == 3 and probe.shape[-2:] != (side, side):
+            height, width = probe.shape[-2:]
+            probe = _window(probe, (height // 2 - side // 2, width // 2 - side // 2), side, 0)
+        return replace(scan, probe=probe)
     if probe is not None and probe.ndim == 3 and probe.shape[-2:] != (side, side):
         far = np.fft.fftshift(np.fft.fft2(probe, norm="ortho"), axes=(-2, -1))
         height, width = far.shape[-2:]

@@ -28,9 +28,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from ptycho.errors import ShapeError, ValueRangeError
+from ptycho.errors import ShapeError
+from ptycho.frames import most_distance_m as most_distance_m
+from ptycho.frames import transfer_function as transfer_function
 from ptycho.physics import backend
 from ptycho.physics.checks import require_rank, shape_of, square_side
 from ptycho.physics.diffraction import centring, incoherent
@@ -45,44 +45,6 @@ class Optics(NamedTuple):
     frequency at [N // 2, N // 2]; None: no distance at all."""
     detector: Any = None
     """(N, N) complex, the transfer function to a detector in the near field; None: far field."""
-
-
-def transfer_function(
-    N: int, pixel_m: tuple[float, float], wavelength_m: float, distance_m: float
-) -> np.ndarray:
-    """(N, N) complex128 H of `distance_m` (below 0: back), zero frequency at [N // 2, N // 2].
-
-    Args:
-        N: side of the grid. pixel_m: (row, col) pitch of the grid.
-        wavelength_m: of the light.
-
-    Raises:
-        ValueRangeError: a distance beyond `most_distance_m`.
-    """
-    most = most_distance_m(N, pixel_m, wavelength_m)
-    if not abs(distance_m) <= most:
-        raise ValueRangeError(
-            "the light goes farther than this grid can follow",
-            where="distance_m",
-            expected=f"at most N·pixel²/wavelength = {most:.4g} m",
-            got=distance_m,
-            fix="more detector pixels in a frame; from N times farther on it is the far field",
-        )
-    row, col = (np.fft.fftshift(np.fft.fftfreq(N, pitch)) for pitch in pixel_m)
-    square = row[:, None] ** 2 + col[None, :] ** 2
-    inverse = 1 / wavelength_m
-    along = np.sqrt(inverse**2 - square + 0j)
-    # √(1/λ² − q²) − 1/λ as a quotient: the difference would lose all digits for short waves.
-    # Evanescent waves fade on the way back too, or noise would grow without limit.
-    delay = -square / (inverse + along)
-    phase = 2 * np.pi * distance_m * delay.real
-    fading = np.exp(-2 * np.pi * abs(distance_m) * np.abs(delay.imag))
-    return np.asarray(fading * np.exp(1j * phase))
-
-
-def most_distance_m(N: int, pixel_m: tuple[float, float], wavelength_m: float) -> float:
-    """N·pixel²/λ of the finer axis: from here on H turns by more than π from sample to sample."""
-    return float(N * min(pixel_m) ** 2 / wavelength_m)
 
 
 def propagate(field: Any, transfer: Any) -> Any:

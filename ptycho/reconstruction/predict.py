@@ -33,11 +33,11 @@ from ptycho.provenance import versions
 from ptycho.quiet import load_tensorflow
 from ptycho.reconstruction.phases import group_sync
 from ptycho.result import Reconstruction
+from ptycho.scan import Scan, require_far_field
 
 if TYPE_CHECKING:
     from ptycho.model import PtychoPINN, Run
     from ptycho.physics import Steps
-    from ptycho.scan import Scan
 
 Predict = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 _STITCH_AT_ONCE = 256
@@ -66,6 +66,7 @@ def reconstruct(
         Object, coverage (photons that each pixel saw), origin, probe, and in `meta` how.
 
     Raises:
+        NearFieldError: a scan of the near field.
         UsageError: neither a model nor `untrained`, or both. DataError, ShapeError: a scan
             without a probe, or one that does not fit the model.
     """
@@ -73,6 +74,7 @@ def reconstruct(
 
     begun = time.perf_counter()
     config = config or ReconstructConfig()
+    require_far_field(scan, "the estimate of a network and of --untrained")
     load_tensorflow()
     scan = clean_scan(scan, config.clean)
     require_canvas(scan.positions_px, scan.N, scan.name)

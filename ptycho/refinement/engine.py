@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from ptycho.physics import backend
+from ptycho.physics import Optics, backend
 from ptycho.quiet import ops
 from ptycho.refinement import eigenprobes, seeking, step
 from ptycho.refinement.config import RefineConfig
@@ -77,6 +77,7 @@ class Engine:
         config: RefineConfig,
         batch: int,
         background: float,
+        optics: Optics = Optics(),
     ) -> None:
         self.frames, self.canvas, self.config, self.batch = frames, canvas, config, batch
         self.positions_px, self._home_px = (np.array(p, np.float64) for p in positions_px)
@@ -85,6 +86,7 @@ class Engine:
         self.state = step.State(image, ops.zeros_like(image), probe, ops.zeros_like(probe))
         self._energy = float(np.sum(np.abs(fields[1]) ** 2))
         self.background = np.full((canvas.N, canvas.N), background, np.float32)
+        self._optics = Optics(*(_on_device(part) for part in optics))
         self._mask = np.asarray(frames.mask, np.float32)
         if config.background == "rings":
             # A step multiplies, and would take long from the floor: 1 % of the light.
@@ -286,7 +288,8 @@ class Engine:
         self._kept, self._light = {}, None
 
     def _detector(self) -> step.Detector:
-        return step.Detector(backend.tensor(self._mask), backend.tensor(self.background))
+        mask, background = backend.tensor(self._mask), backend.tensor(self.background)
+        return step.Detector(mask, background, self._optics)
 
     def _after(
         self,
@@ -565,6 +568,13 @@ class Engine:
 
 def _numpy(tensor: Any) -> np.ndarray:
     return np.asarray(backend.concrete(tensor))
+
+
+def _on_device(transfer: Any) -> Any:
+    """Transfer functions, None and tuples of them, in single precision."""
+    if isinstance(transfer, tuple):
+        return tuple(_on_device(each) for each in transfer)
+    return None if transfer is None else backend.tensor(np.asarray(transfer, np.complex64))
 
 
 def _rates(

@@ -32,7 +32,7 @@ from ptycho.refinement.placing import Placed, find_places, read_placed, write_pl
 from ptycho.refinement.schedule import Schedule
 from ptycho.refinement.takeover import Taken, take_over
 from ptycho.result import Reconstruction
-from ptycho.scan import Scan
+from ptycho.scan import Scan, forward_model
 
 if TYPE_CHECKING:
     from ptycho.prior import Prior
@@ -372,6 +372,7 @@ def prepare(scan: Scan, taken: Taken, config: RefineConfig, *, least_px: int = 0
         )
     load_tensorflow()
     from ptycho.refinement.engine import Engine
+    from ptycho.refinement.optics import optics_of
 
     modes = None if config.modes == "auto" else config.modes
     margin = 1 + math.ceil(config.position_limit_px) if config.positions != "off" else 1
@@ -389,6 +390,7 @@ def prepare(scan: Scan, taken: Taken, config: RefineConfig, *, least_px: int = 0
         config,
         setup.batch_size(scan.n_frames, config.batch_size),
         setup.background_of(scan, config),
+        optics_of(scan),
     )
     engine.match_intensity()
     return engine
@@ -496,6 +498,7 @@ def _result(
         probe=probe * scale,
         meta={
             "method": "refine",
+            "forward_model": forward_model(scan),
             "scan": scan.name,
             "config": config.model_dump(),
             "batch_size": engine.batch,

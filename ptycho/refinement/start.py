@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from ptycho.config import BACKGROUND_FLOOR
 from ptycho.errors import DataError, ShapeError
-from ptycho.frames import allowance_bytes, free_bytes
+from ptycho.frames import allowance_bytes, free_bytes, transfer_function
 from ptycho.refinement.config import RefineConfig
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan
@@ -242,7 +242,10 @@ def start_probe(scan: Scan, start: Reconstruction | None, modes: int | None) -> 
 
 
 def probe_from_mean(scan: Scan, curvature: float = 0.0) -> np.ndarray:
-    """(1, N, N): the focus of the mean pattern's amplitude, with exp(i·curvature·q²/⟨q²⟩)."""
+    """(1, N, N): the focus of the mean pattern's amplitude, with exp(i·curvature·q²/⟨q²⟩).
+
+    In the near field it is the mean pattern's amplitude, brought back to the specimen.
+    """
     total = np.zeros((scan.N, scan.N))
     for _, block in scan.blocks():
         total += block.sum(0)
@@ -251,6 +254,11 @@ def probe_from_mean(scan: Scan, curvature: float = 0.0) -> np.ndarray:
     square = ((np.indices(total.shape) - scan.N // 2) ** 2).sum(0)
     phase = curvature * square * total.sum() / max(float(np.sum(total * square)), 1e-30)
     far = np.sqrt(total / scan.n_frames) * np.exp(1j * phase)
+    geometry = scan.geometry
+    if geometry is not None and geometry.near_field:
+        lengths = geometry.detector_pixel_m, geometry.wavelength_m, -geometry.distance_m
+        back = np.fft.ifftshift(transfer_function(scan.N, *lengths))
+        return np.fft.ifft2(np.fft.fft2(far) * back)[None]
     return np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(far), norm="ortho"))[None]
 
 

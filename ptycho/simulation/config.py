@@ -56,6 +56,9 @@ class SimulationConfig(Settings):
     wavelength_m: float | None = Field(None, gt=0, description="with the next two: geometry")
     distance_m: float | None = Field(None, gt=0, description="specimen to detector")
     detector_pixel_m: float | None = Field(None, gt=0, description="pitch of square pixels")
+    near_field: bool = Field(
+        False, description="the detector stands in the near field; needs the geometry"
+    )
     seed: int = Field(0, ge=0, description="positions, patterns, dead pixels")
     noise_seed: int = Field(0, ge=0, description="photons and read noise")
 
@@ -76,12 +79,25 @@ class SimulationConfig(Settings):
         lengths = (self.wavelength_m, self.distance_m, self.detector_pixel_m)
         if lengths.count(None) not in (0, 3):
             raise ValueError("wavelength_m, distance_m and detector_pixel_m: all three or none")
+        if self.near_field:
+            self._require_near_field()
         shares = self.probe_modes
         if not shares or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
             raise ValueError(f"probe_modes must be positive and sum to 1, got {shares}")
         if len(shares) > 15:
             raise ValueError(f"probe_modes: at most 15, got {len(shares)}")
         return self
+
+    def _require_near_field(self) -> None:
+        wavelength, distance, pixel = self.wavelength_m, self.distance_m, self.detector_pixel_m
+        if wavelength is None or distance is None or pixel is None:
+            raise ValueError("near_field needs wavelength_m, distance_m and detector_pixel_m")
+        most = self.N * pixel**2 / wavelength
+        if distance > most:
+            raise ValueError(
+                f"near_field: distance_m is at most N·pixel²/wavelength = {most:.4g}, "
+                f"got {distance:g}"
+            )
 
     @property
     def module_side_px(self) -> int:

@@ -17,6 +17,7 @@ from ptycho.simulation.detector import detect, static_mask
 from ptycho.simulation.kernels import REACH, read
 from ptycho.simulation.objects import complex_object
 from ptycho.simulation.probes import make_modes, make_probe, read_probe
+from ptycho.simulation.propagation import free_space, propagated
 from ptycho.simulation.trajectories import make_positions
 
 BLOCK = 256
@@ -58,7 +59,7 @@ def simulate(
     _require_memory(config, height * width)
     truth = _object(config, (height, width)) if specimen is None else specimen((height, width))
     probe = _modes(config)
-    expected = _all_intensities(truth, probe, positions - half - origin, config.kernel, tell)
+    expected = _all_intensities(truth, probe, positions - half - origin, config, tell)
     scale = config.photons / _counted(expected, static_mask(config), config)
     expected *= scale
     expected += config.background
@@ -106,15 +107,16 @@ def _all_intensities(
     truth: np.ndarray,
     probe: np.ndarray,
     corners: np.ndarray,
-    kernel: str,
+    config: SimulationConfig,
     tell: Callable[[int], None],
 ) -> np.ndarray:
     """(M, N, N) float64 expected counts at unit dose."""
     size = probe.shape[-1]
     expected = np.empty((len(corners), size, size))
+    way = _way(config)
     for start in range(0, len(corners), BLOCK):
         part = slice(start, min(start + BLOCK, len(corners)))
-        expected[part] = _intensity(truth, probe, corners[part], kernel)
+        expected[part] = _intensity(truth, probe, corners[part], config.kernel, way)
         tell(part.stop)
     return expected
 
@@ -136,7 +138,7 @@ def _geometry(config: SimulationConfig) -> Geometry | None:
     wavelength, distance, pixel = config.wavelength_m, config.distance_m, config.detector_pixel_m
     if wavelength is None or distance is None or pixel is None:
         return None
-    return Geometry(wavelength, distance, (pixel, pixel))
+    return Geometry(wavelength, distance, (pixel, pixel), config.near_field)
 
 
 def _modes(config: SimulationConfig) -> np.ndarray:
@@ -158,12 +160,30 @@ def _modes(config: SimulationConfig) -> np.ndarray:
 
 
 def _intensity(
-    truth: np.ndarray, probe: np.ndarray, corners: np.ndarray, kernel: str
+    truth: np.ndarray,
+    probe: np.ndarray,
+    corners: np.ndarray,
+    kernel: str,
+    way: np.ndarray | None = None,
 ) -> np.ndarray:
-    """(m, N, N) Σ_k |F[P_k·patch]|², DC-centred; patches by `kernel` at the corners."""
+    """(m, N, N) Σ_k |F[P_k·patch]|², DC-centred; patches by `kernel` at the corners.
+
+    `way` is that of the light to a detector in the near field, or None.
+    """
     patch = read(truth, corners, probe.shape[-1], kernel)
     total = np.zeros(patch.shape)
     for mode in probe:
-        field = fft.fft2(patch * mode, norm="ortho", overwrite_x=True, workers=WORKERS)
+        if way is None:
+            field = fft.fft2(patch * mode, norm="ortho", overwrite_x=True, workers=WORKERS)
+        else:
+            field = propagated(patch * mode, way, WORKERS)
         total += field.real**2 + field.imag**2
-    return np.fft.fftshift(total, axes=(-2, -1))
+    return total if way is not None else np.fft.fftshift(total, axes=(-2, -1))
+
+
+def _way(config: SimulationConfig) -> np.ndarray | None:
+    """The light's to a detector in the near field, or None: the far field."""
+    wavelength, distance, pixel = config.wavelength_m, config.distance_m, config.detector_pixel_m
+    if not config.near_field or wavelength is None or distance is None or pixel is None:
+        return None
+    return free_space(config.N, pixel, wavelength, distance)

@@ -25,6 +25,7 @@ from ptycho.model import CONFIG, MANIFEST, save_run
 from ptycho.provenance import versions
 from ptycho.quiet import load_tensorflow
 from ptycho.report import MADE
+from ptycho.scan import Scan, require_far_field
 from ptycho.training.checkpoint import CHECKPOINT, fingerprint, load_checkpoint, save_checkpoint
 from ptycho.training.data import (
     _HELD_OUT,
@@ -41,7 +42,6 @@ from ptycho.training.history import Row, write_history
 
 if TYPE_CHECKING:
     from ptycho.model import PtychoPINN
-    from ptycho.scan import Scan
 
 SANITY = "sanity.json"
 Build = Callable[[TrainingData, TrainConfig], "PtychoPINN"]
@@ -102,10 +102,13 @@ def train(
     Raises:
         DataError, ConfigError: scans or settings that cannot be trained on.
         UsageError: `out_dir` already holds a run.
+        NearFieldError: a scan of the near field.
         CollapseError: the network answers with a constant.
     """
     scans = list(scans) if isinstance(scans, Sequence) else [scans]
     config = config or TrainConfig()
+    for scan in scans:
+        require_far_field(scan, "a network")
     scans = _cleaned(scans, config.clean)
     folder = _run_folder(out_dir, resume)
     load_tensorflow()

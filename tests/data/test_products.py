@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from ptycho.data import load_reconstruction, open_scan, save_product
-from ptycho.errors import NearFieldError
 from ptycho.evaluation import inspect_scan
 from ptycho.result import Reconstruction
 from ptycho.scan import Geometry, Scan
@@ -93,12 +92,14 @@ def test_the_energy_of_todays_products_and_of_older_ones(
 
 
 @pytest.mark.parametrize("kind", ["h5", "npz"])
-def test_a_near_field_product_is_refused(tmp_path: Path, kind: str) -> None:
+def test_a_near_field_product_has_the_pixels_of_the_detector(tmp_path: Path, kind: str) -> None:
     path = product(tmp_path / "p", kind, far_field=False)
-    with pytest.raises(NearFieldError, match="far_field"):
-        open_scan(path, frames=diffraction(tmp_path / "d.h5"))
-    with pytest.raises(NearFieldError, match="far_field"):
-        load_reconstruction(path)
+    scan = open_scan(path, frames=diffraction(tmp_path / "d.h5"))
+    assert scan.geometry is not None and scan.geometry.near_field
+    assert scan.geometry.detector_pixel_m == pytest.approx((PIXEL, PIXEL))
+    assert scan.geometry.object_pixel_m(N) == scan.geometry.detector_pixel_m
+    np.testing.assert_allclose(scan.positions_px, POSITIONS, atol=1e-6)
+    assert load_reconstruction(path).object.shape == tuple(SHAPE)
 
 
 @pytest.mark.parametrize("kind", ["h5", "npz"])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ptycho.data import open_scan
-from ptycho.errors import LinkError, MissingKeyError, NearFieldError, ShapeError
+from ptycho.errors import LinkError, MissingKeyError, ShapeError
 from ptycho.frames import Ways
 
 H_C, EV = 6.62607015e-34 * 299792458.0, 1.602176634e-19
@@ -55,9 +55,13 @@ def test_ptyd_with_a_chunk_that_is_not_there(tmp_path: Path) -> None:
         open_scan(path)
 
 
-def test_ptyd_of_the_near_field_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NearFieldError, match="nearfield"):
-        open_scan(ptyd(tmp_path / "a.ptyd", propagation="nearfield"))
+def test_ptyd_of_the_near_field_has_the_pixels_of_the_detector(tmp_path: Path) -> None:
+    scan = open_scan(ptyd(tmp_path / "a.ptyd", propagation="nearfield"))
+    assert scan.geometry is not None and scan.geometry.near_field
+    assert scan.geometry.object_pixel_m(N) == (PITCH, PITCH)
+    np.testing.assert_allclose(scan.positions_px, POSITIONS * PIXEL / PITCH, atol=1e-12)
+    far = open_scan(ptyd(tmp_path / "b.ptyd", propagation="farfield"))
+    assert far.geometry is not None and not far.geometry.near_field
 
 
 E, D = "entry_1", "entry_1/instrument_1/detector_1"
