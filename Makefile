@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 # BACKENDS=torch or all: further backends, at the versions of constraints.txt.
 EXTRAS := $(foreach name,$(if $(filter all,$(BACKENDS)),torch jax,$(BACKENDS)),$(VENV)/.$(name))
 
-.PHONY: help install demo check test proofs agents lint clean
+.PHONY: help install demo check test proofs agents baselines lint clean
 
 help:  ## print this list
 	@echo "ptycho: physics-informed neural ptychography, and the harness that develops it"
@@ -45,6 +45,9 @@ proofs: $(STAMP)  ## kills, attacks, a person's dirt, 500 cycles, fuzz, quality:
 
 agents: $(STAMP)  ## install agent programs for the tests marked agents (.agent-programs/; network)
 	@$(BIN)/python scripts/tools/agent_programs.py install
+
+baselines:  ## install pty-chi and ptypy for scripts/benchmarks/versus_ptychi.py (.venv-baselines/)
+	@sh scripts/tools/make_baselines.sh .venv-baselines
 
 lint: $(STAMP)  ## ruff, mypy, import-linter
 	$(BIN)/python -m ruff check .
