@@ -5,6 +5,7 @@ from .findings import Report as Report
 from .groups import Groups as Groups
 from .groups import make_groups as make_groups
 from .groups import split_spatially as split_spatially
+from .light import without_ramp as without_ramp
 from .memory import allowance_bytes as allowance_bytes
 from .memory import block_bytes as block_bytes
 from .memory import free_bytes as free_bytes

@@ -199,7 +199,8 @@ def _drift(
     plain = spread < DRIFT_LEAST or even < 4 * shot or min(gamma) < 0.7 * gamma[0]
     if rho[0] < DRIFT_OVERLAP or plain or share < DRIFT_SHARE:
         return None, {}
-    flux = _without_specimen(logs, near[:, :NEAR], distance[:, :NEAR], overlaps, specimen, even)
+    few = near[:, :NEAR], distance[:, :NEAR]
+    flux = _without_specimen(logs, places, *few, overlaps, specimen, even)
     evidence = {
         "spread_of_the_light": spread,
         "share_of_what_neighbours_differ": share,
@@ -224,21 +225,36 @@ def _trend(photons: np.ndarray, numbers: np.ndarray) -> dict[str, float]:
     return {"last_to_first": float(np.exp(span)), "correlation_with_time": share}
 
 
+def without_ramp(values: np.ndarray, positions_px: np.ndarray) -> np.ndarray:
+    """(M,) without their mean and the part that is linear in the positions (M, 2).
+
+    Of the logarithm of the light that part is a gauge: s_j·exp(−k·r_j), O(x)·exp(k·x/2) and
+    P(r)·exp(−k·r/2) leave every frame as it is, so that frames alone never tell it.
+    """
+    places = positions_px - positions_px.mean(axis=0)
+    away = np.asarray(values, np.float64) - np.mean(values, dtype=np.float64)
+    return np.asarray(away - places @ np.linalg.lstsq(places, away, rcond=None)[0])
+
+
 def _without_specimen(
     logs: np.ndarray,
+    places: np.ndarray,
     near: np.ndarray,
     distance: np.ndarray,
     overlaps: Overlaps,
     specimen: float,
     flux_var: float,
 ) -> np.ndarray:
-    """Flux = what the neighbours cannot explain (kriging: specimen s² with ρ, flux f² without)."""
+    """Flux = what the neighbours cannot explain (kriging: specimen s² with ρ, flux f² without).
+
+    What is linear in the positions is the specimen's: see `without_ramp`.
+    """
     weight = overlaps(distance)
     smooth = (weight * logs[near]).sum(1) / np.maximum(weight.sum(1), 1e-12)
     trust = specimen / (specimen + flux_var)
     mean = float(logs.mean())
     guess = mean + trust * (smooth - mean)
-    flux = np.exp(logs - guess)
+    flux = np.exp(without_ramp(logs - guess, places))
     return np.asarray(flux / flux.mean())
 
 

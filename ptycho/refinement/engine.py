@@ -53,6 +53,7 @@ class Snapshot(NamedTuple):
     positions_px: np.ndarray
     background: np.ndarray
     light: np.ndarray | None
+    light_pace: np.ndarray
     dual: Any
     whole: int
     weights: np.ndarray | None
@@ -252,19 +253,20 @@ class Engine:
         """All that a pass changes; `restore` goes back to it."""
         light = self.frames.light
         light = None if light is None else light.copy()
-        positions = self.positions_px.copy()
+        positions, pace = self.positions_px.copy(), self.frames.light_pace
         weights = None if self.weights is None else self.weights.copy()
         return Snapshot(
-            self.state, positions, self.background, light, self._dual, self._whole, weights
+            self.state, positions, self.background, light, pace, self._dual, self._whole, weights
         )
 
     def restore(self, snapshot: Snapshot) -> None:
         """The state that `snapshot` noted."""
-        self.state, positions, self.background, light, self._dual, whole, weights = snapshot
+        self.state, positions, self.background, light, pace, self._dual, whole, weights = snapshot
         self.weights = None if weights is None else weights.copy()
         self._whole = int(whole)
         self.positions_px = positions.copy()
         self.frames.light = None if light is None else light.copy()
+        self.frames.light_pace = pace.copy()
 
     def saved(self) -> dict[str, Any]:
         """All that the next pass depends on, for a checkpoint; `resume` goes on from it."""
