@@ -48,9 +48,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venv-baselines/bin/python"
 PASSES = 60
 SNAPSHOTS = [5, 10, 20, 30, 45, 60, 80, 100]
-LSQML = {"batch": 43, "noise": "gaussian", "momentum": 0.0, "batching": "random"}
+LSQML = {"batch": 10, "noise": "gaussian", "momentum": 0.0, "batching": "random"}
 """Settings of LSQML that won `--tune`."""
-TV = {"star": 0.01, "A": 0.003, "R": 0.003}
+TV = {"star": 0.01, "A": 0.01, "R": 0.01}
 """LSQML's weight of total variation for each scan (`--tune`)."""
 KERNELS = {"ours": "cubic", "lsqml": "fourier"}
 """How each program reads between pixels, and is judged."""
