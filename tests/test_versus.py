@@ -143,6 +143,13 @@ def test_the_page_says_who_wins_what_misses_and_what_was_not_run() -> None:
     assert versus_page.winner(float("nan"), 0.5, small=True) == "LSQML"
 
 
+def test_what_was_tried_with_the_other_program_stands_on_the_page() -> None:
+    each = {"settings": {"batch": 20}, "epochs": [10, 30], "deviance": [1.2, 0.6], "cpu_s": 24.3}
+    found = {"row": "tune-star", "seed": 0, "commit": "abc1234", "seconds": 9, "tried": [each]}
+    text = versus_page.written([row(), found], [])
+    assert "| batch 20 | 10, 30 | 1.2000, 0.6000 | 24.3 |" in text and "`tune-star`" in text
+
+
 def test_rows_survive_a_stop(tmp_path: Path) -> None:
     store = tmp_path / "versus.jsonl"
     assert versus_ptychi.stored(store) == []

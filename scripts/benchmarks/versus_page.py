@@ -34,9 +34,9 @@ TERMS = (
     "background, positions wrong by .5 px an axis (r.m.s.)."
 )
 JUDGED = (
-    "**Judged** by code of neither program: Poisson half-deviance a pixel of the other half's "
-    "frames, each program with its own sub-pixel kernel (ours cubic, LSQML Fourier), rings "
-    "fitted on its own half, the light of each frame on that frame, positions of the other "
+    "**Judged** by a NumPy model that neither engine uses: Poisson half-deviance a "
+    "pixel of the other half's frames, each program with its own sub-pixel kernel "
+    "(ours cubic, LSQML Fourier), rings fitted on its own half, the light of each frame on that frame, positions of the other "
     "half as its own reconstruction found them (means removed). Agreement is the ring "
     "correlation of two images in .2–.3 and .3–.4 cycles/px; *cross*: ours with LSQML's other "
     "half. TV inflates the agreement of the halves (*own*). The two columns in the middle "
@@ -204,10 +204,28 @@ def written(results: list[dict[str, Any]], names: list[str]) -> str:
         "",
         *goals(results),
     ]
+    lines += tried(results)
     absent = [name for name in names if name not in {row["row"] for row in pairs}]
     if absent:
         lines += ["", "## Not run yet", "", ", ".join(f"`{name}`" for name in absent) + "."]
     return "\n".join(lines) + "\n"
+
+
+def tried(results: list[dict[str, Any]]) -> list[str]:
+    """What `--tune` tried."""
+    out = []
+    for row in (row for row in results if "tried" in row):
+        out += ["", f"## LSQML's settings: `{row['row']}`", ""]
+        out += [*textwrap.wrap(row["note"], 96), ""] if "note" in row else []
+        out += ["| settings | epochs | deviance on the other half | CPU s |", "|---|---|---|---|"]
+        for each in row["tried"]:
+            words = ", ".join(f"{key} {value}" for key, value in each["settings"].items())
+            levels = ", ".join(f"{level:.4f}" for level in each["deviance"])
+            epochs = ", ".join(map(str, each["epochs"]))
+            out.append(
+                f"| {words or 'the defaults here'} | {epochs} | {levels} | {each['cpu_s']} |"
+            )
+    return out
 
 
 def verdict(pairs: list[dict[str, Any]]) -> list[str]:
