@@ -34,16 +34,16 @@ TERMS = (
     "background, positions wrong by .5 px an axis (r.m.s.)."
 )
 JUDGED = (
-    "**Judged** by a NumPy model that neither engine uses: Poisson half-deviance a "
-    "pixel of the other half's frames, each program with its own sub-pixel kernel "
-    "(ours cubic, LSQML Fourier), rings fitted on its own half, the light of each frame on that frame, positions of the other "
-    "half as its own reconstruction found them (means removed). Agreement is the ring "
-    "correlation of two images in .2–.3 and .3–.4 cycles/px; *cross*: ours with LSQML's other "
-    "half. TV inflates the agreement of the halves (*own*). The two columns in the middle "
-    "judge LSQML when it had used as many passes, and as many processor seconds, as `refine` "
-    "(each fourth frame, first half). Processor seconds are of one half on one core, one "
-    "program after the other, compilation included, imports not. One seed a row unless the "
-    "table shows more. "
+    "**Judged** by a NumPy model that neither engine uses: Poisson half-deviance a pixel of "
+    "the other half's frames, each program with its own sub-pixel kernel (ours cubic, LSQML "
+    "Fourier), rings fitted on its own half, the light of each frame on that frame, "
+    "positions of the other half as its own reconstruction found them (means removed). "
+    "Agreement is the ring correlation of two images in .2–.3 and .3–.4 cycles/px; *cross*: "
+    "ours with LSQML's other half. TV inflates the agreement of the halves (*own*). The two "
+    "columns in the middle judge LSQML when it had used as many passes, and as many "
+    "processor seconds, as `refine` (each fourth frame, first half). Processor seconds are "
+    "of one half on one core, one program after the other, compilation included, imports "
+    "not. One seed a row unless the table shows more."
 )
 
 MARGIN = 0.01
