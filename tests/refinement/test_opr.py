@@ -10,7 +10,8 @@ import pytest
 from ptycho.data import load_reconstruction, save_reconstruction
 from ptycho.errors import ConfigError, ShapeError
 from ptycho.evaluation import evaluate
-from ptycho.refinement import RefineConfig, refine
+from ptycho.physics import backend
+from ptycho.refinement import RefineConfig, refine, step
 from ptycho.refinement.eigenprobes import along, principal, tidy
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan
@@ -106,6 +107,31 @@ def test_a_varying_probe_is_found_told_and_kept(clean, tmp_path):
     np.testing.assert_array_equal(back.probe_weights, found.probe_weights)
     own = found.probe[0] + found.probe_weights[7, 0] * found.eigenprobes[0]
     np.testing.assert_allclose(back.probe_of(7)[0], own, rtol=1e-5)
+
+
+def test_an_eigenprobe_shares_nothing_with_the_probe_after_a_pass():
+    rng = np.random.default_rng(2)
+    fields = rng.normal(size=(2, 4, 6, 12)).view(np.complex128).astype(np.complex64)
+    image = np.ones((8, 8), np.complex64)
+    state = step.State(image, image, *fields)
+    state = step.State(*(backend.tensor(each) for each in state))
+    after = [np.asarray(backend.concrete(each)) for each in step.compiled_apart(2)(state)]
+    for one, whole in zip((after[2], after[3]), fields, strict=True):
+        np.testing.assert_array_equal(one[:2], whole[:2])
+        own = whole[2:] - along(whole[2:].astype(complex), fields[0, 0].astype(complex))
+        np.testing.assert_allclose(one[2:], own, atol=1e-5)
+
+
+def test_what_an_eigenprobe_explains_is_not_taken_for_light_and_light_still_is(clean):
+    """The light of a frame is looked at when the eigenprobes have explained what they can."""
+    rng = np.random.default_rng(5)
+    config = RefineConfig(passes=40, regularise="off", opr=1)
+    wrong = counted(clean, rng.normal(size=clean.n_frames))
+    assert refine(wrong, config=config).reconstruction.meta["flux"] is None
+    light = rng.uniform(0.85, 1.15, clean.n_frames)
+    dimmed = rng.poisson(clean.counts * light[:, None, None]).astype(np.float32)
+    found = refine(replace(clean, counts=dimmed), config=config).reconstruction.meta["flux"]
+    assert np.corrcoef(found, light)[0, 1] > 0.95
 
 
 def test_what_does_not_fit_is_refused():

@@ -51,3 +51,9 @@ def test_whole_passes_do_not_depend_on_chunks_or_lanes(monkeypatch):
     for other in found[1:]:
         for a, b in zip(found[0], other, strict=True):
             np.testing.assert_allclose(a, b, atol=2e-4 * np.abs(a).max())
+
+
+def test_complex_tensors_are_not_read_without_their_imaginary_part():
+    """So the eigenprobes of a probe that varies began as the real part of what frames ask for."""
+    with pytest.raises(TypeError, match="complex"):
+        backend.read(backend.tensor(np.ones((2, 3), np.complex64)))
