@@ -272,7 +272,14 @@ def counting_reads() -> Iterator[Reads]:
 
 
 def read(*tensors: Any) -> list[np.ndarray[Any, Any]]:
-    """The numbers of real tensors as float32 arrays: one copy from device to host for all."""
+    """The numbers of real tensors as float32 arrays: one copy from device to host for all.
+
+    Raises:
+        TypeError: one is complex; `concrete` keeps both parts.
+    """
+    for each in tensors:
+        if "complex" in str(each.dtype):
+            raise TypeError(f"read copies real tensors, got {each.dtype} of shape {each.shape}")
     shapes = [tuple(int(side) for side in each.shape) for each in tensors]
     flat = ops.concatenate([ops.reshape(ops.cast(each, "float32"), (-1,)) for each in tensors])
     numbers = concrete(flat)

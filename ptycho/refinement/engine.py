@@ -15,6 +15,7 @@ from ptycho.refinement import eigenprobes, seeking, step
 from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.places import Places, affine_part, smooth_field
 from ptycho.refinement.rings import ring_background, ring_mean, rings_of
+from ptycho.refinement.schedule import light_pass, varies_from
 from ptycho.refinement.start import Canvas, Frames
 
 CHUNK_PIXELS = 1 << 18
@@ -28,9 +29,7 @@ FIRST_WEIGHT = 0.25
 BATCH_WEIGHT = 2.5
 """Times it after a pass of mini-batches, which moves the object farther than a whole-scan one."""
 RINGS_START = 0.01
-VARIES_FROM, TIDY_EVERY = 20, 5
-"""Passes before the probe may vary from frame to frame at the latest; between two tidyings."""
-SWAY = 0.7
+TIDY_EVERY, SWAY = 5, 0.7  # passes between two tidyings of the eigenprobes; step of their weights
 POSITIONS_FROM = 10
 """Passes after which positions move at the latest: before, there is no image to place frames by."""
 RINGS_FROM = 5
@@ -237,6 +236,8 @@ class Engine:
         scalars = (backend.scalar(value, "float32") for value in (weight, self._energy))
         more = () if before is None else (before,)
         self.state, self._dual = finish(self.state, *more, light, self._dual, *scalars)
+        if self.weights is not None:
+            self.state = step.compiled_apart(self._modes)(self.state)
 
     def begin_whole(self) -> None:
         """Without the momentum of what came before."""
@@ -348,13 +349,12 @@ class Engine:
 
     def _vary(self, indices: np.ndarray, sways: np.ndarray | None) -> None:
         """Each frame's own probe: eigenprobes from their pass on, weights by their steps."""
-        begin = min(VARIES_FROM, max(3, round(0.2 * self.config.passes)))
         count = int(self.config.opr)
         if self.weights is not None and sways is not None:
             self.weights[indices] += SWAY * np.clip(sways, -1.0, 1.0)
             if self._passes % TIDY_EVERY == 0:
                 self._tidy()
-        elif count and self._passes == begin and self.config.update_probe:
+        elif count and self._passes == varies_from(self.config) and self.config.update_probe:
             self._begin_to_vary(count)
 
     def _begin_to_vary(self, count: int) -> None:
@@ -377,8 +377,7 @@ class Engine:
     def _own_probes(self, indices: np.ndarray) -> np.ndarray:
         batch = self._training(indices, self._chunk, keep=False)
         run = step.compiled_own_probes(self.config.kernel)
-        steps = backend.read(run(self.state, batch, self._detector()))[0]
-        return np.asarray(steps)[: len(indices)]
+        return _numpy(run(self.state, batch, self._detector()))[: len(indices)]
 
     def _tidy(self) -> None:
         assert self.weights is not None
@@ -537,15 +536,17 @@ class Engine:
     def look_at_the_light(self) -> bool:
         """Whether the fields begin anew because the light of the frames is uneven (asked once).
 
-        Then it is fitted. Fields that were fitted to uneven light hold it, and keep it for long.
+        Then it is fitted. Fields that were fitted to uneven light hold it, and keep it for long;
+        those of a probe that varies go on as they are.
         """
-        if self._first is None:
+        if self._first is None or self._passes < light_pass(self.config):
             return False
         first, self._first = self._first, None
         self.uneven = self.frames.require_even_light()
-        if self.uneven is not None:
-            self.state = first
-        return self.uneven is not None
+        if self.uneven is None or self.weights is not None:
+            return False
+        self.state = first
+        return True
 
     def background_profile(self) -> list[float] | None:
         """Counts per pixel at each distance from the centre, where they were fitted."""

@@ -29,7 +29,7 @@ from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.guess import find_probe
 from ptycho.refinement.outcome import RefineResult
 from ptycho.refinement.placing import Placed, find_places, read_placed, write_placed
-from ptycho.refinement.schedule import Schedule
+from ptycho.refinement.schedule import Schedule, light_pass
 from ptycho.refinement.takeover import Taken, take_over
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan, forward_model
@@ -46,7 +46,6 @@ FEWEST_TO_CHOOSE = 36
 of that the search ends after two."""
 UNEXPLAINED, UNEXPLAINED_SPREADS, MOST_UNEXPLAINED = 2.0, 12.0, 0.1
 """A frame's deviance over the median, in its robust spread, and the share of frames at most."""
-FLUX_PASS = 5  # then the fields explain a clean scan to 2 % of the light of a frame
 
 
 def refine(
@@ -426,7 +425,7 @@ def _loop(
                 fix="lower --set object_step=0.1, or raise --set damping=0.5",
             )
         done += 1
-        if done == FLUX_PASS and config.clean == "auto":
+        if done == light_pass(engine.config) and config.clean == "auto":
             engine.look_at_the_light()
         seconds = time.monotonic() - began
         used = max(done / config.passes, seconds / config.seconds if config.seconds else 0.0)
@@ -449,7 +448,10 @@ def _found(scan: Scan, engine: Engine, odd: list[Finding]) -> dict[str, Any] | N
     if report is None:
         return None
     if engine.uneven is not None:
-        told = {"spread_against_the_model": engine.uneven, "after_passes": FLUX_PASS}
+        told = {
+            "spread_against_the_model": engine.uneven,
+            "after_passes": light_pass(engine.config),
+        }
         report = report.plus(Finding("flux-drift", told, "scaled"))
     for finding in odd if report.clean != "off" else ():
         report = report.plus(finding)

@@ -8,6 +8,29 @@ from typing import Any
 
 from ptycho.refinement.config import RefineConfig
 
+VARIES_FROM, SETTLED = 20, 10
+"""Passes before the probe may vary from frame to frame at the latest; from there on until the
+eigenprobes explain what they can."""
+LIGHT_FROM = 5
+"""Passes after which the fields explain a clean scan to 2 % of the light of a frame."""
+
+
+def varies_from(config: RefineConfig) -> int:
+    """The pass after which eigenprobes begin, where there are any."""
+    return min(VARIES_FROM, max(3, round(0.2 * config.passes)))
+
+
+def light_pass(config: RefineConfig) -> int:
+    """The pass after which the light of frames is looked at: the model explains it by then.
+
+    A probe that may vary is let to do so first: what an eigenprobe adds to a frame is not light
+    (fitted as light, a 10 % eigenmode cost .05 of the likeness). While mini-batches last: they
+    have four tenths of the passes at least, unless `whole_share` says otherwise.
+    """
+    if config.opr == 0:
+        return LIGHT_FROM
+    return min(varies_from(config) + SETTLED, math.floor(0.4 * config.passes))
+
 
 @dataclass
 class Schedule:

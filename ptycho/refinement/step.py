@@ -224,6 +224,23 @@ def finish(
     return State(*(_times(f, s) for f, s in zip(fields, scales, strict=True))), dual
 
 
+def apart(state: State, modes: int) -> State:
+    """Eigenprobes without what they share with the first mode: V ← V − P_0·⟨P_0, V⟩/⟨P_0, P_0⟩.
+
+    That is the light of a frame and its phase (`ptycho.refinement.eigenprobes`). It came back
+    within three passes, and the light of frames went into the eigenprobes' weights.
+    """
+    first = state.probe[0]
+    light = ops.sum(_square(first))
+
+    def away(fields: Any) -> Any:
+        varying = fields[modes:]
+        shares = ops.sum(ops.conj(first) * varying, axis=(1, 2), keepdims=True)
+        return ops.concatenate([fields[:modes], varying - first * _times(shares, 1.0 / light)])
+
+    return state._replace(probe=away(state.probe), probe_velocity=away(state.probe_velocity))
+
+
 def scores(canvas: Any, probe: Any, batch: Batch, detector: Detector, kernel: str) -> Any:
     """Of each frame, valid pixels only: Σ|√I−√y|, Σ√y, Σ half-deviance, Σ of the model: (4, B).
 
@@ -281,6 +298,12 @@ def compiled_finish(*, smooth: bool, whole: bool) -> Callable[..., Any]:
         return finish(state, *rest, smooth=smooth)
 
     return backend.jit(end)
+
+
+@functools.cache
+def compiled_apart(modes: int) -> Callable[..., Any]:
+    """`apart` behind so many modes, compiled."""
+    return backend.jit(functools.partial(apart, modes=modes))
 
 
 @functools.cache
