@@ -46,6 +46,7 @@ JUDGED = (
     "not. One seed a row unless the table shows more."
 )
 
+PLAIN = "star-frames-2-found-plain"
 MARGIN = 0.01
 """Of deviance and of agreement: nearer than this (deviance: in share) nobody wins."""
 
@@ -120,7 +121,15 @@ def goals(results: list[dict[str, Any]]) -> list[str]:
     out = ["| goal | measured | met |", "|---|---|---|"]
 
     def tell(goal: str, measured: str, met: bool | None) -> None:
-        word = "not run" if met is None else "yes" if met else "**no**"
+        word = (
+            "not told"
+            if met is None and measured != "–"
+            else "not run"
+            if met is None
+            else "yes"
+            if met
+            else "**no**"
+        )
         out.append(f"| {goal} | {measured} | {word} |")
 
     row = by_name.get(NAMED["deviance"])
@@ -137,26 +146,27 @@ def goals(results: list[dict[str, Any]]) -> list[str]:
     else:
         level, theirs = (float(np.mean(row["deviance"][side])) for side in ("ours", "lsqml"))
         tell(words[0], f"{level:.3f}", level <= GOALS["deviance"])
-        tell(words[1], f"{row['cross']['0.2-0.3']:.3f}", row["cross"]["0.2-0.3"] >= GOALS["cross"])
+        across, plain = row["cross"]["0.2-0.3"], by_name.get(PLAIN)
+        told = f"{across:.3f}, which both programs' TV inflates"
+        told += " (the goal was set against LSQML without TV: that pair is not run)"
+        told += "" if plain is None else f"; neither with TV {plain['cross']['0.2-0.3']:.3f}"
+        tell(words[1], told, None if across >= GOALS["cross"] else False)
         tell(words[2], f"{level:.3f} against {theirs:.3f}", level <= theirs)
         share = seconds(row, "ours") / seconds(row, "lsqml")
         tell(words[3], f"{share:.2f}", share <= GOALS["time"])
         mine, whole = row["reach_s"]
         met = mine is not None and mine / whole <= GOALS["reach"]
         tell(words[4], reached(row), met)
-    row = by_name.get(NAMED["thinned"])
-    word = (
-        "star, thinned halves, two modes + positions, no TV: agreement of the halves in .2–.3 ≥ .62"
-    )
-    if row is None:
-        tell(word, "–", None)
-    else:
+    row, alone = by_name.get(NAMED["thinned"]), by_name.get("thinned")
+    word = "star, thinned halves, two modes + positions, no TV: agreement in .2–.3 ≥ .62"
+    if row is not None:
         told = row["own"]["ours"]["0.2-0.3"]
-        tell(
-            word,
-            f"{told:.3f} (LSQML {row['own']['lsqml']['0.2-0.3']:.3f})",
-            told >= GOALS["thinned"],
-        )
+        words = f"{told:.3f} (LSQML {row['own']['lsqml']['0.2-0.3']:.3f})"
+        tell(word, words, told >= GOALS["thinned"])
+    elif alone is not None:
+        tell(word, f"{alone['value']:.3f} ({alone['words']})", alone["value"] >= GOALS["thinned"])
+    else:
+        tell(word, "–", None)
     for name, word, met in (
         (
             "low-dose",
