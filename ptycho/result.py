@@ -24,6 +24,9 @@ class Reconstruction:
         plain: (H, W) complex64 or None; the object without the prior, where `object` is with it.
         eigenprobes: (E, N, N) complex64 or None; how the first mode varies from frame to frame.
         probe_weights: (M, E) float32 or None, of each frame; mean 0, mean square 1.
+        layers: (L, H, W) complex64 or None; where the specimen is thick, its layers in the order
+            of the light. `object` is then their product.
+        layer_distances_m: (L − 1,) float64 or None; the gaps between them.
     """
 
     object: np.ndarray
@@ -35,6 +38,8 @@ class Reconstruction:
     plain: np.ndarray | None = None
     eigenprobes: np.ndarray | None = None
     probe_weights: np.ndarray | None = None
+    layers: np.ndarray | None = None
+    layer_distances_m: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
@@ -53,6 +58,10 @@ class Reconstruction:
             set_(self, "eigenprobes", np.asarray(self.eigenprobes, np.complex64))
         if self.probe_weights is not None:
             set_(self, "probe_weights", np.asarray(self.probe_weights, np.float32))
+        if self.layers is not None:
+            set_(self, "layers", np.asarray(self.layers, np.complex64))
+        if self.layer_distances_m is not None:
+            set_(self, "layer_distances_m", np.asarray(self.layer_distances_m, np.float64))
         _check(self)
 
     def probe_of(self, index: int) -> np.ndarray | None:
@@ -61,6 +70,14 @@ class Reconstruction:
             return self.probe
         own = np.tensordot(self.probe_weights[index], self.eigenprobes, axes=1)
         return np.concatenate([self.probe[:1] + own, self.probe[1:]])
+
+    def each_layer(self) -> list[Reconstruction]:
+        """Each layer by itself; none where there is one only."""
+        layers: Any = () if self.layers is None else self.layers
+        return [
+            replace(self, object=layer, plain=None, layers=None, layer_distances_m=None)
+            for layer in layers
+        ]
 
     def region(self, threshold: float = 0.1) -> np.ndarray:
         """(H, W) bool: pixels that saw at least `threshold` of the (robust) maximum coverage."""
@@ -86,6 +103,22 @@ def _check(rec: Reconstruction) -> None:
             "the plain object of a reconstruction must have the object's shape",
             expected=rec.object.shape,
             got=rec.plain.shape,
+        )
+    layers, gaps = rec.layers, rec.layer_distances_m
+    if (layers is None) != (gaps is None) or (
+        layers is not None
+        and gaps is not None
+        and (
+            layers.ndim != 3
+            or layers.shape[1:] != rec.object.shape
+            or gaps.shape != (len(layers) - 1,)
+        )
+    ):
+        raise ShapeError(
+            "layers and the distances between them do not fit",
+            expected=f"(L, {rec.object.shape[0]}, {rec.object.shape[1]}) and (L - 1,), or neither",
+            got=f"layers {None if layers is None else layers.shape}, "
+            f"layer_distances_m {None if gaps is None else gaps.shape}",
         )
     if rec.probe is not None and (
         rec.probe.ndim != 3 or rec.probe.shape[-1] != rec.probe.shape[-2]

@@ -52,15 +52,19 @@ class Geometry:
             its angular spectrum; else in the far field, where it is a Fourier transform. The light
             of a near field is parallel: for a cone distance and pixel are both divided by its
             magnification first (the Fresnel scaling theorem).
+        layer_distances_m: the gaps between the layers of a thick specimen, in the order of the
+            light; empty: one layer.
     """
 
     wavelength_m: float
     distance_m: float
     detector_pixel_m: tuple[float, float]
     near_field: bool = False
+    layer_distances_m: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        values = (self.wavelength_m, self.distance_m, *self.detector_pixel_m)
+        own = (self.wavelength_m, self.distance_m, *self.detector_pixel_m)
+        values = (*own, *self.layer_distances_m)
         if not all(1e-30 < v < 1e30 for v in values):
             raise UnitError(
                 "a length of the geometry is not positive, or beyond sense",
@@ -86,12 +90,14 @@ class Truth:
     """The object that a simulation started from.
 
     Args:
-        object: (H, W) complex64.
+        object: (H, W) complex64; of a thick one the product of its layers.
         origin_px: scan-frame (row, col) of array pixel [0, 0].
+        layers: (L, H, W) complex64 in the order of the light, or None: one layer.
     """
 
     object: np.ndarray
     origin_px: tuple[float, float] = (0.0, 0.0)
+    layers: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -325,8 +331,10 @@ def require_stacks(scan: Measured) -> None:
 
 
 def forward_model(scan: Measured) -> str:
-    """`near field` where the scan says so, else `far field`."""
-    return "near field" if is_near(scan.geometry) else "far field"
+    """`near field` or `far field`, and the layers, by what the scan says."""
+    field = "near field" if is_near(scan.geometry) else "far field"
+    gaps = () if scan.geometry is None else scan.geometry.layer_distances_m
+    return f"{field}, {len(gaps) + 1} layers" if gaps else field
 
 
 def require_far_field(scan: Measured, what: str) -> None:

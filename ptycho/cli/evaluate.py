@@ -122,7 +122,7 @@ def _load_reference(path: Path, measurement: str | None, *, is_truth: bool) -> A
         return load_reconstruction(path)
     if is_reconstruction(path):
         rec = load_reconstruction(path)
-        return Truth(rec.object, rec.origin_px)
+        return Truth(rec.object, rec.origin_px, rec.layers)
     scan = open_scan(path, measurement=measurement)  # type: ignore[arg-type]
     if scan.truth is None:
         raise DataError(
@@ -204,6 +204,9 @@ def _print(facts: dict[str, Any]) -> None:
         rows += [(f"{part} {name}", f"{facts[part][key]:.4f}") for key, name in names]
         rows.append((f"{part} std ratio", f"{facts[part]['std_ratio']:.4f}"))
     rows.append(("complex error", f"{facts['complex']['relative_error']:.4f}"))
+    for number, layer in enumerate(facts.get("layers", ()), start=1):
+        told = [f"{part} SSIM {layer[part]['ssim']:.4f}" for part in ("amplitude", "phase")]
+        rows.append((f"layer {number}", ", ".join(told)))
     mark = "" if frc["crossed"] else " (never below half bit)"
     rows.append(("FRC half bit", f"{frc['cycles_per_px']:.4f} cycles/px{mark}"))
     rows.append(("resolution", f"{frc['resolution_px']:.2f} px"))

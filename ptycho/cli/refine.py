@@ -77,6 +77,10 @@ def refine(
         help="Eigenprobes, for a probe that varies from frame to frame; auto: held-out counts "
         "choose.",
     ),
+    layers: int | None = typer.Option(
+        None,
+        help="Of a thick specimen, with --set layer_distance_m=…; default: what the scan says.",
+    ),
     config: Path | None = typer.Option(None, "--config", help="YAML with settings."),
     settings: list[str] = typer.Option(
         [], "--set", metavar="KEY=VALUE", help="A setting; overrides the file. Repeatable."
@@ -117,6 +121,7 @@ def refine(
         regularise=regularise,
         loss=loss,
         prior=prior,
+        layers=layers,
     )
     config_ = resolve(RefineConfig, file=config, overrides=[*flags, *settings, *opening.settings()])
     check_output(output, [scan], beside=[".png"] if figure else [])
@@ -158,6 +163,8 @@ def refine(
     if figure:
         facts["figure"] = str(_figure(result, loaded, output))
     keys = (
+        "forward_model",
+        *(key for key in ("layers_told",) if rec.meta.get(key)),
         "stopped_by",
         *(key for key in ("regularise", "loss", "frames_read") if key in rec.meta),
         "started_from",

@@ -39,7 +39,7 @@ TRANSLATION = (
 INTENSITIES = tuple(
     f"{place}/intensities" for place in (f"{E}/data_1", f"{E}/sample_1/geometry_1", D)
 )
-NEAR_FIELD = "ptycho_near_field"
+NEAR_FIELD, LAYERS = "ptycho_near_field", "ptycho_layer_distances_m"
 UNEVEN = 0.01  # darks and fluxes that differ by less are called even
 
 
@@ -226,7 +226,9 @@ def _geometry(path: Path, file: h5py.File, n: int, entry: str = E) -> tuple[Geom
         )
     near_at = hdf5.find(file, f"{D}/{NEAR_FIELD}")
     near = near_at is not None and bool(hdf5.number(near_at))
-    return Geometry(wavelength, distance, (row_m, col_m), near), basis
+    gaps_at = hdf5.find(file, f"{D}/{LAYERS}")
+    gaps = () if gaps_at is None else tuple(map(float, hdf5.array(gaps_at).ravel()))
+    return Geometry(wavelength, distance, (row_m, col_m), near, gaps), basis
 
 
 def _contradiction(file: h5py.File, geometry: Geometry) -> list[str]:
@@ -364,7 +366,12 @@ def _truth(file: h5py.File) -> Truth | None:
     if found is None:
         return None
     row, col = hdf5.array(hdf5.need(file, "ptycho_truth/origin_px")).ravel()
-    return Truth(hdf5.array(found, np.complex64), (float(row), float(col)))
+    image, layers = hdf5.array(found, np.complex64), None
+    layers_at = hdf5.find(file, "ptycho_truth/layers")
+    if layers_at is not None:
+        layers = hdf5.array(layers_at, np.complex64)
+        physical.require_layers(layers, image.shape, f"{file.filename}:ptycho_truth/layers")
+    return Truth(image, (float(row), float(col)), layers)
 
 
 def _with_probe(scan: Measured, file: h5py.File) -> Measured:
@@ -407,6 +414,8 @@ def _fill(file: h5py.File, scan: Scan, g: Geometry) -> None:
     file[f"{D}/ptycho_background"] = scan.background
     if g.near_field:  # CXI has no word for it
         file[f"{D}/{NEAR_FIELD}"] = 1
+    if g.layer_distances_m:
+        file[f"{D}/{LAYERS}"] = np.array(g.layer_distances_m)
     file[f"{D}/data_dark"] = np.full((scan.N, scan.N), scan.background, np.float32)
     file[f"{E}/sample_1/geometry_1/translation"] = np.column_stack([col_m, row_m, 0 * row_m])
     mask = np.zeros((scan.N, scan.N), np.uint32)
@@ -428,6 +437,8 @@ def _fill(file: h5py.File, scan: Scan, g: Geometry) -> None:
     if scan.truth is not None:
         file["ptycho_truth/object"] = scan.truth.object
         file["ptycho_truth/origin_px"] = np.array(scan.truth.origin_px)
+        if scan.truth.layers is not None:
+            file["ptycho_truth/layers"] = scan.truth.layers
     if scan.flux is not None:
         file[f"{E}/data_1/intensities"] = scan.flux
     file[f"{E}/data_1/data"] = h5py.SoftLink(f"/{D}/data")

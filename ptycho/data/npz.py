@@ -85,9 +85,13 @@ def write(scan: Scan, path: Path) -> Path:
         arrays["geometry_m"] = np.array([g.wavelength_m, g.distance_m, *g.detector_pixel_m])
         if g.near_field:
             arrays["near_field"] = np.array(True)
+        if g.layer_distances_m:
+            arrays["layer_distances_m"] = np.array(g.layer_distances_m)
     if scan.truth is not None:
         arrays["truth"] = scan.truth.object
         arrays["truth_origin_px"] = np.array(scan.truth.origin_px)
+        if scan.truth.layers is not None:
+            arrays["truth_layers"] = scan.truth.layers
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as temporary, temporary.open("wb") as stream:
         _write_zip(stream, arrays, scan)
@@ -125,7 +129,11 @@ def _ours(arrays: Mapping[str, np.ndarray], path: Path) -> Measured:
             raise ShapeError("four lengths", where=f"{path}:geometry_m", got=lengths.shape)
         wavelength, distance, row, col = (float(v) for v in lengths)
         near = npz_arrays.numbers(arrays.get("near_field", np.array(False)), f"{path}:near_field")
-        geometry = Geometry(wavelength, distance, (row, col), bool(near.any()))
+        where = f"{path}:layer_distances_m"
+        gaps = npz_arrays.numbers(arrays.get("layer_distances_m", np.zeros(0)), where).ravel()
+        geometry = Geometry(
+            wavelength, distance, (row, col), bool(near.any()), tuple(map(float, gaps))
+        )
     if "truth" in arrays:
         image = npz_arrays.numbers(arrays["truth"], f"{path}:truth", "iufc")
         origin = npz_arrays.need(arrays, path, "truth_origin_px").ravel()
@@ -136,7 +144,12 @@ def _ours(arrays: Mapping[str, np.ndarray], path: Path) -> Measured:
                 expected="(H, W) and (2,)",
                 got=f"{image.shape} and {origin.shape}",
             )
-        truth = Truth(image.astype(np.complex64), (float(origin[0]), float(origin[1])))
+        layers = arrays.get("truth_layers")
+        if layers is not None:
+            layers = npz_arrays.numbers(layers, f"{path}:truth_layers", "iufc").astype(np.complex64)
+            physical.require_layers(layers, image.shape, f"{path}:truth_layers")
+        place = (float(origin[0]), float(origin[1]))
+        truth = Truth(image.astype(np.complex64), place, layers)
     background = npz_arrays.numbers(arrays.get("background", np.array(0.0)), f"{path}:background")
     return Measured(
         counts=arrays["counts"],

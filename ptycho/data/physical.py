@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ptycho.errors import UnitError
+from ptycho.errors import ShapeError, UnitError
 from ptycho.frames import ceiling_of, raw_frames
 from ptycho.scan import Geometry, Scan
 
@@ -65,6 +65,17 @@ def metres(value: np.ndarray | float, units: str, where: object) -> np.ndarray:
             "unknown unit of length", where=where, expected=", ".join(_LENGTH_M), got=units
         )
     return np.asarray(value, np.float64) * factor
+
+
+def require_layers(layers: np.ndarray, shape: tuple[int, ...], where: object) -> None:
+    """Raise a ShapeError unless `layers` are images of the object's shape."""
+    if layers.ndim != 3 or layers.shape[1:] != shape:
+        raise ShapeError(
+            "the layers do not fit the object",
+            where=where,
+            expected=("L", *shape),
+            got=layers.shape,
+        )
 
 
 def cxi_good(mask: np.ndarray) -> np.ndarray:

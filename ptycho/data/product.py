@@ -74,12 +74,13 @@ def _fill(
     local = positions - np.array(rec.origin_px) - np.array(rec.object.shape) / 2
     file[INDEXES] = np.arange(len(positions))
     file[Y_M], file[X_M] = (local * pixel).T
-    stacks = {"object": rec.object[None]}
+    stacks = {"object": rec.object[None] if rec.layers is None else rec.layers}
     if rec.probe is not None:
         stacks["probe"] = rec.probe[None]
     for name, value in stacks.items():
         file.create_dataset(name, data=value)
         file[name].attrs["pixel_height_m"], file[name].attrs["pixel_width_m"] = pixel
     file["object"].attrs["center_x_m"] = file["object"].attrs["center_y_m"] = 0.0
-    file["object_layer_spacing_m"] = np.zeros(0)
+    gaps = rec.layer_distances_m
+    file[ptychodus.SPACING] = np.zeros(0) if gaps is None else gaps
     file["loss_values"] = np.zeros(0)

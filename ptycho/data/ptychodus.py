@@ -35,6 +35,7 @@ PATTERNS = ("patterns", "diffraction/patterns")
 SIDES = ("height", "width")
 ENERGY = ("photon_energy_eV", "probe_energy_eV")  # since 1.7, and before
 FAR_FIELD, VARIES, PHOTONS = "far_field", "opr_weights", "probe_photon_counts"
+SPACING = "object_layer_spacing_m"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,7 @@ class Product:
         far_field: what the file says (older ones: nothing, which means True).
         photons: (P,) photons of each position, or None. varies: it has weights for a probe that
             changes from frame to frame.
+        spacing_m: (L − 1,) gaps between the layers of the object, or None.
         ours: attributes that only our writer adds.
     """
 
@@ -65,6 +67,7 @@ class Product:
     far_field: bool = True
     photons: np.ndarray | None = None
     varies: bool = False
+    spacing_m: np.ndarray | None = None
     ours: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -107,7 +110,7 @@ def read_npz(
 def read_reconstruction(path: Path, file: h5py.File | None = None) -> Reconstruction:
     """A product (HDF5 where it is given opened, else NPZ) as a reconstruction to go on from.
 
-    Object (slices multiplied: the thin-specimen limit), probe modes, positions, and as coverage
+    Object (of layers: each, and their product), probe modes, positions, and as coverage
     the light that the probe brings to each pixel; all in the frame that `read` gives the scan.
 
     Raises:
@@ -138,6 +141,8 @@ def read_reconstruction(path: Path, file: h5py.File | None = None) -> Reconstruc
             "flux": None if flux is None else flux.tolist(),
         },
         local + np.array(origin),
+        layers=layers if _gaps(product) else None,
+        layer_distances_m=np.array(_gaps(product)) if _gaps(product) else None,
     )
 
 
@@ -155,6 +160,7 @@ def _of_hdf5(path: Path, file: h5py.File) -> Product:
         for axis in "yx"
     ]
     weights, photons = hdf5.find(file, VARIES), hdf5.find(file, PHOTONS)
+    spacing = hdf5.find(file, SPACING)
     on_probe = held["probe"] is not None and VARIES in held["probe"].attrs
     return _checked(
         Product(
@@ -172,6 +178,7 @@ def _of_hdf5(path: Path, file: h5py.File) -> Product:
             bool(hdf5.attribute(file, FAR_FIELD, 1.0)),
             hdf5.array(photons).ravel() if isinstance(photons, h5py.Dataset) else None,
             isinstance(weights, h5py.Dataset) or on_probe,
+            hdf5.array(spacing).ravel() if isinstance(spacing, h5py.Dataset) else None,
             {key: value for key, value in file.attrs.items() if key.startswith("ptycho_")},
         )
     )
@@ -191,7 +198,7 @@ def _of_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> Product:
         for key in ("object", "probe")
     }
     kind = "object" if images["object"] is not None else "probe"
-    photons = arrays.get(PHOTONS)
+    photons, spacing = arrays.get(PHOTONS), arrays.get(SPACING)
     return _checked(
         Product(
             path,
@@ -208,6 +215,7 @@ def _of_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> Product:
             bool(number(FAR_FIELD, 1.0)),
             None if photons is None else npz_arrays.numbers(photons, f"{path}:{PHOTONS}").ravel(),
             VARIES in arrays,
+            None if spacing is None else npz_arrays.numbers(spacing, f"{path}:{SPACING}").ravel(),
         )
     )
 
@@ -226,10 +234,19 @@ def _notes(product: Product) -> list[str]:
     notes = []
     layers = 1 if product.object is None else len(_layers(product.object))
     if layers > 1:
-        notes.append(f"the object has {layers} layers; one slice is modelled")
+        gaps = _gaps(product)
+        modelled = "refine models them, a network one slice" if gaps else "one slice is modelled"
+        notes.append(f"the object has {layers} layers; {modelled}")
     if product.varies or (product.probe is not None and _coherent(product.probe) > 1):
         notes.append("the probe varies from frame to frame (opr_weights); its mean modes are taken")
     return notes
+
+
+def _gaps(product: Product) -> tuple[float, ...]:
+    """Distances between the layers, where there are several and all are known."""
+    count = 1 if product.object is None else len(_layers(product.object))
+    gaps = () if product.spacing_m is None else tuple(map(float, product.spacing_m))
+    return gaps if len(gaps) == count - 1 and all(gap > 0 for gap in gaps) else ()
 
 
 def _flux(product: Product, rows: np.ndarray) -> np.ndarray | None:
@@ -279,10 +296,10 @@ def _scan(product: Product, counts: Any, rows: np.ndarray, mask: np.ndarray | No
     if product.object is None:
         positions = np.column_stack([product.y_m, product.x_m])[rows] / product.pixel_m
     else:
-        image, origin = _layers(product.object)[0], _origin(product)
-        positions = _local(product, rows, image.shape) + np.array(origin)
+        layers, origin = _layers(product.object), _origin(product)
+        positions = _local(product, rows, layers.shape[1:]) + np.array(origin)
         if product.ours.get("ptycho_object") == "truth":
-            truth = Truth(image, origin)
+            truth = Truth(layers.prod(axis=0), origin, layers if len(layers) > 1 else None)
     metadata: dict[str, Any] = {
         "layout": "ptychodus product",
         "probe_scaled": not product.ours,
@@ -454,9 +471,10 @@ def _geometry(product: Product, n: int) -> Geometry | None:
     wavelength = physical.wavelength_from_joule(energy * physical.EV_J, where)
     if not product.far_field:
         height, width = product.pixel_m
-        return Geometry(wavelength, distance, (float(height), float(width)), near_field=True)
+        return Geometry(wavelength, distance, (float(height), float(width)), True, _gaps(product))
     row, col = wavelength * distance / (n * product.pixel_m)
-    return Geometry(wavelength, distance, (float(row), float(col)))
+    pixel = (float(row), float(col))
+    return Geometry(wavelength, distance, pixel, layer_distances_m=_gaps(product))
 
 
 def write(scan: Scan, path: Path) -> Path:
@@ -480,13 +498,14 @@ def _fill(file: h5py.File, scan: Scan, g: Geometry) -> None:
     }
     file.attrs.update(attrs)
     hdf5.note_duplicates(file, scan.metadata)
-    object_, origin = _object(scan)
+    layers, origin = _object(scan)
     file.attrs["ptycho_object"] = "truth" if scan.truth else "empty"
     file.attrs["ptycho_origin_px"] = np.array(origin)
-    local = (scan.positions_px - np.array(origin) - np.array(object_.shape) / 2) * pixel
+    local = (scan.positions_px - np.array(origin) - np.array(layers.shape[1:]) / 2) * pixel
     file[INDEXES] = np.arange(scan.n_frames)
     file[Y_M], file[X_M] = local.T
-    stacks = {"object": object_[None]}
+    stacks = {"object": layers}
+    file[SPACING] = np.array(g.layer_distances_m)
     if scan.probe is not None:
         stacks["probe"] = scan.probe[None]
     for name, value in stacks.items():
@@ -502,13 +521,17 @@ def energies(g: Geometry) -> dict[str, float]:
 
 
 def _object(scan: Scan) -> tuple[np.ndarray, tuple[float, float]]:
-    """The truth, or an empty object that all patches fit into."""
-    if scan.truth is not None:
-        return scan.truth.object, scan.truth.origin_px
+    """The truth (L, H, W), or empty layers that all patches fit into, and the origin."""
+    gaps = () if scan.geometry is None else scan.geometry.layer_distances_m
+    if scan.truth is not None and scan.truth.layers is not None:
+        return scan.truth.layers, scan.truth.origin_px
+    if scan.truth is not None:  # where the layers are not known, the first holds all of it
+        rest = np.ones((len(gaps), *scan.truth.object.shape), np.complex64)
+        return np.concatenate([scan.truth.object[None], rest]), scan.truth.origin_px
     low, high = scan.positions_px.min(axis=0), scan.positions_px.max(axis=0)
     origin = np.floor(low) - scan.N // 2
     side = np.ceil(high - origin).astype(int) + scan.N // 2 + 1
-    return np.ones(tuple(side), np.complex64), (float(origin[0]), float(origin[1]))
+    return np.ones((len(gaps) + 1, *side), np.complex64), (float(origin[0]), float(origin[1]))
 
 
 def _fill_frames(file: h5py.File, scan: Scan) -> None:

@@ -10,6 +10,8 @@ Layout (`format = "ptycho-reconstruction"`, `schema = 1` as root attributes):
 - `eigenprobes` (E, N, N) complex64, `probe_weights` (M, E) float32 — how the first mode varies from
   frame to frame: P_0 + Σ weight · eigenprobe; optional
 - `plain` (H, W) complex64 — the object without the prior, where `object` is with it; optional
+- `layers` (L, H, W) complex64, `layer_distances_m` (L − 1,) float64 — of a thick specimen, in the
+  order of the light; `object` is then their product; optional
 - `meta` — JSON text: what made it, with which configuration, how long it took
 
 Each dataset carries the SHA-256 of its bytes, so that a damaged file is an error and no picture.
@@ -41,8 +43,10 @@ _ARRAYS = {
     "eigenprobes": (np.complex64, 3),
     "probe_weights": (np.float32, 2),
     "plain": (np.complex64, 2),
+    "layers": (np.complex64, 3),
+    "layer_distances_m": (np.float64, 1),
 }
-_OPTIONAL = ("probe", "positions_px", "plain", "eigenprobes", "probe_weights")
+_OPTIONAL = tuple(name for name in _ARRAYS if name not in ("object", "coverage", "origin_px"))
 
 
 def save_reconstruction(rec: Reconstruction, path: str | Path) -> Path:

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from ptycho.errors import ValueRangeError
 from ptycho.evaluation.metrics import scan_overlap
 from ptycho.frames import clean_scan, fits_in_memory, most_distance_m
-from ptycho.scan import Scan
+from ptycho.scan import Scan, forward_model
 
 FEW_PHOTONS = 1e3
 BASE_BYTES = 900 << 20
@@ -135,6 +135,10 @@ def _forward_model(scan: Scan) -> str:
     """Which model of the frames is used, and why."""
     if scan.geometry is None:
         return "far field: the default, since there is no geometry"
+    gaps = scan.geometry.layer_distances_m
+    if gaps:
+        apart = ", ".join(f"{gap:.3g} m" for gap in gaps)
+        return f"{forward_model(scan)}, since the file says so; apart by {apart}"
     if not scan.geometry.near_field:
         return "far field: the default, since the file does not say near field"
     most = most_distance_m(scan.N, scan.geometry.detector_pixel_m, scan.geometry.wavelength_m)

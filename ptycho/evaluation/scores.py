@@ -34,6 +34,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """Metrics of `reconstruction` against `reference`; see `metrics.compare` for the keys.
 
+    Of thick specimens the products of the layers are compared, and `layers` holds the metrics of
+    each, after a gauge of its own, where both have as many.
+
     Args:
         reconstruction: in the scan frame.
         reference: a truth, a scan that carries one, or another reconstruction of the same scan.
@@ -72,7 +75,22 @@ def evaluate_images(
     weights = _cut(reconstruction.coverage, reconstruction.origin_px, overlap)
     result = compare(overlap.a, overlap.b, overlap.region, weights, ramp=ramp, shift=shift)
     result.metrics.update(kind=kind, min_coverage=min_coverage, origin_px=list(overlap.origin_px))
+    ours, theirs = reconstruction.each_layer(), _layers(reference)
+    if ours and len(ours) == len(theirs):
+        gauge: dict[str, Any] = {"min_coverage": min_coverage, "ramp": ramp, "shift": shift}
+        result.metrics["layers"] = [
+            evaluate_images(mine, other, **gauge).metrics
+            for mine, other in zip(ours, theirs, strict=True)
+        ]
     return result
+
+
+def _layers(reference: Truth | Reconstruction) -> list[Any]:
+    """Each layer of a reference by itself."""
+    if isinstance(reference, Reconstruction):
+        return list(reference.each_layer())
+    layers: Any = () if reference.layers is None else reference.layers
+    return [Truth(layer, reference.origin_px) for layer in layers]
 
 
 def _reference(

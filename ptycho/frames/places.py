@@ -78,6 +78,9 @@ def judge_places(
         found.append(Finding("positions-too-wide", evidence))
     if geometry is not None:
         found += _lengths(geometry, N)
+    if geometry is not None and geometry.layer_distances_m:
+        gaps = [float(gap) for gap in geometry.layer_distances_m]
+        found.append(Finding("layers", {"layers": len(gaps) + 1, "apart_m": gaps}))
     if is_near(geometry):
         found += _near_field(geometry, N)
     elif geometry is not None and kernel is not None:

@@ -1,6 +1,7 @@
 from .checkpoint import clear_checkpoint as clear_checkpoint
 from .config import RefineConfig as RefineConfig
 from .gate import solved as solved
+from .optics import optics_behind as optics_behind
 from .orientation import Orientation as Orientation
 from .orientation import find_orientation as find_orientation
 from .outcome import RefineResult as RefineResult

@@ -148,6 +148,7 @@ def identity_of(scan: Scan, start: Reconstruction | None, config: RefineConfig) 
     few = np.unique(np.linspace(0, scan.n_frames - 1, 64).astype(int))
     for array in (scan.positions_px, scan.probe, scan.mask, scan.flux, scan.frames(few)):
         frames.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
+    frames.update(repr(scan.geometry).encode())
     if start is not None:
         for array in (start.object, start.probe, start.positions_px, np.array(start.origin_px)):
             begin.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())

@@ -42,6 +42,15 @@ class RefineConfig(Settings):
         "held-out counts ask for",
     )
 
+    layers: Annotated[int, Field(ge=1, le=8)] | None = Field(
+        default=None,
+        description="of a thick specimen; None: as many as the scan says, one where it says "
+        "nothing",
+    )
+    layer_distance_m: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="between two layers; None: what the scan says"
+    )
+
     kernel: Literal["bilinear", "cubic", "lagrange6"] = Field(
         default="cubic", description="how the object is read between pixels"
     )

@@ -94,7 +94,8 @@ class Engine:
             self.background = np.maximum(self.background, ring_mean(light, self._mask))
         n = frames.scan.n_frames
         self._chunk = min(n, max(1, CHUNK_PIXELS // canvas.N**2))
-        self._dual = backend.tensor(np.zeros((4, *canvas.shape), np.float32))
+        self._layers = 1 if fields[0].ndim == 2 else len(fields[0])
+        self._dual = backend.tensor(np.zeros((*fields[0].shape[:-2], 4, *canvas.shape), np.float32))
         self._passes = self._whole = 0
         self._light: Any = None
         self._first: step.State | None = None
@@ -116,7 +117,7 @@ class Engine:
         """One pass over the frames in `order`, `factor` on all steps."""
         config, detector = self.config, self._detector()
         rates = _rates(
-            config.object_step * factor,
+            config.object_step * factor / self._layers,
             config.probe_step * factor if config.update_probe else 0.0,
             config.momentum,
             float(config.damping),
@@ -147,8 +148,9 @@ class Engine:
         first_move = min(config.position_start * config.passes, POSITIONS_FROM)
         move = self._moves and self._passes >= first_move
         momentum = self._whole / (self._whole + 3)
+        by_object = config.whole_object_step / self._layers
         rates = _rates(
-            config.whole_object_step if not config.update_probe else 0.7 * config.whole_object_step,
+            by_object if not config.update_probe else 0.7 * by_object,
             config.whole_probe_step if config.update_probe else 0.0,
             min(momentum, 0.9) if config.update_probe else momentum,
             WHOLE_DAMPING,
@@ -416,10 +418,13 @@ class Engine:
     def _carry(self, positions_px: np.ndarray, moves: np.ndarray) -> None:
         """The object goes along with frames that move together: O(x) ← O(x − u(x))."""
         image = _numpy(self.state.object)
-        places = np.indices(image.shape).reshape(2, -1).T
+        places = np.indices(self.canvas.shape).reshape(2, -1).T
         origin = np.asarray(self.canvas.origin_px)
         source = places - smooth_field(positions_px, moves, places + origin)
-        warped = ndimage.map_coordinates(image, source.T, order=3, mode="nearest")
+        layers = image.reshape(-1, *self.canvas.shape)
+        warped = np.stack(
+            [ndimage.map_coordinates(each, source.T, order=3, mode="nearest") for each in layers]
+        )
         warped = warped.reshape(image.shape).astype(np.complex64)
         self.state = self.state._replace(object=backend.tensor(warped))
 
@@ -561,7 +566,7 @@ class Engine:
         return _numpy(self._light)
 
     def fields(self) -> tuple[np.ndarray, np.ndarray]:
-        """Object (H, W) and probe (K, N, N)."""
+        """Object (H, W), or its layers (L, H, W), and probe (K, N, N)."""
         return _numpy(self.state.object), _numpy(self.state.probe)[: self._modes]
 
     def eigenprobes(self) -> np.ndarray | None:

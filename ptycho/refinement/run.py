@@ -27,6 +27,7 @@ from ptycho.refinement import start as setup
 from ptycho.refinement.checkpoint import Checkpoints, Stage, identity_of, require_resume
 from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.guess import find_probe
+from ptycho.refinement.optics import optics_of, separation, with_layers
 from ptycho.refinement.outcome import RefineResult
 from ptycho.refinement.placing import Placed, find_places, read_placed, write_placed
 from ptycho.refinement.schedule import Schedule, light_pass
@@ -83,7 +84,7 @@ def refine(
         DataError: something is to be chosen (`auto`), but no counts can be held out.
     """
     config = config or RefineConfig()
-    scan = clean_scan(scan, config.clean)
+    scan = with_layers(clean_scan(scan, config.clean), config)
     require_canvas(scan.positions_px, scan.N, scan.name)
     began = time.monotonic()
     if scan.probe is None and config.update_probe and (start is None or start.probe is None):
@@ -371,7 +372,6 @@ def prepare(scan: Scan, taken: Taken, config: RefineConfig, *, least_px: int = 0
         )
     load_tensorflow()
     from ptycho.refinement.engine import Engine
-    from ptycho.refinement.optics import optics_of
 
     modes = None if config.modes == "auto" else config.modes
     margin = 1 + math.ceil(config.position_limit_px) if config.positions != "off" else 1
@@ -380,16 +380,19 @@ def prepare(scan: Scan, taken: Taken, config: RefineConfig, *, least_px: int = 0
     reach = np.concatenate([positions, home]) if config.positions != "off" else positions
     canvas = setup.Canvas.around(reach, scan.N, margin, least_px)
     frames = setup.Frames(scan, config, np.random.default_rng(config.seed), taken.light)
-    start = taken.start
+    start, optics = taken.start, optics_of(scan)
+    image = setup.start_object(canvas, start)
+    if optics.gaps:
+        image = setup.start_layers(canvas, start, len(optics.gaps) + 1)
     engine = Engine(
         frames,
         canvas,
-        (setup.start_object(canvas, start), setup.start_probe(scan, start, modes)),
+        (image, setup.start_probe(scan, start, modes)),
         (positions, home),
         config,
         setup.batch_size(scan.n_frames, config.batch_size),
         setup.background_of(scan, config),
-        optics_of(scan),
+        optics,
     )
     engine.match_intensity()
     return engine
@@ -481,6 +484,7 @@ def _result(
     from ptycho.physics import illumination
 
     field_, probe = engine.fields()
+    layers = field_ if field_.ndim == 3 else field_[None]
     varying = engine.eigenprobes()
     if varying is None:  # the first mode is the one that varies, and stays what it is
         probe = setup.orthogonal_modes(probe)
@@ -490,17 +494,19 @@ def _result(
     energy = float(np.sum(np.abs(every) ** 2))
     known = None if scan.probe is None else float(np.sum(np.abs(scan.probe) ** 2))
     scale = math.sqrt((known or energy) / energy)
-    centre = np.sum(field_ * seen)
-    turn = np.conj(centre) / max(abs(centre), 1e-30)
+    layers = np.stack([layer * _upright(layer, seen) for layer in layers])
+    field_ = layers.prod(axis=0)
+    layers[0] *= (last := _upright(field_, seen)) / scale
     moved = config.positions != "off" or taken.moved
     return Reconstruction(
-        object=field_ * turn / scale,
+        object=field_ * last / scale,
         coverage=seen * scale**2,
         origin_px=engine.canvas.origin_px,
         probe=probe * scale,
         meta={
             "method": "refine",
             "forward_model": forward_model(scan),
+            "layers_told": separation(scan),
             "scan": scan.name,
             "config": config.model_dump(),
             "batch_size": engine.batch,
@@ -524,4 +530,16 @@ def _result(
         positions_px=engine.positions_px if moved else None,
         eigenprobes=None if varying is None else varying * scale,
         probe_weights=engine.weights,
+        layers=layers if len(layers) > 1 else None,
+        layer_distances_m=_gaps(scan) if len(layers) > 1 else None,
     )
+
+
+def _gaps(scan: Scan) -> np.ndarray | None:
+    return None if scan.geometry is None else np.array(scan.geometry.layer_distances_m)
+
+
+def _upright(image: np.ndarray, weights: np.ndarray) -> complex:
+    """The phase factor that makes the weighted mean of an image positive."""
+    centre = np.sum(image * weights)
+    return complex(np.conj(centre) / max(abs(centre), 1e-30))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -213,6 +213,15 @@ def home_of(scan: Scan, positions_px: np.ndarray, limit_px: float) -> np.ndarray
 def batch_size(n_frames: int, wanted: int | None) -> int:
     """Frames in an update: about twelve updates a pass converge fastest on the measured star."""
     return min(n_frames, wanted or min(64, max(8, round(n_frames / 12))))
+
+
+def start_layers(canvas: Canvas, start: Reconstruction | None, count: int) -> np.ndarray:
+    """(L, H, W) complex64: the layers of `start`, or all of it in the first; 1 elsewhere."""
+    if start is not None and start.layers is not None and len(start.layers) == count:
+        each = (replace(start, object=layer) for layer in start.layers)
+        return np.stack([start_object(canvas, layer) for layer in each])
+    rest = np.ones((count - 1, *canvas.shape), np.complex64)
+    return np.concatenate([start_object(canvas, start)[None], rest])
 
 
 def start_object(canvas: Canvas, start: Reconstruction | None) -> np.ndarray:

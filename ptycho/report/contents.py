@@ -335,6 +335,13 @@ def _object(rec: Reconstruction) -> Part:
         plain = Reconstruction(rec.plain, rec.coverage, rec.origin_px)
         found += pictures.object_pictures(plain, "plain", " without the prior")
         words.append("Above with the prior, below without it.")
+    for number, layer in enumerate(rec.each_layer(), start=1):
+        found += pictures.object_pictures(layer, f"layer-{number}", f" of layer {number}")
+    if rec.layers is not None and rec.layer_distances_m is not None:
+        gaps = ", ".join(f"{gap:.3g} m" for gap in rec.layer_distances_m)
+        words.append(f"First the product of {len(rec.layers)} layers, then each; apart by {gaps}.")
+        if told := rec.meta.get("layers_told"):
+            words.append(f"{told[0].upper()}{told[1:]}.")
     return Part(tuple(found), tuple(words))
 
 

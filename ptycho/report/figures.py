@@ -112,10 +112,19 @@ def refine_figure(result: RefineResult, scan: Scan) -> Figure:
     rec = result.reconstruction
     figure = panels.new_figure(13.0, 9.6)
     grid = figure.add_gridspec(2, 4, height_ratios=[2.0, 1.05])
-    amplitude, phase = display_images(rec)
-    panels.show(figure.add_subplot(grid[0, :2]), amplitude, "amplitude")
-    style = panels.phase_style(phase)
-    panels.show(figure.add_subplot(grid[0, 2:]), phase, "phase", **style)
+    if rec.layers is None:
+        amplitude, phase = display_images(rec)
+        panels.show(figure.add_subplot(grid[0, :2]), amplitude, "amplitude")
+        style = panels.phase_style(phase)
+        panels.show(figure.add_subplot(grid[0, 2:]), phase, "phase", **style)
+    else:
+        above = grid[0, :].subgridspec(2, len(rec.layers))
+        for column, layer in enumerate(rec.each_layer()):
+            amplitude, phase = display_images(layer)
+            words = f"of layer {column + 1}"
+            panels.show(figure.add_subplot(above[0, column]), amplitude, f"amplitude {words}")
+            style = panels.phase_style(phase)
+            panels.show(figure.add_subplot(above[1, column]), phase, f"phase {words}", **style)
     index = _typical(scan)
     measured = _frame(scan, index)
     top = float(np.nanmax(measured))
@@ -268,7 +277,8 @@ def model_frame(rec: Reconstruction, scan: Scan, index: int) -> np.ndarray | Non
 
     None where there is no probe, or the patch leaves the object.
     """
-    from ptycho.physics import backend, diffract, window
+    from ptycho.physics import backend, multislice, window
+    from ptycho.refinement import optics_behind
 
     if rec.probe is None:
         return None
@@ -279,8 +289,13 @@ def model_frame(rec: Reconstruction, scan: Scan, index: int) -> np.ndarray | Non
     kernel = rec.meta.get("config", {}).get("kernel", "bilinear")
     at = backend.tensor(corner[None, None].astype(np.float32))
     size = (scan.N, scan.N)
-    patch = window(backend.tensor(rec.object[None]), at, size, inside=True, kernel=kernel)
-    counts = np.asarray(backend.concrete(diffract(patch, rec.probe_of(index))), np.float64)[0, 0]
+    layers = [rec.object] if rec.layers is None else rec.layers
+    patches = [
+        window(backend.tensor(layer[None]), at, size, inside=True, kernel=kernel)
+        for layer in layers
+    ]
+    model = multislice(patches, rec.probe_of(index), optics_behind(scan, rec))
+    counts = np.asarray(backend.concrete(model), np.float64)[0, 0]
     return counts + background_frame(rec, scan)
 
 

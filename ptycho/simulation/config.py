@@ -59,6 +59,14 @@ class SimulationConfig(Settings):
     near_field: bool = Field(
         False, description="the detector stands in the near field; needs the geometry"
     )
+    layers_behind: tuple[str, ...] = Field(
+        (),
+        max_length=7,
+        description="thick specimen: amplitude:phase of each layer behind the first",
+    )
+    layer_distance_m: float | None = Field(
+        None, gt=0, description="between two layers; needs the geometry"
+    )
     seed: int = Field(0, ge=0, description="positions, patterns, dead pixels")
     noise_seed: int = Field(0, ge=0, description="photons and read noise")
 
@@ -81,6 +89,7 @@ class SimulationConfig(Settings):
             raise ValueError("wavelength_m, distance_m and detector_pixel_m: all three or none")
         if self.near_field:
             self._require_near_field()
+        self._require_gaps()
         shares = self.probe_modes
         if not shares or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
             raise ValueError(f"probe_modes must be positive and sum to 1, got {shares}")
@@ -99,10 +108,39 @@ class SimulationConfig(Settings):
                 f"got {distance:g}"
             )
 
+    def _require_gaps(self) -> None:
+        if bool(self.layers_behind) != (self.layer_distance_m is not None):
+            raise ValueError("layers_behind and layer_distance_m: both or neither")
+        if not all(":" in pair for pair in self.layers_behind):
+            raise ValueError(
+                f"layers_behind: amplitude:phase, as coins:cells, {self.layers_behind}"
+            )
+        if self.layers_behind and self.wavelength_m is None:
+            raise ValueError(
+                "layers_behind needs wavelength_m, distance_m and detector_pixel_m: a gap is in "
+                "metres, and so must be the pixel of the object"
+            )
+        pixel = self.object_pixel_m
+        if self.layer_distance_m and pixel and self.wavelength_m:
+            most = self.N * pixel**2 / self.wavelength_m
+            if self.layer_distance_m > most:
+                raise ValueError(
+                    f"layer_distance_m is at most N·pixel²/wavelength = {most:.4g} "
+                    f"(object pixel {pixel:.4g} m), got {self.layer_distance_m:g}"
+                )
+
     @property
     def module_side_px(self) -> int:
         """Side of a detector module; the default keeps the gaps off the centre."""
         return 3 * self.N // 8 if self.module_px is None else self.module_px
+
+    @property
+    def object_pixel_m(self) -> float | None:
+        """Pitch of the object grid, where the geometry is given."""
+        wavelength, distance, pixel = self.wavelength_m, self.distance_m, self.detector_pixel_m
+        if wavelength is None or distance is None or pixel is None or self.near_field:
+            return pixel
+        return wavelength * distance / (self.N * pixel)
 
     @property
     def diameter_px(self) -> float:

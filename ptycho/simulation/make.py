@@ -21,6 +21,7 @@ from ptycho.simulation.propagation import free_space, propagated
 from ptycho.simulation.trajectories import make_positions
 
 BLOCK = 256
+LAYER_SEED = 1_000_003  # one pattern in two layers is drawn twice
 WORKERS = min(8, os.cpu_count() or 1)
 
 
@@ -34,7 +35,8 @@ def simulate(
 
     Args:
         config: all that decides the scan.
-        specimen: shape (H, W) → complex object of that shape, instead of the two pictures.
+        specimen: shape (H, W) → complex object of that shape, or (L, H, W) its layers, instead
+            of the pictures.
         progress: called with (frames done, frames, {}).
 
     Counted are the pixels that the detector has (not gaps, beam stop and dead pixels), before
@@ -57,9 +59,11 @@ def simulate(
         int(np.ceil(extent)) + config.N + 2 * REACH + 1 for extent in positions.max(axis=0)
     )
     _require_memory(config, height * width)
-    truth = _object(config, (height, width)) if specimen is None else specimen((height, width))
+    given = _object(config, (height, width)) if specimen is None else specimen((height, width))
+    layers = given.reshape(-1, *given.shape[-2:])
+    truth = np.prod(layers, axis=0)
     probe = _modes(config)
-    expected = _all_intensities(truth, probe, positions - half - origin, config, tell)
+    expected = _all_intensities(layers, probe, positions - half - origin, config, tell)
     scale = config.photons / _counted(expected, static_mask(config), config)
     expected *= scale
     expected += config.background
@@ -70,7 +74,11 @@ def simulate(
         probe=(probe * np.sqrt(scale)).astype(np.complex64),
         mask=mask,
         geometry=_geometry(config),
-        truth=Truth(truth.astype(np.complex64), (float(origin), float(origin))),
+        truth=Truth(
+            truth.astype(np.complex64),
+            (float(origin), float(origin)),
+            layers.astype(np.complex64) if len(layers) > 1 else None,
+        ),
         background=config.background,
         name=f"{config.amplitude}-{config.phase}",
         metadata={"simulation": config.model_dump(mode="json")},
@@ -78,13 +86,21 @@ def simulate(
 
 
 def _object(config: SimulationConfig, shape: tuple[int, int]) -> np.ndarray:
-    return complex_object(
-        config.amplitude,
-        config.phase,
-        shape,
-        amplitude_range=config.amplitude_range,
-        phase_range_rad=config.phase_range_rad,
-        seed=config.seed,
+    """(L, H, W) complex128, in the order of the light."""
+    pairs = [(config.amplitude, config.phase)]
+    pairs += [(first, rest) for first, _, rest in (p.partition(":") for p in config.layers_behind)]
+    return np.stack(
+        [
+            complex_object(
+                amplitude,
+                phase,
+                shape,
+                amplitude_range=config.amplitude_range,
+                phase_range_rad=config.phase_range_rad,
+                seed=config.seed + LAYER_SEED * layer,
+            )
+            for layer, (amplitude, phase) in enumerate(pairs)
+        ]
     )
 
 
@@ -104,7 +120,7 @@ def _require_memory(config: SimulationConfig, object_px: int) -> None:
 
 
 def _all_intensities(
-    truth: np.ndarray,
+    layers: np.ndarray,
     probe: np.ndarray,
     corners: np.ndarray,
     config: SimulationConfig,
@@ -113,10 +129,10 @@ def _all_intensities(
     """(M, N, N) float64 expected counts at unit dose."""
     size = probe.shape[-1]
     expected = np.empty((len(corners), size, size))
-    way = _way(config)
+    way, gap = _ways(config)
     for start in range(0, len(corners), BLOCK):
         part = slice(start, min(start + BLOCK, len(corners)))
-        expected[part] = _intensity(truth, probe, corners[part], config.kernel, way)
+        expected[part] = _intensity(layers, probe, corners[part], config.kernel, way, gap)
         tell(part.stop)
     return expected
 
@@ -138,7 +154,8 @@ def _geometry(config: SimulationConfig) -> Geometry | None:
     wavelength, distance, pixel = config.wavelength_m, config.distance_m, config.detector_pixel_m
     if wavelength is None or distance is None or pixel is None:
         return None
-    return Geometry(wavelength, distance, (pixel, pixel), config.near_field)
+    gaps = [config.layer_distance_m or 0.0] * len(config.layers_behind)
+    return Geometry(wavelength, distance, (pixel, pixel), config.near_field, tuple(gaps))
 
 
 def _modes(config: SimulationConfig) -> np.ndarray:
@@ -160,30 +177,44 @@ def _modes(config: SimulationConfig) -> np.ndarray:
 
 
 def _intensity(
-    truth: np.ndarray,
+    layers: np.ndarray,
     probe: np.ndarray,
     corners: np.ndarray,
     kernel: str,
     way: np.ndarray | None = None,
+    gap: np.ndarray | None = None,
 ) -> np.ndarray:
     """(m, N, N) Σ_k |F[P_k·patch]|², DC-centred; patches by `kernel` at the corners.
 
-    `way` is that of the light to a detector in the near field, or None.
+    `layers` (L, H, W) or one layer (H, W). `way` is that of the light to a detector in the near
+    field, or None; `gap` that from one layer to the next.
     """
-    patch = read(truth, corners, probe.shape[-1], kernel)
-    total = np.zeros(patch.shape)
+    layers = layers.reshape(-1, *layers.shape[-2:])
+    first, *rest = (read(layer, corners, probe.shape[-1], kernel) for layer in layers)
+    total = np.zeros(first.shape)
     for mode in probe:
+        wave = first * mode
+        for patch in rest:
+            assert gap is not None
+            wave = propagated(wave, gap, WORKERS) * patch
         if way is None:
-            field = fft.fft2(patch * mode, norm="ortho", overwrite_x=True, workers=WORKERS)
+            field = fft.fft2(wave, norm="ortho", overwrite_x=True, workers=WORKERS)
         else:
-            field = propagated(patch * mode, way, WORKERS)
+            field = propagated(wave, way, WORKERS)
         total += field.real**2 + field.imag**2
     return total if way is not None else np.fft.fftshift(total, axes=(-2, -1))
 
 
-def _way(config: SimulationConfig) -> np.ndarray | None:
-    """The light's to a detector in the near field, or None: the far field."""
-    wavelength, distance, pixel = config.wavelength_m, config.distance_m, config.detector_pixel_m
-    if not config.near_field or wavelength is None or distance is None or pixel is None:
-        return None
-    return free_space(config.N, pixel, wavelength, distance)
+def _ways(config: SimulationConfig) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The light's to a detector in the near field (None: far), and over a gap (None: no gap)."""
+    geometry = _geometry(config)
+    if geometry is None:
+        return None, None
+    N, wavelength = config.N, geometry.wavelength_m
+    way = gap = None
+    if config.near_field:
+        way = free_space(N, geometry.detector_pixel_m[0], wavelength, geometry.distance_m)
+    if config.layer_distance_m is not None:
+        pixel = geometry.object_pixel_m(N)[0]
+        gap = free_space(N, pixel, wavelength, config.layer_distance_m)
+    return way, gap
