@@ -94,7 +94,8 @@ def evaluate(
     """SSIM without and with the prior on test specimens, and whether it invents structure.
 
     A: astronaut/coffee, R: rocket/moon, T: text/siemens, D: dead leaves/random field (amplitude and
-    phase). The image is that of the best of three weights of total variation, by the truth.
+    phase). The image is that of the weight of total variation which held-out counts choose; in
+    brackets the best weight by the truth.
     """
     from ptycho.data import write_json
     from ptycho.pretraining import Judgement, evaluate_prior, judge_apart
@@ -114,7 +115,7 @@ def evaluate(
     rows = [
         (
             f"{row['case']}, {row['photons']:.0e} photons, seed {row['seed']}",
-            _from_to(row),
+            f"{_from_to(row)} ({row['best'][0]:.3f}, {row['best'][1]:.3f})",
         )
         for row in table["cases"]
     ]

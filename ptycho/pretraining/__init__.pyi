@@ -1,6 +1,9 @@
+from .judgement import CASES as CASES
 from .judgement import Judgement as Judgement
+from .judgement import chosen_weight as chosen_weight
 from .judgement import evaluate_prior as evaluate_prior
 from .judgement import judge_apart as judge_apart
+from .judgement import judged_scan as judged_scan
 from .made import make_data as make_data
 from .specimens import KINDS as KINDS
 from .specimens import TEST_PHOTOGRAPHS as TEST_PHOTOGRAPHS

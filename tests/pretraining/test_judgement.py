@@ -23,10 +23,11 @@ def test_a_prior_is_judged_on_images_that_are_solved_once(tmp_path: Path) -> Non
     weights = build_prior_net(CHANNELS).get_weights()
     same = evaluate_prior(Prior(weights, {"seed": 1}), tmp_path, config)
     files = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")}
-    assert len(files) == len(CASES) + 1 and any(EMPTIED in path.name for path in files)
+    assert len(files) == 2 * len(CASES) + 1 and any(EMPTIED in path.name for path in files)
     assert same["record"] == {"seed": 1}
     for row in same["cases"]:  # a new network answers 0
         assert row["prior"] == pytest.approx(row["plain"], abs=1e-6)
+        assert sum(row["best"]) >= sum(row["plain"]) and row["weight"] >= 0
     assert same["emptied"][0]["ratio"] == pytest.approx(1, abs=1e-6)
     assert 0 < same["emptied"][0]["plain"] < 0.3
 
