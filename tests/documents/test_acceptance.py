@@ -61,6 +61,13 @@ CHECKS = HEAD + "Selector: tests/t.py::test_one\n\n## Goal\ng\n## Checks\n```sh\
         ("sh -c 'make check && false'", "cannot pass"),
         ("sh -c 'pytest --collect-only tests/t.py'", "runs no test"),
         ("bash -c 'rm -rf out'", "removes"),
+        ("sh -c '(pytest tests/t.py; true)'", "cannot fail"),
+        ("sh -c 'if pytest tests/t.py; then :; fi'", "cannot fail"),
+        ("sh -c 'trap \"exit 0\" EXIT; pytest tests/t.py'", "cannot fail"),
+        ("sh -c 'for i in 1 2; do pytest tests/t.py; true; done'", "cannot fail"),
+        ("perl -e 1", "cannot fail"),
+        ("expr 1 + 1", "cannot fail"),
+        ("expr 1 - 1", "cannot pass"),
         ("test 1", "cannot fail"),
         ("test -n word", "cannot fail"),
         ("[ 2 -gt 1 ]", "cannot fail"),
@@ -164,6 +171,12 @@ def test_a_check_that_says_nothing_is_an_error_with_its_reason(check: str, why: 
 @pytest.mark.parametrize(
     "check",
     [
+        "sh -c 'if ! pytest tests/t.py::test_one; then exit 1; fi; echo ok'",
+        "sh -c 'if pytest tests/t.py::test_one; then echo ok; else exit 1; fi'",
+        "sh -c '{ pytest tests/t.py::test_one || exit 1; }; true'",
+        "sh -c 'for i in 1 2; do pytest tests/t.py::test_one || exit 1; done'",
+        "sh -c '(cd . && pytest tests/t.py::test_one)'",
+        "sh -c 'trap \"rm -f a.tmp\" EXIT; pytest tests/t.py::test_one'",
         "pytest tests/t.py::test_one -k 'one or nosuch'",
         "pytest tests/t.py::test_one -k one",
         "pytest tests/t.py::test_one --deselect tests/t.py::test_two",
@@ -275,7 +288,13 @@ def test_what_a_criterion_of_the_item_runs_may_be_the_works_to_write() -> None:
             st.sampled_from(["; ", " && ", " || ", " | ", "\n", " & "]),
             st.sampled_from(
                 ["true", "false", "$U", "! false", "! $U", "exit 0", "exit 1", "(false)", "set -e",
-                 "set -o pipefail", "{ true; }", "if $U; then false; fi", "test 1", "A=1 false"]
+                 "set -o pipefail", "{ true; }", "if $U; then false; fi", "test 1", "A=1 false",
+                 "if ! $U; then exit 1; fi", "if $U; then :; fi", "(exit 0)", "{ exit 1; }",
+                 "($U; true)", "if $U; then true; else false; fi", "if true; then $U; fi",
+                 "while $U; do break; done", "for i in a b; do $U; done", "A=1", "A=$($U)",
+                 "for i in a; do true; done", "trap 'exit 0' EXIT", "case a in a) exit 0;; esac",
+                 "if false; then exit 0; elif $U; then true; fi", "! { $U; }", "[[ a && b ]]",
+                 "until true; do false; done", "{ $U; exit 0; }", "f() { exit 1; }", "f"]
             ),
         ),
         min_size=1,
