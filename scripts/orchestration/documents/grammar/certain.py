@@ -1,7 +1,8 @@
 """Commands whose end is certain before they run, whatever the work is.
 
 ``python -c pass``, ``test 1`` and ``sh -c 'pytest x || true'`` exit with 0, ``sh -c false`` never
-does. Only what is written outright is judged: a variable, a file or a loop leaves it open.
+does. Only what is written outright is judged: a variable or a file leaves it open. Groups, branches
+and loops are followed (`script`).
 """
 
 from __future__ import annotations
@@ -9,10 +10,18 @@ from __future__ import annotations
 import ast
 import operator
 import re
-import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import takewhile
+
+from orchestration.documents.grammar.script import (
+    Block,
+    NoScript,
+    Part,
+    Step,
+    read_script,
+    simple_commands,
+)
 
 #: True: it exits with 0; False: it never does; None: that depends on something.
 Outcome = bool | None
@@ -51,12 +60,10 @@ _LISTS = {
 #: Functions that answer how a program ended instead of raising.
 _RUNS = {"os": ("system",), "subprocess": ("run", "call", "Popen"), "pytest": ("main",)}
 _PRINTS = frozenset(("this", "site", "platform", "sysconfig", "antigravity", "__hello__"))
-_OPENS = {"if": "fi", "for": "done", "while": "done", "until": "done", "case": "esac", "{": "}",
-          "(": ")"}  # fmt: skip
-_OPERATOR = re.compile(r"&&|\|\||\|&|;;|[<>]+&?|&>>?|.|\n")
 _FOLDERS = frozenset((".", "..", "/", "./", "../", "/tmp"))
 _NUMBERS = {"-eq": operator.eq, "-ne": operator.ne, "-lt": operator.lt, "-le": operator.le,
             "-gt": operator.gt, "-ge": operator.ge}  # fmt: skip
+_SUMS = {"+": operator.add, "-": operator.sub, "*": operator.mul}
 _COMPARES: dict[type[ast.cmpop], Callable[..., bool]] = {
              ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le,
              ast.Gt: operator.gt, ast.GtE: operator.ge, ast.Is: operator.is_,
@@ -101,6 +108,12 @@ def outcome(argv: Sequence[str]) -> Outcome:
         return None if script is None else _script(script, argv[1 : argv.index(script)])
     if base in ("test", "["):
         return _test(base, words)
+    if base in ("perl", "ruby") and words[:1] == ["-e"]:
+        return True if len(words) == 2 and re.fullmatch(r"[0-9]*;?", words[1]) else None
+    if base == "expr" and len(words) == 3 and words[1] in _SUMS:
+        if not all(re.fullmatch(r"-?[0-9]{1,9}", word) for word in words[::2]):
+            return None
+        return _SUMS[words[1]](int(words[0]), int(words[2])) != 0
     if base == "git":
         return _git(words)
     if words and words[0] in _LISTS.get(base, ()):
@@ -135,80 +148,16 @@ def shell_script(argv: Sequence[str]) -> str | None:
 
 def only_command(script: str) -> list[str] | None:
     """Return the argv of a script that is one plain command, None where it is more."""
-    commands = _commands(script)
-    if commands is None or len(commands) != 1 or commands[0][1] != "" or len(commands[0][0]) != 1:
-        return None
-    (words,) = commands[0][0]
-    return words if words and words[0] != "!" else None
-
-
-def _tokens(script: str) -> list[str] | None:
-    """Cut a script into words and operators; a line break is ``;``. None where it is no script."""
-    reader = shlex.shlex(script, posix=True, punctuation_chars="();<>|&\n")
-    reader.whitespace, reader.commenters = " \t\r", ""
-    reader.whitespace_split = True
     try:
-        found = list(reader)
-    except ValueError:
+        steps = read_script(script)
+    except NoScript:
         return None
-    kept: list[str] = []
-    comment = False
-    for token in found:
-        marks = set(token) <= set("();<>|&\n")  # a run of operators is one token
-        for piece in _OPERATOR.findall(token) if marks else [token]:
-            if piece == "\n":
-                comment = False
-                kept.append(";")
-            elif comment or piece.startswith("#"):
-                comment = True
-            else:
-                kept.append(piece)
-    return kept
-
-
-def _commands(script: str) -> list[tuple[list[list[str] | None], str]] | None:
-    """Return (pipeline, operator before it); a pipeline is argvs, None for a compound command.
-
-    None for what no shell reads.
-    """
-    tokens = _tokens(script)
-    if tokens is None:
+    if len(steps) != 1 or steps[0].behind or len(steps[0].pipeline) != 1:
         return None
-    found: list[tuple[list[list[str] | None], str]] = []
-    pipeline: list[list[str] | None] = []
-    words: list[str] | None = []
-    ends: list[str] = []
-    before, redirects = "", False
-    for token in [*tokens, ";"]:
-        first = words == []
-        if ends:
-            if token == ends[-1]:
-                ends.pop()
-            elif token in _OPENS:
-                ends.append(_OPENS[token])
-        elif redirects:
-            redirects = False
-        elif token in _OPENS and first:
-            ends.append(_OPENS[token])
-            words = None
-        elif token in (";", ";;", "&", "&&", "||", "|", "|&"):
-            if pipeline and words and words[0] == "!":
-                return None  # `a | ! b` is no script
-            if words != []:
-                pipeline.append(words)
-            words = []
-            if token in ("|", "|&"):
-                continue
-            if pipeline and token == "&":  # it goes on without waiting for what stands before
-                found += [([None], before), ([["true"]], "&")]
-            elif pipeline:
-                found.append((pipeline, before))
-            pipeline, before = [], token if pipeline or found else ""
-        elif set(token) <= set("<>&") and token:
-            redirects = True
-        elif words is not None and not (first and re.match(r"[A-Za-z_]\w*=", token)):
-            words.append(token)
-    return found
+    (words,) = steps[0].pipeline
+    if isinstance(words, Block):
+        return None
+    return words if words and words[0] != "!" else None
 
 
 def _script(script: str, flags: Sequence[str]) -> Outcome:
@@ -216,47 +165,106 @@ def _script(script: str, flags: Sequence[str]) -> Outcome:
 
     ``flags`` are the words before the script.
     """
-    commands = _commands(script)
-    if commands is None:
+    try:
+        steps = read_script(script)
+    except NoScript:
         return None
-    sets = [words for pipeline, _ in commands for words in pipeline if words and words[0] == "set"]
-    options = [*flags, *(word for words in sets for word in words[1:])]
-    pipefail = "pipefail" in options
+    commands = list(simple_commands(steps))
+    options = [*flags, *(word for words in commands if words[:1] == ["set"] for word in words[1:])]
+    traps = [words for words in commands if words[:1] == ["trap"] and len(words) > 2]
+    if any({"EXIT", "0"} & set(words[2:]) and _may_end([words[1].split()]) for words in traps):
+        first = steps[0].pipeline == traps and [step.before for step in steps[1:2]] == [";"]
+        return _script(traps[0][1], flags) if first and not steps[0].behind else None
     stops = any(re.fullmatch(r"-[a-z]*e[a-z]*", word) for word in options) or "errexit" in options
+    return _steps(steps, "pipefail" in options, stops)
+
+
+def _steps(steps: Sequence[Step], pipefail: bool, stops: bool) -> Outcome:
+    """Return how the last of some commands ends; `stops`: where one fails all end."""
     value: Outcome = True
     parts: list[Outcome] = []
-    for number, (pipeline, before) in enumerate(commands):
-        ends = [_part(words) for words in pipeline]
-        last = pipeline[-1]
-        if len(ends) > 1 and last is not None and last[0] in _FILTERS:
+    for number, step in enumerate(steps):
+        ends = [_part(part, pipefail, stops) for part in step.pipeline]
+        last = step.pipeline[-1]
+        several = len(ends) > 1
+        if several and not isinstance(last, Block) and last[0] in _FILTERS:
             ends[-1] = True
         own = ends[-1]
-        if pipefail and len(ends) > 1:
+        if several and pipefail:
             own = all(ends) or None
-        if len(ends) > 1 and any(words and words[0] == "!" for words in pipeline):
+        if several and any(
+            not isinstance(part, Block) and "!" in part[:1] for part in step.pipeline
+        ):
             return None
+        if step.behind:  # the script does not wait for it
+            own = True
         parts.append(own)
-        if before == "&&":
+        if step.before == "&&":
             value = both(value, own)
-        elif before == "||":
+        elif step.before == "||":
             value = either(value, own)
         else:
             value = own
-        if last and last[0] in ("exit", "return") and len(pipeline) == 1:
-            behind = any(mark == "&" for _, mark in commands)
-            if behind or (before in ("&&", "||") and number + 1 < len(commands)):
+        if several or step.behind:
+            continue
+        if isinstance(last, Block):
+            if last.kind != "(" and _may_end(simple_commands([step])):
+                # The last command's end is the script's, whether it comes by `exit` or not.
+                return value if last.kind == "{" and _ends(step) else None
+        elif last[0] in ("exit", "return"):
+            behind = any(each.behind for each in steps)
+            if behind or (step.before in ("&&", "||") and number + 1 < len(steps)):
                 return None
             break
     return value if not stops or all(parts) else None
 
 
-def _part(words: list[str] | None) -> Outcome:
-    if not words:
-        return None
-    if words[0] == "!":
-        inner = _part(words[1:])
+def _ends(step: Step) -> bool:
+    """Tell whether a group alone on its line always leaves the script."""
+    (group,) = step.pipeline
+    assert isinstance(group, Block)
+    plain = all(not isinstance(each.pipeline[0], Block) for each in group.lists[0])
+    words = group.lists[0][-1].pipeline[0]
+    last = plain and not isinstance(words, Block) and words[0] in ("exit", "return")
+    alone = {each.before for each in group.lists[0]} <= {"", ";"}
+    return last and alone and step.before in ("", ";")
+
+
+def _may_end(commands: Iterable[Sequence[str]]) -> bool:
+    return any({"exit", "return", "exec", "kill", "break", "continue"} & set(c) for c in commands)
+
+
+def _part(part: Part, pipefail: bool, stops: bool) -> Outcome:
+    if isinstance(part, Block):
+        return _block(part, pipefail, stops)
+    if part[0] == "!":
+        inner = _part(part[1:], pipefail, stops) if part[1:] else True
         return None if inner is None else not inner
-    return outcome(words)
+    return outcome(part)
+
+
+def _block(block: Block, pipefail: bool, stops: bool) -> Outcome:
+    if block.negated:
+        inner = _block(block.negated, pipefail, stops)
+        return None if inner is None else not inner
+    if block.kind == "case":
+        return None
+    values = [_steps(each, pipefail, stops) if each else True for each in block.lists]
+    if block.kind in ("{", "("):
+        return values[0]
+    if block.kind != "if":  # no round at all succeeds
+        return True if values[1] else None
+    if stops:
+        return None
+    value: Outcome = True  # no condition held, and there is no `else`
+    if len(values) % 2:
+        value = values.pop()
+    for condition, body in reversed(list(zip(values[::2], values[1::2], strict=True))):
+        if condition is None:
+            value = value if value is body else None
+        else:
+            value = body if condition else value
+    return value
 
 
 def _test(base: str, words: list[str]) -> Outcome:
