@@ -84,7 +84,8 @@ class RefineConfig(Settings):
     batch_size: int | None = Field(
         default=None,
         ge=1,
-        description="frames an update; None: a twelfth of the scan, at least 8, at most 64",
+        description="frames an update; None: a twelfth of the scan, at least 8, at most 64 if the "
+        "object is one tile",
     )
     object_step: float = Field(default=0.2, gt=0, le=2)
     probe_step: float = Field(default=0.1, ge=0, le=2)
@@ -125,6 +126,11 @@ class RefineConfig(Settings):
         default=None,
         description="counts per pixel added to the model; None: the scan's own; rings: fitted, "
         "one number for each distance from the centre",
+    )
+    tile_px: Annotated[int, Field(ge=16)] | None = Field(
+        default=None,
+        description="side of the windows of the object that a large scan is worked on in; None: "
+        "512, or twice the frame's side where that is more",
     )
     seed: int = Field(default=0, ge=0)
     checkpoint_s: float = Field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import functools
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,12 +11,13 @@ from scipy import ndimage
 
 from ptycho.physics import Optics, backend
 from ptycho.quiet import ops
-from ptycho.refinement import eigenprobes, seeking, step
+from ptycho.refinement import eigenprobes, seeking, step, summing
 from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.places import Places, affine_part, smooth_field
 from ptycho.refinement.rings import ring_background, ring_mean, rings_of
 from ptycho.refinement.schedule import light_pass, varies_from
 from ptycho.refinement.start import Canvas, Frames
+from ptycho.refinement.tiles import Tile, Tiling
 
 CHUNK_PIXELS = 1 << 18
 """Pixels of the frames that one program of a whole-scan pass works on at once."""
@@ -78,6 +79,7 @@ class Engine:
         batch: int,
         background: float,
         optics: Optics = Optics(),
+        tiling: Tiling | None = None,
     ) -> None:
         self.frames, self.canvas, self.config, self.batch = frames, canvas, config, batch
         self.positions_px, self._home_px = (np.array(p, np.float64) for p in positions_px)
@@ -94,6 +96,7 @@ class Engine:
             self.background = np.maximum(self.background, ring_mean(light, self._mask))
         n = frames.scan.n_frames
         self._chunk = min(n, max(1, CHUNK_PIXELS // canvas.N**2))
+        self._tiling = tiling or Tiling.of_one(canvas.shape, n)
         self._layers = 1 if fields[0].ndim == 2 else len(fields[0])
         self._dual = backend.tensor(np.zeros((*fields[0].shape[:-2], 4, *canvas.shape), np.float32))
         self._passes = self._whole = 0
@@ -124,14 +127,15 @@ class Engine:
             config.position_step * factor if move else 0.0,
         )
         model = step.Model(config.kernel, "amplitude", self._moves, config.update_probe)
-        light, told = 0.0, []
+        light, ratio, told = 0.0, 0.0, []
         lanes = min(self._lanes, max(1, self.batch * self.canvas.N**2 // LANE_PIXELS))
         size = -(-self.batch // lanes)
+        if len(self._tiling.tiles) > 1:
+            size = min(size, self._chunk)
         for indices in _batches(order, self.batch):
-            parts = [indices[first : first + size] for first in range(0, len(indices), size)]
-            found, seen = self._slopes(model, parts, size, rates, detector)
+            found, seen = self._slopes(model, indices, size, rates, detector)
             self.state = step.compiled_apply()(self.state, found, rates)
-            light = light + found.light
+            light, ratio = light + found.light, ratio + found.ratio
             told += seen
             if move:  # at once: a frame that fills the last batch up is seen where it is now
                 self._move_by(seen)
@@ -140,7 +144,7 @@ class Engine:
             first_weight = FIRST_WEIGHT if config.regularise == "auto" else config.regularise
             weight = BATCH_WEIGHT * float(first_weight)
         self._finish(None, light, weight)
-        return self._after(told, move=move, moved=True)
+        return self._after(told, ratio, move=move, moved=True)
 
     def run_whole(self, loss: str, weight: float, *, judge: bool = False) -> Told:
         """One accelerated pass over all frames at once, then total variation of `weight`."""
@@ -160,60 +164,34 @@ class Engine:
         still = not (config.update_probe or self._moves) and self.frames.light is None
         lit = self._light if still else None
         model = step.Model(config.kernel, loss, self._moves, config.update_probe, light=lit is None)
-        n = self.frames.scan.n_frames
-        parts = [
-            np.arange(first, min(first + self._chunk, n)) for first in range(0, n, self._chunk)
-        ]
-        found, told = self._slopes(model, parts, self._chunk, rates, detector, keep=True)
+        every = np.arange(self.frames.scan.n_frames)
+        found, told = self._slopes(model, every, self._chunk, rates, detector, keep=True)
         found = found if lit is None else found._replace(light=lit)
         self._light = found.light
         before = self.state.object
         self.state = step.compiled_apply()(self.state, found, rates)
         self._finish(before, found.light, weight)
         self._whole += 1
-        return self._after(told, move=move, judge=judge)
+        return self._after(told, found.ratio, move=move, judge=judge)
 
     def _slopes(
         self,
         model: step.Model,
-        parts: list[np.ndarray],
+        numbers: np.ndarray,
         size: int,
         rates: step.Rates,
         detector: step.Detector,
         *,
         keep: bool = False,
     ) -> tuple[step.Slopes, list[tuple[np.ndarray, step.Seen]]]:
-        """Slopes of all parts (each filled up to `size` frames), and what was seen of each."""
-        part, state = step.compiled_part(model), self.state
+        """Slopes of these frames (each part filled up to `size`), and what was seen of each."""
+        batch_of = functools.partial(self._training, size=size, keep=keep)
+        work = summing.Work(model, rates, detector, bool(self.frames.streams))
+        return summing.by_tile(self._tiling, self.state, numbers, size, batch_of, work)
 
-        def lane(mine: list[np.ndarray]) -> Any:
-            found, told = step.no_slopes(state), []
-            for indices in mine:
-                batch = self._training(indices, size, keep=keep)
-                found, seen = part(state, batch, rates, detector, found)
-                told.append((indices, self._kept_of(seen)))
-            return found, told
-
-        lanes = min(self._lanes, len(parts))
-        results = backend.side_by_side(lane, [parts[first::lanes] for first in range(lanes)])
-        found = results[0][0]
-        for other, _ in results[1:]:
-            found = step.Slopes(*(a + b for a, b in zip(found, other, strict=True)))
-        return found, [each for _, told in results for each in told]
-
-    def _kept_of(self, seen: step.Seen) -> step.Seen:
-        """What is needed at the end of the pass; off the device where a scan is long.
-
-        Small results between the large ones of the next chunks would keep memory in pieces.
-        """
-        if self.config.background != "rings":
-            seen = seen._replace(ratio=None)
-        if not self.frames.streams:
-            return seen
-        there = {name: value for name, value in seen._asdict().items() if value is not None}
-        return seen._replace(**dict(zip(there, backend.read(*there.values()), strict=True)))
-
-    def _training(self, indices: np.ndarray, size: int, *, keep: bool) -> step.Batch:
+    def _training(
+        self, indices: np.ndarray, size: int, *, keep: bool, low: tuple[int, int] = (0, 0)
+    ) -> step.Batch:
         """The counts that may be seen, as tensors; kept on the device if they fit and return."""
         first = int(indices[0])
         counts = self._kept.get(first) if keep else None
@@ -223,7 +201,7 @@ class Engine:
             counts = backend.tensor(_padded(seen, size))
             if keep and not self.frames.streams:
                 self._kept[first] = counts
-        corners = self.canvas.corners(self.positions_px[np.resize(indices, size)])
+        corners = self.canvas.corners(self.positions_px[np.resize(indices, size)], low)
         dose = backend.tensor(_padded(dose, size))
         return step.Batch(counts, backend.tensor(corners), dose, self._weights_of(indices, size))
 
@@ -299,6 +277,7 @@ class Engine:
     def _after(
         self,
         told: list[tuple[np.ndarray, step.Seen]],
+        ratio: Any,
         *,
         move: bool,
         judge: bool = True,
@@ -318,7 +297,7 @@ class Engine:
         if held is not None:
             wanted.append(held)
         if rings:
-            wanted.append(sum(seen.ratio for seen in every))
+            wanted.append(ratio)
         if bright:
             wanted.append(ops.concatenate([seen.light for seen in every]))
         if move and not moved:
@@ -453,17 +432,29 @@ class Engine:
 
     def _fits(self, indices: np.ndarray, positions_px: np.ndarray) -> np.ndarray:
         """(B,) half-deviance of what each frame may be seen of, with the frames at these places."""
-        size, sums = self._chunk, []
+        size, every, found = self._chunk, [], []
         score = step.compiled_scores(self.config.kernel)
-        for first in range(0, len(indices), size):
-            part = indices[first : first + size]
-            corners = self.canvas.corners(np.resize(positions_px[first : first + size], (size, 2)))
-            arrays = self.frames.training(part), corners, self.frames.dose(part)
-            seen, corner, dose = (backend.tensor(_padded(each, size)) for each in arrays)
-            batch = step.Batch(seen, corner, dose, self._weights_of(part, size))
-            sums.append(score(self.state.object, self.state.probe, batch, self._detector()))
-        parts = [np.asarray(each)[2] for each in backend.read(*sums)]
-        return np.concatenate(parts)[: len(indices)]
+        for tile, parts in self._tiling.rows(indices, size):
+            canvas, low = self._seen_from(tile)
+            for rows in parts:
+                part = indices[rows]
+                corners = self.canvas.corners(np.resize(positions_px[rows], (size, 2)), low)
+                arrays = self.frames.training(part), corners, self.frames.dose(part)
+                seen, corner, dose = (backend.tensor(_padded(each, size)) for each in arrays)
+                batch = step.Batch(seen, corner, dose, self._weights_of(part, size))
+                sums = score(canvas, self.state.probe, batch, self._detector())
+                found.append(backend.read(sums)[0] if self.frames.streams else sums)
+                every.append(rows)
+        out = np.zeros(len(indices))
+        for rows, each in zip(every, backend.read(*found), strict=True):
+            out[rows] = each[2, : len(rows)]
+        return out
+
+    def _seen_from(self, tile: Tile) -> tuple[Any, tuple[int, int]]:
+        """The object's window of a tile, and where it begins."""
+        if len(self._tiling.tiles) == 1:
+            return self.state.object, tile.low
+        return summing.window(self.state.object, tile.low, self._tiling.shape), tile.low
 
     def _doses(self, told: list[tuple[np.ndarray, step.Seen]]) -> float:
         return float(sum(self.frames.dose(indices).sum() for indices, _ in told))
@@ -499,32 +490,41 @@ class Engine:
     def score(self) -> Score:
         """Residual and deviance of the present state on all measured counts."""
         n, size = self.frames.scan.n_frames, self._chunk
-        parts = np.split(np.arange(n), range(size, n, size))
-
-        def lane(mine: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
-            values = ((part, self._sums(part, self.frames.measured(part), 1.0)) for part in mine)
-            return [(part, backend.read(each)[0][:, : len(part)]) for part, each in values]
-
-        lanes = min(self._lanes, len(parts))
-        told = backend.side_by_side(lane, [parts[first::lanes] for first in range(lanes)])
         sums = np.zeros((4, n))
-        for part, each in itertools.chain.from_iterable(told):
-            sums[:, part] = each
+
+        def lane(mine: list[np.ndarray], view: tuple[Any, tuple[int, int]]) -> None:
+            for part in mine:
+                each = self._sums(part, self.frames.measured(part), 1.0, view)
+                sums[:, part] = backend.read(each)[0][:, : len(part)]
+
+        for tile, parts in self._tiling.parts(np.arange(n), size):
+            lanes = min(backend.lanes(), len(parts))
+            run = functools.partial(lane, view=self._seen_from(tile))
+            backend.side_by_side(run, [parts[first::lanes] for first in range(lanes)])
         pixels = self.frames.mask.sum()
         error, measured, deviance, _ = sums.sum(axis=1)
         return Score(
             float(error / max(measured, 1e-30)), float(deviance / (n * pixels)), sums[2] / pixels
         )
 
-    def _sums(self, indices: np.ndarray, counts: np.ndarray, share: float) -> Any:
-        """`step.scores` (4, chunk), filled up to the chunk by frames of no dose and no counts."""
-        size = self._chunk
-        corners = self.canvas.corners(self.positions_px[np.resize(indices, size)])
+    def _sums(
+        self,
+        indices: np.ndarray,
+        counts: np.ndarray,
+        share: float,
+        view: tuple[Any, tuple[int, int]] | None = None,
+    ) -> Any:
+        """`step.scores` (4, chunk), filled up to the chunk by frames of no dose and no counts.
+
+        `view` is a window of the object and where it begins; None: the whole.
+        """
+        size, (canvas, low) = self._chunk, view or (self.state.object, (0, 0))
+        corners = self.canvas.corners(self.positions_px[np.resize(indices, size)], low)
         dose = _padded(share * self.frames.flux(indices), size)
         seen, corner, light = map(backend.tensor, (_padded(counts, size), corners, dose))
         batch = step.Batch(seen, corner, light, self._weights_of(indices, size))
         score = step.compiled_scores(self.config.kernel)
-        return score(self.state.object, self.state.probe, batch, self._detector())
+        return score(canvas, self.state.probe, batch, self._detector())
 
     def match_intensity(self) -> None:
         """Scale the probe so that the model's total equals the measured total of the frames."""

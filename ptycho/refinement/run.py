@@ -32,6 +32,7 @@ from ptycho.refinement.outcome import RefineResult
 from ptycho.refinement.placing import Placed, find_places, read_placed, write_placed
 from ptycho.refinement.schedule import Schedule, light_pass
 from ptycho.refinement.takeover import Taken, take_over
+from ptycho.refinement.tiles import tiling
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan, forward_model
 
@@ -379,6 +380,11 @@ def prepare(scan: Scan, taken: Taken, config: RefineConfig, *, least_px: int = 0
     home = setup.home_of(scan, positions, config.position_limit_px)
     reach = np.concatenate([positions, home]) if config.positions != "off" else positions
     canvas = setup.Canvas.around(reach, scan.N, margin, least_px)
+    reach_px, centres = 0, positions
+    if config.positions != "off":  # a frame keeps near its home, as does the mean of all
+        reach_px, centres = 2 * math.ceil(config.position_limit_px), home
+    centres = centres - np.asarray(canvas.origin_px)
+    tiled = tiling(centres, reach_px, canvas.shape, scan.N, config.tile_px)
     frames = setup.Frames(scan, config, np.random.default_rng(config.seed), taken.light)
     start, optics = taken.start, optics_of(scan)
     image = setup.start_object(canvas, start)
@@ -390,9 +396,10 @@ def prepare(scan: Scan, taken: Taken, config: RefineConfig, *, least_px: int = 0
         (image, setup.start_probe(scan, start, modes)),
         (positions, home),
         config,
-        setup.batch_size(scan.n_frames, config.batch_size),
+        setup.batch_size(scan.n_frames, config.batch_size, len(tiled.tiles)),
         setup.background_of(scan, config),
         optics,
+        tiled,
     )
     engine.match_intensity()
     return engine

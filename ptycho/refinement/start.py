@@ -49,9 +49,12 @@ class Canvas:
         height, width = (max(int(side), least_px) for side in high - low)
         return cls((height, width), (int(low[0]), int(low[1])), N)
 
-    def corners(self, positions_px: np.ndarray) -> np.ndarray:
-        """(M, 2) float32: where on the canvas pixel [0, 0] of the patch at each position lies."""
-        relative = positions_px - np.asarray(self.origin_px) - self.N // 2
+    def corners(self, positions_px: np.ndarray, low: tuple[int, int] = (0, 0)) -> np.ndarray:
+        """(M, 2) float32: where pixel [0, 0] of the patch at each position lies.
+
+        On the canvas, or in the window of it that begins at `low`.
+        """
+        relative = positions_px - np.asarray(self.origin_px) - self.N // 2 - np.asarray(low)
         return relative.astype(np.float32)
 
 
@@ -210,9 +213,14 @@ def home_of(scan: Scan, positions_px: np.ndarray, limit_px: float) -> np.ndarray
     return np.clip(own, positions_px - limit_px, positions_px + limit_px)
 
 
-def batch_size(n_frames: int, wanted: int | None) -> int:
-    """Frames in an update: about twelve updates a pass converge fastest on the measured star."""
-    return min(n_frames, wanted or min(64, max(8, round(n_frames / 12))))
+def batch_size(n_frames: int, wanted: int | None, tiles: int = 1) -> int:
+    """Frames in an update: about twelve updates a pass converge fastest on the measured star.
+
+    At most 64, but in a scan of many tiles: an update moves the whole object, and with the
+    object the updates would grow.
+    """
+    usual = max(8, round(n_frames / 12))
+    return min(n_frames, wanted or (usual if tiles > 1 else min(64, usual)))
 
 
 def start_layers(canvas: Canvas, start: Reconstruction | None, count: int) -> np.ndarray:

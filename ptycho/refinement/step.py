@@ -100,6 +100,7 @@ class Slopes(NamedTuple):
     light: Any  # like it, float32
     probe: Any  # (K, N, N) complex64
     seen: Any  # (N, N) float32
+    ratio: Any  # (N, N) float32, Σ_j d_j·y/I over valid pixels, for the background
 
 
 class Seen(NamedTuple):
@@ -107,7 +108,6 @@ class Seen(NamedTuple):
 
     residual: Any  # scalar, Σ d·|√I − √(y/d)|
     measured: Any  # scalar, Σ d·√(y/d)
-    ratio: Any  # (N, N), Σ_j y/I
     light: Any  # (B,), the factor on each frame's light that explains its counts best
     moves: Any  # (B, 2), position steps in px
     grip: Any  # (B, 2), curvature of the loss by the position: how much a step is worth
@@ -169,20 +169,20 @@ def contribute(
         moves, grip = _moves(canvas, lights, pulls, batch, size, model.kernel)
         moves = rates.positions * moves
     sway = _sways(centred, layers, chi[0], batch, optics)
-    found = Slopes(by_object, lit, by_probe, by_light)
     # Least squares in the amplitudes: (Σ √y √I / Σ I)².
     fits = ops.sum(valid * root * modelled, axis=(-2, -1))
     factor = ops.square(fits / (ops.sum(valid * intensity, axis=(-2, -1)) + 1e-30))
     ratio = ops.sum(dose * valid * counts / intensity, axis=0)
     measured = ops.sum(root * valid * dose)
-    return found, Seen(residual, measured, ratio, factor, moves, grip, sway)
+    found = Slopes(by_object, lit, by_probe, by_light, ratio)
+    return found, Seen(residual, measured, factor, moves, grip, sway)
 
 
 def no_slopes(state: State) -> Slopes:
     """What `compiled_part` begins with."""
     light = ops.zeros_like(ops.real(state.object))
     seen = ops.zeros_like(ops.real(state.probe[0]))
-    return Slopes(ops.zeros_like(state.object), light, ops.zeros_like(state.probe), seen)
+    return Slopes(ops.zeros_like(state.object), light, ops.zeros_like(state.probe), seen, seen)
 
 
 def apply(state: State, found: Slopes, rates: Rates) -> State:

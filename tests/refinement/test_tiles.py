@@ -1,0 +1,89 @@
+"""An object in tiles is the object in one: the cut, and what passes over it find."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ptycho.refinement import RefineConfig
+from ptycho.refinement.run import prepare
+from ptycho.refinement.takeover import take_over
+from ptycho.refinement.tiles import KERNEL_PX, tiling
+from ptycho.simulation import SimulationConfig, simulate
+
+
+@pytest.mark.parametrize("margin", [0, 12])
+def test_every_patch_lies_in_the_window_of_its_tile_with_room_to_move(margin: int) -> None:
+    N, shape = 32, (211, 150)
+    room = np.array(shape) - N - 2 * (margin + 1)
+    centres = N // 2 + margin + 1 + room * np.random.default_rng(0).random((3000, 2))
+    found = tiling(centres, margin, shape, N, 96)
+    assert len(found.tiles) > 4
+    every = np.concatenate([tile.frames for tile in found.tiles])
+    np.testing.assert_array_equal(np.sort(every), np.arange(3000))
+    for tile in found.tiles:
+        assert (found.of_frame[tile.frames] == tile.number).all()
+        low, high = np.array(tile.low), np.array(tile.low) + found.shape
+        assert (low >= 0).all() and (high <= shape).all()
+        # where the window ends before the object does, the widest kernel finds its pixels in it
+        above = (centres[tile.frames] - N // 2 - margin - KERNEL_PX).min(axis=0)
+        below = (centres[tile.frames] + N // 2 + margin + KERNEL_PX).max(axis=0)
+        assert ((above >= low) | (low == 0)).all() and ((below <= high) | (high == shape)).all()
+
+
+def test_a_small_object_is_one_tile() -> None:
+    found = tiling(np.full((5, 2), 40.0), 12, (300, 200), 64, None)
+    assert found.shape == (300, 200) and [tile.low for tile in found.tiles] == [(0, 0)]
+
+
+def test_a_window_does_not_grow_with_the_scan() -> None:
+    """What a program does for a chunk of frames is the same for ten times as many."""
+    shapes, most = [], []
+    for side in (45, 141):
+        centres = 30 + 4.0 * np.stack(np.meshgrid(range(side), range(side)), -1).reshape(-1, 2)
+        end = int(centres.max()) + 30
+        found = tiling(centres, 0, (end, end), 32, 96)
+        shapes.append(max(found.shape))
+        most.append(max(len(tile.frames) for tile in found.tiles))
+    assert shapes[1] <= 96 and abs(shapes[1] - shapes[0]) <= 8, shapes
+    assert most[1] <= 1.5 * most[0]
+
+
+def test_frames_are_handed_out_by_tile_and_in_their_order() -> None:
+    centres = np.random.default_rng(0).uniform(20, 180, (200, 2))
+    found = tiling(centres, 0, (200, 200), 32, 96)
+    numbers = np.random.default_rng(1).permutation(np.repeat(np.arange(200), 2))
+    parts = [(tile, part) for tile, each in found.parts(numbers, 7) for part in each]
+    assert max(len(part) for _, part in parts) == 7
+    assert all((found.of_frame[part] == tile.number).all() for tile, part in parts)
+    handed = np.concatenate([part for _, part in parts])
+    np.testing.assert_array_equal(np.sort(handed), np.sort(numbers))
+    for tile in found.tiles:
+        mine = np.concatenate([part for each, part in parts if each is tile])
+        np.testing.assert_array_equal(mine, numbers[found.of_frame[numbers] == tile.number])
+
+
+@pytest.mark.training
+@pytest.mark.parametrize(
+    "settings", [{"positions": "frames", "background": "rings"}, {"kernel": "lagrange6", "opr": 1}]
+)
+def test_tiles_find_what_one_tile_finds(settings: dict[str, object]) -> None:
+    """Mini-batches, whole passes, a search for positions, scores: equal but for rounding."""
+    scan = simulate(SimulationConfig(N=32, n_frames=300, probe_diameter_px=16, step_px=6))
+    found, tiles = [], []
+    for side in (None, 60):
+        config = RefineConfig(regularise=0.25, batch_size=50, passes=10, tile_px=side, **settings)
+        engine = prepare(scan, take_over(scan, None), config)
+        tiles.append(len(engine._tiling.tiles))
+        rng = np.random.default_rng(0)
+        for number in range(5):  # on an empty object there is nothing to place a frame by
+            move = config.positions != "off" and number > 1
+            engine.run_pass(rng.permutation(300), 1.0, move=move)
+        engine.begin_whole()
+        for _ in range(6):
+            told = engine.run_whole("poisson", 0.25)
+        score = engine.score()
+        found.append((*engine.fields(), engine.positions_px, told.residual, score.of_frames))
+    assert tiles[0] == 1 and tiles[1] >= 4
+    for one, many in zip(*found, strict=True):
+        np.testing.assert_allclose(many, one, atol=1e-4 * np.abs(one).max())
