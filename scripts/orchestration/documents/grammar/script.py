@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 _OPERATOR = re.compile(r"&&|\|\||\|&|;;|[<>]+&?|&>>?|.|\n")
 _SEPARATORS = frozenset((";", "&", "&&", "||", "|", "|&", ";;", ")"))
@@ -22,8 +22,7 @@ class NoScript(Exception):
     """No shell reads this, or the reader does not: what it does is open."""
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(NamedTuple):
     """A compound command.
 
     Args:
@@ -43,8 +42,7 @@ Part = list[str] | Block
 """A command of a pipeline: its words, or a compound one."""
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """A pipeline and the operator before it: ``""``, ``;``, ``&&`` or ``||``.
 
     `behind`: the script goes on without waiting for it (``&``).
@@ -55,11 +53,9 @@ class Step:
     behind: bool = False
 
 
-@dataclass
 class _Reader:
-    tokens: list[str]
-    at: int = 0
-    depth: int = field(default=0)
+    def __init__(self, tokens: list[str]) -> None:
+        self.tokens, self.at, self.depth = tokens, 0, 0
 
     def peek(self) -> str:
         return self.tokens[self.at] if self.at < len(self.tokens) else ""
