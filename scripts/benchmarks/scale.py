@@ -137,7 +137,7 @@ def main() -> None:
         if wanted.only != "linear":
             rows.append(measured(MEMORY, path, FEW))
     for row in rows:
-        row |= {"command": " ".join(["python scripts/benchmarks/scale.py", *sys.argv[1:]])}
+        row |= {"asked": wanted.frames, "only": wanted.only}
         print(json.dumps(row))
         with OUT.open("a") as file:
             file.write(json.dumps(row) + "\n")
