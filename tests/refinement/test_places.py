@@ -16,7 +16,7 @@ from ptycho.refinement.places import (
     shared_columns,
     smooth_field,
 )
-from ptycho.refinement.placing import GAIN, affine_facts
+from ptycho.refinement.placing import FRAMES_GAIN, GAIN, affine_facts, find_places
 from ptycho.scan import Scan
 from ptycho.simulation import SimulationConfig, simulate
 
@@ -116,3 +116,18 @@ def test_right_positions_stay(scan):
     told = result.reconstruction.meta["shared_positions"]
     assert not told["kept"] and told["deviance_gain"] < GAIN
     np.testing.assert_array_equal(result.reconstruction.positions_px, scan.positions_px)
+
+
+def test_random_errors_are_no_displacement_that_all_share(scan):
+    """They have an affine part and a drift by chance; what each frame does by itself tells."""
+    away = np.random.default_rng(3).normal(size=(scan.n_frames, 2)) * 0.6
+    wrong = replace(scan, positions_px=scan.positions_px + away)
+    found = find_places(wrong, RefineConfig(positions="all"))
+    assert found.record["deviance_gain"] > GAIN and not found.record["kept"]
+    assert found.record["deviance_gain_of_frames"] < FRAMES_GAIN
+    np.testing.assert_array_equal(found.positions_px, wrong.positions_px)
+
+    centre = scan.positions_px.mean(axis=0)
+    also = replace(wrong, positions_px=wrong.positions_px + 0.06 * (scan.positions_px - centre))
+    mixed = find_places(also, RefineConfig(positions="all"))
+    assert mixed.record["kept"] and mixed.record["scale"] < 0.98
