@@ -414,6 +414,9 @@ def _shared(record: dict[str, Any]) -> Iterator[str]:
         f"together {_said(record.get('moved_px'), ' px')}."
     )
     why = "it was kept" if record.get("kept") else "too little: it was not kept"
+    after = record.get("deviance_gain_of_frames")
+    if not record.get("kept") and isinstance(after, float):
+        why = f"{after:.2%} once each frame moves by itself, too little: it was not kept"
     yield f"The deviance gains {percent} by it against a control without; {why}."
 
 
