@@ -55,9 +55,6 @@ TRIED = {
     "dose-1e+03": "seed 0: `regularise=0.25` .603/.579, `regularise=0.4` .642/.626. With "
     "the larger weight taken within one standard error (.65): .653/.628, but likeness .952 to "
     ".943; not kept.",
-    "positions-random": "seed 0: `positions=frames` .102 px and .0062 of phase lost, which meets "
-    "the goal; with it `passes=240` .175 px, .0067. So it is the search for what positions "
-    "share, in `all`, that costs where nothing is shared.",
     "eigenmode-off": "`opr: auto`, the row eigenmode; this one is its control.",
     "defocus-drift-off": "`opr: auto`, the row defocus-drift; this one is its control.",
 }
