@@ -88,7 +88,7 @@ class Engine:
         self.state = step.State(image, ops.zeros_like(image), probe, ops.zeros_like(probe))
         self._energy = float(np.sum(np.abs(fields[1]) ** 2))
         self.background = np.full((canvas.N, canvas.N), background, np.float32)
-        self._optics = Optics(*(_on_device(part) for part in optics))
+        self._optics = step.on_device(optics)
         self._mask = np.asarray(frames.mask, np.float32)
         if config.background == "rings":
             # A step multiplies, and would take long from the floor: 1 % of the light.
@@ -119,7 +119,7 @@ class Engine:
     def run_pass(self, order: np.ndarray, factor: float, *, move: bool) -> Told:
         """One pass over the frames in `order`, `factor` on all steps."""
         config, detector = self.config, self._detector()
-        rates = _rates(
+        rates = step.rates(
             config.object_step * factor / self._layers,
             config.probe_step * factor if config.update_probe else 0.0,
             config.momentum,
@@ -153,7 +153,7 @@ class Engine:
         move = self._moves and self._passes >= first_move
         momentum = self._whole / (self._whole + 3)
         by_object = config.whole_object_step / self._layers
-        rates = _rates(
+        rates = step.rates(
             by_object if not config.update_probe else 0.7 * by_object,
             config.whole_probe_step if config.update_probe else 0.0,
             min(momentum, 0.9) if config.update_probe else momentum,
@@ -432,17 +432,12 @@ class Engine:
 
     def _fits(self, indices: np.ndarray, positions_px: np.ndarray) -> np.ndarray:
         """(B,) half-deviance of what each frame may be seen of, with the frames at these places."""
-        size, every, found = self._chunk, [], []
-        score = step.compiled_scores(self.config.kernel)
-        for tile, parts in self._tiling.rows(indices, size):
-            canvas, low = self._seen_from(tile)
+        every, found = [], []
+        for tile, parts in self._tiling.rows(indices, self._chunk):
+            view = self._seen_from(tile)
             for rows in parts:
-                part = indices[rows]
-                corners = self.canvas.corners(np.resize(positions_px[rows], (size, 2)), low)
-                arrays = self.frames.training(part), corners, self.frames.dose(part)
-                seen, corner, dose = (backend.tensor(_padded(each, size)) for each in arrays)
-                batch = step.Batch(seen, corner, dose, self._weights_of(part, size))
-                sums = score(canvas, self.state.probe, batch, self._detector())
+                part, counts = indices[rows], self.frames.training(indices[rows])
+                sums = self._sums(part, counts, self.frames.dose(part), view, positions_px[rows])
                 found.append(backend.read(sums)[0] if self.frames.streams else sums)
                 every.append(rows)
         out = np.zeros(len(indices))
@@ -484,7 +479,8 @@ class Engine:
         share = frames.share if frames.report_counts is None else frames.share / 2
         size = self._chunk
         parts = [slice(first, first + size) for first in range(0, len(frames.held), size)]
-        sums = [self._sums(frames.held[part], counts[part], share) for part in parts]
+        dose = share * frames.flux(frames.held)
+        sums = [self._sums(frames.held[part], counts[part], dose[part]) for part in parts]
         return sums[0] if len(sums) == 1 else ops.concatenate(sums, axis=1)
 
     def score(self) -> Score:
@@ -494,7 +490,8 @@ class Engine:
 
         def lane(mine: list[np.ndarray], view: tuple[Any, tuple[int, int]]) -> None:
             for part in mine:
-                each = self._sums(part, self.frames.measured(part), 1.0, view)
+                counts, dose = self.frames.measured(part), self.frames.flux(part)
+                each = self._sums(part, counts, dose, view)
                 sums[:, part] = backend.read(each)[0][:, : len(part)]
 
         for tile, parts in self._tiling.parts(np.arange(n), size):
@@ -511,28 +508,31 @@ class Engine:
         self,
         indices: np.ndarray,
         counts: np.ndarray,
-        share: float,
+        dose: np.ndarray,
         view: tuple[Any, tuple[int, int]] | None = None,
+        positions_px: np.ndarray | None = None,
     ) -> Any:
         """`step.scores` (4, chunk), filled up to the chunk by frames of no dose and no counts.
 
-        `view` is a window of the object and where it begins; None: the whole.
+        Args:
+            indices, counts, dose: of the frames. positions_px: of them; None: those of now.
+            view: a window of the object and where it begins; None: the whole.
         """
         size, (canvas, low) = self._chunk, view or (self.state.object, (0, 0))
-        corners = self.canvas.corners(self.positions_px[np.resize(indices, size)], low)
-        dose = _padded(share * self.frames.flux(indices), size)
-        seen, corner, light = map(backend.tensor, (_padded(counts, size), corners, dose))
-        batch = step.Batch(seen, corner, light, self._weights_of(indices, size))
+        places = self.positions_px[indices] if positions_px is None else positions_px
+        corners = self.canvas.corners(np.resize(places, (size, 2)), low)
+        seen, light = (backend.tensor(_padded(each, size)) for each in (counts, dose))
+        batch = step.Batch(seen, backend.tensor(corners), light, self._weights_of(indices, size))
         score = step.compiled_scores(self.config.kernel)
         return score(canvas, self.state.probe, batch, self._detector())
 
     def match_intensity(self) -> None:
         """Scale the probe so that the model's total equals the measured total of the frames."""
         indices, counts = self._few(self.batch)
-        parts = np.split(np.arange(len(indices)), range(self._chunk, len(indices), self._chunk))
-        sums = sum(self._sums(indices[part], counts[part], 1.0) for part in parts)
+        dose, parts = self.frames.flux(indices), self._parts(np.arange(len(indices)))
+        sums = sum(self._sums(indices[part], counts[part], dose[part]) for part in parts)
         modelled = float(backend.read(sums)[0][3].sum())
-        dark = float(np.sum(self.frames.flux(indices)) * np.sum(self.background * self._mask))
+        dark = float(np.sum(dose) * np.sum(self.background * self._mask))
         scale = float(np.sqrt(counts.sum() / max(modelled - dark, 1e-30)))
         self.state = self.state._replace(probe=self.state.probe * scale)
         self._energy *= scale**2
@@ -576,20 +576,6 @@ class Engine:
 
 def _numpy(tensor: Any) -> np.ndarray:
     return np.asarray(backend.concrete(tensor))
-
-
-def _on_device(transfer: Any) -> Any:
-    """Transfer functions, None and tuples of them, in single precision."""
-    if isinstance(transfer, tuple):
-        return tuple(_on_device(each) for each in transfer)
-    return None if transfer is None else backend.tensor(np.asarray(transfer, np.complex64))
-
-
-def _rates(
-    by_object: float, by_probe: float, momentum: float, damping: float, positions: float
-) -> step.Rates:
-    values = (by_object, by_probe, momentum, momentum, damping, positions)
-    return step.Rates(*(backend.scalar(value, "float32") for value in values))
 
 
 def _padded(array: np.ndarray, length: int) -> np.ndarray:

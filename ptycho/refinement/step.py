@@ -36,6 +36,8 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ptycho.physics import (
     Optics,
     amplitude_error,
@@ -91,6 +93,23 @@ class Rates(NamedTuple):
     probe_momentum: Any
     damping: Any
     positions: Any
+
+
+def on_device(optics: Optics) -> Optics:
+    """The transfer functions of `optics` in single precision, as tensors."""
+
+    def tensor(transfer: Any) -> Any:
+        return None if transfer is None else backend.tensor(np.asarray(transfer, np.complex64))
+
+    return Optics(tuple(map(tensor, optics.gaps)), tensor(optics.detector))
+
+
+def rates(
+    by_object: float, by_probe: float, momentum: float, damping: float, positions: float
+) -> Rates:
+    """The same momentum for object and probe."""
+    values = (by_object, by_probe, momentum, momentum, damping, positions)
+    return Rates(*(backend.scalar(value, "float32") for value in values))
 
 
 class Slopes(NamedTuple):
