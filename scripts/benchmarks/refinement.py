@@ -218,6 +218,7 @@ def places(kind: str) -> Callable[[int], dict[str, float]]:
         rec, clean = result.reconstruction, scores(scan)
         straight, ceiling = straightened(rec, true), clean["phase"]
         whole, rest = apart(rec.positions_px, true)
+        shared = rec.meta["shared_positions"]
         return {
             "px": rest,
             "px_with_affine_part": whole,
@@ -225,6 +226,9 @@ def places(kind: str) -> Callable[[int], dict[str, float]]:
             "phase_lost": ceiling - ssim(straight, scan)["phase"],
             "likeness_lost": clean["likeness"] - likeness(straight, scan),
             "phase_lost_with_affine_part": ceiling - ssim(rec, scan)["phase"],
+            # What all positions share, and what it gains where each frame then moves by itself.
+            "shared_kept": float(shared["kept"]),
+            "gain_of_frames": shared["deviance_gain_of_frames"] or 0.0,
         }
 
     return run

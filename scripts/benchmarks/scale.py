@@ -136,8 +136,11 @@ def main() -> None:
             rows.append(measured(LINEAR, path, FEW, MANY))
         if wanted.only != "linear":
             rows.append(measured(MEMORY, path, FEW))
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
+    ).stdout.strip()
     for row in rows:
-        row |= {"asked": wanted.frames, "only": wanted.only}
+        row |= {"asked": wanted.frames, "only": wanted.only, "commit": commit}
         print(json.dumps(row))
         with OUT.open("a") as file:
             file.write(json.dumps(row) + "\n")
