@@ -141,6 +141,7 @@ def main() -> None:
     ).stdout.strip()
     for row in rows:
         row |= {"asked": wanted.frames, "only": wanted.only, "commit": commit}
+        row |= {"allowance_mib": os.environ.get("PTYCHO_FRAMES_MIB")}
         print(json.dumps(row))
         with OUT.open("a") as file:
             file.write(json.dumps(row) + "\n")
