@@ -130,3 +130,12 @@ def test_off_is_off_as_yaml_reads_it():
     assert (settings.regularise, settings.clean) == ("off", "off")
     with pytest.raises(ConfigError, match="not true or false"):
         resolve(RefineConfig, overrides=["passes=off"])
+
+
+def test_few_passes_are_no_more_than_were_asked_for(dim):
+    """The trial of another loss needs 16; below, no trial is begun."""
+    config = RefineConfig(passes=5, regularise=0.25, whole_share=0.6)
+    few = refine(dim, config=config)
+    assert few.iterations == len(few.history) == 5
+    assert few.reconstruction.meta["loss"] == "poisson"
+    assert few.reconstruction.meta["whole_trials"] == []
