@@ -40,10 +40,8 @@ GAIN = 0.02
 """Of the deviance. Right positions gained -0.001 to 0.014 in six tries on three clean scans
 (0.1 px of scale takes up part of the kernel's error); a scale 6 % off gained 0.23 to 0.37."""
 FRAMES_GAIN = 0.01
-"""The same where each frame moves by itself from both. Seed 0 of the position rows of
-docs/evidence/refinement.md: random -0.006, jitter 0.001; drift 0.020, scale 0.057, scale with 1 px
-at random 0.058, drift with 1 px at random 0.023. On 144 frames of 32² 0.6 px at random gain
--0.001 and 0.029: there it does no harm."""
+"""The same where each frame moves by itself from both. docs/evidence/refinement.md, seed 0: random
+-0.006, jitter 0.001; drift 0.020, scale 0.057, rotation 0.106."""
 TRUSTED = 1.1
 """A given probe is trusted while a free one explains the middle no better than by this."""
 FARTHEST = 0.25

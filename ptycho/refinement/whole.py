@@ -26,6 +26,8 @@ from ptycho.refinement.engine import FIRST_WEIGHT, Engine, Snapshot
 WEIGHTS = (0.0, 0.05, 0.1, 0.17, 0.25, 0.4, 0.65, 1.0, 1.6)
 FIRST_SHARE, TRIAL_SHARE = 1 / 6, 1 / 12
 """Of the whole-scan passes: before the trials, and for each trial. The last run has the rest."""
+FEWEST_PASSES = 4
+"""Before the trials, and of each trial."""
 MOST_TRIALS = 6
 PLAINER = 2.0
 """Standard errors of the held-out gain within which the Poisson likelihood stays."""
@@ -97,7 +99,8 @@ def descend(engine: Engine, config: RefineConfig, passes: int, work: Work) -> De
 
 def _chosen(engine: Engine, config: RefineConfig, passes: int, work: Work) -> Descent:
     """Loss and weight, and what the held-out counts say of the state before the last run."""
-    judged = len(engine.frames.held) > 0
+    # The way down, a trial of each loss and the last run; with fewer there is nothing to choose by.
+    judged = len(engine.frames.held) > 0 and passes >= 4 * FEWEST_PASSES
     loss = config.loss if config.loss != "auto" else "poisson"
     weight = FIRST_WEIGHT if config.regularise == "auto" else float(config.regularise)
     found = Descent(loss, weight)
@@ -112,7 +115,9 @@ def _chosen(engine: Engine, config: RefineConfig, passes: int, work: Work) -> De
 
 def _choose(engine: Engine, config: RefineConfig, passes: int, work: Work, found: Descent) -> None:
     clock, saved = work.clock, work.at("trials")
-    first, trial = (max(4, math.ceil(passes * share)) for share in (FIRST_SHARE, TRIAL_SHARE))
+    first, trial = (
+        max(FEWEST_PASSES, math.ceil(passes * share)) for share in (FIRST_SHARE, TRIAL_SHARE)
+    )
     limit, over, now = clock() + (1 - clock()) / 2, [], None
     start: Any = engine.snapshot()
     best, least = None, np.zeros(0)
