@@ -11,6 +11,15 @@ from ptycho.refinement.takeover import take_over
 from ptycho.refinement.tiles import KERNEL_PX, tiling
 from ptycho.simulation import SimulationConfig, simulate
 
+PIXEL_M, WAVELENGTH_M = 20e-9, 1e-10
+THICK = {
+    "layers_behind": ("lines:letters",),
+    "layer_distance_m": 16 * PIXEL_M**2 / WAVELENGTH_M,
+    "wavelength_m": WAVELENGTH_M,
+    "distance_m": 1.0,
+    "detector_pixel_m": WAVELENGTH_M / (32 * PIXEL_M),
+}
+
 
 @pytest.mark.parametrize("margin", [0, 12])
 def test_every_patch_lies_in_the_window_of_its_tile_with_room_to_move(margin: int) -> None:
@@ -65,16 +74,24 @@ def test_frames_are_handed_out_by_tile_and_in_their_order() -> None:
 
 @pytest.mark.training
 @pytest.mark.parametrize(
-    "settings", [{"positions": "frames", "background": "rings"}, {"kernel": "lagrange6", "opr": 1}]
+    "settings",
+    [
+        {"positions": "frames", "background": "rings"},
+        {"kernel": "lagrange6", "opr": 1},
+        {"layers": 2},
+    ],
 )
 def test_tiles_find_what_one_tile_finds(settings: dict[str, object]) -> None:
     """Mini-batches, whole passes, a search for positions, scores: equal but for rounding."""
-    scan = simulate(SimulationConfig(N=32, n_frames=300, probe_diameter_px=16, step_px=6))
+    thick = THICK if "layers" in settings else {}
+    asked = SimulationConfig(N=32, n_frames=300, probe_diameter_px=16, step_px=6, **thick)
+    scan = simulate(asked)
     found, tiles = [], []
     for side in (None, 60):
         config = RefineConfig(regularise=0.25, batch_size=50, passes=10, tile_px=side, **settings)
         engine = prepare(scan, take_over(scan, None), config)
         tiles.append(len(engine._tiling.tiles))
+        assert engine.fields()[0].ndim == (3 if thick else 2)
         rng = np.random.default_rng(0)
         for number in range(5):  # on an empty object there is nothing to place a frame by
             move = config.positions != "off" and number > 1
