@@ -44,6 +44,8 @@ FRAMES_GAIN = 0.01
 -0.006, jitter 0.001; drift 0.020, scale 0.057, rotation 0.106."""
 TRUSTED = 1.1
 """A given probe is trusted while a free one explains the middle no better than by this."""
+MULTIPLE_PX = 32
+"""Of the sides of the canvas: the positions before and after are then mostly compiled once."""
 FARTHEST = 0.25
 """Of the side of a frame; where the whole scan is off by more, this stage does not find it."""
 
@@ -177,6 +179,6 @@ def _engine(
             "clean": "off",
         }
     )
-    engine = prepare(scan, take_over(scan, None), setting)
+    engine = prepare(scan, take_over(scan, None), setting, multiple_px=MULTIPLE_PX)
     engine.places = places
     return engine

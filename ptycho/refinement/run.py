@@ -361,8 +361,10 @@ def _descend(
     return descend(engine, config, passes, Work(clock, tell, write, stage.at, prior))
 
 
-def prepare(scan: Scan, taken: Taken, config: RefineConfig, *, least_px: int = 0) -> Engine:
-    """The engine at the start of a refinement; no side of its canvas is below `least_px`."""
+def prepare(
+    scan: Scan, taken: Taken, config: RefineConfig, *, least_px: int = 0, multiple_px: int = 1
+) -> Engine:
+    """The engine at the start of a refinement; for the last two see `Canvas.around`."""
     if scan.N % 2:
         raise ShapeError(
             "refinement needs frames of even side",
@@ -379,7 +381,7 @@ def prepare(scan: Scan, taken: Taken, config: RefineConfig, *, least_px: int = 0
     positions = taken.positions_px
     home = setup.home_of(scan, positions, config.position_limit_px)
     reach = np.concatenate([positions, home]) if config.positions != "off" else positions
-    canvas = setup.Canvas.around(reach, scan.N, margin, least_px)
+    canvas = setup.Canvas.around(reach, scan.N, margin, least_px, multiple_px)
     reach_px, centres = 0, positions
     if config.positions != "off":  # a frame keeps near its home, as does the mean of all
         reach_px, centres = 2 * math.ceil(config.position_limit_px), home

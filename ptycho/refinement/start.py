@@ -39,14 +39,23 @@ class Canvas:
     N: int
 
     @classmethod
-    def around(cls, positions_px: np.ndarray, N: int, margin_px: int, least_px: int = 0) -> Canvas:
+    def around(
+        cls,
+        positions_px: np.ndarray,
+        N: int,
+        margin_px: int,
+        least_px: int = 0,
+        multiple_px: int = 1,
+    ) -> Canvas:
         """The smallest canvas on which every patch fits with `margin_px` to spare on each side.
 
-        No side is shorter than `least_px`: scans of one shape are compiled once.
+        No side is shorter than `least_px`, and each is a multiple of `multiple_px`: what has one
+        shape is compiled once.
         """
         low = np.floor(positions_px.min(0)).astype(int) - N // 2 - margin_px
         high = np.floor(positions_px.max(0)).astype(int) + N // 2 + 1 + margin_px
-        height, width = (max(int(side), least_px) for side in high - low)
+        sides = (max(int(side), least_px) for side in high - low)
+        height, width = (-(-side // multiple_px) * multiple_px for side in sides)
         return cls((height, width), (int(low[0]), int(low[1])), N)
 
     def corners(self, positions_px: np.ndarray, low: tuple[int, int] = (0, 0)) -> np.ndarray:
