@@ -41,8 +41,7 @@ check: $(STAMP) lint  ## lint, types, layers, and the quick tests that train not
 	@$(PYTEST) -m "not slow and not training and not proof"
 
 test: $(STAMP) $(EXTRAS) lint  ## lint, types, layers, and all tests but the proofs (JOBS=2 at a time)
-	@failed=0; $(PYTEST) $(COMPILE) || failed=1; \
-	$(PYTEST) $(COMPILE:%=--ignore=%) || failed=1; exit $$failed
+	@for part in "$(COMPILE)" "$(COMPILE:%=--ignore=%)"; do $(PYTEST) $$part || bad=1; done; exit $${bad:-0}
 
 proofs: $(STAMP)  ## kills, attacks, a person's dirt, 500 cycles, fuzz, quality: hours; writes tables
 	@$(BIN)/python scripts/benchmarks/proofs.py
