@@ -345,13 +345,14 @@ def _descend(
     def clock() -> float:
         return 0.0 if config.seconds is None else (time.monotonic() - began) / config.seconds
 
-    def tell(residual: float, facts: dict[str, Any]) -> None:
+    def tell(residual: float, held_out: float | None, facts: dict[str, Any]) -> None:
         seconds = time.monotonic() - began
         row = {"pass": len(history) + 1, "seconds": seconds, "residual": residual, "step": 1.0}
-        history.append({**row, "held_out_deviance": None})
+        history.append({**row, "held_out_deviance": held_out})
         if progress:
             done = max(clock(), min(len(history) / config.passes, 1.0))
-            progress(round(1000 * min(done, 1)), 1000, {"residual": residual, **facts})
+            info = {"pass": len(history), "residual": residual, **_last_held_out(history)}
+            progress(round(1000 * min(done, 1)), 1000, {**info, **facts})
 
     def write(phase: str, facts: dict[str, Any], **trees: Any) -> None:
         seconds = time.monotonic() - began
@@ -359,6 +360,12 @@ def _descend(
         stage.write(phase, facts, engine=engine.saved(), **trees)
 
     return descend(engine, config, passes, Work(clock, tell, write, stage.at, prior))
+
+
+def _last_held_out(history: list[dict[str, Any]]) -> dict[str, Any]:
+    """The held-out deviance as it was last looked at."""
+    values = [row["held_out_deviance"] for row in history if row["held_out_deviance"] is not None]
+    return {"held-out": values[-1]} if values else {}
 
 
 def prepare(

@@ -21,7 +21,7 @@ from ptycho.prior import Prior
 from ptycho.refinement import gate
 from ptycho.refinement.checkpoint import Saved
 from ptycho.refinement.config import RefineConfig
-from ptycho.refinement.engine import FIRST_WEIGHT, Engine, Snapshot
+from ptycho.refinement.engine import FIRST_WEIGHT, Engine, Snapshot, Told
 
 WEIGHTS = (0.0, 0.05, 0.1, 0.17, 0.25, 0.4, 0.65, 1.0, 1.6)
 FIRST_SHARE, TRIAL_SHARE = 1 / 6, 1 / 12
@@ -31,7 +31,10 @@ FEWEST_PASSES = 4
 MOST_TRIALS = 6
 PLAINER = 2.0
 """Standard errors of the held-out gain within which the Poisson likelihood stays."""
-Tell = Callable[[float, dict[str, Any]], None]
+JUDGED_EVERY = 5
+"""Passes on the way to the trials between two looks at held-out counts; a look takes a tenth of a
+pass (484 frames of 64²)."""
+Tell = Callable[[float, float | None, dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,8 @@ class Work:
 
     Args:
         clock: share of the time that is gone, 0 where there is no limit.
-        tell: called after each pass with (residual, facts).
+        tell: called after each pass with (residual, held-out deviance where it was looked at,
+            facts).
         write: a checkpoint, called as (phase, facts, **trees) where one may be written.
         at: what was saved in a phase, or None.
         prior: the network whose image the gate judges, or None.
@@ -87,10 +91,12 @@ def descend(engine: Engine, config: RefineConfig, passes: int, work: Work) -> De
     else:
         found, done = Descent(**saved.facts["found"]), saved.facts["done"]
         engine.give_back()
+    judged = found.held_out_deviance
+    facts = {} if judged is None else {"held-out": f"{judged:.4g} before, now fitted"}
     while not done or found.passes < passes:
         found.passes += 1
         done += 1
-        _pass(engine, found.loss, found.weight, work.tell, {})
+        work.tell(_pass(engine, found.loss, found.weight).residual, None, facts)
         if work.clock() >= 1:
             break
         work.write("descent", {"found": asdict(found), "done": done})
@@ -138,21 +144,26 @@ def _choose(engine: Engine, config: RefineConfig, passes: int, work: Work, found
     if before is not None:
         start = _before(engine, config, first, work, found, limit, before["done"], note)
 
-    def run(loss: str, weight: float) -> int:
-        """The passes of a trial."""
+    def run(loss: str, weight: float) -> tuple[int, np.ndarray]:
+        """The passes of a trial, and the held-out deviance of each frame after them."""
         nonlocal now
-        done = 0
+        done, each = 0, None
         until = clock() + (limit - clock()) / max(1, MOST_TRIALS - len(found.trials))
         if now is not None:  # cut off in the middle: the engine holds it
             done, until, now = now["done"], now["until"], None
         else:
             engine.restore(start)
-        while done < trial and (done == 0 or clock() < until):
-            _pass(engine, loss, weight, work.tell, {"trial": f"{loss}, regularise {weight:g}"})
+        over = done > 0 and (done >= trial or clock() >= until)
+        while not over:
+            residual = _pass(engine, loss, weight).residual
             done += 1
+            over = done >= trial or clock() >= until
+            each = engine.held_out_deviances() if over else None
+            facts = {"trial": f"{loss}, regularise {weight:g}"}
+            work.tell(residual, None if each is None else float(each.mean()), facts)
             note({"start": start, "best": best}, now={"done": done, "until": until})
         found.passes += done
-        return done
+        return done, engine.held_out_deviances() if each is None else each
 
     def better(loss: str, weight: float, errors: float = 0.0) -> bool:
         """One trial; whether it is better than the best so far by this many standard errors."""
@@ -160,8 +171,7 @@ def _choose(engine: Engine, config: RefineConfig, passes: int, work: Work, found
         if over:
             found.trials.append(over.pop(0))
             return bool(found.trials[-1]["better"])
-        done = run(loss, weight)
-        each = engine.held_out_deviances()
+        done, each = run(loss, weight)
         row: dict[str, Any] = {
             "loss": loss,
             "regularise": weight,
@@ -218,7 +228,9 @@ def _before(
         engine.begin_whole()
     while True:
         while done < passes and (done == 0 or work.clock() < until):
-            _pass(engine, found.loss, found.weight, work.tell, {"trial": "before the trials"})
+            judge = (done + 1) % JUDGED_EVERY == 0
+            told = _pass(engine, found.loss, found.weight, judge=judge)
+            work.tell(told.residual, told.held_out, {"trial": "before the trials"})
             found.passes, done = found.passes + 1, done + 1
             note({}, before={"done": done})
         # Where passes of mini-batches came before, the light was looked at in them.
@@ -228,14 +240,14 @@ def _before(
         done = 0
 
 
-def _pass(engine: Engine, loss: str, weight: float, tell: Tell, facts: dict[str, Any]) -> None:
-    residual = engine.run_whole(loss, weight).residual
-    if not math.isfinite(residual):
+def _pass(engine: Engine, loss: str, weight: float, *, judge: bool = False) -> Told:
+    told = engine.run_whole(loss, weight, judge=judge)
+    if not math.isfinite(told.residual):
         raise ModelError(
             "the whole-scan descent diverged",
             where=f"loss {loss}, regularise {weight:g}",
             expected="a finite residual",
-            got=residual,
+            got=told.residual,
             fix="lower --set whole_object_step=0.7 or --set whole_probe_step=0.1",
         )
-    tell(residual, facts)
+    return told

@@ -139,3 +139,23 @@ def test_few_passes_are_no_more_than_were_asked_for(dim):
     assert few.iterations == len(few.history) == 5
     assert few.reconstruction.meta["loss"] == "poisson"
     assert few.reconstruction.meta["whole_trials"] == []
+
+
+def test_progress_tells_what_held_out_counts_say(dim):
+    """On the way down, at the end of each trial; then that they are fitted from now on."""
+    told: list[dict] = []
+    config = RefineConfig(passes=40, update_probe=False)
+    found = refine(dim, config=config, progress=lambda done, total, info: told.append(info))
+    meta = found.reconstruction.meta
+    assert [info["pass"] for info in told] == list(range(1, 41))
+    judged = [row["held_out_deviance"] for row in found.history]
+    ends, at = [], 7  # a sixth of 40 passes before the trials
+    for row in meta["whole_trials"]:
+        at += row["passes"]
+        ends.append(at)
+        assert judged[at - 1] == row["held_out_deviance"] == told[at - 1]["held-out"]
+    assert [k for k, value in enumerate(judged, 1) if value is not None] == [5, *ends]
+    assert all(judged[4] == info["held-out"] for info in told[4 : ends[0] - 1])
+    last = f"{meta['held_out_deviance']:.4g} before, now fitted"
+    assert {info["held-out"] for info in told[ends[-1] :]} == {last}
+    assert len(told) > ends[-1]
