@@ -1,6 +1,6 @@
 """The prior's network: a correction to a whole-scan image, from that image and its errors.
 
-Fully convolutional at half and quarter resolution, 321,416 parameters. It knows nothing of frames:
+Fully convolutional at half and quarter resolution, 715,544 parameters. It knows nothing of frames:
 what it sees and what its output means is `ptycho.prior`.
 """
 
@@ -9,22 +9,23 @@ from __future__ import annotations
 from ptycho.nn.blocks import seeds, two_scales
 from ptycho.quiet import keras
 
-WIDTH, BLOCKS = 32, (2, 3, 2)
+PRIOR_WIDTH, BLOCKS = 48, (2, 3, 2)
 PRIOR_REACH_PX = 48
 """A pixel of the output depends on no input farther away; a multiple of the stride 4."""
 
 
-def build_prior_net(channels: int, *, seed: int = 0) -> keras.Model:
+def build_prior_net(channels: int, *, width: int = PRIOR_WIDTH, seed: int = 0) -> keras.Model:
     """(B, H, W, channels) → (B, H, W, 2), real and imaginary part; H and W multiples of 4.
 
     Args:
         channels: of the input.
+        width: filters at half size; twice as many at a quarter.
         seed: of the initial weights; the last layer starts at zero.
     """
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:
         inputs = keras.Input((None, None, channels), name="estimate")
-        return keras.Model(inputs, two_scales(inputs, seeds(seed), WIDTH, BLOCKS), name="prior")
+        return keras.Model(inputs, two_scales(inputs, seeds(seed), width, BLOCKS), name="prior")
     finally:
         keras.config.set_dtype_policy(policy)

@@ -21,6 +21,7 @@ import numpy as np
 from ptycho.config import Progress
 from ptycho.data import whole_file
 from ptycho.errors import ArchiveError, ConfigError, ModelError, UsageError
+from ptycho.nn import PRIOR_WIDTH, build_prior_net
 from ptycho.pretraining.crops import Plate, batch, plate
 from ptycho.pretraining.loss import relative_loss
 from ptycho.pretraining.made import data_hash, samples
@@ -101,11 +102,11 @@ def train_prior(
     folder.mkdir(parents=True, exist_ok=True)
     hashed = data_hash(data)
     seen, unseen = _plates(data, config)
-    net = _network(config)
+    begun_with = load_prior(config.start) if config.start else None
+    net = _network(config, begun_with.width if begun_with else PRIOR_WIDTH)
     state = folder / CHECKPOINT
     identity = {"data": hashed, "steps": config.steps, "seed": config.seed}
     identity["without"] = sorted(config.without)
-    begun_with = load_prior(config.start) if config.start else None
     if begun_with:
         net.set_weights(begun_with.weights)
         identity["start_sha256"] = begun_with.record["sha256"]
@@ -129,6 +130,7 @@ def train_prior(
         "seed": config.seed,
         "steps": config.steps,
         "batch": BATCH,
+        "width": net.get_weights()[0].shape[-1],
         "hours": told["seconds"] / 3600,
         "cpu_hours": told["cpu_seconds"] / 3600,
         "last": told["rows"][-1],
@@ -159,10 +161,8 @@ def _plates(data: Path, config: PriorTraining) -> tuple[list[Plate], list[Plate]
     return seen, unseen
 
 
-def _network(config: PriorTraining) -> Any:
-    from ptycho.nn import build_prior_net
-
-    net = build_prior_net(CHANNELS, seed=config.seed)
+def _network(config: PriorTraining, width: int) -> Any:
+    net = build_prior_net(CHANNELS, width=width, seed=config.seed)
     rate = keras.optimizers.schedules.CosineDecay(
         0.0,
         config.steps,

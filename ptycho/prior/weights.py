@@ -80,7 +80,7 @@ def load_prior(path: str | Path) -> Prior:
             )
     try:
         return Prior([each.astype(np.float32) for each in arrays.values()], record)
-    except ValueError as error:
+    except (ValueError, IndexError) as error:
         raise ArchiveError(
             "the weights are those of another network", where=path, got=str(error)
         ) from error

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ptycho.errors import ArchiveError, DataError, ShapeError
-from ptycho.nn import PRIOR_REACH_PX, build_prior_net
+from ptycho.nn import PRIOR_REACH_PX, PRIOR_WIDTH, build_prior_net
 from ptycho.prior import (
     CHANNELS,
     SHIPPED,
@@ -32,10 +32,10 @@ def made(shape: tuple[int, int], seed: int = 0) -> Estimate:
     return Estimate(image, image + 0.01 * rng.standard_normal(shape), light)
 
 
-def some_weights(seed: int = 3) -> list[np.ndarray]:
+def some_weights(seed: int = 3, width: int = 32) -> list[np.ndarray]:
     """Weights of a network that answers something (a new one answers 0)."""
     rng = np.random.default_rng(seed)
-    weights = build_prior_net(CHANNELS, seed=seed).get_weights()
+    weights = build_prior_net(CHANNELS, width=width, seed=seed).get_weights()
     weights[-2] = 0.02 * rng.standard_normal(weights[-2].shape).astype(np.float32)
     return [np.asarray(each, np.float16).astype(np.float32) for each in weights]
 
@@ -55,8 +55,8 @@ def test_the_package_has_weights_that_name_their_origin() -> None:
 
 def test_the_network_has_the_stated_size_and_reach() -> None:
     net = build_prior_net(CHANNELS, seed=1)
-    assert 300_000 < net.count_params() < 340_000
-    net.set_weights(some_weights())
+    assert net.count_params() == 715_544
+    net.set_weights(some_weights(width=PRIOR_WIDTH))
     size = 2 * PRIOR_REACH_PX + 40
     x = np.random.default_rng(0).normal(size=(1, size, 8, CHANNELS)).astype(np.float32)
     other = x.copy()
@@ -94,9 +94,9 @@ def test_pixels_without_light_stay_and_tell_the_network_nothing(prior: Prior) ->
 
 def test_tiles_give_the_image_of_one_piece(prior: Prior) -> None:
     estimate = made((150, 171))
-    whole = prior(estimate, turns=1)
+    whole = prior(estimate, views=1)
     for tile in (40, 64):
-        tiled = prior(estimate, turns=1, tile_px=tile)
+        tiled = prior(estimate, views=1, tile_px=tile)
         np.testing.assert_allclose(tiled, whole, atol=2e-6)
 
 
@@ -104,6 +104,30 @@ def test_turning_the_specimen_turns_the_answer(prior: Prior) -> None:
     estimate = made((48, 52))
     parts = (np.rot90(part) for part in (estimate.image, estimate.freer, estimate.light))
     np.testing.assert_allclose(prior(Estimate(*parts)), np.rot90(prior(estimate)), atol=2e-6)
+
+
+def test_a_specimen_that_loses_phase_is_answered_like_one_that_gains_it(prior: Prior) -> None:
+    estimate = made((48, 52))
+    parts = (part.conj() for part in (estimate.image, estimate.freer))
+    conjugate = prior(Estimate(*parts, estimate.light))
+    np.testing.assert_allclose(conjugate, prior(estimate).conj(), atol=2e-6)
+    assert np.abs(prior(estimate, views=1) - prior(estimate)).max() > 1e-4
+
+
+def test_large_images_are_looked_at_less_often(prior: Prior) -> None:
+    """The time stays within that of two views of 512²; each view is another one."""
+    shapes = {(200, 205): 8, (300, 300): 5, (20, 20000): 2}
+    for shape, views in shapes.items():
+        light = np.full(shape, 300.0)
+        image = np.broadcast_to(made((20, 20)).image[:1, :1], shape)
+        assert len(prior.answers(Estimate(image, image, light))) == views
+    answers = prior.answers(made((48, 48)))
+    assert len({each.tobytes() for each in answers}) == 8
+
+
+def test_weights_of_another_width_are_read_as_such(tmp_path: Path) -> None:
+    save_prior(tmp_path / "a.npz", some_weights(width=8), {})
+    assert load_prior(tmp_path / "a.npz").width == 8
 
 
 def test_the_channels_are_those_of_their_formula() -> None:
