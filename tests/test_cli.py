@@ -10,6 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rich.markup
+import typer.core
+import typer.main
+
+from ptycho.cli.app import app
 
 
 def ptycho(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -29,6 +34,14 @@ def test_help_fits_80_columns(words: list[str], tmp_path: Path) -> None:
     done = ptycho(*words, cwd=tmp_path)
     assert done.returncode == 0 and "Usage: ptycho" in done.stdout
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
+
+
+def test_no_word_of_a_help_text_is_taken_for_markup() -> None:
+    command = typer.main.get_command(app)
+    assert isinstance(command, typer.core.TyperGroup)
+    for name, each in command.commands.items():
+        for text in (each.help, *(getattr(param, "help", None) for param in each.params)):
+            assert rich.markup.render(text or "").plain == (text or ""), f"ptycho {name}"
 
 
 MISTAKES = {

@@ -66,7 +66,7 @@ def simulate(
                 saturation, dead_fraction, gap_px, module_px,
                 beam_stop_diameter_px
     Geometry    wavelength_m, distance_m, detector_pixel_m, near_field
-    Layers      layers_behind (such as [coins:cells]), layer_distance_m
+    Layers      layers_behind (a list of amplitude:phase), layer_distance_m
     All         N, n_frames, seed, noise_seed
     """
     from ptycho.cli.outputs import check_file
