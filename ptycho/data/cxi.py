@@ -15,7 +15,8 @@ import h5py
 import numpy as np
 
 from ptycho.data import hdf5, physical
-from ptycho.data.hdf5_frames import LazyFrames, part_of
+from ptycho.data.hdf5_frames import part_of
+from ptycho.data.lazy_frames import LazyFrames
 from ptycho.data.measurement import AMPLITUDE, COUNTS, agreed
 from ptycho.errors import MissingKeyError, ShapeError, UnitError
 from ptycho.scan import Geometry, Measured, Scan, Truth

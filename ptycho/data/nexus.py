@@ -14,7 +14,8 @@ import numpy as np
 
 from ptycho.data import hdf5, physical
 from ptycho.data.cxi import positions_px
-from ptycho.data.hdf5_frames import LazyFrames, part_of
+from ptycho.data.hdf5_frames import part_of
+from ptycho.data.lazy_frames import LazyFrames
 from ptycho.data.measurement import AMPLITUDE
 from ptycho.errors import MissingKeyError
 from ptycho.scan import Geometry, Measured

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from ptycho.data import busy, cxi, hdf5, nexus, npz, physical, ptychodus, ptyd, ptylab, ptyr
-from ptycho.data.hdf5_frames import LazyFrames
+from ptycho.data.lazy_frames import LazyFrames
 from ptycho.data.masks import read_mask
 from ptycho.data.measurement import agreed
 from ptycho.errors import (

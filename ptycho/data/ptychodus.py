@@ -18,7 +18,8 @@ import h5py
 import numpy as np
 
 from ptycho.data import hdf5, npz_arrays, physical
-from ptycho.data.hdf5_frames import LazyFrames, frames_there, part_of
+from ptycho.data.hdf5_frames import frames_there, part_of
+from ptycho.data.lazy_frames import LazyFrames
 from ptycho.data.measurement import AMPLITUDE, agreed
 from ptycho.errors import (
     LayoutError,

@@ -18,7 +18,8 @@ import h5py
 import numpy as np
 
 from ptycho.data import hdf5
-from ptycho.data.hdf5_frames import LazyFrames, part_of
+from ptycho.data.hdf5_frames import part_of
+from ptycho.data.lazy_frames import LazyFrames
 from ptycho.data.measurement import AMPLITUDE
 from ptycho.data.physical import lit, require_positive
 from ptycho.errors import NearFieldError, ShapeError, ValueRangeError
