@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ptycho.data import hdf5, npz_arrays, physical
+from ptycho.data import hdf5, npz_archive, npz_arrays, physical
 from ptycho.errors import (
     DamagedFileError,
     MissingFileError,
@@ -45,7 +45,7 @@ def read_mask(path: str | Path) -> np.ndarray:
             mask = np.load(file, allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:
             raise _damaged(path, error) from error
-    elif head.startswith(npz_arrays.ZIP):
+    elif head.startswith(npz_archive.ZIP):
         arrays = npz_arrays.load_arrays(file)
         chosen = next((n for n in (key, *NAMES) if n in arrays), None)
         if chosen is None:

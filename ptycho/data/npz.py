@@ -17,20 +17,21 @@ from typing import Any
 
 import numpy as np
 
-from ptycho.data import npz_arrays, npz_earlier, physical, ptychodus
+from ptycho.data import npz_archive, npz_arrays, npz_earlier, physical, ptychodus
 from ptycho.data.atomic import whole_file
 from ptycho.data.measurement import COUNTS, agreed
 from ptycho.data.names import scan_stem
 from ptycho.errors import ShapeError, UnknownFormatError
 from ptycho.scan import Geometry, Measured, Scan, Truth
 
+STACKS = ("counts", "data", "patterns", *npz_earlier.STACKS)  # what may be larger than memory
 FORMAT = "ptycho-scan"
 SCHEMA = 1
 
 
 def recognises(head: bytes) -> bool:
     """Whether a file that begins so may be an NPZ."""
-    return head.startswith((npz_arrays.ZIP, npz_arrays.BZIP2))
+    return head.startswith((npz_archive.ZIP, npz_archive.BZIP2))
 
 
 def read(
@@ -42,7 +43,7 @@ def read(
     follow_links: bool = False,
 ) -> Measured:
     """Read a scan from an NPZ file of any layout; see `ptycho.data.open_scan`."""
-    arrays = npz_arrays.load_arrays(path)
+    arrays = npz_arrays.load_arrays(path, STACKS)
     if "positions_px" in arrays and "counts" in arrays:
         agreed(COUNTS, measurement, path)
         return _ours(arrays, path)
@@ -152,7 +153,7 @@ def _ours(arrays: Mapping[str, np.ndarray], path: Path) -> Measured:
         truth = Truth(image.astype(np.complex64), place, layers)
     background = npz_arrays.numbers(arrays.get("background", np.array(0.0)), f"{path}:background")
     return Measured(
-        counts=arrays["counts"],
+        counts=npz_arrays.frames(arrays["counts"], f"{path}:counts"),
         positions_px=arrays["positions_px"],
         probe=arrays.get("probe"),
         mask=arrays.get("mask"),
@@ -166,17 +167,18 @@ def _ours(arrays: Mapping[str, np.ndarray], path: Path) -> Measured:
 
 def _tike(arrays: Mapping[str, np.ndarray], path: Path) -> Measured:
     """tike's layout: a leading axis of one, corner-centred frames, a probe of any scale."""
-    data = npz_arrays.numbers(arrays["data"], f"{path}:data")
     places = npz_arrays.numbers(arrays["scan"], f"{path}:scan")
-    data, places = (a[0] if len(a) == 1 and a.ndim > n else a for a, n in ((data, 3), (places, 2)))
-    if data.ndim != 3 or places.ndim != 2:
+    places = places[0] if len(places) == 1 and places.ndim > 2 else places
+    shape = arrays["data"].shape
+    shape = shape[1:] if shape[:1] == (1,) and len(shape) > 3 else shape
+    if len(shape) != 3 or places.ndim != 2:
         raise ShapeError(
             "no stack of frames with positions",
             where=path,
             expected="data (1, M, N, N), scan (1, M, 2)",
             got=f"data {arrays['data'].shape}, scan {arrays['scan'].shape}",
         )
-    counts = np.fft.fftshift(data, axes=(-2, -1))
+    counts = npz_arrays.frames(arrays["data"], f"{path}:data", shape, corner=True)
     probe = arrays.get("probe")
     if probe is not None:
         probe = npz_arrays.numbers(probe, f"{path}:probe", "iufc")

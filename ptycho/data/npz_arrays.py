@@ -6,128 +6,75 @@ file and the memory can justify, before any array is allocated.
 
 from __future__ import annotations
 
-import bz2
-import io
 import json
-import math
+import os
 import pickletools
 import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
-from ptycho.data.limits import allowed_bytes, require_allowed
-from ptycho.errors import DamagedFileError, MissingKeyError, WrongTypeError
+from ptycho.data import npz_archive
+from ptycho.data.lazy_frames import LazyFrames
+from ptycho.data.limits import require_allowed
+from ptycho.data.npz_archive import Member, MemberFrames
+from ptycho.errors import MissingKeyError, WrongTypeError
 
-ZIP, BZIP2 = b"PK\x03\x04", b"BZh"
 METADATA = "_metadata"
 MAX_METADATA_BYTES = 1 << 20
-BAD_FILE = (
-    OSError,
-    EOFError,
-    MemoryError,
-    zlib.error,
-    ValueError,
-    KeyError,
-    zipfile.BadZipFile,
-    NotImplementedError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-)
 
 
-def load_arrays(path: Path) -> dict[str, np.ndarray]:
+def load_arrays(path: Path, stacks: Collection[str] = ()) -> dict[str, Any]:
     """All arrays of the file; `_metadata` of the earlier package comes as a text array.
+
+    Args:
+        path: the file.
+        stacks: names of arrays with one image a frame; they stay in the file as a `Member` where
+            memory need not hold them (`ptycho.frames.fits_in_memory`).
 
     Raises:
         DamagedFileError: no complete archive. TooLargeError: more is declared than is read.
         WrongTypeError: an array of Python objects.
     """
-    try:
-        with path.open("rb") as stream:
-            source: Any = stream
-            if stream.read(3) == BZIP2:
-                stream.seek(0)
-                source = _unbzip(stream, path)
-            source.seek(0)
+    with npz_archive.readable(path):
+        source = npz_archive.opened(path)
+        stay: set[str] = set()
+        try:
             with zipfile.ZipFile(source) as archive:
-                return _members(archive, path)
-    except BAD_FILE as error:
-        raise DamagedFileError(
-            "the NPZ file cannot be read",
-            where=path,
-            expected="a complete NPZ archive",
-            got=f"{type(error).__name__}: {error}",
-            fix="copy the file again, or write it again with np.savez",
-        ) from error
+                found = npz_archive.members(archive, source, path)
+                _refuse_objects(found, path)
+                large = {key for key in found if key in stacks and not found[key].fits_in_memory}
+                small = [member.size_bytes for key, member in found.items() if key not in large]
+                require_allowed(float(sum(small)), source.seek(0, os.SEEK_END), path)
+                arrays = {
+                    key: member if key in large else _in_memory(member, archive)
+                    for key, member in found.items()
+                }
+                stay = large
+                return arrays
+        finally:
+            if not stay:
+                source.close()
 
 
-def _unbzip(stream: BinaryIO, path: Path) -> BinaryIO:
-    """Decompress in bounded memory."""
-    size = path.stat().st_size
-    limit = allowed_bytes(size) // 2  # the arrays come on top
-    with bz2.open(stream) as plain:
-        content = plain.read(limit + 1)
-    if len(content) > limit:
-        require_allowed(math.inf, size, path)
-    return io.BytesIO(content)
+def _refuse_objects(found: Mapping[str, Member], path: Path) -> None:
+    for key, member in found.items():
+        if member.dtype.hasobject and key != METADATA:
+            raise WrongTypeError(
+                f"the array {key!r} holds Python objects, which are never unpickled",
+                where=f"{path}:{key}",
+                expected="an array of numbers or text",
+                got=member.dtype,
+                fix=f"save {key!r} anew as numbers",
+            )
 
 
-def _members(archive: zipfile.ZipFile, path: Path) -> dict[str, np.ndarray]:
-    entries = [entry for entry in archive.infolist() if entry.filename.endswith(".npy")]
-    source = archive.fp
-    assert source is not None
-    size = source.seek(0, io.SEEK_END)
-    require_allowed(float(sum(entry.file_size for entry in entries)), size, path)
-    arrays: dict[str, np.ndarray] = {}
-    for entry in entries:
-        key = entry.filename.removesuffix(".npy")
-        with archive.open(entry) as member:
-            shape, fortran, dtype = _header(member)
-            if dtype.hasobject:
-                if key != METADATA:
-                    raise WrongTypeError(
-                        f"the array {key!r} holds Python objects, which are never unpickled",
-                        where=f"{path}:{key}",
-                        expected="an array of numbers or text",
-                        got=dtype,
-                        fix=f"save {key!r} anew as numbers",
-                    )
-                arrays[key] = np.array(_text_of_pickle(member.read(MAX_METADATA_BYTES)))
-                continue
-            declared = math.prod(shape) * dtype.itemsize
-            if declared != entry.file_size - member.tell():
-                raise ValueError(
-                    f"{key}: header says {shape} {dtype}, the archive {entry.file_size} bytes"
-                )
-            values = np.empty(math.prod(shape), dtype)
-            _fill(member, values)
-            arrays[key] = values.reshape(shape[::-1]).T if fortran else values.reshape(shape)
-    return arrays
-
-
-def _header(member: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
-    version = np.lib.format.read_magic(member)
-    read = np.lib.format.read_array_header_1_0
-    if version != (1, 0):
-        read = np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(member)
-    if any(side < 0 for side in shape):
-        raise ValueError(f"negative shape {shape}")
-    return shape, fortran, dtype
-
-
-def _fill(member: Any, values: np.ndarray) -> None:
-    view: memoryview = memoryview(values.view(np.uint8).data) if values.size else memoryview(b"")
-    while view:
-        got = member.readinto(view[: 16 << 20])
-        if not got:
-            raise EOFError("the data end early")
-        view = view[got:]
+def _in_memory(member: Member, archive: zipfile.ZipFile) -> np.ndarray:
+    if member.dtype.hasobject:
+        return np.array(_text_of_pickle(member.content(archive, MAX_METADATA_BYTES)))
+    return member.read(archive)
 
 
 def _text_of_pickle(data: bytes) -> str:
@@ -169,6 +116,37 @@ def numbers(array: np.ndarray, where: object, kinds: str = "iufb") -> np.ndarray
             got=array.dtype,
         )
     return array
+
+
+def frames(
+    array: Any,
+    where: object,
+    shape: tuple[int, ...] | None = None,
+    *,
+    last: bool = False,
+    corner: bool = False,
+) -> Any:
+    """(M, rows, cols) of an array, or a view of a `Member` that is read as it is used.
+
+    Args:
+        array: of `load_arrays`. where: for a person.
+        shape: of its axes that count; None: all.
+        last: the frames lie along the last axis.
+        corner: the zero frequency lies in the corner, and is put into the centre.
+
+    Raises:
+        WrongTypeError: no real numbers.
+    """
+    shape = tuple(array.shape) if shape is None else shape
+    numbers(array, where)
+    if not isinstance(array, Member):
+        found = array.reshape(shape)
+        found = np.moveaxis(found, -1, 0) if last else found
+        return np.fft.fftshift(found, axes=(-2, -1)) if corner else found
+    if len(shape) != 3 or 0 in shape:
+        return array  # whose shape the caller will refuse
+    part = MemberFrames(array, shape, last, corner)
+    return LazyFrames((part,), part.side)
 
 
 def json_object(array: np.ndarray | None, where: object) -> dict[str, Any]:

@@ -9,12 +9,14 @@ some readers take them for metres).
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ptycho.data import npz_arrays, physical
+from ptycho.data.lazy_frames import LazyFrames
 from ptycho.data.measurement import AMPLITUDE, agreed
 from ptycho.data.names import scan_stem
 from ptycho.errors import (
@@ -25,9 +27,12 @@ from ptycho.errors import (
     ShapeError,
     UnitError,
 )
+from ptycho.frames import block_bytes, raw_frames
 from ptycho.scan import Measured, Truth
 
 METRES_BELOW_PX = 1e-2
+LABELS = ("Y", "ground_truth_patches")
+STACKS = ("diff3d", "diffraction", *LABELS)  # one image a frame
 
 
 def recognises(arrays: Mapping[str, np.ndarray]) -> bool:
@@ -45,7 +50,8 @@ def read(
     positions = _positions(arrays, path, accept)
     key = "diff3d" if "diff3d" in arrays else "diffraction"
     stored = npz_arrays.numbers(npz_arrays.need(arrays, path, key, "diff3d"), f"{path}:{key}")
-    frames, notes = _frames_first(stored, len(positions), f"{path}:{key}")
+    shape, last, notes = _scan_axis(stored.shape, len(positions), f"{path}:{key}")
+    frames = npz_arrays.frames(stored, f"{path}:{key}", shape, last=last)
     written = str(arrays["measurement"]) if "measurement" in arrays else None
     said = agreed(written, measurement, path)
     counts = to_counts(frames, said, key, path)
@@ -105,49 +111,57 @@ def _positions(arrays: Mapping[str, np.ndarray], path: Path, accept: Collection[
     return positions
 
 
-def _frames_first(frames: np.ndarray, count: int, where: str) -> tuple[np.ndarray, dict[str, str]]:
-    """(M, N, N), whichever axis is the scan's, and a note where that is not sure."""
-    if frames.ndim == 4 and frames.shape[-1] == 1:
-        frames = frames[..., 0]
-    if frames.ndim != 3 or 0 in frames.shape or count not in (len(frames), frames.shape[-1]):
+def _scan_axis(
+    shape: tuple[int, ...], count: int, where: str
+) -> tuple[tuple[int, ...], bool, dict[str, str]]:
+    """The axes that count, whether the last is the scan's, and a note where that is not sure."""
+    given = shape
+    shape = shape[:3] if len(shape) == 4 and shape[-1] == 1 else shape
+    if len(shape) != 3 or 0 in shape or count not in (shape[0], shape[-1]):
         raise LayoutError(
             "no axis of the frames has the length of the positions",
             where=where,
             expected=f"({count}, N, N) or (N, N, {count})",
-            got=frames.shape,
+            got=given,
         )
-    if frames.shape[0] == frames.shape[1] == frames.shape[2]:
-        return frames, {"note": "as many frames as pixels: the first axis is taken as the scan's"}
-    if frames.shape[0] == count and frames.shape[1] == frames.shape[2]:
-        return frames, {}
-    return np.moveaxis(frames, -1, 0), {}
+    if shape[0] == shape[1] == shape[2]:
+        note = "as many frames as pixels: the first axis is taken as the scan's"
+        return shape, False, {"note": note}
+    return shape, not (shape[0] == count and shape[1] == shape[2]), {}
 
 
-def to_counts(frames: np.ndarray, said: str | None, key: str, path: Path) -> np.ndarray:
+def to_counts(frames: Any, said: str | None, key: str, path: Path) -> Any:
     """Counts of `frames`; whole numbers are squared without wrapping around.
 
     Raises:
         MeasurementError: nobody says what the numbers are; the evidence is in the message.
     """
     if said == AMPLITUDE:
+        if isinstance(frames, LazyFrames):
+            return replace(frames, amplitude=True)
         return np.square(frames.astype(np.float64)).astype(np.float32)
     if said is not None:
         return frames
-    whole = bool(np.array_equal(frames, np.rint(frames)))
-    total = float(frames.sum(axis=(1, 2), dtype=np.float64).mean())
+    whole, total, largest = True, 0.0, 0.0
+    step = max(1, block_bytes() // (8 * frames[:1].size))
+    for first in range(0, len(frames), step):
+        block = raw_frames(frames, np.arange(first, min(first + step, len(frames))))
+        whole = whole and bool(np.array_equal(block, np.rint(block)))
+        total += float(block.sum(dtype=np.float64)) / len(frames)
+        largest = max(largest, float(block.max(initial=0)))
     raise MeasurementError(
         f"the file does not say whether {key!r} holds counts or amplitudes",
         where=path,
         expected="measurement = counts | amplitude | intensity",
         got=f"{'whole numbers' if whole else 'fractions'}, sum per frame {total:.4g}, "
-        f"maximum {float(frames.max(initial=0)):.4g}",
+        f"maximum {largest:.4g}",
         fix=f"--measurement {'counts' if whole else 'amplitude'}   (if that is what they are)",
     )
 
 
 def _check_labels(arrays: Mapping[str, np.ndarray], shape: tuple[int, ...], path: Path) -> None:
     """Patches (`Y`) and scan numbers are one for each frame; they are checked, and not used."""
-    for key in ("Y", "ground_truth_patches"):
+    for key in LABELS:
         found = arrays.get(key)
         if found is not None and (len(found.shape) < 3 or found.shape[:3] != shape):
             raise LabelsError(

@@ -26,7 +26,7 @@ def peer_reconstruction(path: str | Path) -> Reconstruction | None:
     with path.open("rb") as stream:
         head = stream.read(8)
     if npz.recognises(head):
-        arrays = npz_arrays.load_arrays(path)
+        arrays = npz_arrays.load_arrays(path, npz.STACKS)
         return ptychodus.read_reconstruction(path) if ptychodus.X_M in arrays else None
     try:
         with h5py.File(path, "r") as file:

@@ -402,14 +402,18 @@ def read_diffraction(
     with path.open("rb") as stream:
         is_hdf5 = stream.read(8) == hdf5.MAGIC
     if not is_hdf5:
-        arrays = npz_arrays.load_arrays(path)
-        patterns = npz_arrays.numbers(npz_arrays.need(arrays, path, "patterns"), path)
+        arrays = npz_arrays.load_arrays(path, ("patterns",))
+        patterns = npz_arrays.frames(npz_arrays.need(arrays, path, "patterns"), path)
         bad = arrays.get("bad_pixels")
         mask = None if bad is None else ~bad.astype(bool)
         numbers = arrays.get("indexes", np.arange(len(patterns))).astype(np.int64).ravel()
-        if patterns.ndim == 3 and mask is not None and mask.shape == patterns.shape[1:]:
-            patterns = np.where(mask, patterns, 0)
-        counts: Any = np.square(patterns.astype(np.float64)) if amplitude else patterns
+        good = mask if mask is not None and mask.shape == patterns.shape[1:] else None
+        counts: Any
+        if isinstance(patterns, LazyFrames):
+            counts = replace(patterns, amplitude=amplitude, mask=good)
+        else:
+            patterns = patterns if good is None else np.where(good, patterns, 0)
+            counts = np.square(patterns.astype(np.float64)) if amplitude else patterns
         _require_paired(path, numbers, patterns.shape)
     else:
         with hdf5.opened(path, follow_links=follow_links) as file:
