@@ -34,6 +34,8 @@ from ptycho.studies.quality import star_path
 
 A = {"N": 64, "n_frames": 484, "step_px": 6.4, "amplitude": "astronaut", "phase": "coffee"}
 R = {**A, "amplitude": "rocket", "phase": "moon"}
+T = {**A, "amplitude": "text", "phase": "siemens"}
+D = {**A, "amplitude": "dead_leaves", "phase": "grf"}
 FEW = 196
 """Frames of the rows on imperfect beams: three seeds of them cost what one large scan does."""
 CURVATURE = 4.0
@@ -347,7 +349,7 @@ def rows() -> Iterator[Row]:
             against_clean(changed, **settings),
             lambda mean, goal=goal: mean["lost"] <= goal,
         )
-    for name, base, photons in (("A", A, 1e5), ("R", R, 1e6)):
+    for name, base, photons in (("A", A, 1e5), ("R", R, 1e6), ("T", T, 1e5), ("D", D, 1e5)):
         yield Row(
             f"no-probe-{name}",
             f"scan {name}, {photons:.0e} photons, no probe guess: likeness over that with it",
@@ -387,8 +389,8 @@ def page(results: list[dict[str, Any]]) -> str:
         "",
         "`.venv/bin/python scripts/benchmarks/refinement.py docs/evidence/refinement.md`",
         "writes this page; `--rows NAME` repeats a row, `--seeds 0` takes one seed. Frames of 64²,",
-        f"step 6.4 px; scan A is astronaut and coffee, R rocket and moon; {FEW} frames and 1e5",
-        "photons unless said. Counts are made with a Fourier shift between pixels, the model reads",
+        "step 6.4 px; scan A is astronaut and coffee, R rocket and moon, T text and a star, D dead",
+        f"leaves and a random field; {FEW} frames and 1e5 photons unless said. Counts are made with a Fourier shift between pixels, the model reads",
         "by its cubic kernel. All settings are the defaults unless said; the gauge of",
         "`ptycho evaluate` is taken out before SSIM. Likeness is the modulus of the complex",
         "correlation with the truth over the scanned area, means removed. CPU seconds are of a",
