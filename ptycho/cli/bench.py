@@ -10,7 +10,7 @@ from ptycho import quiet
 from ptycho.cli import console
 from ptycho.errors import UsageError
 
-PARTS = ("all", "physics", "networks")
+PARTS = ("all", "physics", "refine", "networks")
 
 
 def register(app: typer.Typer) -> None:
@@ -19,29 +19,30 @@ def register(app: typer.Typer) -> None:
 
 
 def bench(
-    only: str = typer.Option("all", help="all, physics or networks."),
+    only: str = typer.Option("all", help="all, physics, refine or networks."),
     repeats: int = typer.Option(3, min=1, help="Fresh processes for each network."),
     rounds: int = typer.Option(15, min=3, help="Timed rounds of each function or step."),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
-    """Measure the physics beside its Fourier transforms, and the default network beside `cnn`.
+    """Measure physics and refinement beside their Fourier transforms, the network beside `cnn`.
 
     Functions are timed in alternation, networks in fresh processes that alternate, so that the
-    ratios hold on a busy machine too; the times beside them do not.
+    ratios hold on a busy machine too; the times beside them do not. Of
+    refine: passes a second (mini-batches: refine, whole scan: whole), and
+    a pass over its transforms, two a frame.
     """
     if only not in PARTS:
         raise UsageError("unknown part", where="--only", expected=", ".join(PARTS), got=only)
     found: dict[str, Any] = {}
-    if only != "physics":
+    if only in ("all", "networks"):
         found |= _networks(repeats, rounds)
-    if only != "networks":
-        quiet.load_tensorflow()
-        from ptycho.studies.bench import measure_physics
+    quiet.load_tensorflow()
+    from ptycho.studies.bench import machine, measure_physics, measure_refine
 
-        with console.progress("physics") as bar:
-            found |= measure_physics(rounds=rounds, progress=bar)
-    from ptycho.studies.bench import machine
-
+    for part, measure in (("physics", measure_physics), ("refine", measure_refine)):
+        if only in ("all", part):
+            with console.progress(part) as bar:
+                found |= measure(rounds=rounds, progress=bar)
     found["machine"] = machine()
     if json_output:
         console.print_json(found)

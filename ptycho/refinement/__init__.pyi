@@ -6,4 +6,6 @@ from .orientation import Orientation as Orientation
 from .orientation import find_orientation as find_orientation
 from .outcome import RefineResult as RefineResult
 from .places import affine_part as affine_part
+from .run import prepare as prepare
 from .run import refine as refine
+from .takeover import take_over as take_over

@@ -301,49 +301,16 @@ def low_dose(seed: int, quick: bool) -> dict[str, Any]:
 
 def pass_over_ffts(seed: int, quick: bool) -> dict[str, Any]:
     """Mini-batch passes at N = 128 with one mode, over their Fourier transforms alone."""
-    import scipy.fft
-    import tensorflow as tf
+    from ptycho.studies.bench import measure_refine
 
-    from ptycho.refinement.run import prepare
-    from ptycho.refinement.takeover import take_over
-
-    scan = simulate(SimulationConfig(N=128, n_frames=64 if quick else 256, photons=1e6, seed=seed))
-    config = RefineConfig(modes=1, clean="off", held_out_fraction=0)
-    engine = prepare(scan, take_over(scan, None), config)
-    batch, order = engine.batch, np.arange(scan.n_frames)
-    batches = [order[at : at + batch] for at in range(0, scan.n_frames, batch)]
-    waves = [
-        (np.random.default_rng(seed).standard_normal((len(b), 128, 128)) + 0j).astype("complex64")
-        for b in batches
-    ]
-    fields = [tf.constant(each) for each in waves]
-
-    def by_tensorflow() -> None:
-        for each in fields:
-            tf.signal.ifft2d(tf.signal.fft2d(each))
-
-    def by_scipy() -> None:
-        for each in waves:
-            scipy.fft.ifft2(scipy.fft.fft2(each, workers=1), workers=1)
-
-    def one_pass() -> None:
-        engine.run_pass(order, 1.0, move=False)
-
-    times: dict[str, list[float]] = {"pass": [], "tensorflow": [], "scipy": []}
-    todo = {"pass": one_pass, "tensorflow": by_tensorflow, "scipy": by_scipy}
-    for turn in range(4 if quick else 12):
-        for name, work in todo.items():
-            begun = time.process_time()
-            work()
-            if turn:
-                times[name].append(time.process_time() - begun)
-    best = {name: float(np.min(each)) for name, each in times.items()}
-    alone = min(best["tensorflow"], best["scipy"])
-    parts = ", ".join(f"{name} {1e3 * each / scan.n_frames:.3f} ms" for name, each in best.items())
+    frames, rounds = (64, 3) if quick else (256, 11)
+    told = measure_refine(sides=(128,), frames=frames, rounds=rounds, seed=seed)
     words = (
-        f"{parts} a frame, best of {turn}, batches of {batch}, cubic kernel, TensorFlow, one core"
+        f"pass {told['refine_ms_128']:.3f} ms, transforms {told['pass_fft_ms_128']:.3f} ms a frame "
+        f"by the processor, medians of {rounds}, cubic kernel, TensorFlow; whole-scan pass "
+        f"{told['whole_over_fft_128']:.2f} times its transforms (`ptycho bench --only refine`)"
     )
-    return {"value": best["pass"] / alone, "words": words}
+    return {"value": told["refine_over_fft_128"], "words": words}
 
 
 def thinned(seed: int, quick: bool) -> dict[str, Any]:

@@ -26,6 +26,36 @@ def test_physics_figures_and_the_machine_they_were_taken_on():
     assert machine()["processor"]
 
 
+def test_passes_and_their_transforms_are_measured_by_one_clock():
+    from ptycho.studies.bench.refinement import measure_refine
+
+    seen = []
+    found = measure_refine(
+        sides=(16,), frames=24, rounds=3, progress=lambda *args: seen.append(args[:2])
+    )
+    for name in ("refine", "whole"):
+        ratio = found[f"{name}_ms_16"] / found["pass_fft_ms_16"]
+        assert found[f"{name}_over_fft_16"] == pytest.approx(ratio)
+        assert ratio > 1  # the transforms are a part of it
+        assert found[f"{name}_passes_per_s_16"] > 0
+    assert seen[-1] == (6, 6)
+
+
+def test_every_clock_measures_the_same_rounds():
+    from ptycho.studies.bench.timing import by_clocks
+
+    ticks, calls = [0.0], []
+
+    def work():
+        calls.append(1)
+        ticks[0] += len(calls)
+        return ()
+
+    one, two = by_clocks({"a": work}, (lambda: ticks[0], lambda: 2 * ticks[0]), rounds=3, warmup=2)
+    assert len(calls) == 5
+    assert one == {"a": 4000.0} and two == {"a": 8000.0}  # the median of 3, 4 and 5 s
+
+
 def test_the_command_refuses_an_unknown_part_in_words():
     done = subprocess.run(
         [sys.executable, "-m", "ptycho", "bench", "--only", "nonsense"],
@@ -35,7 +65,7 @@ def test_the_command_refuses_an_unknown_part_in_words():
         check=False,
     )
     assert done.returncode == 2
-    assert "all, physics, networks" in done.stderr
+    assert "all, physics, refine, networks" in done.stderr
     assert "Traceback" not in done.stderr
 
 

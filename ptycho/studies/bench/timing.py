@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +38,35 @@ def alternate(
     progress: Callable[[int, int, dict[str, Any]], None] | None = None,
 ) -> dict[str, float]:
     """Median milliseconds of each function; every round runs each of them once."""
-    taken: dict[str, list[float]] = {name: [] for name in functions}
+    clocks = (time.perf_counter,)
+    return by_clocks(functions, clocks, rounds=rounds, warmup=warmup, progress=progress)[0]
+
+
+def by_clocks(
+    functions: Mapping[str, Function],
+    clocks: Sequence[Callable[[], float]],
+    *,
+    rounds: int,
+    warmup: int = 3,
+    progress: Callable[[int, int, dict[str, Any]], None] | None = None,
+) -> list[dict[str, float]]:
+    """`alternate` by each of several clocks (of seconds) in the same rounds."""
+    taken: list[dict[str, list[float]]] = [{name: [] for name in functions} for _ in clocks]
     for number in range(warmup + rounds):
         for name, function in functions.items():
-            start = time.perf_counter()
+            start = [clock() for clock in clocks]
             finished(function())
-            if number >= warmup:
-                taken[name].append(1e3 * (time.perf_counter() - start))
+            for each, clock, begun in zip(taken, clocks, start, strict=True):
+                if number >= warmup:
+                    each[name].append(1e3 * (clock() - begun))
         if progress is not None:
             progress(number + 1, warmup + rounds, {})
-    return {name: statistics.median(values) for name, values in taken.items()}
+    return [{name: statistics.median(values) for name, values in each.items()} for each in taken]
+
+
+def on_processor() -> bool:
+    """Whether the work is done by the processor, so that its time counts the work of all cores."""
+    return "cpu" in _device().lower()
 
 
 def machine() -> dict[str, Any]:
