@@ -5,7 +5,8 @@
 A CXI file of as many frames of 128² (float32, not compressed) is made in a temporary folder and
 removed at the end. One process refines 2000 frames of its area first (libraries are loaded,
 programs compiled), then all of them, two passes: one in mini-batches, one of the whole scan with
-total variation, both with background rings. Another runs single passes of 2000 and of 20 000
+total variation, both with background rings. (`tests/refinement/test_scale.py` holds the same
+proportion on fewer frames.) Another runs single passes of 2000 and of 20 000
 frames. Writes one row a run into docs/evidence/scale.jsonl.
 """
 
@@ -39,8 +40,8 @@ def forget():
     (me / "clear_refs").write_text("5")
 config = RefineConfig(passes=2, whole_share=0.5, regularise=0.25, background="rings")
 scan = open_scan(sys.argv[1])
-few = scan.subset(np.arange(int(sys.argv[2])))
-refine(few, config=config)
+few = scan.subset(np.arange(*json.loads(sys.argv[2])))
+before = refine(few, config=config).reconstruction.object.shape
 forget()
 warm, began, cpu = field("VmRSS"), time.monotonic(), time.process_time()
 result = refine(scan, config=config)
@@ -49,6 +50,7 @@ print(json.dumps({
     "run": "memory", "frames": scan.n_frames, "N": scan.N, "warm_mib": warm,
     "peak_mib": field("VmHWM"), "above_mib": field("VmHWM") - warm,
     "frames_mib": scan.n_frames * scan.N**2 * 4 / 2**20,
+    "warm_object": list(before),
     "object": list(result.reconstruction.object.shape), "seconds": seconds, "cpu_s": cpu,
     "passes": [row["seconds"] for row in result.history], "residual": result.residual,
     "streams": result.reconstruction.meta.get("frames_read"),
@@ -86,8 +88,8 @@ print(json.dumps({"run": "linear", "N": scan.N, "rows": rows}))
 """
 
 
-def written(path: Path, count: int) -> Path:
-    """A raster of `count` frames, 500 drawn ones over and over."""
+def written(path: Path, count: int, dtype: str = "f4") -> Path:
+    """A raster of `count` frames of these numbers, 500 drawn ones over and over."""
     pixel_m = 1e-10 * 2.0 / (N * 5e-5)
     axis = np.arange(N) - N // 2
     probe = np.exp(-(axis[:, None] ** 2 + axis**2) / (2 * (N / 12) ** 2)).astype(complex)
@@ -103,7 +105,7 @@ def written(path: Path, count: int) -> Path:
         file[f"{D}/distance"], file[f"{D}/x_pixel_size"] = 2.0, 5e-5
         moved = np.column_stack([places[:, 1], places[:, 0], np.zeros(count)]) * pixel_m
         file["entry_1/sample_1/geometry_1/translation"] = moved
-        frames = file.create_dataset(f"{D}/data", (count, N, N), np.float32)
+        frames = file.create_dataset(f"{D}/data", (count, N, N), dtype)
         for first in range(0, count, len(few)):
             frames[first : first + len(few)] = few[: count - first]
     return path
@@ -135,7 +137,7 @@ def main() -> None:
         if wanted.only != "memory":
             rows.append(measured(LINEAR, path, FEW, MANY))
         if wanted.only != "linear":
-            rows.append(measured(MEMORY, path, FEW))
+            rows.append(measured(MEMORY, path, [0, FEW, 1]))
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
     ).stdout.strip()
