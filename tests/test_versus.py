@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from leftovers import alive
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "scripts/benchmarks"))
@@ -160,3 +166,37 @@ def test_rows_survive_a_stop(tmp_path: Path) -> None:
     assert versus_ptychi.stored(store) == []
     store.write_text(json.dumps(row()) + "\n", encoding="utf-8")
     assert versus_ptychi.stored(store)[0]["reach_s"] == [20.0, 100.0]
+
+
+STOPPED = """
+import sys, pathlib
+import versus_ptychi as versus
+word, folder = sys.argv[1][1:], pathlib.Path(sys.argv[2])
+sleeper = [sys.executable, "-c", "import time; time.sleep(600)", word]
+versus.PYTHON = pathlib.Path(sys.executable)
+versus.todo = lambda quick: [("row", lambda seed: versus.run(sleeper, {}, {}, folder))]
+sys.argv = ["versus_ptychi.py", str(folder / "page.md")]
+raise SystemExit(versus.main())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_stop_takes_the_program_that_runs_along(tmp_path: Path, number: signal.Signals) -> None:
+    word = f"versus-{uuid.uuid4().hex}"
+    comparison = subprocess.Popen(
+        [sys.executable, "-c", STOPPED, f"-{word}", str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "scripts/benchmarks")},
+        cwd=ROOT,
+    )
+    try:
+        while not alive(word):
+            assert comparison.poll() is None
+            time.sleep(0.05)
+        comparison.send_signal(number)
+        comparison.wait(60)
+        assert alive(word) == []
+        assert comparison.returncode in (128 + number, -number)
+    finally:
+        comparison.kill()
+        for left in alive(word):
+            left.kill()
