@@ -28,6 +28,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from orchestration.cli.ends import ended_by_signals
+from orchestration.core import Interrupted
+from orchestration.sandbox import run_child
 from versus_score import (
     Half,
     agreement,
@@ -54,6 +57,8 @@ TV = {"star": 0.01, "A": 0.01, "R": 0.01}
 """LSQML's weight of total variation for each scan (`--tune`)."""
 KERNELS = {"ours": "cubic", "lsqml": "fourier"}
 """How each program reads between pixels, and is judged."""
+LONGEST_S = 24 * 3600.0
+"""That one run of a program may take."""
 SPARSE = 4
 """Every so many frames judge the images on the way, all of them the last."""
 
@@ -124,12 +129,20 @@ def job_of(half: Half, row: Row) -> dict[str, np.ndarray]:
     return job if half.scan.mask is None else {**job, "mask": half.scan.mask}
 
 
+def tell(line: str) -> None:
+    """What the program says, at once."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def run(command: list[str], job: dict[str, Any], settings: dict[str, Any], folder: Path) -> dict:
-    """A program in a process of its own, on the core that this one holds."""
+    """A program in a process of its own, on the core that this one holds; it ends with this one."""
     source, target = folder / "job.npz", folder / "out.npz"
     np.savez(source, settings=json.dumps(settings), **job)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    subprocess.run([*command, str(source), str(target)], check=True, env=environment, cwd=ROOT)
+    argv = [*command, str(source), str(target)]
+    done = run_child(argv, ROOT, environment, total_s=LONGEST_S, on_line=tell, max_processes=None)
+    if not done.ok:
+        raise SystemExit(f"{' '.join(argv)}\nexit code {done.exit_code}, signal {done.signal}")
     with np.load(target) as found:
         return {key: found[key] for key in found.files}
 
@@ -384,6 +397,15 @@ def main() -> int:
     """Run the rows that are named and write the page after each."""
     if sys.argv[1:2] == ["--ours"]:
         return ours(*sys.argv[2:])
+    try:
+        with ended_by_signals():
+            return compare()
+    except Interrupted as end:
+        return end.code
+
+
+def compare() -> int:
+    """The rows that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--rows", nargs="*", default=["*"], help="names or patterns")
