@@ -61,6 +61,24 @@ def problems(told: Any) -> str:
     return "\n".join(line for row in told["landings"] for line in row["problems"])
 
 
+def test_a_signature_is_that_of_openssl(tmp_path: Path) -> None:
+    """Keys and signatures of before hold: Ed25519 leaves no choice. Made by
+    `openssl pkeyutl -sign -rawin` (3.0) with the key 00 01 … 1f, the words in front included."""
+    (tmp_path / KEY).parent.mkdir()
+    (tmp_path / KEY).write_text(bytes(range(32)).hex() + "\n")
+    first = "d84674e272a520f1275ff94e4b4efbe9cbbea7a61c17e9e515299ed9e1840549"
+    second = "add967fdb35676633ad075335aa64c0d75abbfaf2af4f4d845720de1cbd16800"
+    voice, data = own_voice(tmp_path), b"tree 0123\n"
+    assert voice.public == "03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8"
+    assert voice.sign("commit", data) == f"{first} {second}"
+    assert spoken_by(voice.public, "commit", data, first + second)
+    for wrong in ("", "00", "zz", first, second + first, first + second[:-2] + "01"):
+        assert not spoken_by(voice.public, "commit", data, wrong)
+    for public in ("", "00", "00" * 32, "ff" * 32, "zz" * 32):
+        assert not spoken_by(public, "commit", data, first + second)
+    assert not spoken_by(voice.public, "message", data, first + second)
+
+
 def test_a_landing_verifies_here_and_in_a_fresh_clone(landed: Any) -> None:
     for root in (landed.root, clone(landed)):
         code, told = verified(root)
