@@ -22,6 +22,7 @@ from pathlib import Path
 
 HOUSE = Path(__file__).resolve().parents[2]
 LIBRARY = ("keras", "tensorflow", "torch", "jax", "numpy", "scipy", "h5py", "matplotlib", "skimage")
+GOAL_MB = 60  # that the harness may add to an empty environment
 FILES = {
     "shop.py": "def total(prices):\n    return max(prices)\n",
     "tests/test_shop.py": (
@@ -99,11 +100,14 @@ def measure(home: Path) -> list[tuple[str, str, bool]]:
         )
     ]
     must([sys.executable, "-m", "venv", str(place)], home, env)
+    pip, pip_code = (megabytes(place / "lib", pattern) for pattern in ("*", "*.pyc"))
     began = time.monotonic()
     how = ["install", "-q", "--no-index", "--find-links", str(wheels), "ptycho"]
     must([str(place / "bin/python"), "-m", "pip", *how], home, env)
     took, size = time.monotonic() - began, megabytes(place / "lib", "*")
-    rows.append(("`pip install ptycho`", f"{took:.0f} s, {size:.0f} MB with pip itself", True))
+    least = size - pip - megabytes(place / "lib", "*.pyc") + pip_code
+    words = f"{took:.0f} s, {size - pip:.0f} MB with its byte code ({least:.0f} without) beside pip"
+    rows.append(("`pip install ptycho`", words, size - pip <= GOAL_MB))
     code = f"import importlib.util as u; print([n for n in {LIBRARY!r} if u.find_spec(n)])"
     found = must([str(place / "bin/python"), "-c", code], home, env).strip()
     rows.append(("importable of the library", "nothing" if found == "[]" else found, found == "[]"))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from orchestration.errors import HarnessError
 
 if TYPE_CHECKING:  # it is needed to sign and to verify, and costs a start what it need not
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from nacl.signing import SigningKey
 
 KEY = Path("keys") / "signing.key"
 
@@ -24,12 +24,12 @@ KEY = Path("keys") / "signing.key"
 class Voice:
     """A private key and its public half (64 hexadecimal digits)."""
 
-    _key: Ed25519PrivateKey
+    _key: SigningKey
     public: str
 
     def sign(self, what: str, data: bytes) -> str:
         """The signature of `data` as a `what` (commit, message): one is no signature of another."""
-        digits = self._key.sign(_bound(what, data)).hex()
+        digits = self._key.sign(_bound(what, data)).signature.hex()
         return f"{digits[:64]} {digits[64:]}"
 
 
@@ -44,11 +44,11 @@ def own_voice(state_dir: Path) -> Voice:
 
 def known_voice(state_dir: Path) -> Voice | None:
     """The voice of a state folder, or None where it has no key; HarnessError for a broken one."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from nacl.signing import SigningKey
 
     place = state_dir / KEY
     try:
-        key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(place.read_text("ascii").strip()))
+        key = SigningKey(bytes.fromhex(place.read_text("ascii").strip()))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as problem:
@@ -59,18 +59,18 @@ def known_voice(state_dir: Path) -> Voice | None:
             got=str(problem),
             fix=f"put it back from a backup, or move it away and begin a new one: mv {place} ...",
         ) from None
-    return Voice(key, key.public_key().public_bytes_raw().hex())
+    return Voice(key, key.verify_key.encode().hex())
 
 
 def _make(state_dir: Path) -> Voice:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from nacl.signing import SigningKey
 
     place = state_dir / KEY
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     part = place.with_name(f".{place.name}.{os.getpid()}")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(Ed25519PrivateKey.generate().private_bytes_raw().hex() + "\n")
+        file.write(SigningKey.generate().encode().hex() + "\n")
         file.flush()
         os.fsync(file.fileno())
     try:
@@ -86,13 +86,13 @@ def _make(state_dir: Path) -> Voice:
 
 def spoken_by(public: str, what: str, data: bytes, signature: str) -> bool:
     """Whether `signature` is that of the key with this public half."""
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from nacl.exceptions import BadSignatureError
+    from nacl.signing import VerifyKey
 
     try:
-        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public))
-        key.verify(bytes.fromhex(signature), _bound(what, data))
-    except (ValueError, InvalidSignature):
+        key = VerifyKey(bytes.fromhex(public))
+        key.verify(_bound(what, data), bytes.fromhex(signature))
+    except (ValueError, BadSignatureError):
         return False
     return True
 
