@@ -56,7 +56,9 @@ def test_the_plainer_image_stays_within_two_standard_errors(
 ) -> None:
     pairs = [(PLAIN, None, judged(0.6)), (SMOOTH, None, judged(0.5))]
     where = np.arange(len(net.each)) % 4
-    found = verdict(SMOOTH, [*pairs, (NET, None, net), (PULLED, 0.25, pulled)], where)
+    blanks = {None: pairs[1][2].each, 0.25: judged(0.499).each}
+    found = verdict(SMOOTH, [*pairs, (NET, None, net), (PULLED, 0.25, pulled)], where, blanks)
+    assert [row["false_gain"] for row in found.candidates[2:]] == pytest.approx([0, 0.001])
     assert found.chosen == chosen
     assert found.pull == (0.25 if chosen == PULLED else None)
     best = min(float(net.each.mean()), float(pulled.each.mean()))
@@ -110,12 +112,40 @@ def test_the_truth_wins_and_noise_loses_and_the_engine_is_as_before(dim: Scan) -
     assert np.isfinite(told.residual)
 
 
+@pytest.mark.parametrize("update_probe", [False, True])
+def test_passes_alone_are_no_gain_of_the_prior(dim: Scan, update_probe: bool) -> None:
+    """A trial ends early: an answer that changes nothing must not win by what passes add to it."""
+    engine = prepare(dim, take_over(dim, None), RefineConfig(update_probe=update_probe))
+    engine.begin_whole()
+    for _ in range(3):
+        engine.run_whole("poisson", 0.65)
+
+    class Nothing:
+        record = {"what": "the image as it is"}
+
+        def __call__(self, estimate: Estimate) -> np.ndarray:
+            return estimate.image
+
+    found = judge(engine, "poisson", 0.65, Nothing())  # type: ignore[arg-type]
+    assert found.chosen == SMOOTH
+    assert [row["gain"] - row["false_gain"] for row in found.candidates[2:]] == [0, 0, 0]
+
+
+def test_what_an_answer_of_nothing_gains_too_is_no_gain_of_the_prior() -> None:
+    where, own, pulled = np.zeros(64), judged(0.5), judged(0.48, 0.001)
+    for blank, chosen in ((judged(0.49), PULLED), (judged(0.48), SMOOTH), (judged(0.47), SMOOTH)):
+        blanks = {None: own.each, 0.25: blank.each}
+        pairs = [(SMOOTH, None, own), (PULLED, 0.25, pulled)]
+        found = verdict(SMOOTH, pairs, where, blanks)
+        assert (found.chosen, found.gain) == (chosen, pytest.approx(0.02))
+
+
 def test_an_image_that_is_better_here_and_worse_there_is_told_by_quarter() -> None:
     where = quarters(np.array([(0, 0), (0, 9), (9, 0), (9, 9)] * 3))
     assert where.tolist() == [0, 1, 2, 3] * 3
     own, net = np.full(12, 0.5), np.where(where == 2, 0.6, 0.3)
     pairs = [(SMOOTH, None, Judged(own, None)), (NET, None, Judged(net, None))]
-    row = verdict(SMOOTH, pairs, where).candidates[1]
+    row = verdict(SMOOTH, pairs, where, {None: own}).candidates[1]
     assert row["gain"] == pytest.approx(0.125)
     assert row["gain_by_quarter"] == pytest.approx(
         {"upper left": 0.2, "upper right": 0.2, "lower left": -0.1, "lower right": 0.2}
