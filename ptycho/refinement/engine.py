@@ -146,16 +146,21 @@ class Engine:
         self._finish(None, light, weight)
         return self._after(told, ratio, move=move, moved=True)
 
-    def run_whole(self, loss: str, weight: float, *, judge: bool = False) -> Told:
-        """One accelerated pass over all frames at once, then total variation of `weight`."""
+    def run_whole(
+        self, loss: str, weight: float, *, judge: bool = False, hold: bool = False
+    ) -> Told:
+        """One accelerated pass over all frames at once, then total variation of `weight`.
+
+        `hold`: probe and positions stay.
+        """
         config, detector = self.config, self._detector()
         first_move = min(config.position_start * config.passes, POSITIONS_FROM)
-        move = self._moves and self._passes >= first_move
+        move = self._moves and not hold and self._passes >= first_move
         momentum = self._whole / (self._whole + 3)
         by_object = config.whole_object_step / self._layers
         rates = step.rates(
             by_object if not config.update_probe else 0.7 * by_object,
-            config.whole_probe_step if config.update_probe else 0.0,
+            config.whole_probe_step if config.update_probe and not hold else 0.0,
             min(momentum, 0.9) if config.update_probe else momentum,
             WHOLE_DAMPING,
             config.position_step if move else 0.0,

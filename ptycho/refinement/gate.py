@@ -5,15 +5,19 @@ are given back, four images are judged by those counts: that of the likelihood a
 total variation, the prior's, and the prior's after passes that pull it back to the counts (total
 variation then acts on the difference to the prior's image). The descent has chosen between the
 first two; an image of the prior wins only where it is better by two standard errors over the
-frames. The passes of the gate are extra, and the state goes back to what it was: the plain image
-beside the prior's is that of a refinement without a prior.
+frames. A trial ends early, and total variation on a difference takes back what it flattened: passes
+and pull would look like a gain of the prior. So the chosen image first goes down as far, and each
+image of the prior must beat, by two standard errors as well, what an answer of nothing becomes in
+its place (the false gain, which is told). In all these passes probe, positions and what else
+belongs to the beam stay those of the trial. The passes of the gate are extra, and the state goes
+back to what it was: the plain image beside the prior's is that of a refinement without a prior.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -98,21 +102,28 @@ def judge(engine: Engine, loss: str, weight: float, prior: Prior) -> Verdict:
     """
     before = engine.saved()
     before["factors"] = before["factors"].copy()
-    own = _judged(engine)
-    fed = _fed(engine, loss, weight)
 
     def put(image: np.ndarray) -> Judged:
+        engine.resume(before)
         _put(engine, image)
         return _judged(engine)
 
-    smooth, plain = (own, put(fed.freer)) if weight > 0 else (put(fed.image), own)
+    engine.begin_whole()
+    for _ in range(PULL_PASSES):
+        engine.run_whole(loss, weight, hold=True)
+    further, _ = engine.fields()
+    fed = _fed(engine, loss, weight)
     image = prior(fed)
-    pairs: list[Candidate] = [(PLAIN, None, plain)]
+    smooth = put(fed.image)
+    pairs: list[Candidate] = [(PLAIN, None, put(fed.freer if weight > 0 else further))]
     pairs += [(SMOOTH, None, smooth), (NET, None, put(image))]
-    pairs += [(PULLED, pull, put(consistent(engine, loss, image, pull))) for pull in PULLS]
+    blanks: dict[float | None, np.ndarray] = {None: smooth.each}
+    for pull in PULLS:
+        pairs.append((PULLED, pull, put(consistent(engine, loss, image, pull))))
+        blanks[pull] = put(consistent(engine, loss, fed.image, pull)).each
     engine.resume(before)
     where = quarters(engine.frames.scan.positions_px[engine.frames.held])
-    return verdict(SMOOTH if weight > 0 else PLAIN, pairs, where)
+    return verdict(SMOOTH if weight > 0 else PLAIN, pairs, where, blanks)
 
 
 def quarters(positions_px: np.ndarray) -> np.ndarray:
@@ -121,13 +132,20 @@ def quarters(positions_px: np.ndarray) -> np.ndarray:
     return 2 * low.astype(int) + right
 
 
-def verdict(chosen: str, pairs: list[Candidate], where: np.ndarray) -> Verdict:
+def verdict(
+    chosen: str,
+    pairs: list[Candidate],
+    where: np.ndarray,
+    blanks: Mapping[float | None, np.ndarray],
+) -> Verdict:
     """Which image wins.
 
     Args:
         chosen: the image that the descent has chosen.
         pairs: name, weight of the consistency, and what the held-out counts say.
         where: (frames,) the quarter of the scan that each held-out frame lies in.
+        blanks: by the weight of the consistency, None without: (frames,) half-deviances of what an
+            answer of nothing becomes.
     """
     own = best = next(judged.each for name, _, judged in pairs if name == chosen)
     rows, pull, told = [], None, (-math.inf, 0.0)
@@ -140,15 +158,22 @@ def verdict(chosen: str, pairs: list[Candidate], where: np.ndarray) -> Verdict:
             for number, name in enumerate(QUARTERS)
             if (where == number).any()
         }
-        rows.append(row if weight is None else row | {"pull": weight})
+        if weight is not None:
+            row["pull"] = weight
+        rows.append(row)
         if name not in (NET, PULLED):
             continue
+        row["false_gain"], _ = _gain(own, blanks[weight])
         if gain > told[0]:
             told = gain, error
-        more, error = _gain(best, values)
-        if more > PLAINER * error:
+        if _better(best, values) and _better(blanks[weight], values):
             best, chosen, pull = values, name, weight
     return Verdict(chosen, pull, *told, rows)
+
+
+def _better(before: np.ndarray, after: np.ndarray) -> bool:
+    gain, error = _gain(before, after)
+    return gain > PLAINER * error
 
 
 def _gain(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
@@ -174,10 +199,12 @@ def with_prior(
     facts = {**chosen.gate, "network": prior.record}
     if chosen.gate["chosen"] in (NET, PULLED):
         before, _ = engine.fields()
-        fed = _fed(engine, chosen.loss, chosen.weight)
-        image = prior(fed)
+        saved = engine.saved()
+        saved["factors"] = saved["factors"].copy()
+        image = prior(_fed(engine, chosen.loss, chosen.weight))
         if (pull := chosen.gate["pull"]) is not None:
             image = consistent(engine, chosen.loss, image, pull)
+        engine.resume(saved)
         _put(engine, image)
         facts["plain_deviance_per_pixel"], facts["plain_residual"] = (
             score.deviance_per_pixel,
@@ -199,7 +226,7 @@ def consistent(engine: Engine, loss: str, image: np.ndarray, weight: float) -> n
     centre, dual = engine.state.object, backend.tensor(np.zeros((4, *image.shape), np.float32))
     for _ in range(PULL_PASSES):
         before = engine.state.object
-        engine.run_whole(loss, 0.0)
+        engine.run_whole(loss, 0.0, hold=True)
         size = weight / (2 * math.sqrt(float(engine.light().max())))
         scalar = backend.scalar(size, "float32")
         now, dual = _compiled_pull()(engine.state.object, centre, dual, scalar)
@@ -231,11 +258,11 @@ def _fed(engine: Engine, loss: str, weight: float) -> Estimate:
     if weight < LEAST_WEIGHT:
         engine.begin_whole()
         for _ in range(LEAST_PASSES):
-            engine.run_whole(loss, LEAST_WEIGHT)
+            engine.run_whole(loss, LEAST_WEIGHT, hold=True)
     image, _ = engine.fields()
     engine.begin_whole()
     for _ in range(FREE_PASSES):
-        engine.run_whole(loss, 0.0)
+        engine.run_whole(loss, 0.0, hold=True)
     return Estimate(image, engine.fields()[0], engine.light())
 
 
