@@ -127,6 +127,7 @@ def train_prior(
         "scans": len(seen) + len(unseen),
         "without": list(config.without),
         "start_sha256": identity.get("start_sha256"),
+        "start": begun_with.record if begun_with else None,
         "seed": config.seed,
         "steps": config.steps,
         "batch": BATCH,
