@@ -1,4 +1,7 @@
 from .judgement import CASES as CASES
+from .judgement import EMPTIED as EMPTIED
+from .judgement import EMPTIED_WEIGHT as EMPTIED_WEIGHT
+from .judgement import SPARSE_CASES as SPARSE_CASES
 from .judgement import Judgement as Judgement
 from .judgement import chosen_weight as chosen_weight
 from .judgement import evaluate_prior as evaluate_prior

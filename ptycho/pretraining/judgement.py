@@ -9,6 +9,7 @@ the plain image has there.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,9 @@ BY_COUNTS = "auto"
 """The weight of total variation that held-out counts choose."""
 EDGE_PX = 8
 """Between the halves, where neither is judged."""
+SPARSE_CASES = "A", "R"
+SPARSE_PHOTONS, SPARSE_PASSES = 1e4, 150
+"""Of the scans with little overlap: over as large an area, so that they have fewer frames."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Judgement:
         frames: of each scan, a square number. passes: of the solver.
         photons: a frame. weights: of total variation, beside the one that held-out counts choose.
         seeds: of each case, from 1 on.
+        sparse: overlaps (shares of the probe's diameter) of scans that are judged besides.
     """
 
     frames: int = 144
@@ -58,6 +63,7 @@ class Judgement:
     weights: tuple[float, ...] = (0.25, 0.4, 0.65)
     seeds: int = 1
     emptied_seeds: int = 3
+    sparse: tuple[float, ...] = ()
 
     def arms(self, folder: Path) -> list[dict[str, Any]]:
         """One dict a solved image."""
@@ -74,12 +80,27 @@ class Judgement:
             for seed in range(1, self.emptied_seeds + 1)
         ]
         keys = ("case", "photons", "weight", "seed")
-        return [
+        made = [
             dict(zip(keys, row, strict=True))
             | {"folder": str(folder), "frames": self.frames, "passes": self.passes}
             | {"name": f"{row[0]}-{row[1]:g}-{row[2]}-{row[3]}-{self.frames}-{self.passes}"}
             for row in rows
         ]
+        return made + [
+            {"case": case, "photons": SPARSE_PHOTONS, "weight": BY_COUNTS, "seed": seed}
+            | {"overlap": overlap, "folder": str(folder), "passes": SPARSE_PASSES}
+            | {"frames": self.sparse_frames(overlap)}
+            | {"name": f"{case}-{seed}-{self.frames}-overlap-{overlap:g}"}
+            for overlap in self.sparse
+            for case in SPARSE_CASES
+            for seed in range(1, self.seeds + 1)
+        ]
+
+    def sparse_frames(self, overlap: float) -> int:
+        """The square number of frames that cover what `frames` do at the usual step."""
+        usual = SimulationConfig()
+        share = usual.spacing_px / (usual.diameter_px * (1 - overlap))
+        return max(1, round(math.sqrt(self.frames) * share)) ** 2
 
 
 def evaluate_prior(
@@ -93,10 +114,10 @@ def evaluate_prior(
     """Judge `prior`; solved images are kept in `folder`, and serve the next prior too.
 
     Returns:
-        `cases`: one row a case, dose and seed with the weight that held-out counts chose, SSIM
-        (amplitude, phase) of its image (`plain`) and of the prior on it (`prior`), and SSIM of the
-        best weight by the truth (`best`); `emptied`: r.m.s. error in the emptied half before and
-        after.
+        `cases`, `sparse`: one row a case, dose and seed with the weight that held-out counts chose,
+        SSIM (amplitude, phase) of its image (`plain`) and of the prior on it (`prior`), and in
+        `cases` SSIM of the best weight by the truth (`best`); `emptied`: r.m.s. error in the
+        emptied half before and after.
 
     Raises:
         DataError: a scan could not be made.
@@ -110,20 +131,26 @@ def evaluate_prior(
                 "a scan could not be made", where=outcome.arm["name"], got=outcome.error
             )
     cases: dict[tuple[Any, ...], dict[str, Any]] = {}
-    emptied = []
+    emptied, sparse = [], []
     for arm in arms:
         estimate, truth, weight = _read(_path(arm))
         if arm["case"] == EMPTIED:
             emptied.append(_emptied_row(arm, estimate, prior(estimate), truth))
             continue
+        plain = _ssim(estimate.image, estimate, truth)
+        if "overlap" in arm:
+            facts = {name: arm[name] for name in ("case", "photons", "seed", "overlap", "frames")}
+            after = _ssim(prior(estimate), estimate, truth)
+            sparse.append(facts | {"plain": plain, "prior": after, "weight": weight})
+            continue
         key = tuple(arm[name] for name in ("case", "photons", "seed"))
         row = cases.setdefault(key, dict(zip(("case", "photons", "seed"), key, strict=True)))
-        plain = _ssim(estimate.image, estimate, truth)
         row["best"] = max(row.get("best", plain), plain, key=sum)
         if arm["weight"] == BY_COUNTS:
             after = _ssim(prior(estimate), estimate, truth)
             row |= {"plain": plain, "prior": after, "weight": weight}
-    return {"record": prior.record, "cases": list(cases.values()), "emptied": emptied}
+    rows = {"cases": list(cases.values()), "sparse": sparse, "emptied": emptied}
+    return {"record": prior.record, **rows}
 
 
 def judge_apart(prior: Prior, data: Path) -> list[dict[str, Any]]:
@@ -144,12 +171,21 @@ def judge_apart(prior: Prior, data: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def judged_scan(case: str, photons: float, frames: int, seed: int, *, draw: int = 0) -> Scan:
+def judged_scan(
+    case: str,
+    photons: float,
+    frames: int,
+    seed: int,
+    *,
+    draw: int = 0,
+    overlap: float | None = None,
+) -> Scan:
     """A scan of test pictures, with its truth, read between pixels by the Fourier shift.
 
     Args:
         case: of `CASES`, or `EMPTIED`. photons: a frame. frames: a square number.
         seed: of specimen, positions and counts. draw: another one has other counts only.
+        overlap: of neighbouring frames, a share of the probe's diameter; None: 0.75.
     """
     names = CASES.get(case, CASES["A"])
 
@@ -163,8 +199,10 @@ def judged_scan(case: str, photons: float, frames: int, seed: int, *, draw: int 
             made[:, shape[1] // 2 :] = 0.75 * np.exp(0.5j)
         return made
 
+    step_px = None if overlap is None else (1 - overlap) * SimulationConfig().diameter_px
     config = SimulationConfig(
         N=64,
+        step_px=step_px,
         n_frames=frames,
         photons=photons,
         kernel="fourier",
@@ -178,7 +216,8 @@ def solve_arm(arm: dict[str, Any]) -> dict[str, Any]:
     """Simulate and solve one scan, and keep the images."""
     from ptycho.refinement import solved
 
-    scan = judged_scan(*(arm[name] for name in ("case", "photons", "frames", "seed")))
+    names = ("case", "photons", "frames", "seed")
+    scan = judged_scan(*(arm[name] for name in names), overlap=arm.get("overlap"))
     assert scan.truth is not None
     weight = chosen_weight(scan) if arm["weight"] == BY_COUNTS else arm["weight"]
     estimate, origin = solved(scan, weight, arm["passes"], least_px=0)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ptycho.nn import build_prior_net
 from ptycho.pretraining import Judgement, evaluate_prior
-from ptycho.pretraining.judgement import CASES, EMPTIED
+from ptycho.pretraining.judgement import CASES, EMPTIED, SPARSE_CASES, judged_scan
 from ptycho.pretraining.specimens import KINDS, TEST_PHOTOGRAPHS
 from ptycho.prior import CHANNELS, Prior
 
@@ -19,15 +20,22 @@ def test_the_test_pictures_are_those_that_training_leaves_out() -> None:
 
 
 def test_a_prior_is_judged_on_images_that_are_solved_once(tmp_path: Path) -> None:
-    config = Judgement(frames=64, passes=8, photons=(1e4,), weights=(0.4,), emptied_seeds=1)
+    config = Judgement(
+        frames=64, passes=8, photons=(1e4,), weights=(0.4,), emptied_seeds=1, sparse=(0.4,)
+    )
     weights = build_prior_net(CHANNELS).get_weights()
     same = evaluate_prior(Prior(weights, {"seed": 1}), tmp_path, config)
     files = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")}
-    assert len(files) == 2 * len(CASES) + 1 and any(EMPTIED in path.name for path in files)
+    assert len(files) == 2 * len(CASES) + 1 + len(SPARSE_CASES) and any(
+        EMPTIED in path.name for path in files
+    )
     assert same["record"] == {"seed": 1}
     for row in same["cases"]:  # a new network answers 0
         assert row["prior"] == pytest.approx(row["plain"], abs=1e-6)
         assert sum(row["best"]) >= sum(row["plain"]) and row["weight"] >= 0
+    for row in same["sparse"]:
+        assert row["prior"] == pytest.approx(row["plain"], abs=1e-6)
+        assert (row["overlap"], row["frames"]) == (0.4, 9)
     assert same["emptied"][0]["ratio"] == pytest.approx(1, abs=1e-6)
     assert 0 < same["emptied"][0]["plain"] < 0.3
 
@@ -36,3 +44,15 @@ def test_a_prior_is_judged_on_images_that_are_solved_once(tmp_path: Path) -> Non
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")} == files
     assert other["emptied"][0]["ratio"] != pytest.approx(1, abs=1e-3)
     assert [row["plain"] for row in other["cases"]] == [row["plain"] for row in same["cases"]]
+
+
+def test_a_scan_with_little_overlap_covers_as_much_with_fewer_frames() -> None:
+    config = Judgement(frames=484)
+    usual = judged_scan("A", 1e4, 484, 1)
+    for overlap, frames in ((0.75, 484), (0.4, 81), (0.2, 49)):
+        assert config.sparse_frames(overlap) == frames
+        scan = judged_scan("A", 1e4, frames, 1, overlap=overlap)
+        areas = [frames * (0.25, 1 - overlap)[k] ** 2 for k, frames in enumerate((484, frames))]
+        assert areas[1] == pytest.approx(areas[0], rel=0.05)
+        extents = [np.ptp(each.positions_px, axis=0).mean() for each in (usual, scan)]
+        assert extents[1] == pytest.approx(extents[0], rel=0.12)
