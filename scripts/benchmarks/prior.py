@@ -21,14 +21,17 @@ from typing import Any
 
 import numpy as np
 from faults import correlation
-from regimes import unseen_deviance
+from regimes import unseen_deviances
 
-from ptycho import Reconstruction, RefineConfig, evaluate, refine
+from ptycho import Reconstruction, RefineConfig, Scan, SimulationConfig, evaluate, refine
 from ptycho.data import open_scan
 from ptycho.evaluation.metrics import common
 from ptycho.pretraining import (
     CASES,
+    EMPTIED,
+    EMPTIED_WEIGHT,
     KINDS,
+    SPARSE_CASES,
     Judgement,
     chosen_weight,
     evaluate_prior,
@@ -41,11 +44,15 @@ from ptycho.studies.quality import star_path
 GOALS = {1e3: (0.06, 0.04), 1e4: (0.05, 0.03), 1e6: (-0.003, -0.003)}
 """Mean gain of A, R, T, D that is asked for, amplitude and phase, at each dose."""
 LEAST = -0.005
+SPARSE, SPARSE_GOAL = (0.4, 0.2), 0.05
+"""Overlaps, and the gain in amplitude that is asked for in each."""
+SIDE = 4
+"""Parts of the scan, along each side, in which unseen counts are judged."""
 KIND_CASES = {"letters": "T", "siemens": "T", "dead_leaves": "D", "grf": "D", "photographs": "AR"}
 """A kind that is left out, and the cases that show it."""
 STAR_SHARES = (0.02, 0.2)
 BASELINES = Path(".venv-baselines/bin/python")
-BM3D_PHOTONS = (1e3, 1e4)
+UNSEEN_PHOTONS = (1e3, 1e4)
 STRENGTHS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
 """Of BM3D, in units of the counts' own error; it gets the best by the truth."""
 
@@ -93,31 +100,115 @@ def emptied(table: dict[str, Any]) -> Iterator[str]:
         )
 
 
-def beside_bm3d(prior: Prior, photons: float, frames: int, seed: int) -> list[dict[str, Any]]:
+def unseen(prior: Prior, photons: float, frames: int, seed: int) -> list[dict[str, Any]]:
     """Each case: SSIM and deviance of unseen counts of total variation, the prior and BM3D.
 
-    BM3D gets the image of 80 passes of the likelihood alone, and its best strength by the truth.
+    BM3D gets the image of 80 passes of the likelihood alone, and its best strength by the truth;
+    where it is not installed, it has no row. The prior's row says besides where on the scan the
+    prior explains the counts better than total variation, frame by frame.
     """
     rows = []
-    for case in CASES:
+    for case in (*CASES, EMPTIED):
         scan, other = (judged_scan(case, photons, frames, seed, draw=draw) for draw in (0, 1))
-        smooth, origin = solved(scan, chosen_weight(scan), 60, least_px=0)
-        free, _ = solved(scan, 0.0, 80, least_px=0)
-        light = np.median(free.light[free.light > 0.05 * free.light.max()])
-        sigmas = np.array(STRENGTHS) / (2 * np.sqrt(light))
+        weight = EMPTIED_WEIGHT if case == EMPTIED else chosen_weight(scan)
+        smooth, origin = solved(scan, weight, 60, least_px=0)
         images = {"total variation": [smooth.image], "prior": [prior(smooth)]}
-        images["bm3d"] = list(_bm3d(free.image, sigmas))
+        if BASELINES.exists() and case != EMPTIED:
+            free, _ = solved(scan, 0.0, 80, least_px=0)
+            light = np.median(free.light[free.light > 0.05 * free.light.max()])
+            sigmas = np.array(STRENGTHS) / (2 * np.sqrt(light))
+            images["bm3d"] = list(_bm3d(free.image, sigmas))
+        usual = np.zeros(0)
         for name, several in images.items():
             judged = []
             for image in several:
-                rec = Reconstruction(image.astype(np.complex64), free.light, origin)
+                rec = Reconstruction(image.astype(np.complex64), smooth.light, origin)
                 told = evaluate(rec, scan)
                 ssim = [float(told[part]["ssim"]) for part in ("amplitude", "phase")]
                 judged.append((sum(ssim), ssim, rec))
             _, ssim, rec = max(judged, key=lambda each: each[0])
-            facts = {"case": case, "photons": photons, "seed": seed, "image": name, "ssim": ssim}
-            rows.append(facts | {"deviance": unseen_deviance(rec, other)})
+            each = unseen_deviances(rec, other)
+            row = {"case": case, "photons": photons, "seed": seed, "image": name, "ssim": ssim}
+            row["deviance"] = float(each.mean())
+            if name == "total variation":
+                usual = each
+            if name == "prior":
+                row["regions"] = regions(usual - each, scan.positions_px)
+                row |= halves(usual - each, scan) if case == EMPTIED else {}
+            rows.append(row)
     return rows
+
+
+def regions(gain: np.ndarray, positions_px: np.ndarray) -> list[list[tuple[float, float]]]:
+    """`SIDE` × `SIDE` parts of the scan: mean of `gain` (frames,) and its standard error."""
+    low, high = positions_px.min(axis=0), positions_px.max(axis=0)
+    place = np.minimum((positions_px - low) / (high - low) * SIDE, SIDE - 1).astype(int)
+    return [
+        [_mean(gain[(place == (row, col)).all(axis=1)]) for col in range(SIDE)]
+        for row in range(SIDE)
+    ]
+
+
+def halves(gain: np.ndarray, scan: Scan) -> dict[str, tuple[float, float]]:
+    """Mean and standard error over the frames that lie in one half of the specimen."""
+    truth = scan.truth
+    assert truth is not None
+    reach = SimulationConfig().diameter_px / 2
+    beyond = scan.positions_px[:, 1] - truth.origin_px[1] - truth.object.shape[1] // 2
+    return {"full": _mean(gain[beyond < -reach]), "emptied": _mean(gain[beyond > reach])}
+
+
+def _mean(values: np.ndarray) -> tuple[float, float]:
+    return float(values.mean()), float(values.std() / np.sqrt(len(values)))
+
+
+def region_words(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Where on the scan the prior explains unseen counts better or worse than total variation."""
+    yield "| photons | case | seeds | parts better | worse | best part | worst part |"
+    yield "|---|---|---|---|---|---|---|"
+    mine = [row for row in rows if "regions" in row and row["case"] != EMPTIED]
+    for photons in sorted({row["photons"] for row in mine}):
+        for case in CASES:
+            found = [r["regions"] for r in mine if (r["photons"], r["case"]) == (photons, case)]
+            gain, error = np.moveaxis(np.array(found), -1, 0)
+            counted = [int((side * gain > 2 * error).sum()) for side in (1, -1)]
+            ends = [f"{1e5 * end:+.1f}" for end in (gain.max(), gain.min())]
+            cells = [f"{photons:.0e}", case, str(len(found))]
+            cells += [f"{number} of {gain.size}" for number in counted] + ends
+            yield f"| {' | '.join(cells)} |"
+    yield ""
+    first = next(r for r in mine if (r["case"], r["photons"]) == ("T", max(UNSEEN_PHOTONS)))
+    yield f"T at {first['photons']:.0e} photons, seed {first['seed']}, gain in each part:"
+    yield ""
+    yield "|" + " |" * SIDE
+    yield "|" + "---|" * SIDE
+    for line in first["regions"]:
+        yield "| " + " | ".join(f"{1e5 * gain:+.1f} ± {1e5 * e:.1f}" for gain, e in line) + " |"
+    yield ""
+    for row in rows:
+        if row["case"] == EMPTIED and row["image"] == "prior":
+            told = [
+                f"{name} half {1e5 * gain:+.1f} ± {1e5 * error:.1f}"
+                for name, (gain, error) in ((name, row[name]) for name in ("full", "emptied"))
+            ]
+            scan = f"half of A emptied, {row['photons']:.0e} photons, seed {row['seed']}"
+            yield f"- {scan}: {', '.join(told)}."
+
+
+def sparse_words(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Gains where frames overlap little, against what is asked for amplitude."""
+    yield "| overlap | frames | case | seeds | total variation | prior | gain | asked |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for overlap in sorted({row["overlap"] for row in rows}, reverse=True):
+        for case in SPARSE_CASES:
+            mine = [r for r in rows if (r["overlap"], r["case"]) == (overlap, case)]
+            before, after = (np.mean([r[key] for r in mine], axis=0) for key in ("plain", "prior"))
+            gain = after - before
+            met = "met" if gain[0] >= SPARSE_GOAL else "missed"
+            cells = [f"{overlap:.0%}", str(mine[0]["frames"]), case, str(len(mine))]
+            cells += [f"{a:.3f} / {b:.3f}" for a, b in (before, after)]
+            cells += [f"{gain[0]:+.3f} / {gain[1]:+.3f}", f"{SPARSE_GOAL:+.2f} / -: {met}"]
+            yield f"| {' | '.join(cells)} |"
 
 
 def _bm3d(image: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
@@ -216,6 +307,12 @@ def page(found: dict[str, Any]) -> str:
         "",
         *cases(found["table"]),
         "",
+        "## Little overlap",
+        "",
+        "1e4 photons a frame over as large an area, the weight by held-out counts, 150 passes.",
+        "",
+        *sparse_words(found["table"]["sparse"]),
+        "",
         "## Does it invent?",
         "",
         *emptied(found["table"]),
@@ -242,7 +339,19 @@ def page(found: dict[str, Any]) -> str:
         "saw. BM3D denoises real and imaginary part of 80 passes of the likelihood alone and has,",
         "of six strengths, the best **by the truth**; the other two know nothing of it.",
         "",
-        *(bm3d_words(found["bm3d"]) if found["bm3d"] else ["Not run: `make baselines`."]),
+        *(
+            bm3d_words(found["unseen"])
+            if any(row["image"] == "bm3d" for row in found["unseen"])
+            else ["Not run: `make baselines`."]
+        ),
+        "",
+        "## Where on the scan",
+        "",
+        "Half-deviance a pixel of counts that no image saw, that of total variation less that of",
+        f"the prior (above 0: the prior explains them better), ×10⁻⁵, in {SIDE} × {SIDE} parts of",
+        "each scan; better and worse are told from two standard errors over a part's frames on.",
+        "",
+        *region_words(found["unseen"]),
     ]
     lines += ["", "## The measured star", ""]
     lines += [star_words(row) for row in found["star"]] or ["Not run: PTYCHO_DATA_DIR is not set."]
@@ -258,7 +367,11 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=484)
     options = parser.parse_args()
     config = Judgement(
-        frames=options.frames, photons=tuple(GOALS), seeds=options.seeds, emptied_seeds=3
+        frames=options.frames,
+        photons=tuple(GOALS),
+        seeds=options.seeds,
+        emptied_seeds=3,
+        sparse=SPARSE,
     )
     solved = options.folder / "solved"
     table = evaluate_prior(load_prior(options.prior), solved, config, progress=_tell)
@@ -269,7 +382,7 @@ def main() -> int:
         if not path.exists():
             without[kind] = None
             continue
-        judged = evaluate_prior(load_prior(path), solved, config)
+        judged = evaluate_prior(load_prior(path), solved, replace(config, sparse=()))
         rows = [row for row in judged["cases"] if row["case"] in wanted]
         without[kind] = {"record": judged["record"], "cases": rows}
     shares = STAR_SHARES if star_path() is not None else ()
@@ -280,14 +393,12 @@ def main() -> int:
         "table": table,
         "frames": options.frames,
         "without": without,
-        "bm3d": [
+        "unseen": [
             row
-            for photons in BM3D_PHOTONS
+            for photons in UNSEEN_PHOTONS
             for seed in range(1, options.seeds + 1)
-            for row in beside_bm3d(load_prior(options.prior), photons, options.frames, seed)
-        ]
-        if BASELINES.exists()
-        else [],
+            for row in unseen(load_prior(options.prior), photons, options.frames, seed)
+        ],
         "star": [star(options.prior, share, 0) for share in shares],
         "commit": commit,
     }

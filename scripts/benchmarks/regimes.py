@@ -94,11 +94,16 @@ def intensities(rec: Any, scan: Scan) -> np.ndarray:
 
 def unseen_deviance(rec: Any, other: Scan) -> float:
     """Half-deviance a pixel of the other draw's counts, the image's scale fitted."""
+    return float(unseen_deviances(rec, other).mean())
+
+
+def unseen_deviances(rec: Any, other: Scan) -> np.ndarray:
+    """(M,) of each frame."""
     model = intensities(rec, other)
     counts = np.asarray(other.counts, float)
     model = model * (counts.sum() / model.sum()) + 1e-6
     logs = np.where(counts > 0, counts * np.log(np.maximum(counts, 1) / model), 0)
-    return float(np.mean(logs - (counts - model)))
+    return np.asarray(np.mean(logs - (counts - model), axis=(1, 2)))
 
 
 def images(
