@@ -206,19 +206,25 @@ def changed(path: Path, offset: int, form: str, value: int) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize(
-    ("offset", "form", "value"),
-    [(24, "<I", 2**31), (20, "<I", 1000), (8, "<H", 1), (42, "<I", 10**9), (42, "<I", 7)],
-    ids=["more bytes", "fewer packed bytes", "encrypted", "behind the end", "elsewhere"],
-)
+LIES = {
+    "more bytes": (24, "<I", 2**31),
+    "fewer packed bytes": (20, "<I", 1000),
+    "encrypted": (8, "<H", 1),
+    "behind the end": (42, "<I", 10**9),
+    "elsewhere": (42, "<I", 7),
+    "packed as bzip2": (10, "<H", 12),
+    "packed as LZMA": (10, "<H", 14),
+    "packed as nobody knows": (10, "<H", 77),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
 @pytest.mark.parametrize("how", ["stored", "deflated"])
-def test_a_directory_that_lies(
-    tmp_path: Path, temporary: Path, how: str, offset: int, form: str, value: int
-) -> None:
-    """Sizes, places and flags of the archive against what is there."""
+def test_a_directory_that_lies(tmp_path: Path, temporary: Path, how: str, lie: str) -> None:
+    """Sizes, places, flags and methods of the archive against what is there."""
     path = tmp_path / "a.npz"
     SAVES[how](path, **ours(FRAMES.astype(np.uint16)))
-    changed(path, offset, form, value)
+    changed(path, *LIES[lie])
     with pytest.raises(DataError):
         open_scan(path)
 
@@ -255,3 +261,13 @@ def test_a_full_disk_is_told_before_it_is_full(
     with pytest.raises(TooLargeError, match="TMPDIR"):
         open_scan(tmp_path / "deflated.npz")
     assert open_scan(tmp_path / "stored.npz").n_frames == M
+
+
+def test_a_frame_larger_than_any_detector_is_not_read(
+    tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One frame is what memory must always hold; HDF5 has the same bound."""
+    monkeypatch.setattr("ptycho.data.limits.SMALL_BYTES", 2 * N * N - 1)
+    np.savez(tmp_path / "a.npz", **ours(FRAMES.astype(np.uint16)))
+    with pytest.raises(TooLargeError, match="huge"):
+        open_scan(tmp_path / "a.npz")

@@ -178,3 +178,23 @@ def test_a_header_that_promises_more_than_its_member_allocates_nothing(tmp_path:
         archive.writestr("positions_px.npy", b"")
     with pytest.raises(DamagedFileError, match="header says"):
         open_scan(tmp_path / "lie.npz")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (4, 8, 8), \u00af",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (4, 8, 8",
+        "{'descr': '<f4', 'shape': (4, 8, 8)}",
+        "[" * 5000,
+        "nothing",
+    ],
+)
+def test_a_spoilt_header_of_an_array(tmp_path: Path, header: str) -> None:
+    """NumPy raises many things on a header that is none; here it is one error with the path."""
+    text = header.encode("latin1").ljust(5110) + b"\n"
+    content = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + b"\0" * 1024
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("counts.npy", content)
+    with pytest.raises(DamagedFileError, match="cannot be read"):
+        open_scan(tmp_path / "a.npz")
