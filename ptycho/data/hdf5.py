@@ -20,6 +20,7 @@ import numpy as np
 from ptycho.data import physical
 from ptycho.data.atomic import whole_file
 from ptycho.data.busy import being_written
+from ptycho.data.limits import SMALL_BYTES, require_small
 from ptycho.errors import (
     DamagedFileError,
     LinkError,
@@ -29,7 +30,6 @@ from ptycho.errors import (
     WrongTypeError,
 )
 
-SMALL_BYTES = 1 << 30
 KEPT = "duplicate_positions_kept"
 CACHE_BYTES = 64 << 20
 FOLLOW = "--follow-links takes data from files in the same folder, if you trust them"
@@ -272,14 +272,7 @@ def frame_stack(file: h5py.File, *paths: str, beside: bool = False) -> h5py.Data
         )
     shapes = {"frame": data.shape[-2:], "chunk": data.chunks or (1,)}
     for name, shape in shapes.items():
-        size = float(np.prod(shape, dtype=np.float64)) * data.dtype.itemsize
-        if size > SMALL_BYTES:
-            raise TooLargeError(
-                f"one {name} of the frames declares a huge size",
-                where=where,
-                expected=f"≤ {SMALL_BYTES} bytes",
-                got=f"{shape} {data.dtype}, {size:.3g} bytes",
-            )
+        require_small(name, shape, data.dtype, where)
     return data
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import shutil
 import tempfile
 
+import numpy as np
+
 from ptycho.errors import TooLargeError
 from ptycho.frames import free_bytes
 
 ALWAYS_BYTES = 256 << 20
 LIKELY_RATIO = 400
+SMALL_BYTES = 1 << 30  # of what must be read at once
 DISK_SHARE = 0.8  # of what is free, for frames that are unpacked
 
 
@@ -41,6 +44,18 @@ def _require(declared: float, allowed: int, by: str, where: object) -> None:
             expected=f"≤ {allowed} bytes for {by}",
             got=f"{declared:.6g} bytes",
             fix="numpy.load shows what the file holds; write again without what is no measurement",
+        )
+
+
+def require_small(what: str, shape: tuple[int, ...], dtype: np.dtype, where: object) -> None:
+    """Raise TooLargeError if one `what` (frame, chunk) of the frames is above 1 GiB."""
+    size = float(np.prod(shape, dtype=np.float64)) * dtype.itemsize
+    if size > SMALL_BYTES:
+        raise TooLargeError(
+            f"one {what} of the frames declares a huge size",
+            where=where,
+            expected=f"≤ {SMALL_BYTES} bytes",
+            got=f"{shape} {dtype}, {size:.3g} bytes",
         )
 
 

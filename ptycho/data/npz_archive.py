@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import bz2
 import io
+import lzma
 import math
 import os
 import struct
 import tempfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -40,6 +42,9 @@ BAD_FILE = (
     EOFError,
     MemoryError,
     zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    tokenize.TokenError,  # NumPy, of a header that ends early
     ValueError,
     KeyError,
     zipfile.BadZipFile,

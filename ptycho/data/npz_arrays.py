@@ -18,7 +18,7 @@ import numpy as np
 
 from ptycho.data import npz_archive
 from ptycho.data.lazy_frames import LazyFrames
-from ptycho.data.limits import require_allowed
+from ptycho.data.limits import require_allowed, require_small
 from ptycho.data.npz_archive import Member, MemberFrames
 from ptycho.errors import MissingKeyError, WrongTypeError
 
@@ -135,7 +135,7 @@ def frames(
         corner: the zero frequency lies in the corner, and is put into the centre.
 
     Raises:
-        WrongTypeError: no real numbers.
+        WrongTypeError: no real numbers. TooLargeError: a frame above 1 GiB.
     """
     shape = tuple(array.shape) if shape is None else shape
     numbers(array, where)
@@ -146,6 +146,7 @@ def frames(
     if len(shape) != 3 or 0 in shape:
         return array  # whose shape the caller will refuse
     part = MemberFrames(array, shape, last, corner)
+    require_small("frame", part.side, array.dtype, where)
     return LazyFrames((part,), part.side)
 
 
