@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ptycho.data import hdf5, npz_archive, npz_arrays, physical
+from ptycho.data import hdf5, npz, npz_archive, npz_arrays, physical
 from ptycho.errors import (
     DamagedFileError,
     MissingFileError,
@@ -46,7 +46,7 @@ def read_mask(path: str | Path) -> np.ndarray:
         except (ValueError, OSError, EOFError) as error:
             raise _damaged(path, error) from error
     elif head.startswith(npz_archive.ZIP):
-        arrays = npz_arrays.load_arrays(file)
+        arrays = npz_arrays.load_arrays(file, npz.STACKS)  # beside frames, perhaps
         chosen = next((n for n in (key, *NAMES) if n in arrays), None)
         if chosen is None:
             raise MissingKeyError(

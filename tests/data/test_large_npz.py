@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from ptycho.data import open_scan
+from ptycho.data.masks import read_mask
 from ptycho.data.ptychodus import read_diffraction
 from ptycho.errors import DamagedFileError, DataError, MeasurementError, TooLargeError
 from ptycho.frames import Ways
@@ -28,6 +29,15 @@ PLACES = np.column_stack([Y.ravel(), X.ravel()])
 WANTED = [7, 3, 99, 3, 0, 50, 51, 52]
 
 Save = Callable[..., None]
+
+
+def spoil(path: Path) -> None:
+    """Change one byte of the frames."""
+    with zipfile.ZipFile(path) as archive:
+        entry = archive.getinfo("counts.npy")
+    content = bytearray(path.read_bytes())
+    content[entry.header_offset + int(0.7 * entry.compress_size)] ^= 0x10
+    path.write_bytes(content)
 
 
 def bzipped(path: Path, **arrays: Any) -> None:
@@ -176,11 +186,7 @@ def test_one_wrong_byte_is_an_error_before_a_frame_is_given_out(
     """The archive's checksum is compared, whichever frame the byte is in."""
     path = tmp_path / "a.npz"
     SAVES[how](path, **ours(FRAMES.astype(np.uint16)))
-    with zipfile.ZipFile(path) as archive:
-        entry = archive.getinfo("counts.npy")
-    content = bytearray(path.read_bytes())
-    content[entry.header_offset + int(0.7 * entry.compress_size)] ^= 0x10
-    path.write_bytes(content)
+    spoil(path)
     with pytest.raises(DamagedFileError, match="the NPZ file cannot be read") as caught:
         open_scan(path)
     assert str(path) in str(caught.value)
@@ -271,3 +277,11 @@ def test_a_frame_larger_than_any_detector_is_not_read(
     np.savez(tmp_path / "a.npz", **ours(FRAMES.astype(np.uint16)))
     with pytest.raises(TooLargeError, match="huge"):
         open_scan(tmp_path / "a.npz")
+
+
+def test_a_mask_beside_large_frames_is_read_without_them(tmp_path: Path, temporary: Path) -> None:
+    """`--mask SCAN.npz`: nothing of the frames is unpacked (there is a wrong byte in them)."""
+    path, mask = tmp_path / "a.npz", np.random.default_rng(1).random((N, N)) > 0.5
+    np.savez_compressed(path, **ours(FRAMES.astype(np.uint16)), mask=mask)
+    spoil(path)
+    assert np.array_equal(read_mask(path), mask)
