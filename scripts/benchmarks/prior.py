@@ -24,7 +24,7 @@ from faults import correlation
 from regimes import unseen_deviances
 
 from ptycho import Reconstruction, RefineConfig, Scan, SimulationConfig, evaluate, refine
-from ptycho.data import open_scan
+from ptycho.data import open_scan, whole_file
 from ptycho.evaluation.metrics import common
 from ptycho.pretraining import (
     CASES,
@@ -33,11 +33,10 @@ from ptycho.pretraining import (
     KINDS,
     SPARSE_CASES,
     Judgement,
-    chosen_weight,
     evaluate_prior,
     judged_scan,
 )
-from ptycho.prior import Prior, load_prior
+from ptycho.prior import Estimate, Prior, load_prior
 from ptycho.refinement import solved
 from ptycho.studies.quality import star_path
 
@@ -53,6 +52,9 @@ KIND_CASES = {"letters": "T", "siemens": "T", "dead_leaves": "D", "grf": "D", "p
 STAR_SHARES = (0.02, 0.2)
 BASELINES = Path(".venv-baselines/bin/python")
 UNSEEN_PHOTONS = (1e3, 1e4)
+UNSEEN_SEEDS = 2
+Key = tuple[str, float, int]
+Row = dict[str, Any]
 STRENGTHS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
 """Of BM3D, in units of the counts' own error; it gets the best by the truth."""
 
@@ -100,24 +102,25 @@ def emptied(table: dict[str, Any]) -> Iterator[str]:
         )
 
 
-def unseen(prior: Prior, photons: float, frames: int, seed: int) -> list[dict[str, Any]]:
-    """Each case: SSIM and deviance of unseen counts of total variation, the prior and BM3D.
+def unseen(prior: Prior, folder: Path, weights: dict[Key, float], frames: int) -> list[Row]:
+    """Each scan: SSIM and deviance of unseen counts of total variation, the prior and BM3D.
 
-    BM3D gets the image of 80 passes of the likelihood alone, and its best strength by the truth;
-    where it is not installed, it has no row. The prior's row says besides where on the scan the
-    prior explains the counts better than total variation, frame by frame.
+    BM3D has its best strength by the truth; where it is not installed, it has no row. The prior's
+    row says besides where on the scan the prior explains the counts better than total variation.
+
+    Args:
+        prior: that is judged. folder: where solved images are kept.
+        weights: of total variation, by case, photons and seed.
+        frames: of each scan.
     """
     rows = []
-    for case in (*CASES, EMPTIED):
+    for (case, photons, seed), weight in weights.items():
         scan, other = (judged_scan(case, photons, frames, seed, draw=draw) for draw in (0, 1))
-        weight = EMPTIED_WEIGHT if case == EMPTIED else chosen_weight(scan)
-        smooth, origin = solved(scan, weight, 60, least_px=0)
+        path = folder / f"unseen-{case}-{photons:g}-{weight:g}-{seed}-{frames}.npz"
+        smooth, origin = _kept(path, scan, weight)
         images = {"total variation": [smooth.image], "prior": [prior(smooth)]}
         if BASELINES.exists() and case != EMPTIED:
-            free, _ = solved(scan, 0.0, 80, least_px=0)
-            light = np.median(free.light[free.light > 0.05 * free.light.max()])
-            sigmas = np.array(STRENGTHS) / (2 * np.sqrt(light))
-            images["bm3d"] = list(_bm3d(free.image, sigmas))
+            images["bm3d"] = list(_denoised(path.with_stem(path.stem + "-bm3d"), scan))
         usual = np.zeros(0)
         for name, several in images.items():
             judged = []
@@ -137,6 +140,29 @@ def unseen(prior: Prior, photons: float, frames: int, seed: int) -> list[dict[st
                 row |= halves(usual - each, scan) if case == EMPTIED else {}
             rows.append(row)
     return rows
+
+
+def _kept(path: Path, scan: Scan, weight: float) -> tuple[Estimate, tuple[int, int]]:
+    """`solved` after 60 passes, from the file where it is there."""
+    if not path.exists():
+        each, origin = solved(scan, weight, 60, least_px=0)
+        with whole_file(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, image=each.image, freer=each.freer, light=each.light, origin=origin)
+    with np.load(path, allow_pickle=False) as file:
+        row, col = file["origin"].tolist()
+        return Estimate(file["image"], file["freer"], file["light"]), (row, col)
+
+
+def _denoised(path: Path, scan: Scan) -> np.ndarray:
+    """BM3D of 80 passes of the likelihood alone, at each of `STRENGTHS`; kept in the file."""
+    if not path.exists():
+        free, _ = solved(scan, 0.0, 80, least_px=0)
+        light = np.median(free.light[free.light > 0.05 * free.light.max()])
+        images = _bm3d(free.image, np.array(STRENGTHS) / (2 * np.sqrt(light)))
+        with whole_file(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, images=images.astype(np.complex64))
+    with np.load(path, allow_pickle=False) as file:
+        return np.asarray(file["images"])
 
 
 def regions(gain: np.ndarray, positions_px: np.ndarray) -> list[list[tuple[float, float]]]:
@@ -373,8 +399,18 @@ def main() -> int:
         emptied_seeds=3,
         sparse=SPARSE,
     )
-    solved = options.folder / "solved"
-    table = evaluate_prior(load_prior(options.prior), solved, config, progress=_tell)
+    solved_images = options.folder / "solved"
+    table = evaluate_prior(load_prior(options.prior), solved_images, config, progress=_tell)
+    weights = {
+        (row["case"], row["photons"], row["seed"]): row["weight"]
+        for row in table["cases"]
+        if row["photons"] in UNSEEN_PHOTONS and row["seed"] <= UNSEEN_SEEDS
+    }
+    weights |= {
+        (EMPTIED, photons, seed): EMPTIED_WEIGHT
+        for photons in UNSEEN_PHOTONS
+        for seed in range(1, UNSEEN_SEEDS + 1)
+    }
     without: dict[str, Any] = {}
     for kind, wanted in KIND_CASES.items():
         path = options.folder / f"without-{kind}" / "prior.npz"
@@ -382,7 +418,7 @@ def main() -> int:
         if not path.exists():
             without[kind] = None
             continue
-        judged = evaluate_prior(load_prior(path), solved, replace(config, sparse=()))
+        judged = evaluate_prior(load_prior(path), solved_images, replace(config, sparse=()))
         rows = [row for row in judged["cases"] if row["case"] in wanted]
         without[kind] = {"record": judged["record"], "cases": rows}
     shares = STAR_SHARES if star_path() is not None else ()
@@ -393,12 +429,7 @@ def main() -> int:
         "table": table,
         "frames": options.frames,
         "without": without,
-        "unseen": [
-            row
-            for photons in UNSEEN_PHOTONS
-            for seed in range(1, options.seeds + 1)
-            for row in unseen(load_prior(options.prior), photons, options.frames, seed)
-        ],
+        "unseen": unseen(load_prior(options.prior), solved_images, weights, options.frames),
         "star": [star(options.prior, share, 0) for share in shares],
         "commit": commit,
     }
