@@ -88,6 +88,15 @@ def test_tensorflow_starts_in_silence_by_any_door(code: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_tensorflow_starts_in_silence_in_a_process_of_one_where_it_did() -> None:
+    """Worker processes inherit the variable, which their parent has set to be silent itself."""
+    inherited = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
+    code = "import ptycho.physics.backend; import sys; assert 'tensorflow' in sys.modules"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=inherited)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_every_public_name_resolves() -> None:
     """`ptycho.__all__` promises nothing that does not exist."""
     import ptycho
