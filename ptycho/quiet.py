@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from keras import layers as layers
     from keras import ops as ops
 
+SILENT = "3"  # of TF_CPP_MIN_LOG_LEVEL: fatal errors only
 _KERAS = {"keras": "keras", "layers": "keras.layers", "ops": "keras.ops"}
 
 
@@ -28,16 +29,18 @@ def __getattr__(name: str) -> Any:
 def load_tensorflow() -> None:
     """Import TensorFlow (if it is the backend) without the lines that it prints while loading.
 
-    Whoever sets TF_CPP_MIN_LOG_LEVEL has asked for them, and gets what TensorFlow makes of it.
+    Whoever sets TF_CPP_MIN_LOG_LEVEL has asked for them, and gets what TensorFlow makes of it;
+    3 is what this function sets itself, and asks for silence in the processes of this one too.
 
     It writes them from C++ to file descriptor 2 before any of its switches is read, so the
     descriptor itself is turned aside during the import; if the import fails, what was written is
     shown. The public functions call this too; a TensorFlow that is there already is left alone.
     """
     other = os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow"
-    if other or "tensorflow" in sys.modules or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    asked = os.environ.get("TF_CPP_MIN_LOG_LEVEL", SILENT) != SILENT
+    if other or "tensorflow" in sys.modules or asked:
         return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = SILENT
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.stderr.flush()
     real = os.dup(2)
