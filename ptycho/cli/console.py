@@ -138,6 +138,17 @@ def typed(context: typer.Context) -> dict[str, str]:
     return {"command": shlex.join(["ptycho", *context.obj]), "folder": os.getcwd()}
 
 
+def scheduler_option(what: str) -> Any:
+    """The option `--scheduler`: where `what` is worked on (`ptycho.cluster`)."""
+    return typer.Option(
+        None,
+        "--scheduler",
+        metavar="ADDRESS|local",
+        help=f"{what} on the workers of a Dask scheduler at tcp://host:port, which must see the "
+        "same files; local: on worker processes of this machine.",
+    )
+
+
 def settings_option(kind: str) -> Any:
     """The option `--list-settings`: print every setting of a configuration class and stop.
 

@@ -30,7 +30,7 @@ def make_data(
     objects: list[Path] = typer.Option(
         [], "--object", help="A result file: specimens are cut from it instead. Repeatable."
     ),
-    scheduler: str | None = typer.Option(None, help="Dask scheduler, tcp://host:port."),
+    scheduler: str | None = console.scheduler_option("Scans"),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
     """Simulate scans of ten kinds of specimens and solve each; go on where a run was cut off.
@@ -88,7 +88,7 @@ def evaluate(
     data: Path | None = typer.Option(
         None, help="The training's folder: judge the scans too that it kept apart."
     ),
-    scheduler: str | None = typer.Option(None, help="Dask scheduler, tcp://host:port."),
+    scheduler: str | None = console.scheduler_option("Scans"),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:
     """SSIM without and with the prior on test specimens, and whether it invents structure.

@@ -45,9 +45,7 @@ def reconstruct(
         None, "--debug-dump", metavar="DIR", help="Write intermediate values into this folder."
     ),
     list_settings: bool = console.settings_option("ptycho.config:ReconstructConfig"),
-    scheduler: str | None = typer.Option(
-        None, help="Dask scheduler, tcp://host:port; its workers must see the same files."
-    ),
+    scheduler: str | None = console.scheduler_option("Scans"),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
     *,
     opening: Opening,

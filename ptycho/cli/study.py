@@ -35,7 +35,7 @@ def dose(
         False, "--skip-training", help="Only make the report from finished arms."
     ),
     resume: bool = typer.Option(False, "--resume", help="Skip arms that are finished."),
-    scheduler: str | None = typer.Option(None, help="Dask scheduler, tcp://host:port."),
+    scheduler: str | None = console.scheduler_option("Arms"),
     verbose: bool = typer.Option(False, "--verbose", help="Name each arm as it ends."),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
 ) -> None:

@@ -8,17 +8,14 @@ scheduler gives its arms out again. An arm that raises does not stop the others.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ptycho.errors import MissingPartError, PtychoError, UsageError
-
-CONNECT_S = 5.0
-LOOPBACK = "127.0.0.1:0"  # of the status pages; without it Dask offers them to every network
+from ptycho import cluster
+from ptycho.errors import PtychoError, UsageError
 
 
 @dataclass(frozen=True)
@@ -42,8 +39,8 @@ def run_arms(
     Args:
         arms: one JSON-able dict an arm, each with a unique `name`.
         run: an importable function of one arm.
-        scheduler: `tcp://host:port` of a Dask scheduler; None starts one inside this process,
-            which runs one arm at a time (TensorFlow uses all cores by itself).
+        scheduler: of Dask, as `ptycho.cluster.client` takes it; None starts one inside this
+            process, which runs one arm at a time (TensorFlow uses all cores by itself).
         progress: called as `(done, total, {"arm": name})` after each arm.
 
     Raises:
@@ -57,11 +54,11 @@ def run_arms(
     if scheduler is None and find_spec("distributed") is None:
         return _one_after_another(arms, run, progress)
     outcomes: dict[str, Outcome] = {}
-    with _client(scheduler) as client:
+    with cluster.client(scheduler) as client:
         from distributed import as_completed
 
         if progress and scheduler is not None:
-            progress(0, len(arms), {"workers": len(client.scheduler_info(n_workers=-1)["workers"])})
+            progress(0, len(arms), {"workers": cluster.n_workers(client)})
         futures = {
             client.submit(_answer, run, arm, key=f"arm-{arm['name']}", pure=False): arm
             for arm in arms
@@ -106,46 +103,3 @@ def _outcome(arm: dict[str, Any], future: Any) -> Outcome:
     if problem is not None:  # not the arm: its worker, or the way to it
         return Outcome(arm, None, " ".join(str(problem).split()))
     return Outcome(arm, *future.result())
-
-
-@contextmanager
-def _client(scheduler: str | None) -> Iterator[Any]:
-    try:
-        from distributed import Client, LocalCluster
-    except ImportError as error:
-        raise MissingPartError(
-            "studies run on dask.distributed, which is not installed",
-            fix="pip install 'ptycho[cluster]'",
-        ) from error
-    if scheduler is None:
-        with (
-            LocalCluster(
-                n_workers=1,
-                threads_per_worker=1,
-                processes=False,
-                dashboard_address=LOOPBACK,
-                worker_dashboard_address=LOOPBACK,
-            ) as cluster,
-            Client(cluster) as client,
-        ):
-            client.loop.asyncio_loop.set_exception_handler(_forgive_timeouts)
-            yield client
-        return
-    try:
-        client = Client(scheduler, timeout=CONNECT_S)
-    except (OSError, TimeoutError, ValueError) as error:
-        raise UsageError(
-            "no Dask scheduler answers",
-            where="--scheduler",
-            expected="tcp://host:port of a running scheduler",
-            got=scheduler,
-            fix="dask scheduler   (in another terminal; it prints its address)",
-        ) from error
-    with client:
-        yield client
-
-
-def _forgive_timeouts(loop: Any, context: dict[str, Any]) -> None:
-    """The cluster's own timers, cut short by its end, are no news to a person."""
-    if not isinstance(context.get("exception"), TimeoutError):
-        loop.default_exception_handler(context)

@@ -14,6 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
+from ptycho import cluster
 from ptycho.errors import UsageError
 from ptycho.studies.runner import run_arms
 
@@ -114,3 +115,15 @@ def test_the_cluster_in_this_process_listens_on_loopback_only() -> None:
     (outcome,) = run_arms([{"name": "look"}], listening)
     assert outcome.result is not None, outcome.error
     assert set(outcome.result["at"]) <= {"127.0.0.1", "::1"}
+
+
+def test_local_workers_are_processes_that_listen_on_loopback_only() -> None:
+    """`--scheduler local`; they end with the client."""
+    with cluster.client("local") as client:
+        workers = [psutil.Process(pid) for pid in client.run(os.getpid).values()]
+        mine = psutil.Process()
+        assert workers and all(mine in worker.parents() for worker in workers)
+        connections = [c for each in (mine, *workers) for c in each.net_connections()]
+        listening = {c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN}
+        assert listening and listening <= {"127.0.0.1", "::1"}
+    assert not any(worker.is_running() for worker in workers)
