@@ -74,6 +74,10 @@ class CollapseError(ModelError):
     """The network answers with a constant: std(prediction)/std(reference) is below 0.05."""
 
 
+class ClusterError(PtychoError):
+    """Workers or the scheduler do not do what they were given."""
+
+
 class MissingPartError(PtychoError):
     """An optional part (a backend, a program) is not installed."""
 

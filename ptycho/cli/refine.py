@@ -88,6 +88,7 @@ def refine(
     resume: bool = typer.Option(
         False, "--resume", help="Go on from the checkpoint of a run to OUT.h5 that was cut off."
     ),
+    scheduler: str | None = console.scheduler_option("The tiles of a large object"),
     figure: bool = typer.Option(True, help="Write OUT.png beside the file."),
     live: Path | None = live_option(),
     list_settings: bool = console.settings_option("ptycho.refinement.config:RefineConfig"),
@@ -105,6 +106,10 @@ def refine(
     Every minute (--set checkpoint_s=N) the state is written into the
     folder OUT.h5.checkpoint, which is removed with the result. --live DIR
     keeps a page of the image, the probe and the curves current meanwhile.
+
+    With --scheduler workers sum the slopes of the windows of a large object
+    (--set tile_px=N), in mini-batches and whole passes; the result is that
+    of one process, and a killed worker costs time only (docs/cluster.md).
     """
     from ptycho.config import resolve
     from ptycho.data import load_reconstruction, save_reconstruction
@@ -153,6 +158,7 @@ def refine(
             checkpoint=checkpoint,
             resume=resume,
             watch=page.watch,
+            scheduler=scheduler,
         )
         rec = result.reconstruction.with_meta(**said)
         save_reconstruction(rec, output)
@@ -166,7 +172,7 @@ def refine(
         "forward_model",
         *(key for key in ("layers_told",) if rec.meta.get(key)),
         "stopped_by",
-        *(key for key in ("regularise", "loss", "frames_read") if key in rec.meta),
+        *(key for key in ("regularise", "loss", "frames_read", "spread") if key in rec.meta),
         "started_from",
         *(key for key in ("taken_from_start", "shared_positions") if rec.meta.get(key)),
         "held_out_deviance",

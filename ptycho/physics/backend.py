@@ -216,6 +216,16 @@ def tensor(value: Any) -> Any:
     return ops.convert_to_tensor(value, dtype=str(value.dtype))
 
 
+def tensors(tree: Any) -> Any:
+    """Named tuples of arrays as the same of tensors; None stays."""
+    return keras.tree.map_structure(lambda leaf: None if leaf is None else tensor(leaf), tree)
+
+
+def arrays(tree: Any) -> Any:
+    """Named tuples of tensors as the same of arrays, complex ones too; None stays."""
+    return keras.tree.map_structure(lambda leaf: None if leaf is None else concrete(leaf), tree)
+
+
 def field(value: Any) -> Any:
     """A tensor that physics can be done with: real or complex of 32 or 64 bits, as it comes.
 

@@ -16,7 +16,9 @@ from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.places import Places, affine_part, smooth_field
 from ptycho.refinement.rings import ring_background, ring_mean, rings_of
 from ptycho.refinement.schedule import light_pass, varies_from
+from ptycho.refinement.spread import Spread
 from ptycho.refinement.start import Canvas, Frames
+from ptycho.refinement.summing import padded
 from ptycho.refinement.tiles import Tile, Tiling
 
 CHUNK_PIXELS = 1 << 18
@@ -103,6 +105,7 @@ class Engine:
         self._light: Any = None
         self._first: step.State | None = None
         self._kept: dict[int, Any] = {}
+        self.spread: Spread | None = None  # the tiles on other processes
         self._lanes = backend.lanes()
         self.places: Places | None = None  # frames move together by these, or each by itself
         self._moves = config.positions != "off"
@@ -190,8 +193,10 @@ class Engine:
         keep: bool = False,
     ) -> tuple[step.Slopes, list[tuple[np.ndarray, step.Seen]]]:
         """Slopes of these frames (each part filled up to `size`), and what was seen of each."""
-        batch_of = functools.partial(self._training, size=size, keep=keep)
         work = summing.Work(model, rates, detector, bool(self.frames.streams))
+        if self.spread is not None:
+            return self.spread.slopes(self.state, numbers, size, self._beside, work)
+        batch_of = functools.partial(self._training, size=size, keep=keep)
         return summing.by_tile(self._tiling, self.state, numbers, size, batch_of, work)
 
     def _training(
@@ -200,20 +205,20 @@ class Engine:
         """The counts that may be seen, as tensors; kept on the device if they fit and return."""
         first = int(indices[0])
         counts = self._kept.get(first) if keep else None
-        seen, dose = None, self.frames.dose(indices)
         if counts is None:
-            seen = self.frames.training(indices)
-            counts = backend.tensor(_padded(seen, size))
+            counts = backend.tensor(padded(self.frames.training(indices), size))
             if keep and not self.frames.streams:
                 self._kept[first] = counts
-        corners = self.canvas.corners(self.positions_px[np.resize(indices, size)], low)
-        dose = backend.tensor(_padded(dose, size))
-        return step.Batch(counts, backend.tensor(corners), dose, self._weights_of(indices, size))
+        return backend.tensors(self._beside(indices, size, low)._replace(counts=counts))
 
-    def _weights_of(self, indices: np.ndarray, size: int) -> Any:
-        if self.weights is None:
-            return None
-        return backend.tensor(_padded(self.weights[indices], size))
+    def _beside(self, indices: np.ndarray, size: int, low: tuple[int, int]) -> step.Batch:
+        """What is known of these frames beside their counts, as arrays."""
+        corners = self.canvas.corners(self.positions_px[np.resize(indices, size)], low)
+        dose = padded(self.frames.dose(indices), size)
+        return step.Batch(None, corners, dose, self._weights_of(indices, size))
+
+    def _weights_of(self, indices: np.ndarray, size: int) -> np.ndarray | None:
+        return None if self.weights is None else padded(self.weights[indices], size)
 
     def _finish(self, before: Any, light: Any, weight: float) -> None:
         """Total variation of `weight` (0: none), and the gauge."""
@@ -233,7 +238,13 @@ class Engine:
     def give_back(self) -> None:
         """From now on the refinement sees all counts."""
         self.frames.give_back()
+        self._forget()
+
+    def _forget(self) -> None:
+        """The counts that were kept, which are others now, and what followed from them."""
         self._kept, self._light = {}, None
+        if self.spread is not None:
+            self.spread.forget()
 
     def snapshot(self) -> Snapshot:
         """All that a pass changes; `restore` goes back to it."""
@@ -273,7 +284,7 @@ class Engine:
         energy, passes, whole, uneven = saved["numbers"].tolist()
         self._energy, self._passes, self._whole = energy, int(passes), int(whole)
         self.uneven = None if np.isnan(uneven) else uneven
-        self._kept, self._light = {}, None
+        self._forget()
 
     def _detector(self) -> step.Detector:
         mask, background = backend.tensor(self._mask), backend.tensor(self.background)
@@ -526,8 +537,8 @@ class Engine:
         size, (canvas, low) = self._chunk, view or (self.state.object, (0, 0))
         places = self.positions_px[indices] if positions_px is None else positions_px
         corners = self.canvas.corners(np.resize(places, (size, 2)), low)
-        seen, light = (backend.tensor(_padded(each, size)) for each in (counts, dose))
-        batch = step.Batch(seen, backend.tensor(corners), light, self._weights_of(indices, size))
+        seen, light = (padded(each, size) for each in (counts, dose))
+        batch = backend.tensors(step.Batch(seen, corners, light, self._weights_of(indices, size)))
         score = step.compiled_scores(self.config.kernel)
         return score(canvas, self.state.probe, batch, self._detector())
 
@@ -581,12 +592,6 @@ class Engine:
 
 def _numpy(tensor: Any) -> np.ndarray:
     return np.asarray(backend.concrete(tensor))
-
-
-def _padded(array: np.ndarray, length: int) -> np.ndarray:
-    out = np.zeros((length, *array.shape[1:]), array.dtype)
-    out[: len(array)] = array
-    return out
 
 
 def _batches(order: np.ndarray, size: int) -> list[np.ndarray]:

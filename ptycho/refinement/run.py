@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ptycho import cluster
 from ptycho.config import Progress, Watch
 from ptycho.errors import ModelError, ShapeError
 from ptycho.frames import Finding, clean_scan, require_canvas
@@ -32,7 +33,6 @@ from ptycho.refinement.outcome import RefineResult
 from ptycho.refinement.placing import Placed, find_places, read_placed, write_placed
 from ptycho.refinement.schedule import Schedule, light_pass
 from ptycho.refinement.takeover import Taken, take_over
-from ptycho.refinement.tiles import tiling
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan, forward_model
 
@@ -59,6 +59,7 @@ def refine(
     checkpoint: Path | None = None,
     resume: bool = False,
     watch: Watch | None = None,
+    scheduler: str | None = None,
 ) -> RefineResult:
     """Recover object and probe from `scan`, from scratch or from `start`.
 
@@ -76,9 +77,14 @@ def refine(
             cut off.
         watch: called after each pass with a function that makes the `Reconstruction` so far; the
             result does not depend on it.
+        scheduler: of Dask, as `ptycho.cluster.client` takes it: its workers sum the slopes of the
+            tiles of a large scan (`ptycho.refinement.spread`), and the result is that of this
+            process but for rounding. A scan of a file must lie there under the same path.
 
     Raises:
-        UsageError: there is a checkpoint, and `resume` was not said.
+        UsageError: there is a checkpoint, and `resume` was not said; no scheduler answers, or the
+            scan is one tile.
+        ClusterError: the workers or the scheduler do not do what they were given.
         ConfigError: it is one of other frames or settings. ArchiveError: it cannot be read.
         ShapeError: odd frames, or a probe that does not fit them.
         ModelError: the fields became infinite.
@@ -87,19 +93,30 @@ def refine(
     config = config or RefineConfig()
     scan = with_layers(clean_scan(scan, config.clean), config)
     require_canvas(scan.positions_px, scan.N, scan.name)
+    if scheduler is None:
+        return _refined(scan, start, config, progress, checkpoint, resume, watch, None)
+    setup.require_tiles(scan, config)
+    with cluster.client(scheduler) as client:
+        return _refined(scan, start, config, progress, checkpoint, resume, watch, client)
+
+
+def _refined(
+    scan: Scan,
+    start: Reconstruction | None,
+    config: RefineConfig,
+    progress: Progress | None,
+    checkpoint: Path | None,
+    resume: bool,
+    watch: Watch | None,
+    client: Any,
+) -> RefineResult:
+    """`refine` in this process, or with the tiles on the workers of a client."""
     began = time.monotonic()
     if scan.probe is None and config.update_probe and (start is None or start.probe is None):
         known, guesses = find_probe(scan, config, _named(progress, "guess of the probe"))
         rest = {} if config.seconds is None else {"seconds": _left(config.seconds, began)}
-        result = refine(
-            known,
-            start=start,
-            config=config.model_copy(update=rest),
-            progress=progress,
-            checkpoint=checkpoint,
-            resume=resume,
-            watch=watch,
-        )
+        setting = config.model_copy(update=rest)
+        result = _refined(known, start, setting, progress, checkpoint, resume, watch, client)
         seconds = time.monotonic() - began
         rec = result.reconstruction.with_meta(probe_guesses=guesses, seconds=seconds)
         return replace(result, reconstruction=rec, seconds=seconds)
@@ -109,15 +126,10 @@ def refine(
         own = "frames" if config.positions == "all" else "off"
         given = scan.positions_px.tolist()
         rest = {} if config.seconds is None else {"seconds": _left(config.seconds, began)}
-        result = refine(
-            replace(scan, positions_px=placed.positions_px),
-            start=start,
-            config=config.model_copy(update={**rest, "positions": own}),
-            progress=progress,
-            checkpoint=checkpoint,
-            resume=True,
-            watch=watch and (lambda made: watch(lambda: _with_given(made(), given))),
-        )
+        there = replace(scan, positions_px=placed.positions_px)
+        setting = config.model_copy(update={**rest, "positions": own})
+        seen = watch and (lambda made: watch(lambda: _with_given(made(), given)))
+        result = _refined(there, start, setting, progress, checkpoint, True, seen, client)
         rec = _with_given(result.reconstruction, given).with_meta(shared_positions=placed.record)
         seconds = time.monotonic() - began
         rec = rec.with_meta(config=config.model_dump(), seconds=seconds)
@@ -129,7 +141,7 @@ def refine(
         identity = identity_of(scan, start, config)
         keep = Checkpoints(Path(checkpoint), config.checkpoint_s, identity, resume)
     if not choice.wanted(config):
-        return _refine(scan, start, config, progress, keep.stage("run"), watch)
+        return _refine(scan, start, config, progress, keep.stage("run"), watch, client)
     numbers = itertools.count()
 
     def trial(setting: RefineConfig, first: Reconstruction | None) -> RefineResult:
@@ -138,12 +150,14 @@ def refine(
         if found is None:
             words = f"modes {setting.modes}, damping {setting.damping}"
             words += f", eigenprobes {setting.opr}" if config.opr == "auto" else ""
-            found = _refine(scan, first, setting, _named(progress, words), keep.stage(name), watch)
+            named = _named(progress, words)
+            found = _refine(scan, first, setting, named, keep.stage(name), watch, client)
             keep.finish(name, found)
         return found
 
     chosen = choice.choose(trial, config, start)
-    result = _refine(scan, chosen.start, chosen.config, progress, keep.stage("run"), watch)
+    last = keep.stage("run")
+    result = _refine(scan, chosen.start, chosen.config, progress, last, watch, client)
     seconds, passes = result.seconds + chosen.seconds, result.iterations + chosen.iterations
     rec = result.reconstruction.with_meta(
         started_from="scratch" if start is None else start.meta.get("method", "reconstruction"),
@@ -231,6 +245,7 @@ def _refine(
     progress: Progress | None,
     stage: Stage,
     watch: Watch | None,
+    client: Any,
 ) -> RefineResult:
     """One refinement with one setting."""
     from ptycho.refinement.gate import wanted_prior, with_prior
@@ -243,7 +258,9 @@ def _refine(
     why = _why_none_is_chosen(config)
     if why:
         config = config.model_copy(update={"regularise": "off"})
-    engine = prepare(scan, taken, config)
+    engine = prepare(scan, taken, config, client=client)
+    if engine.spread is not None and progress is not None:
+        progress(0, 1000, engine.spread.facts())
     blind = config.regularise == "auto" and not len(engine.frames.held)
     first, passes = _shares(engine, config)
     history: list[dict[str, Any]] = saved.facts["history"] if saved else []
@@ -277,6 +294,8 @@ def _refine(
     )
     if engine.frames.streams:
         rec = rec.with_meta(frames_read=engine.frames.streams)
+    if engine.spread is not None:
+        rec = rec.with_meta(spread=engine.spread.facts())
     if blind:
         rec = rec.with_meta(regularise="off: no counts can be held out")
     if why:
@@ -369,9 +388,19 @@ def _last_held_out(history: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def prepare(
-    scan: Scan, taken: Taken, config: RefineConfig, *, least_px: int = 0, multiple_px: int = 1
+    scan: Scan,
+    taken: Taken,
+    config: RefineConfig,
+    *,
+    least_px: int = 0,
+    multiple_px: int = 1,
+    client: Any = None,
 ) -> Engine:
-    """The engine at the start of a refinement; for the last two see `Canvas.around`."""
+    """The engine at the start of a refinement.
+
+    Args:
+        least_px, multiple_px: see `Canvas.around`. client: whose workers take the tiles, or None.
+    """
     if scan.N % 2:
         raise ShapeError(
             "refinement needs frames of even side",
@@ -382,18 +411,12 @@ def prepare(
         )
     load_tensorflow()
     from ptycho.refinement.engine import Engine
+    from ptycho.refinement.spread import Spread
 
     modes = None if config.modes == "auto" else config.modes
-    margin = 1 + math.ceil(config.position_limit_px) if config.positions != "off" else 1
     positions = taken.positions_px
     home = setup.home_of(scan, positions, config.position_limit_px)
-    reach = np.concatenate([positions, home]) if config.positions != "off" else positions
-    canvas = setup.Canvas.around(reach, scan.N, margin, least_px, multiple_px)
-    reach_px, centres = 0, positions
-    if config.positions != "off":  # a frame keeps near its home, as does the mean of all
-        reach_px, centres = 2 * math.ceil(config.position_limit_px), home
-    centres = centres - np.asarray(canvas.origin_px)
-    tiled = tiling(centres, reach_px, canvas.shape, scan.N, config.tile_px)
+    canvas, tiled = setup.cut(scan, positions, home, config, least_px, multiple_px)
     frames = setup.Frames(scan, config, np.random.default_rng(config.seed), taken.light)
     start, optics = taken.start, optics_of(scan)
     image = setup.start_object(canvas, start)
@@ -410,6 +433,8 @@ def prepare(
         optics,
         tiled,
     )
+    if client is not None:
+        engine.spread = Spread(client, frames, tiled)
     engine.match_intensity()
     return engine
 

@@ -10,9 +10,10 @@ import numpy as np
 from scipy import ndimage
 
 from ptycho.config import BACKGROUND_FLOOR
-from ptycho.errors import DataError, ShapeError
+from ptycho.errors import DataError, ShapeError, UsageError
 from ptycho.frames import allowance_bytes, free_bytes, transfer_function, without_ramp
 from ptycho.refinement.config import RefineConfig
+from ptycho.refinement.tiles import Tiling, halo_px, side_of_two, tiling
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan
 
@@ -67,6 +68,59 @@ class Canvas:
         return relative.astype(np.float32)
 
 
+@dataclass(frozen=True)
+class Counts:
+    """What a refinement may see of the frames of a scan; it can be sent to another process.
+
+    Args:
+        scan: whose counts they are; those of a file are read when they are asked for.
+        mask: (N, N) bool, True = valid.
+        rows: in `held_out`, of each frame (by its number) that gives some away.
+        held_out: (H, N, N) float32 what is given away.
+    """
+
+    scan: Scan
+    mask: np.ndarray
+    rows: dict[int, int]
+    held_out: np.ndarray
+
+    def every(self, indices: np.ndarray) -> np.ndarray:
+        """(B, N, N) float32 measured counts, zero under the mask whatever stands there."""
+        counts = np.asarray(self.scan.frames(indices), np.float32)
+        return np.where(self.mask, counts, np.float32(0))
+
+    def training(self, indices: np.ndarray) -> np.ndarray:
+        """(B, N, N) float32 the counts that may be seen.
+
+        A count that is no measurement in its frame only is −1 (`Scan.valid`).
+        """
+        counts = self.every(indices)
+        for row, index in enumerate(indices):
+            if (kept := self.rows.get(int(index))) is not None:
+                counts[row] = counts[row] - self.held_out[kept]
+        return self.marked(counts, indices)
+
+    def marked(self, counts: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        """The same, and −1 where a frame has no measurement though others have."""
+        if self.scan.frame_mask is None:
+            return counts
+        return np.where(self.scan.valid(indices) | ~self.mask, counts, np.float32(-1))
+
+    def bare(self) -> Counts:
+        """The same without what is not asked for: other facts of the scan, what was given back."""
+        rest: dict[str, Any] = dict.fromkeys(("truth", "probe", "mask", "sanity"))
+        held_out = self.held_out if self.rows else self.held_out[:0]
+        return replace(self, scan=replace(self.scan, **rest, metadata={}), held_out=held_out)
+
+    def of(self, numbers: np.ndarray) -> Counts:
+        """Those of some frames alone, which are 0, 1, … from then on."""
+        bare = self.bare()
+        scan = replace(bare.scan, **self.scan.rows_of(numbers))
+        held = [row for row, number in enumerate(numbers) if int(number) in self.rows]
+        kept = [self.rows[int(numbers[row])] for row in held]
+        return Counts(scan, self.mask, {r: k for k, r in enumerate(held)}, self.held_out[kept])
+
+
 class Frames:
     """Counts by mini-batch; some frames give part of their photons away to be the judge.
 
@@ -102,6 +156,7 @@ class Frames:
                 f"in every pass: {size / 2**20:.4g} MiB, {room / 2**20:.4g} are kept at most"
             )
         self.share = config.held_out_share
+        self.visible = Counts(scan, self.mask, {}, np.zeros((0, scan.N, scan.N), np.float32))
         self.held, self.held_counts = self._hold_out(config, rng)
         self.report_counts: np.ndarray | None = None
         if config.regularise != "off" and len(self.held):
@@ -109,7 +164,8 @@ class Frames:
             self.report_counts, self.choosing = half, self.held_counts - half
         else:
             self.choosing = self.held_counts
-        self._kept = {int(i): row for row, i in enumerate(self.held)}
+        rows = {int(number): row for row, number in enumerate(self.held)}
+        self.visible = replace(self.visible, rows=rows, held_out=self.held_counts)
 
     def _hold_out(
         self, config: RefineConfig, rng: np.random.Generator
@@ -126,40 +182,27 @@ class Frames:
 
     def counts(self, indices: np.ndarray) -> np.ndarray:
         """(B, N, N) float32 measured counts, zero under the mask whatever stands there."""
-        counts = np.asarray(self.scan.frames(indices), np.float32)
-        return np.where(self.mask, counts, np.float32(0))
+        return self.visible.every(indices)
 
     def give_back(self) -> None:
         """From now on the refinement sees all counts: nothing is held out any more."""
-        self._kept = {}
+        self.visible = replace(self.visible, rows={})
 
     def training(self, indices: np.ndarray) -> np.ndarray:
-        """(B, N, N) the counts that the refinement may see, of `dose` (B,).
-
-        A count that is no measurement in its frame only is −1 (`Scan.valid`).
-        """
-        counts = self.counts(indices)
-        for row, index in enumerate(indices):
-            if (kept := self._kept.get(int(index))) is not None:
-                counts[row] = counts[row] - self.held_counts[kept]
-        return self._measured(counts, indices)
+        """(B, N, N) the counts that the refinement may see, of `dose` (B,); see `Counts`."""
+        return self.visible.training(indices)
 
     def dose(self, indices: np.ndarray) -> np.ndarray:
         """(B,) float32: light of these frames, less the share that is held out."""
         dose = self.flux(indices).copy()
         for row, index in enumerate(indices):
-            if int(index) in self._kept:
+            if int(index) in self.visible.rows:
                 dose[row] *= 1 - self.share
         return dose
 
     def measured(self, indices: np.ndarray) -> np.ndarray:
         """Like `counts`, and −1 where a frame has no measurement though others have."""
-        return self._measured(self.counts(indices), indices)
-
-    def _measured(self, values: np.ndarray, indices: np.ndarray) -> np.ndarray:
-        if self.scan.frame_mask is None:
-            return values
-        return np.where(self.scan.valid(indices) | ~self.mask, values, np.float32(-1))
+        return self.visible.marked(self.counts(indices), indices)
 
     def flux(self, indices: np.ndarray) -> np.ndarray:
         """(B,) float32 light of these frames relative to the mean."""
@@ -220,6 +263,45 @@ def home_of(scan: Scan, positions_px: np.ndarray, limit_px: float) -> np.ndarray
     own = np.asarray(scan.positions_px, np.float64)
     own = own + (positions_px - own).mean(axis=0)
     return np.clip(own, positions_px - limit_px, positions_px + limit_px)
+
+
+def require_tiles(scan: Scan, config: RefineConfig) -> None:
+    """Raise a UsageError if the scan is one tile, which has nothing to share out."""
+    home = home_of(scan, scan.positions_px, config.position_limit_px)
+    canvas, tiled = cut(scan, scan.positions_px, home, config)
+    if len(tiled.tiles) > 1:
+        return
+    side = side_of_two(canvas.shape, halo_px(scan.N, _reach_px(config)), scan.N)
+    smaller = "" if side is None else f"--set tile_px={side} for two tiles or more, or "
+    raise UsageError(
+        "one tile: a scheduler brings nothing",
+        where=scan.name,
+        expected="an object in several windows",
+        got=f"one of {canvas.shape[0]} × {canvas.shape[1]} px",
+        fix=f"{smaller}the same command without --scheduler",
+    )
+
+
+def _reach_px(config: RefineConfig) -> int:
+    """How far a patch may go from where it begins: a frame keeps near its home, as all do."""
+    return 0 if config.positions == "off" else 2 * math.ceil(config.position_limit_px)
+
+
+def cut(
+    scan: Scan,
+    positions_px: np.ndarray,
+    home_px: np.ndarray,
+    config: RefineConfig,
+    least_px: int = 0,
+    multiple_px: int = 1,
+) -> tuple[Canvas, Tiling]:
+    """The canvas, and the tiles that it is worked on in."""
+    moves = config.positions != "off"
+    margin = 1 + math.ceil(config.position_limit_px) if moves else 1
+    places = np.concatenate([positions_px, home_px]) if moves else positions_px
+    canvas = Canvas.around(places, scan.N, margin, least_px, multiple_px)
+    centres = (home_px if moves else positions_px) - np.asarray(canvas.origin_px)
+    return canvas, tiling(centres, _reach_px(config), canvas.shape, scan.N, config.tile_px)
 
 
 def batch_size(n_frames: int, wanted: int | None, tiles: int = 1) -> int:

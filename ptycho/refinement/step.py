@@ -147,7 +147,7 @@ def contribute(
     state: State, batch: Batch, rates: Rates, detector: Detector, model: Model
 ) -> tuple[Slopes, Seen]:
     """The slopes of a batch at the look-ahead point of the momentum."""
-    canvas, probe = _ahead(state, rates)
+    canvas, probe = ahead(state, rates)
     size, optics = int(probe.shape[-1]), detector.optics
     layers = _layers(canvas, batch, size, model.kernel)
     centred = centring(probe, size)
@@ -434,7 +434,8 @@ def _valid(batch: Batch, detector: Detector) -> Any:
     return detector.mask * ops.cast(batch.counts >= 0, "float32")
 
 
-def _ahead(state: State, rates: Rates) -> tuple[Any, Any]:
+def ahead(state: State, rates: Rates) -> tuple[Any, Any]:
+    """Object and probe where the momentum takes them: there the slopes are asked for."""
     return (
         state.object + _times(state.object_velocity, rates.object_momentum),
         state.probe + _times(state.probe_velocity, rates.probe_momentum),

@@ -57,21 +57,27 @@ def by_tile(
 
 def slopes_of(
     state: step.State,
-    parts: list[np.ndarray],
+    parts: list[Any],
     batch_of: Callable[..., step.Batch],
     work: Work,
-) -> tuple[step.Slopes, list[tuple[np.ndarray, step.Seen]]]:
-    """The summed slopes of all parts, and what was seen of each; some parts side by side."""
+    lanes: int | None = None,
+) -> tuple[step.Slopes, list[tuple[Any, step.Seen]]]:
+    """The summed slopes of all parts, and what was seen of each; some parts side by side.
+
+    Args:
+        parts: what `batch_of` makes a batch of: numbers of frames.
+        lanes: parts at the same time; None: as many as the backend can.
+    """
     part = step.compiled_part(work.model)
 
-    def lane(mine: list[np.ndarray]) -> Any:
+    def lane(mine: list[Any]) -> Any:
         found, told = step.no_slopes(state), []
         for numbers in mine:
             found, seen = part(state, batch_of(numbers), work.rates, work.detector, found)
             told.append((numbers, on_host(seen) if work.to_host else seen))
         return found, told
 
-    lanes = min(backend.lanes(), len(parts))
+    lanes = min(lanes or backend.lanes(), len(parts))
     results = backend.side_by_side(lane, [parts[first::lanes] for first in range(lanes)])
     found = results[0][0]
     for other, _ in results[1:]:
@@ -88,6 +94,13 @@ def on_host(seen: step.Seen) -> step.Seen:
     """The same as arrays, by one read."""
     there = {name: value for name, value in seen._asdict().items() if value is not None}
     return seen._replace(**dict(zip(there, backend.read(*there.values()), strict=True)))
+
+
+def padded(array: np.ndarray, length: int) -> np.ndarray:
+    """Filled up with zeros to this many rows."""
+    out = np.zeros((length, *array.shape[1:]), array.dtype)
+    out[: len(array)] = array
+    return out
 
 
 def within(state: step.State, low: tuple[int, int], shape: tuple[int, int]) -> step.State:

@@ -85,7 +85,7 @@ def tiling(
         side_px: of a window; None: `SIDE_PX`, or twice the frame's. A window is never smaller than
             a frame that has one and a half times its side to move in.
     """
-    halo = N + 2 * (margin_px + KERNEL_PX)
+    halo = halo_px(N, margin_px)
     side = max(side_px or max(SIDE_PX, 2 * N), halo + N // 2)
     counts = [max(1, math.ceil((length - halo) / (side - halo))) for length in shape]
     cells = [(length - halo) / count for length, count in zip(shape, counts, strict=True)]
@@ -110,6 +110,17 @@ def tiling(
             number[frames] = len(tiles)
             tiles.append(Tile(len(tiles), (low[0], low[1]), frames))
     return Tiling((window[0], window[1]), tuple(tiles), number)
+
+
+def halo_px(N: int, margin_px: int) -> int:
+    """What a window has beyond the cell of its frames, both sides together."""
+    return N + 2 * (margin_px + KERNEL_PX)
+
+
+def side_of_two(shape: tuple[int, int], halo: int, N: int) -> int | None:
+    """The largest side of windows (`tile_px`) that makes two of a canvas; None: it is too small."""
+    room = max(shape) - halo
+    return None if room <= N // 2 else halo + max(N // 2, math.ceil(room / 2))
 
 
 def _stretches(where: np.ndarray) -> Iterator[tuple[int, int, int]]:
