@@ -59,6 +59,37 @@ def one_program() -> Iterator[None]:
         yield
 
 
+def test_what_is_sent_of_a_tile_is_what_this_process_sees(scan: Scan) -> None:
+    """Held-out counts and pixels that are none are in it; fields and facts of the scan are not."""
+    rng = np.random.default_rng(0)
+    scan = replace(scan, frame_mask=rng.random(scan.counts.shape) > 0.1)
+    frames = Frames(scan, RefineConfig(), rng)
+    numbers = np.sort(rng.permutation(scan.n_frames)[:60])
+    assert 0 < len(np.intersect1d(numbers, frames.held)) < 60
+    part: Counts = frames.visible.of(numbers)
+    rows = rng.permutation(60)
+    np.testing.assert_array_equal(part.training(rows), frames.training(numbers[rows]))
+    assert part.scan.probe is None and part.scan.truth is None
+    frames.give_back()
+    part = frames.visible.of(numbers)
+    np.testing.assert_array_equal(part.training(rows), frames.measured(numbers[rows]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "scheduler", "words"),
+    [
+        ({}, "tcp://127.0.0.1:1", "one tile: .*tile_px=.* without --scheduler"),
+        ({"tile_px": 80}, "tcp://127.0.0.1:1", "no Dask scheduler answers.*dask scheduler"),
+        ({"tile_px": 80}, "nowhere", "no Dask scheduler answers.*or local"),
+    ],
+)
+def test_what_cannot_be_spread_is_told_before_any_work(
+    scan: Scan, settings: dict[str, Any], scheduler: str, words: str
+) -> None:
+    with pytest.raises(UsageError, match=f"(?s){words}"):
+        refine(scan, config=RefineConfig(**settings), scheduler=scheduler)
+
+
 @pytest.fixture(scope="module")
 def alone(scan: Scan) -> RefineResult:
     return refine(scan, config=RefineConfig(**SETTINGS))
@@ -151,34 +182,3 @@ def test_what_was_cut_off_here_goes_on_there(
     result = refine(scan, config=config, checkpoint=folder, resume=True, scheduler=cluster[0])
     assert [row["pass"] for row in result.history] == list(range(1, 9))
     require_equal(result, alone)
-
-
-def test_what_is_sent_of_a_tile_is_what_this_process_sees(scan: Scan) -> None:
-    """Held-out counts and pixels that are none are in it; fields and facts of the scan are not."""
-    rng = np.random.default_rng(0)
-    scan = replace(scan, frame_mask=rng.random(scan.counts.shape) > 0.1)
-    frames = Frames(scan, RefineConfig(), rng)
-    numbers = np.sort(rng.permutation(scan.n_frames)[:60])
-    assert 0 < len(np.intersect1d(numbers, frames.held)) < 60
-    part: Counts = frames.visible.of(numbers)
-    rows = rng.permutation(60)
-    np.testing.assert_array_equal(part.training(rows), frames.training(numbers[rows]))
-    assert part.scan.probe is None and part.scan.truth is None
-    frames.give_back()
-    part = frames.visible.of(numbers)
-    np.testing.assert_array_equal(part.training(rows), frames.measured(numbers[rows]))
-
-
-@pytest.mark.parametrize(
-    ("settings", "scheduler", "words"),
-    [
-        ({}, "tcp://127.0.0.1:1", "one tile: .*tile_px=.* without --scheduler"),
-        ({"tile_px": 80}, "tcp://127.0.0.1:1", "no Dask scheduler answers.*dask scheduler"),
-        ({"tile_px": 80}, "nowhere", "no Dask scheduler answers.*or local"),
-    ],
-)
-def test_what_cannot_be_spread_is_told_before_any_work(
-    scan: Scan, settings: dict[str, Any], scheduler: str, words: str
-) -> None:
-    with pytest.raises(UsageError, match=f"(?s){words}"):
-        refine(scan, config=RefineConfig(**settings), scheduler=scheduler)
