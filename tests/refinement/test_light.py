@@ -91,6 +91,27 @@ def test_a_known_probe_tells_the_ramp_too() -> None:
     assert left < 0.75 * np.abs(slope).max()
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"passes": 40, "whole_share": 1.0, "opr": 1},
+        {"passes": 20, "loss": "poisson", "update_probe": False},
+        {"passes": 6, "loss": "poisson", "update_probe": False},
+    ],
+)
+def test_the_light_is_looked_at_where_all_passes_are_of_the_whole_scan(settings: dict) -> None:
+    """Light so little uneven that only the model tells it."""
+    little = light() ** 0.25
+    counts = np.random.default_rng(6).poisson(0.6 * even().counts * little[:, None, None])
+    scan = replace(even(), counts=counts.astype(np.float32))
+    config = RefineConfig(regularise=0.1, **settings)
+    meta = refine(scan, config=config).reconstruction.meta
+    assert [row["code"] for row in meta["sanity"]["findings"]] == ["flux-drift"]
+    rest, _ = parts(np.log(np.array(meta["flux"])) - np.log(little))
+    assert rest.std() < 0.05 < np.log(little).std()
+    assert len(meta["history"]) == settings["passes"]
+
+
 @pytest.mark.parametrize("gain", [0.1, 1.0])
 def test_the_light_comes_to_rest_whatever_the_fields_take_back(gain: float) -> None:
     """The factor that a pass tells is a share of what is missing: the fields take the rest."""
