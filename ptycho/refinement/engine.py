@@ -554,17 +554,22 @@ class Engine:
         self._energy *= scale**2
         self._first = self.state
 
-    def look_at_the_light(self) -> bool:
+    def passes_to_the_light(self) -> int:
+        """Passes until `look_at_the_light` looks; 0 where it has or would now."""
+        looks = self._first is not None and self.config.clean == "auto"
+        return max(0, light_pass(self.config) - self._passes) if looks else 0
+
+    def look_at_the_light(self, *, anew: bool = True) -> bool:
         """Whether the fields begin anew because the light of the frames is uneven (asked once).
 
         Then it is fitted. Fields that were fitted to uneven light hold it, and keep it for long;
-        those of a probe that varies go on as they are.
+        those of a probe that varies go on as they are, as all do without `anew`.
         """
-        if self._first is None or self._passes < light_pass(self.config):
+        if self._first is None or self.config.clean != "auto" or self.passes_to_the_light():
             return False
         first, self._first = self._first, None
         self.uneven = self.frames.require_even_light()
-        if self.uneven is None or self.weights is not None:
+        if self.uneven is None or self.weights is not None or not anew:
             return False
         self.state = first
         return True

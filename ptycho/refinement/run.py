@@ -469,8 +469,7 @@ def _loop(
                 fix="lower --set object_step=0.1, or raise --set damping=0.5",
             )
         done += 1
-        if done == light_pass(engine.config) and config.clean == "auto":
-            engine.look_at_the_light()
+        engine.look_at_the_light(anew=done < engine.config.passes)
         seconds = time.monotonic() - began
         used = max(done / config.passes, seconds / config.seconds if config.seconds else 0.0)
         if schedule.judge(done, used, held_out):

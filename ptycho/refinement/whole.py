@@ -97,6 +97,9 @@ def descend(engine: Engine, config: RefineConfig, passes: int, work: Work) -> De
         found.passes += 1
         done += 1
         work.tell(_pass(engine, found.loss, found.weight).residual, None, facts)
+        # Nothing looked before, where all passes are these and nothing was chosen.
+        if engine.look_at_the_light(anew=passes - found.passes >= FEWEST_PASSES):
+            engine.begin_whole()
         if work.clock() >= 1:
             break
         work.write("descent", {"found": asdict(found), "done": done})
@@ -142,7 +145,7 @@ def _choose(engine: Engine, config: RefineConfig, passes: int, work: Work, found
         work.write("trials", {**facts, "now": None, "before": None, **more}, **trees)
 
     if before is not None:
-        start = _before(engine, config, first, work, found, limit, before["done"], note)
+        start = _before(engine, first, work, found, limit, before["done"], note)
 
     def run(loss: str, weight: float) -> tuple[int, np.ndarray]:
         """The passes of a trial, and the held-out deviance of each frame after them."""
@@ -213,7 +216,6 @@ def _choose(engine: Engine, config: RefineConfig, passes: int, work: Work, found
 
 def _before(
     engine: Engine,
-    config: RefineConfig,
     passes: int,
     work: Work,
     found: Descent,
@@ -221,20 +223,25 @@ def _before(
     done: int,
     note: Callable[..., None],
 ) -> Snapshot:
-    """Some way down with the first weight: the state that all trials begin with."""
+    """Some way down with the first weight: the state that all trials begin with.
+
+    At least to where the light of the frames is looked at: a trial is judged by it.
+    """
     share = FIRST_SHARE / (FIRST_SHARE + MOST_TRIALS * TRIAL_SHARE)
     until = work.clock() + (limit - work.clock()) * share
     if not done:
         engine.begin_whole()
     while True:
-        while done < passes and (done == 0 or work.clock() < until):
+        while (done < passes or engine.passes_to_the_light()) and (
+            done == 0 or work.clock() < until
+        ):
             judge = (done + 1) % JUDGED_EVERY == 0
             told = _pass(engine, found.loss, found.weight, judge=judge)
             work.tell(told.residual, told.held_out, {"trial": "before the trials"})
             found.passes, done = found.passes + 1, done + 1
             note({}, before={"done": done})
         # Where passes of mini-batches came before, the light was looked at in them.
-        if config.clean != "auto" or not engine.look_at_the_light():
+        if not engine.look_at_the_light():
             return engine.snapshot()
         engine.begin_whole()
         done = 0
