@@ -57,6 +57,9 @@ def train(
     start: str | None = typer.Option(
         None, metavar="auto|FILE", help="Weights to go on from, for data of a kind of your own."
     ),
+    width: int | None = typer.Option(
+        None, min=1, help="Filters at half size; 32, or those of the weights to go on from."
+    ),
     commit: str | None = typer.Option(None, help="Of the code, for the record in the file."),
     resume: bool = typer.Option(False, "--resume", help="Go on with a training that was cut off."),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
@@ -68,7 +71,7 @@ def train(
     """
     from ptycho.pretraining import PriorTraining, train_prior
 
-    config = PriorTraining(steps=steps, seed=seed, without=tuple(without), start=start)
+    config = PriorTraining(steps=steps, seed=seed, without=tuple(without), start=start, width=width)
     quiet.load_tensorflow()
     facts = {"commit": commit} if commit else {}
     with console.progress("train prior") as bar:

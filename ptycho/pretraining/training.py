@@ -49,6 +49,7 @@ class PriorTraining:
         seed: of weights and crops.
         without: kinds of specimens that are left out (for the evaluation).
         start: a prior whose weights are gone on from (`auto`: the one in the package), or None.
+        width: of the network (filters at half size); None: that of `start`, or the usual one.
         checkpoint_s: seconds between checkpoints.
     """
 
@@ -56,11 +57,20 @@ class PriorTraining:
     seed: int = 0
     without: tuple[str, ...] = ()
     start: str | None = None
+    width: int | None = None
     checkpoint_s: float = 60.0
 
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise ConfigError("a training needs steps", where="steps", got=self.steps)
+        if self.width is not None and (self.width < 1 or self.start):
+            raise ConfigError(
+                "a network that begins with weights has their width"
+                if self.start
+                else "a network needs filters",
+                where="width",
+                got=self.width,
+            )
         unknown = sorted(set(self.without) - set(KINDS))
         if unknown:
             raise ConfigError(
@@ -103,9 +113,11 @@ def train_prior(
     hashed = data_hash(data)
     seen, unseen = _plates(data, config)
     begun_with = load_prior(config.start) if config.start else None
-    net = _network(config, begun_with.width if begun_with else PRIOR_WIDTH)
+    width = begun_with.width if begun_with else config.width or PRIOR_WIDTH
+    net = _network(config, width)
     state = folder / CHECKPOINT
     identity = {"data": hashed, "steps": config.steps, "seed": config.seed}
+    identity["width"] = width
     identity["without"] = sorted(config.without)
     if begun_with:
         net.set_weights(begun_with.weights)
@@ -131,7 +143,7 @@ def train_prior(
         "seed": config.seed,
         "steps": config.steps,
         "batch": BATCH,
-        "width": net.get_weights()[0].shape[-1],
+        "width": width,
         "hours": told["seconds"] / 3600,
         "cpu_hours": told["cpu_seconds"] / 3600,
         "last": told["rows"][-1],

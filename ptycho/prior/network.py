@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from ptycho.nn import PRIOR_REACH_PX, build_prior_net
+from ptycho.nn import PRIOR_REACH_PX, PRIOR_WIDTH, build_prior_net
 from ptycho.prior.estimate import Estimate
 from ptycho.prior.features import CHANNELS, channels, correction, gauged
 
 TILE_PX = 512
 VIEWS, FEWEST_VIEWS = 8, 2
-VIEWED_PX = 2 * 512**2
-"""So many pixels are looked at, as far as `VIEWS` and `FEWEST_VIEWS` allow: .2 s on two cores."""
+VIEWED_PX = 4 * 512**2
+"""So many pixels a network of the usual width looks at, as far as `VIEWS` and `FEWEST_VIEWS` allow;
+a wider one at as many as cost as much: .2 s on two cores."""
 _STRIDE = 4
 _VIEWS = (0, False), (2, True), (1, False), (3, True), (2, False), (0, True), (3, False), (1, True)
 """Quarter turns, and whether of the conjugate."""
@@ -50,7 +51,7 @@ class Prior:
         Args:
             estimate: of a whole-scan descent.
             views: of the image whose answers are averaged, 1 to 8: its quarter turns, those of its
-                conjugate between them. None: 8 where the image is small, fewer from 256² on.
+                conjugate between them. None: 8 where the image is small, fewer from 362² on.
             tile_px: larger images go through in tiles of this side, with halos as wide as the
                 network reaches: the result is the same, the memory limited.
 
@@ -68,7 +69,8 @@ class Prior:
         box = slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)
         planes = channels(*(part[box] for part in (own.image, own.freer, own.sigma)))
         planes = np.where(own.lit[box][..., None], planes, 0)
-        views = views or int(np.clip(VIEWED_PX // own.lit[box].size, FEWEST_VIEWS, VIEWS))
+        afford = VIEWED_PX * (PRIOR_WIDTH / self.width) ** 2 / own.lit[box].size
+        views = views or int(np.clip(afford, FEWEST_VIEWS, VIEWS))
         found = np.zeros((views, *own.image.shape, 2), np.float32)
         for view in range(views):
             turn, conjugate = _VIEWS[view]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -313,6 +314,24 @@ def star_words(row: dict[str, Any]) -> str:
     )
 
 
+def cost(prior: str) -> dict[str, Any]:
+    """`prior_cost.py` of this prior, in a process of its own."""
+    program = Path(__file__).with_name("prior_cost.py")
+    told = subprocess.run(
+        [sys.executable, program, prior], capture_output=True, text=True, check=True
+    )
+    return dict(json.loads(told.stdout.splitlines()[-1]))
+
+
+def cost_words(row: dict[str, Any]) -> str:
+    return (
+        f"{row['side_px']}² pixels, {row['views']} views: {row['cpu_seconds']:.2f} s of processor "
+        f"time, {row['seconds']:.2f} s on {row['cores']} cores at a load of {row['load']:.1f} "
+        f"(asked: at most 0.2 s on two idle cores), {row['mib']:.0f} MiB above the loaded weights "
+        "(asked: at most 0.3 GB)."
+    )
+
+
 def page(found: dict[str, Any]) -> str:
     """The document."""
     record = found["table"]["record"]
@@ -338,6 +357,10 @@ def page(found: dict[str, Any]) -> str:
         "1e4 photons a frame over as large an area, the weight by held-out counts, 150 passes.",
         "",
         *sparse_words(found["table"]["sparse"]),
+        "",
+        "## Cost",
+        "",
+        cost_words(found["cost"]),
         "",
         "## Does it invent?",
         "",
@@ -430,6 +453,7 @@ def main() -> int:
         "frames": options.frames,
         "without": without,
         "unseen": unseen(load_prior(options.prior), solved_images, weights, options.frames),
+        "cost": cost(options.prior),
         "star": [star(options.prior, share, 0) for share in shares],
         "commit": commit,
     }

@@ -140,6 +140,8 @@ def test_a_training_learns_and_goes_on_to_the_same_weights(tmp_path: Path) -> No
     before, after = (np.abs(x - fresh.target)[lit].mean() for x in (fresh.estimate.image, found))
     assert after < 0.95 * before
 
+    wide = train_prior(data, tmp_path / "wide", PriorTraining(steps=1, width=40))
+    assert wide["width"] == load_prior(tmp_path / "wide/prior.npz").width == 40
     tuned = PriorTraining(steps=20, start=str(tmp_path / "whole/prior.npz"))
     again = train_prior(data, tmp_path / "tuned", tuned)
     assert again["start_sha256"] == load_prior(tmp_path / "whole/prior.npz").record["sha256"]
@@ -150,6 +152,9 @@ def test_what_cannot_be_trained_is_told(tmp_path: Path) -> None:
     for steps, without in ((0, ()), (5, ("horses",))):
         with pytest.raises(ConfigError):
             PriorTraining(steps=steps, without=without)
+    for start, width in ((None, 0), ("auto", 48)):
+        with pytest.raises(ConfigError, match="width"):
+            PriorTraining(start=start, width=width)
     data = written(tmp_path / "data", 2)
     for config in (PriorTraining(steps=5), PriorTraining(steps=5, without=("blobs",))):
         with pytest.raises(PtychoError, match=r"too few|no solved"):

@@ -55,7 +55,8 @@ def test_the_package_has_weights_that_name_their_origin() -> None:
 
 def test_the_network_has_the_stated_size_and_reach() -> None:
     net = build_prior_net(CHANNELS, seed=1)
-    assert net.count_params() == 715_544
+    assert net.count_params() == 321_384
+    assert build_prior_net(CHANNELS, width=48).count_params() == 715_544
     net.set_weights(some_weights(width=PRIOR_WIDTH))
     size = 2 * PRIOR_REACH_PX + 40
     x = np.random.default_rng(0).normal(size=(1, size, 8, CHANNELS)).astype(np.float32)
@@ -115,14 +116,20 @@ def test_a_specimen_that_loses_phase_is_answered_like_one_that_gains_it(prior: P
 
 
 def test_large_images_are_looked_at_less_often(prior: Prior) -> None:
-    """The time stays within that of two views of 512²; each view is another one."""
-    shapes = {(200, 205): 8, (300, 300): 5, (20, 20000): 2}
+    """The time stays within that of four views of 512²; each view is another one."""
+    shapes = {(200, 205): 8, (410, 410): 6, (20, 20000): 2}
     for shape, views in shapes.items():
         light = np.full(shape, 300.0)
         image = np.broadcast_to(made((20, 20)).image[:1, :1], shape)
         assert len(prior.answers(Estimate(image, image, light))) == views
     answers = prior.answers(made((48, 48)))
     assert len({each.tobytes() for each in answers}) == 8
+
+
+def test_a_wider_network_looks_less_often() -> None:
+    light = np.full((200, 330), 300.0)
+    estimate = Estimate(0 * light + 1, 0 * light + 1, light)
+    assert len(Prior(some_weights(width=64), {}).answers(estimate)) == 3
 
 
 def test_weights_of_another_width_are_read_as_such(tmp_path: Path) -> None:
