@@ -167,6 +167,29 @@ def serial_windows() -> bool:
     return bool(jax.default_backend() == "cpu")
 
 
+def summed(function: Callable[..., tuple[Any, ...]], *tensors: Any) -> tuple[Any, ...]:
+    """Σ over the first axis of each result of `function`, which works row by row.
+
+    In an XLA program for a CPU a loop over the rows: a sum over the first axis there takes all that
+    its terms are made of into one loop without vectors (`docs/evidence/performance.md`).
+
+    Args:
+        function: called with one row of each of `tensors`, or with all of them at once; what it
+            gives for a row is the row of what it gives for all.
+        tensors: real, at least one, of one length.
+    """
+    if not serial_windows():
+        return tuple(ops.sum(each, axis=0) for each in function(*tensors))
+    rows = int(tensors[0].shape[0])
+
+    def body(row: Any, *totals: Any) -> tuple[Any, ...]:
+        more = function(*(tensor[row] for tensor in tensors))
+        return (row + 1, *(a + b for a, b in zip(totals, more, strict=True)))
+
+    first = function(*(tensor[0] for tensor in tensors))
+    return tuple(ops.while_loop(lambda row, *_: row < rows, body, (1, *first))[1:])
+
+
 def with_gradient(
     forward: Callable[..., Planes], gradient: Callable[[Planes, Planes], tuple[Any, ...]]
 ) -> Callable[..., Planes]:

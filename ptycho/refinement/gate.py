@@ -26,9 +26,10 @@ import numpy as np
 from ptycho.physics import backend
 from ptycho.prior import Estimate, Prior, load_prior
 from ptycho.refinement.config import RefineConfig
-from ptycho.refinement.engine import Engine, Score
+from ptycho.refinement.engine import Engine
 from ptycho.refinement.run import prepare
 from ptycho.refinement.takeover import take_over
+from ptycho.refinement.told import Score
 from ptycho.refinement.variation import prox
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan

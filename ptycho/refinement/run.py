@@ -38,7 +38,8 @@ from ptycho.scan import Scan, forward_model
 
 if TYPE_CHECKING:
     from ptycho.prior import Prior
-    from ptycho.refinement.engine import Engine, Snapshot
+    from ptycho.refinement.engine import Engine
+    from ptycho.refinement.told import Snapshot
     from ptycho.refinement.whole import Descent
 
 SHARED = ("shared", "all")

@@ -179,10 +179,8 @@ def contribute(
         # Two taps: an illumination has no sign, and a kernel of more taps would give it one.
         lit = _placed(canvas, lights, batch)
     if model.probe:
-        each = [ops.conj(layers[0]) * wave[0] for wave in behind]
-        each += [_times(each[0], weight) for weight in _each(batch.weights)]
-        by_probe = ops.stack([ops.sum(one, axis=0) for one in each])
-        by_probe, by_light = centring(by_probe, size), ops.sum(_passed(layers) * dose, axis=0)
+        by_probe, by_light = _on_the_probe(layers, [wave[0] for wave in behind], batch)
+        by_probe = centring(by_probe, size)
     moves = grip = ops.zeros_like(batch.corners)
     if model.positions:
         moves, grip = _moves(canvas, lights, pulls, batch, size, model.kernel)
@@ -399,6 +397,27 @@ def _passed(layers: list[Any]) -> Any:
     for layer in layers[1:]:
         share = share * _square(layer)
     return share
+
+
+def _on_the_probe(layers: list[Any], waves: list[Any], batch: Batch) -> tuple[Any, Any]:
+    """Over all frames Σ ō·χ (K + E, N, N), from the slopes χ (B, N, N) by the K first waves, and
+    Σ d·|o|² (N, N)."""
+    varying = _each(batch.weights)
+    doses = [batch.dose[:, None, None], *varying]
+
+    def of_frames(*planes: Any) -> tuple[Any, ...]:
+        numbers, planes = planes[: len(doses)], planes[len(doses) :]
+        dose, *weights = numbers
+        fields = [backend.joined(planes[k : k + 2]) for k in range(0, len(planes), 2)]
+        image, pulls = fields[: len(layers)], fields[len(layers) :]
+        each = [ops.conj(image[0]) * pull for pull in pulls]
+        each += [_times(each[0], weight) for weight in weights]
+        return (*(plane for one in each for plane in backend.planes(one)), _passed(image) * dose)
+
+    parts = (plane for field in (*layers, *waves) for plane in backend.planes(field))
+    *found, light = backend.summed(of_frames, *doses, *parts)
+    by_probe = [backend.joined((re, im)) for re, im in zip(found[::2], found[1::2], strict=True)]
+    return ops.stack(by_probe), light
 
 
 def _summed(terms: Iterable[Any]) -> Any:

@@ -231,6 +231,18 @@ def test_what_does_not_fit_is_refused_by_both_shapes(case):
         assert word in str(refusal.value)
 
 
+@pytest.mark.parametrize("rows", [1, 7])
+def test_sums_over_rows_are_those_of_numpy(compiled, rows):
+    """Of several results at once, with numbers of the rows beside their images."""
+    rng = np.random.default_rng(3)
+    a, b = rng.normal(size=(2, rows, 5, 6)).astype(np.float32)
+    weights = rng.uniform(0.5, 2, (rows, 1, 1)).astype(np.float32)
+    run = compiled(lambda *t: backend.summed(lambda w, x, y: (w * x * y, x - y), *t))
+    found = run(*(tensor(each) for each in (weights, a, b)))
+    np.testing.assert_allclose(numbers(found[0]), (weights * a * b).sum(0), atol=1e-5)
+    np.testing.assert_allclose(numbers(found[1]), (a - b).sum(0), atol=1e-5)
+
+
 @pytest.mark.skipif(BACKEND == "torch", reason="PyTorch is not traced: it raises")
 def test_compiled_code_marks_a_patch_that_leaves_its_canvas(compiled):
     patches, offsets, probe, counts = inputs()
