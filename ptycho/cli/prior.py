@@ -60,6 +60,9 @@ def train(
     width: int | None = typer.Option(
         None, min=1, help="Filters at half size; 32, or those of the weights to go on from."
     ),
+    rate: float | None = typer.Option(
+        None, help="Of learning, the highest: 1.2e-3, and 2e-4 from weights on."
+    ),
     commit: str | None = typer.Option(None, help="Of the code, for the record in the file."),
     resume: bool = typer.Option(False, "--resume", help="Go on with a training that was cut off."),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),

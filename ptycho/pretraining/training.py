@@ -50,6 +50,7 @@ class PriorTraining:
         without: kinds of specimens that are left out (for the evaluation).
         start: a prior whose weights are gone on from (`auto`: the one in the package), or None.
         width: of the network (filters at half size); None: that of `start`, or the usual one.
+        rate: the optimiser's highest; None: 1.2e-3, and from `start` on 2e-4.
         checkpoint_s: seconds between checkpoints.
     """
 
@@ -58,6 +59,7 @@ class PriorTraining:
     without: tuple[str, ...] = ()
     start: str | None = None
     width: int | None = None
+    rate: float | None = None
     checkpoint_s: float = 60.0
 
     def __post_init__(self) -> None:
@@ -70,6 +72,10 @@ class PriorTraining:
                 else "a network needs filters",
                 where="width",
                 got=self.width,
+            )
+        if self.rate is not None and not 0 < self.rate <= 0.1:
+            raise ConfigError(
+                "no rate to learn at", where="rate", expected="0 to 0.1", got=self.rate
             )
         unknown = sorted(set(self.without) - set(KINDS))
         if unknown:
@@ -117,7 +123,7 @@ def train_prior(
     net = _network(config, width)
     state = folder / CHECKPOINT
     identity = {"data": hashed, "steps": config.steps, "seed": config.seed}
-    identity["width"] = width
+    identity |= {"width": width, "rate": config.rate}
     identity["without"] = sorted(config.without)
     if begun_with:
         net.set_weights(begun_with.weights)
@@ -144,6 +150,7 @@ def train_prior(
         "steps": config.steps,
         "batch": BATCH,
         "width": width,
+        "rate": _rate(config),
         "hours": told["seconds"] / 3600,
         "cpu_hours": told["cpu_seconds"] / 3600,
         "last": told["rows"][-1],
@@ -174,12 +181,16 @@ def _plates(data: Path, config: PriorTraining) -> tuple[list[Plate], list[Plate]
     return seen, unseen
 
 
+def _rate(config: PriorTraining) -> float:
+    return config.rate or (TUNING_RATE if config.start else RATE)
+
+
 def _network(config: PriorTraining, width: int) -> Any:
     net = build_prior_net(CHANNELS, width=width, seed=config.seed)
     rate = keras.optimizers.schedules.CosineDecay(
         0.0,
         config.steps,
-        warmup_target=TUNING_RATE if config.start else RATE,
+        warmup_target=_rate(config),
         warmup_steps=min(200, config.steps // 10),
     )
     optimizer = keras.optimizers.AdamW(rate, weight_decay=DECAY, global_clipnorm=1.0)

@@ -142,9 +142,11 @@ def test_a_training_learns_and_goes_on_to_the_same_weights(tmp_path: Path) -> No
 
     wide = train_prior(data, tmp_path / "wide", PriorTraining(steps=1, width=40))
     assert wide["width"] == load_prior(tmp_path / "wide/prior.npz").width == 40
+    assert wide["rate"] == 1.2e-3
     tuned = PriorTraining(steps=20, start=str(tmp_path / "whole/prior.npz"))
     again = train_prior(data, tmp_path / "tuned", tuned)
     assert again["start_sha256"] == load_prior(tmp_path / "whole/prior.npz").record["sha256"]
+    assert again["rate"] == 2e-4
     assert again["last"]["unseen"] < 0.95  # a network of chance starts at 1
 
 
@@ -152,6 +154,8 @@ def test_what_cannot_be_trained_is_told(tmp_path: Path) -> None:
     for steps, without in ((0, ()), (5, ("horses",))):
         with pytest.raises(ConfigError):
             PriorTraining(steps=steps, without=without)
+    with pytest.raises(ConfigError, match="rate"):
+        PriorTraining(rate=0.0)
     for start, width in ((None, 0), ("auto", 48)):
         with pytest.raises(ConfigError, match="width"):
             PriorTraining(start=start, width=width)
