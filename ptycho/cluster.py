@@ -45,11 +45,12 @@ def client(scheduler: str | None) -> Iterator[Any]:
             yield found
         return
     if scheduler == LOCAL:
-        with LocalCluster(processes=True, **pages) as cluster, Client(cluster) as found:
-            try:
-                yield found
-            finally:  # TensorFlow does not let a worker end in time; its end by force is no news
-                logging.getLogger("distributed.nanny").setLevel(logging.ERROR)
+        with (
+            LocalCluster(processes=True, **pages) as cluster,
+            Client(cluster) as found,
+            _ending_quietly(),
+        ):
+            yield found
         return
     try:
         found = Client(scheduler, timeout=CONNECT_S)
@@ -61,8 +62,22 @@ def client(scheduler: str | None) -> Iterator[Any]:
             got=scheduler,
             fix="dask scheduler   (in another terminal; it prints its address)",
         ) from error
-    with found:
+    with found, _ending_quietly():
         yield found
+
+
+@contextmanager
+def _ending_quietly() -> Iterator[None]:
+    """Afterwards Dask may end by force what does not end by itself, and need not tell.
+
+    TensorFlow keeps a worker from ending in time, and a client whose scheduler is gone looks for it
+    until its own end, which it logs with a traceback.
+    """
+    try:
+        yield
+    finally:
+        for name in ("distributed.nanny", "distributed.client"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def n_workers(client: Any) -> int:

@@ -116,13 +116,25 @@ class Spread:
         counts, own = self.frames.visible, np.arange(len(tile.frames))
         in_memory = isinstance(counts.scan.counts, np.ndarray)
         if not in_memory and self._file is None:
-            self._file = self._submit(as_it_is, counts.bare())
+            self._file = self._opened(counts.bare())
         if not in_memory and self.frames.streams:
             return self._file, tile.frames
         if tile.number not in self._there:
             source = (counts.of(tile.frames), own) if in_memory else (self._file, tile.frames)
             self._there[tile.number] = self._submit(brought, *source)
         return self._there[tile.number], own
+
+    def _opened(self, counts: Counts) -> Any:
+        try:
+            return self._submit(as_it_is, counts)
+        except TypeError as error:
+            raise ClusterError(
+                "the frames cannot be opened by another process",
+                where=counts.scan.name,
+                expected="an array, a dataset of a file open for reading, or a scan of open_scan",
+                got=type(counts.scan.counts).__name__,
+                fix="ptycho.data.open_scan(path), or scan.counts[...] in memory",
+            ) from error
 
     def _submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
         import dask
@@ -137,7 +149,7 @@ class Spread:
         from distributed import KilledWorker
 
         where = f"tile {tile.number + 1} of {len(self.tiling.tiles)}, {len(tile.frames)} frames"
-        on = "; a checkpoint is gone on from with --resume"
+        on = "; --resume goes on from the last checkpoint"
         try:
             return future.result()
         except KilledWorker as error:
@@ -150,7 +162,10 @@ class Spread:
             ) from error
         except CancelledError as error:
             raise ClusterError(
-                "the scheduler is gone", where=where, got=str(error), fix=f"start it again{on}"
+                "the scheduler is gone",
+                where=where,
+                got=" ".join(str(error).split()),
+                fix=f"start it again{on}",
             ) from error
         except ModuleNotFoundError as error:
             raise ClusterError(

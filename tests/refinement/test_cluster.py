@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import dask
+import h5py
 import numpy as np
 import pytest
 from dask_processes import Cluster, dask_processes
+from distributed import Client
 
+from ptycho import cluster as door
 from ptycho.data import open_scan, save_scan
-from ptycho.errors import UsageError
+from ptycho.errors import ClusterError, UsageError
 from ptycho.frames import views
 from ptycho.refinement import RefineConfig, RefineResult, engine, refine, start
+from ptycho.refinement.spread import Spread
 from ptycho.refinement.start import Counts, Frames
+from ptycho.refinement.tiles import Tile, Tiling
 from ptycho.scan import Scan
 from ptycho.simulation import SimulationConfig, simulate
 
@@ -73,6 +81,51 @@ def test_what_is_sent_of_a_tile_is_what_this_process_sees(scan: Scan) -> None:
     frames.give_back()
     part = frames.visible.of(numbers)
     np.testing.assert_array_equal(part.training(rows), frames.measured(numbers[rows]))
+
+
+def spread_of(scan: Scan, client: Client) -> tuple[Spread, Tile]:
+    tiles = Tiling.of_one((9, 9), scan.n_frames)
+    frames = Frames(scan, RefineConfig(), np.random.default_rng(0))
+    return Spread(client, frames, tiles), tiles.tiles[0]
+
+
+@pytest.mark.parametrize(
+    ("function", "argument", "words"),
+    [(os._exit, 1, "died.*smaller windows"), (import_module, "no_such_package", "lacks")],
+)
+def test_what_workers_cannot_do_is_told_in_words(
+    scan: Scan, function: Callable[..., Any], argument: Any, words: str
+) -> None:
+    """A task that ends each worker that takes it, and a package that is not there."""
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        door.client("local") as client,
+    ):
+        spread, tile = spread_of(scan, client)
+        with pytest.raises(ClusterError, match=f"(?s){words}"):
+            spread._result(client.submit(function, argument), tile)
+
+
+def test_a_scheduler_that_ends_is_told_in_words(scan: Scan, tmp_path: Path) -> None:
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": 1}),
+        dask_processes(tmp_path, tmp_path, workers=0) as (address, _),
+        door.client(address) as client,
+    ):
+        spread, tile = spread_of(scan, client)
+        future = client.submit(len, "waits for a worker")
+        with Client(address) as other:
+            other.shutdown()
+        with pytest.raises(ClusterError, match=r"(?s)scheduler is gone.*--resume"):
+            spread._result(future, tile)
+
+
+def test_frames_of_a_file_that_is_being_written_are_refused(scan: Scan, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "frames.h5", "w") as file, door.client(None) as client:
+        file["counts"] = scan.counts
+        spread, tile = spread_of(replace(scan, counts=file["counts"]), client)
+        with pytest.raises(ClusterError, match=r"(?s)opened by another process.*Dataset"):
+            spread._of(tile)
 
 
 @pytest.mark.parametrize(
