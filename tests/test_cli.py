@@ -55,6 +55,11 @@ MISTAKES = {
     "pickled scan": (["inspect", "pickle.npz"], 3, "pickle.npz"),
     "missing run": (["reconstruct", "no-run", "good.npz", "-o", "b.h5"], 3, "no-run"),
     "missing result": (["evaluate", "no.h5", "--truth", "good.npz"], 3, "no.h5"),
+    "one tile for many workers": (
+        ["refine", "good.npz", "-o", "b.h5", "--scheduler", "local"],
+        2,
+        "one tile: a scheduler brings nothing",
+    ),
     "config that is no file": (["train", "good.npz", "-o", "r", "--config", "x.yml"], 2, "x.yml"),
 }
 
