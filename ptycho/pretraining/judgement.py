@@ -53,7 +53,7 @@ class Judgement:
     Args:
         frames: of each scan, a square number. passes: of the solver.
         photons: a frame. weights: of total variation, beside the one that held-out counts choose.
-        seeds: of each case, from 1 on.
+        seeds: of each case, from 1 on. cases: of `CASES`.
         sparse: overlaps (shares of the probe's diameter) of scans that are judged besides.
     """
 
@@ -64,13 +64,14 @@ class Judgement:
     seeds: int = 1
     emptied_seeds: int = 3
     sparse: tuple[float, ...] = ()
+    cases: tuple[str, ...] = tuple(CASES)
 
     def arms(self, folder: Path) -> list[dict[str, Any]]:
         """One dict a solved image."""
         rows = [
             (case, photons, weight, seed)
             for photons in self.photons
-            for case in CASES
+            for case in self.cases
             for seed in range(1, self.seeds + 1)
             for weight in (BY_COUNTS, *self.weights)
         ]
