@@ -126,8 +126,11 @@ def evaluate(
         for row in table["cases"]
     ]
     if kept := table.get("kept_apart"):
-        means = {name: [_mean(kept, name, part) for part in (0, 1)] for name in ("plain", "prior")}
+        names = "plain", "prior", "single"
+        means = {name: [_mean(kept, name, part) for part in (0, 1)] for name in names}
         rows.append((f"{len(kept)} scans kept apart, mean", _from_to(means)))
+        one = {"plain": means["plain"], "prior": means["single"]}
+        rows.append(("the same, one view of each", _from_to(one)))
     rows += [
         (
             f"emptied half, {row['photons']:.0e} photons, seed {row['seed']}",

@@ -157,7 +157,8 @@ def evaluate_prior(
 def judge_apart(prior: Prior, data: Path) -> list[dict[str, Any]]:
     """SSIM without and with the prior of the scans in `data` that its training kept apart.
 
-    Their draws were never trained on; their kinds, and the photographs they are cut from, were.
+    `single` is that of one view of the image (`Prior.__call__`). The draws were never trained on;
+    their kinds, and the photographs that they are cut from, were.
     """
     rows = []
     for path, sample in samples(data):
@@ -167,6 +168,7 @@ def judge_apart(prior: Prior, data: Path) -> list[dict[str, Any]]:
         facts = {"scan": path.stem, "kinds": sample.recipe["specimen"]["kinds"]}
         light = float(np.median(estimate.light[lit(estimate.light)]))
         images = {"plain": estimate.image, "prior": prior(estimate)}
+        images["single"] = prior(estimate, views=1)
         scores = {name: _ssim(image, estimate, truth) for name, image in images.items()}
         rows.append(facts | {"light": light} | scores)
     return rows

@@ -92,6 +92,23 @@ def _verdict(mean: Any, least: float, goal: tuple[float, float], photons: float)
     return f" (asked: {asked}; least {least:+.3f}: {'met' if met else 'missed'})"
 
 
+def without_words(found: dict[str, Any]) -> Iterator[str]:
+    """Gains on cases that show a kind, of trainings that left it out: mean, and the least one."""
+    yield "| without | steps | case | photons | seeds | gain | least |"
+    yield "|---|---|---|---|---|---|---|"
+    for kind, table in found.items():
+        if table is None:
+            yield f"| {kind} | not run | | | | | |"
+            continue
+        keys = sorted({(row["case"], row["photons"]) for row in table["cases"]})
+        for key in keys:
+            mine = [row for row in table["cases"] if (row["case"], row["photons"]) == key]
+            gains = np.array([np.subtract(row["prior"], row["plain"]) for row in mine])
+            texts = [f"{a:+.3f} / {b:+.3f}" for a, b in (gains.mean(axis=0), gains.min(axis=0))]
+            cells = [kind, str(table["record"]["steps"]), key[0], f"{key[1]:.0e}", str(len(mine))]
+            yield f"| {' | '.join(cells + texts)} |"
+
+
 def emptied(table: dict[str, Any]) -> Iterator[str]:
     """What the prior puts where there is nothing."""
     for photons in sorted({row["photons"] for row in table["emptied"]}):
@@ -345,6 +362,15 @@ def _commits(rows: list[Row]) -> str:
 def page(found: dict[str, Any]) -> str:
     """The document."""
     record = found["table"]["record"]
+    begun = record.get("start")
+    first = (
+        ""
+        if not begun
+        else (
+            f" They began with those of data {begun['data_sha256'][:8]}…, {begun['scans']} scans, "
+            f"{begun['steps']} steps, seed {begun['seed']}, {begun['cpu_hours']:.2f} hours."
+        )
+    )
     lines = [
         "# The shipped prior, judged",
         "",
@@ -352,7 +378,7 @@ def page(found: dict[str, Any]) -> str:
         f"this page. Weights: data {record['data_sha256'][:8]}…, {record['scans']} scans, "
         f"{record['steps']} steps,",
         f"seed {record['seed']}, {record['cpu_hours']:.2f} hours of processor time, commit "
-        f"{record.get('commit', 'unknown')}.",
+        f"{record.get('commit', 'unknown')}.{first}",
         "",
         f"Specimens that no training saw, {found['frames']} frames of 64², Fourier shift, SSIM of",
         "amplitude / phase after the gauge. Total variation has the weight that held-out counts",
@@ -379,17 +405,7 @@ def page(found: dict[str, Any]) -> str:
         "## Kinds that were left out of training",
         "",
     ]
-    for kind, table in found["without"].items():
-        if table is None:
-            lines.append(f"- {kind}: not run.")
-            continue
-        for row in table["cases"]:
-            gain = np.subtract(row["prior"], row["plain"])
-            lines.append(
-                f"- without {kind}, {row['case']}, {row['photons']:.0e} photons, seed "
-                f"{row['seed']}: {gain[0]:+.3f} / {gain[1]:+.3f} "
-                f"({table['record']['steps']} steps)."
-            )
+    lines += without_words(found["without"])
     lines += [
         "",
         "## Beside BM3D",
