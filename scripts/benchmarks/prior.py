@@ -51,6 +51,7 @@ SIDE = 4
 KIND_CASES = {"letters": "T", "siemens": "T", "dead_leaves": "D", "grf": "D", "photographs": "AR"}
 """A kind that is left out, and the cases that show it."""
 STAR_SHARES = (0.02, 0.2)
+STAR_ASKED = {0.02: "the prior below every other arm", 0.2: "plain or total variation"}
 BASELINES = Path(".venv-baselines/bin/python")
 UNSEEN_PHOTONS = (1e3, 1e4)
 UNSEEN_SEEDS = 2
@@ -330,9 +331,11 @@ def star_words(row: dict[str, Any]) -> str:
         for arm in gate["candidates"]
     )
     likeness = ", ".join(f"{name} {value:.4f}" for name, value in row["likeness"].items())
+    false = max(arm.get("false_gain", 0.0) for arm in gate["candidates"])
     return (
         f"- {row['share']:.0%} of the photons: the gate took **{gate['chosen']}** (gain "
-        f"{gate['gain']:.2g} ± {gate['standard_error']:.1g}). Half-deviance of held-out counts: "
+        f"{gate['gain']:.2g} ± {gate['standard_error']:.1g}; an answer of nothing gains at most "
+        f"{false:.1g}; asked: {STAR_ASKED[row['share']]}). Half-deviance of held-out counts: "
         f"{arms}. Likeness to the image of the other photons: {likeness}."
     )
 
