@@ -181,6 +181,8 @@ def refine(
     )
     facts |= {key: rec.meta[key] for key in keys}
     facts |= console.finding_facts(loaded, rec.meta["sanity"])
+    if "background_told" in rec.meta:
+        facts["background"] = rec.meta["background_told"]["words"]
     if "prior" in rec.meta:
         facts |= _told_of_prior(rec.meta["prior"])
     if "trials" in rec.meta:

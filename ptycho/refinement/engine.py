@@ -14,6 +14,7 @@ from ptycho.refinement import eigenprobes, seeking, step, summing
 from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.places import Places, affine_part, smooth_field
 from ptycho.refinement.rings import ring_background, ring_mean, rings_of
+from ptycho.refinement.scatter import told_apart
 from ptycho.refinement.schedule import light_pass, varies_from
 from ptycho.refinement.spread import Spread
 from ptycho.refinement.start import Canvas, Frames
@@ -36,6 +37,8 @@ RINGS_START = 0.01
 TIDY_EVERY, SWAY = 5, 0.7  # passes between two tidyings of the eigenprobes; step of their weights
 POSITIONS_FROM = 10
 """Passes after which positions move at the latest: before, there is no image to place frames by."""
+TOLD_PIXELS = 1 << 22
+"""Of held-out frames by which scatter and shrinkage are told apart (256 frames of 128²)."""
 RINGS_FROM = 5
 """Passes before background, flux and gauge are looked at: until then the model is not one yet."""
 
@@ -553,6 +556,22 @@ class Engine:
         ring = rings_of(self.canvas.N).ravel()
         sums = np.bincount(ring, self.background.ravel()) / np.bincount(ring)
         return [float(value) for value in sums]
+
+    def background_told(self) -> dict[str, Any] | None:
+        """Scatter and shrinkage in the fitted rings, while counts are held out; else None."""
+        frames, held = self.frames, self.frames.held
+        if self.config.background != "rings" or not frames.visible.rows:
+            return None
+        rows = np.arange(0, len(held), -(-len(held) * self.canvas.N**2 // TOLD_PIXELS))
+        run, every = step.compiled_intensity(self.config.kernel), []
+        for part in self._parts(held[rows]):
+            batch = self._training(part, self._chunk, keep=False)
+            every.append(_numpy(run(*self.state[::2], batch, self._detector()))[: len(part)])
+        counts = frames.visible.marked(frames.held_counts[rows], held[rows])
+        dose = frames.share * frames.flux(held[rows])
+        model = np.concatenate(every) - self.background
+        told = told_apart(counts, model, self.background, dose, self._mask)
+        return None if told is None else told.record()
 
     def light(self) -> np.ndarray:
         """(H, W) photons that each pixel saw in the last whole-scan pass."""

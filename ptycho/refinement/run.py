@@ -47,6 +47,7 @@ WHOLE_SHARE = 0.6
 FEWEST_TO_CHOOSE = 36
 """Whole-scan passes: the six trials take at least four each, after a sixth of them all; with half
 of that the search ends after two."""
+NOT_TOLD = "scatter or shrinkage: not told apart, for too few counts are held out"
 UNEXPLAINED, UNEXPLAINED_SPREADS, MOST_UNEXPLAINED = 2.0, 12.0, 0.1
 """A frame's deviance over the median, in its robust spread, and the share of frames at most."""
 
@@ -301,6 +302,9 @@ def _refine(
         rec = rec.with_meta(regularise="off: no counts can be held out")
     if why:
         rec = rec.with_meta(regularise=f"off: {why}")
+    if config.background == "rings":
+        seen = chosen.background if chosen is not None else engine.background_told()
+        rec = rec.with_meta(background_told=seen or {"verdict": "open", "words": NOT_TOLD})
     if chosen is not None:
         rec = rec.with_meta(
             loss=chosen.loss,

@@ -69,6 +69,7 @@ class Descent:
     reported_deviance: float | None = None
     passes: int = 0
     gate: dict[str, Any] | None = None
+    background: dict[str, Any] | None = None
 
 
 def descend(engine: Engine, config: RefineConfig, passes: int, work: Work) -> Descent:
@@ -88,6 +89,7 @@ def descend(engine: Engine, config: RefineConfig, passes: int, work: Work) -> De
         found, done = _chosen(engine, config, passes, work), 0
         if work.prior is not None and found.trials:
             found.gate = asdict(gate.judge(engine, found.loss, found.weight, work.prior))
+        found.background = engine.background_told()
         engine.give_back()
     else:
         found, done = Descent(**saved.facts["found"]), saved.facts["done"]

@@ -320,6 +320,8 @@ def _facts(
         facts |= {key: _said(meta[key]) for key in ("loss", "regularise") if key in meta}
         if rec.eigenprobes is not None:
             facts["eigenprobes"] = str(len(rec.eigenprobes))
+        if "background_told" in meta:
+            facts["background"] = _said(_mapping(meta["background_told"]).get("words"))
         if "prior" in meta:
             facts["image chosen"] = _said(_mapping(meta["prior"]).get("chosen"))
     facts["time"] = _said(meta.get("seconds"), " s")
