@@ -20,7 +20,7 @@ from ptycho.config import Progress
 from ptycho.data import whole_file
 from ptycho.errors import DataError
 from ptycho.evaluation import evaluate
-from ptycho.pretraining.made import lit, on_canvas, samples
+from ptycho.pretraining.made import lit, on_canvas, samples, turned
 from ptycho.pretraining.training import VALIDATION_EVERY
 from ptycho.prior import Estimate, Prior
 from ptycho.result import Reconstruction
@@ -41,6 +41,7 @@ BY_COUNTS = "auto"
 """The weight of total variation that held-out counts choose."""
 EDGE_PX = 8
 """Between the halves, where neither is judged."""
+FIFTHS = 5
 SPARSE_CASES = "A", "R"
 SPARSE_PHOTONS, SPARSE_PASSES = 1e4, 150
 """Of the scans with little overlap: over as large an area, so that they have fewer frames."""
@@ -171,6 +172,38 @@ def judge_apart(prior: Prior, data: Path) -> list[dict[str, Any]]:
         images["single"] = prior(estimate, views=1)
         scores = {name: _ssim(image, estimate, truth) for name, image in images.items()}
         rows.append(facts | {"light": light} | scores)
+    return rows
+
+
+def judge_spread(prior: Prior, folder: Path, config: Judgement) -> list[dict[str, Any]]:
+    """Whether the spread of the prior's views tells its error, on images that are solved already.
+
+    Returns:
+        One row a dose and fifth of the lit pixels, by their spread over the views (standard
+        deviation of the complex answer): `spread` and `error` (of the mean of the views against the
+        truth in its scale, long waves of the phase aside), each an r.m.s. over all cases and seeds.
+    """
+    rows = []
+    for photons in config.photons:
+        spreads, errors = [], []
+        for arm in config.arms(folder):
+            if arm["photons"] != photons or arm["weight"] != BY_COUNTS or "overlap" in arm:
+                continue
+            estimate, truth, _ = _read(_path(arm))
+            answers = prior.answers(estimate)
+            image, inside = answers.mean(axis=0), lit(estimate.light)
+            wanted = turned(truth[0], image, estimate.light)
+            spreads.append(np.sqrt(np.mean(np.abs(answers - image) ** 2, axis=0))[inside])
+            errors.append(np.abs(image - wanted)[inside])
+        spread, error = np.concatenate(spreads), np.concatenate(errors)
+        edges = np.quantile(spread, np.linspace(0, 1, FIFTHS + 1)[1:-1])
+        fifth = np.searchsorted(edges, spread, side="right")
+        for number in range(FIFTHS):
+            mine = fifth == number
+            if mine.any():
+                told = [float(np.sqrt(np.mean(each[mine] ** 2))) for each in (spread, error)]
+                facts = {"photons": photons, "fifth": number + 1}
+                rows.append(facts | dict(zip(("spread", "error"), told, strict=True)))
     return rows
 
 

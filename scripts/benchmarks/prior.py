@@ -35,6 +35,7 @@ from ptycho.pretraining import (
     SPARSE_CASES,
     Judgement,
     evaluate_prior,
+    judge_spread,
     judged_scan,
 )
 from ptycho.prior import Estimate, Prior, load_prior
@@ -246,6 +247,23 @@ def region_words(rows: list[dict[str, Any]]) -> Iterator[str]:
             yield f"- {scan}: {', '.join(told)}."
 
 
+def spread_words(rows: list[Row]) -> Iterator[str]:
+    """r.m.s. spread of the views and r.m.s. error, by fifths of the pixels."""
+    doses = sorted({row["photons"] for row in rows})
+    yield (
+        "| fifth of the pixels, by spread | " + " | ".join(f"{d:.0e} photons" for d in doses) + " |"
+    )
+    yield "|---|" + "---|" * len(doses)
+    for fifth in sorted({row["fifth"] for row in rows}):
+        mine = {row["photons"]: row for row in rows if row["fifth"] == fifth}
+        cells = [
+            f"{mine[d]['spread']:.4f}, {mine[d]['error']:.4f} "
+            f"({mine[d]['error'] / mine[d]['spread']:.1f})"
+            for d in doses
+        ]
+        yield f"| {' | '.join([str(fifth), *cells])} |"
+
+
 def sparse_words(rows: list[dict[str, Any]]) -> Iterator[str]:
     """Gains where frames overlap little, against what is asked for amplitude."""
     yield "| overlap | frames | case | seeds | total variation | prior | gain | asked |"
@@ -432,6 +450,16 @@ def page(found: dict[str, Any]) -> str:
         "",
         *region_words(found["unseen"]),
     ]
+    lines += [
+        "",
+        "## Is the spread of the views an uncertainty?",
+        "",
+        "r.m.s. over A, R, T, D and all seeds of the spread over eight views, of the error against",
+        "the truth, and in brackets their ratio, which an uncertainty would have the same in all",
+        "fifths and at all doses:",
+        "",
+        *spread_words(found["spread"]),
+    ]
     lines += ["", "## The measured star", ""]
     lines += [star_words(row) for row in found["star"]] or ["Not run: PTYCHO_DATA_DIR is not set."]
     return "\n".join([*lines, "", f"Run at commit {found['commit']}."]) + "\n"
@@ -480,6 +508,7 @@ def main() -> int:
         "frames": options.frames,
         "without": without,
         "unseen": unseen(load_prior(options.prior), solved_images, weights, options.frames),
+        "spread": judge_spread(load_prior(options.prior), solved_images, config),
         "cost": cost(options.prior),
         "star": [star(options.prior, share, 0) for share in shares],
         "commit": _commit(),

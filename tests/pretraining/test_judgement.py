@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from ptycho.nn import build_prior_net
-from ptycho.pretraining import Judgement, evaluate_prior
+from ptycho.pretraining import Judgement, evaluate_prior, judge_spread
 from ptycho.pretraining.judgement import CASES, EMPTIED, SPARSE_CASES, judged_scan
 from ptycho.pretraining.specimens import KINDS, TEST_PHOTOGRAPHS
-from ptycho.prior import CHANNELS, Prior
+from ptycho.prior import CHANNELS, Estimate, Prior
 
 
 def test_the_test_pictures_are_those_that_training_leaves_out() -> None:
@@ -44,6 +45,34 @@ def test_a_prior_is_judged_on_images_that_are_solved_once(tmp_path: Path) -> Non
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")} == files
     assert other["emptied"][0]["ratio"] != pytest.approx(1, abs=1e-3)
     assert [row["plain"] for row in other["cases"]] == [row["plain"] for row in same["cases"]]
+
+
+class Noisy:
+    """Eight answers about the truth, one half of the image noisier than the other."""
+
+    def __init__(self, truth: np.ndarray) -> None:
+        self.truth, self.rng = truth, np.random.default_rng(0)
+
+    def answers(self, estimate: Estimate) -> np.ndarray:
+        size = np.where(np.arange(self.truth.shape[1]) < self.truth.shape[1] // 2, 0.02, 0.1)
+        noise = self.rng.standard_normal((2, 8, *self.truth.shape)) / np.sqrt(2)
+        return (self.truth + size * (noise[0] + 1j * noise[1])).astype(np.complex64)
+
+
+def test_the_spread_is_set_against_the_true_error(tmp_path: Path) -> None:
+    """Independent answers: the error of their mean is their spread (of 8, of 7 degrees) by √7."""
+    shape = (60, 64)
+    rng = np.random.default_rng(1)
+    truth = 0.8 + 0.1 * ndimage.gaussian_filter(rng.standard_normal(shape), 2) + 0j
+    config = Judgement(photons=(1e4,), weights=(), emptied_seeds=0, cases=("A",))
+    (arm,) = config.arms(tmp_path)
+    parts = {"image": truth, "freer": truth, "light": np.full(shape, 100.0)}
+    np.savez(tmp_path / f"{arm['name']}.npz", truth=truth, half=0, weight=0.1, **parts)
+    rows = judge_spread(Noisy(truth), tmp_path, config)  # type: ignore[arg-type]
+    assert [row["fifth"] for row in rows] == [1, 2, 3, 4, 5]
+    assert rows[0]["spread"] < 0.025 < 0.08 < rows[4]["spread"]
+    square = {name: sum(row[name] ** 2 for row in rows) for name in ("error", "spread")}
+    assert square["error"] / square["spread"] == pytest.approx(1 / 7, rel=0.1)
 
 
 def test_a_scan_with_little_overlap_covers_as_much_with_fewer_frames() -> None:
