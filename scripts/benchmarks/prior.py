@@ -376,6 +376,12 @@ def cost_words(row: dict[str, Any]) -> str:
     )
 
 
+def _begun(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The records of the trainings that a training went on from, the latest first."""
+    while record := record.get("start") or {}:
+        yield record
+
+
 def _commits(rows: list[Row]) -> str:
     return ", ".join(sorted({row["commit"] for row in rows if "commit" in row})) or "no commit"
 
@@ -383,15 +389,11 @@ def _commits(rows: list[Row]) -> str:
 def page(found: dict[str, Any]) -> str:
     """The document."""
     record = found["table"]["record"]
-    begun = record.get("start")
-    first = (
-        ""
-        if not begun
-        else (
-            f" They began with those of data {begun['data_sha256'][:8]}…, {begun['scans']} scans, "
-            f"{begun['steps']} steps, seed {begun['seed']}, {begun['cpu_hours']:.2f} hours."
-        )
-    )
+    before = [
+        f"They began with weights of data {begun['data_sha256'][:8]}…, {begun['scans']} scans,\n"
+        f"{begun['steps']} steps, seed {begun['seed']}, {begun['cpu_hours']:.2f} hours."
+        for begun in _begun(record)
+    ]
     lines = [
         "# The shipped prior, judged",
         "",
@@ -399,7 +401,8 @@ def page(found: dict[str, Any]) -> str:
         f"this page. Weights: data {record['data_sha256'][:8]}…, {record['scans']} scans, "
         f"{record['steps']} steps,",
         f"seed {record['seed']}, {record['cpu_hours']:.2f} hours of processor time, commit "
-        f"{record.get('commit', 'unknown')}.{first}",
+        f"{record.get('commit', 'unknown')}.",
+        *before,
         "",
         f"Specimens that no training saw, {found['frames']} frames of 64², Fourier shift, SSIM of",
         "amplitude / phase after the gauge. Total variation has the weight that held-out counts",
