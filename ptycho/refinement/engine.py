@@ -529,23 +529,27 @@ class Engine:
         self._energy *= scale**2
         self._first = self.state
 
-    def passes_to_the_light(self) -> int:
-        """Passes until `look_at_the_light` looks; 0 where it has or would now."""
-        looks = self._first is not None and self.config.clean == "auto"
-        return max(0, light_pass(self.config) - self._passes) if looks else 0
+    def passes_to_look_back(self) -> int:
+        """Passes until `look_back` looks; 0 where it has or would now."""
+        looks = self.config.clean == "auto" or self.config.opr
+        return max(0, light_pass(self.config) - self._passes) if self._first and looks else 0
 
-    def look_at_the_light(self, *, anew: bool = True) -> bool:
-        """Whether the fields begin anew because the light of the frames is uneven (asked once).
+    def look_back(self, *, anew: bool = True) -> bool:
+        """Whether the fields begin anew, since what they were fitted to was not so (asked once).
 
-        Then it is fitted. Fields that were fitted to uneven light hold it, and keep it for long;
-        those of a probe that varies go on as they are, as all do without `anew`.
+        Fitted to uneven light they hold it for long. Fitted to one probe where it varies, the
+        object holds a phase that bends over the whole scan: it alone begins anew, if `anew`.
         """
-        if self._first is None or self.config.clean != "auto" or self.passes_to_the_light():
+        if self._first is None or self.passes_to_look_back():
             return False
         first, self._first = self._first, None
-        self.uneven = self.frames.require_even_light()
-        if self.uneven is None or self.weights is not None or not anew:
+        if self.config.clean == "auto":
+            self.uneven = self.frames.require_even_light()
+        if not anew or (self.uneven is None and self.weights is None):
             return False
+        if self.weights is not None:
+            image, velocity = first.object, first.object_velocity
+            first = self.state._replace(object=image, object_velocity=velocity)
         self.state = first
         return True
 

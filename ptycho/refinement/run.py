@@ -474,7 +474,8 @@ def _loop(
                 fix="lower --set object_step=0.1, or raise --set damping=0.5",
             )
         done += 1
-        engine.look_at_the_light(anew=done < engine.config.passes)
+        if engine.look_back(anew=done < engine.config.passes):
+            schedule.begin_anew(done)
         seconds = time.monotonic() - began
         used = max(done / config.passes, seconds / config.seconds if config.seconds else 0.0)
         if schedule.judge(done, used, held_out):

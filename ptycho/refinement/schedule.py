@@ -63,6 +63,10 @@ class Schedule:
         low = self.config.final_step_fraction
         return low + (1 - low) * 0.5 * (1 + math.cos(math.pi * into))
 
+    def begin_anew(self, done: int) -> None:
+        """After pass `done` the fields begin anew: what they had reached is no measure of them."""
+        self.best, self.best_pass = math.inf, done
+
     def judge(self, done: int, used: float, held_out: float | None) -> bool:
         """Note the held-out deviance after pass `done`; True if this state is to be kept."""
         if held_out is None:

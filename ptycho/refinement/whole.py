@@ -101,7 +101,7 @@ def descend(engine: Engine, config: RefineConfig, passes: int, work: Work) -> De
         done += 1
         work.tell(_pass(engine, found.loss, found.weight).residual, None, facts)
         # Nothing looked before, where all passes are these and nothing was chosen.
-        if engine.look_at_the_light(anew=passes - found.passes >= FEWEST_PASSES):
+        if engine.look_back(anew=passes - found.passes >= FEWEST_PASSES):
             engine.begin_whole()
         if work.clock() >= 1:
             break
@@ -235,7 +235,7 @@ def _before(
     if not done:
         engine.begin_whole()
     while True:
-        while (done < passes or engine.passes_to_the_light()) and (
+        while (done < passes or engine.passes_to_look_back()) and (
             done == 0 or work.clock() < until
         ):
             judge = (done + 1) % JUDGED_EVERY == 0
@@ -244,7 +244,7 @@ def _before(
             found.passes, done = found.passes + 1, done + 1
             note({}, before={"done": done})
         # Where passes of mini-batches came before, the light was looked at in them.
-        if not engine.look_at_the_light():
+        if not engine.look_back():
             return engine.snapshot()
         engine.begin_whole()
         done = 0
