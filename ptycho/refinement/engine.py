@@ -24,10 +24,10 @@ from ptycho.refinement.told import Score, Snapshot, Told
 
 CHUNK_PIXELS = 1 << 18
 """Pixels of the frames that one program of a whole-scan pass works on at once."""
-LANE_PIXELS = 1 << 16
-"""Least pixels of a mini-batch for each lane: less is done before another thread has begun (batches
-of 21 frames of 64²: .21 ms of processor time a frame in one lane, .37 in two). On a loaded machine
-each hand-over waits its turn (a mini-batch of 8 frames of 32²: 0.12 s, not 3 ms)."""
+LANE_PIXELS = 1 << 19
+"""Least pixels of a mini-batch for each lane: less is done before another thread has begun (idle,
+two cores, N = 128: batches of 21 take .44 ms a frame in one lane and .50 in two, of 43 .35 and .35,
+of 64 .36 and .32)."""
 WHOLE_DAMPING = 0.05
 FIRST_WEIGHT = 0.25
 """Of total variation, where held-out counts are to choose it."""
