@@ -538,18 +538,18 @@ class Engine:
         """Whether the fields begin anew, since what they were fitted to was not so (asked once).
 
         Fitted to uneven light they hold it for long. Fitted to one probe where it varies, the
-        object holds a phase that bends over the whole scan: it alone begins anew, if `anew`.
+        object holds a phase that bends over the whole scan: it alone begins anew, if `anew` and if
+        positions stay (in an object that is not there yet they would go anywhere).
         """
         if self._first is None or self.passes_to_look_back():
             return False
         first, self._first = self._first, None
         if self.config.clean == "auto":
             self.uneven = self.frames.require_even_light()
-        if not anew or (self.uneven is None and self.weights is None):
+        if not anew or (self.uneven is None if self.weights is None else self._moves):
             return False
         if self.weights is not None:
-            image, velocity = first.object, first.object_velocity
-            first = self.state._replace(object=image, object_velocity=velocity)
+            first = self.state._replace(object=first.object, object_velocity=first.object_velocity)
         self.state = first
         return True
 

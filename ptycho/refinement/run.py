@@ -474,10 +474,10 @@ def _loop(
                 fix="lower --set object_step=0.1, or raise --set damping=0.5",
             )
         done += 1
-        if engine.look_back(anew=done < engine.config.passes):
-            schedule.begin_anew(done)
         seconds = time.monotonic() - began
         used = max(done / config.passes, seconds / config.seconds if config.seconds else 0.0)
+        if engine.look_back(anew=done < engine.config.passes):
+            schedule.begin_anew(done)
         if schedule.judge(done, used, held_out):
             best = engine.snapshot()
         row = {"pass": done, "seconds": seconds, "residual": residual, "step": factor}
