@@ -45,6 +45,8 @@ def take_over(scan: Scan, start: Reconstruction | None) -> Taken:
     flux = start.meta.get("flux")
     light = None if flux is None else np.asarray(flux, np.float64).ravel()
     words = [] if start.probe is None else [f"probe, {len(start.probe)} modes"]
+    if start.eigenprobes is not None:
+        words.append("no eigenprobes: --opr finds them anew")
     if start.positions_px is None:
         pair = _by_number(scan, start, 0 if light is None else len(light))
         return _with_light(Taken(start, own, words=tuple(words)), light, pair)

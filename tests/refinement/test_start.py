@@ -150,6 +150,14 @@ def test_positions_of_another_scan_are_not_taken_and_that_is_said(right):
     assert not taken.moved and "no positions" in " ".join(taken.words)
 
 
+def test_eigenprobes_are_not_taken_and_that_is_said(right):
+    start = of(right)
+    weights = np.zeros((right.n_frames, 1), np.float32)
+    varies = replace(start, eigenprobes=start.probe[:1], probe_weights=weights)
+    assert "no eigenprobes" in " ".join(take_over(right, varies).words)
+    assert "eigenprobes" not in " ".join(take_over(right, start).words)
+
+
 def test_light_that_is_none_is_not_taken(right):
     start = replace(of(right), meta={"flux": [0.0] * right.n_frames})
     taken = take_over(right, start)
