@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import bz2
 import io
-import multiprocessing
+import pickle
 import struct
+import subprocess
+import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -174,8 +175,13 @@ def test_another_process_may_have_the_scan(tmp_path: Path, temporary: Path, how:
     """What is sent is where the frames are; they are read, or unpacked, anew."""
     SAVES[how](tmp_path / "a.npz", **ours(FRAMES.astype(np.uint16)))
     scan = open_scan(tmp_path / "a.npz")
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        found = pool.submit(scan.frames, WANTED).result()
+    there = "import pickle, sys; scan, rows = pickle.load(sys.stdin.buffer); "
+    there += "sys.stdout.buffer.write(scan.frames(rows).astype('f8').tobytes())"
+    sent = pickle.dumps((scan, WANTED))
+    done = subprocess.run(
+        [sys.executable, "-c", there], input=sent, stdout=subprocess.PIPE, check=True
+    )
+    found = np.frombuffer(done.stdout).reshape(-1, N, N)
     assert np.array_equal(found, FRAMES[WANTED])
 
 
