@@ -52,7 +52,7 @@ def train(
     steps: int = typer.Option(12000, min=1, help="Of the optimiser."),
     seed: int = typer.Option(0, min=0, help="Of the weights and the crops."),
     without: list[str] = typer.Option(
-        [], help="Leave out scans with this kind of specimen. Repeatable."
+        [], help="Leave out scans with this kind of specimen or of probe. Repeatable."
     ),
     start: str | None = typer.Option(
         None, metavar="auto|FILE", help="Weights to go on from, for data of a kind of your own."

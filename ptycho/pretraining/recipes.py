@@ -7,7 +7,7 @@ shared the kernel would teach the network that the model is exact.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -31,6 +31,7 @@ PHOTOGRAPHS = 3.0
 """Photographs are drawn so many times as often as each other kind: none is like another."""
 WEIGHTS = (0.1, 0.17, 0.25, 0.4, 0.65)
 PASSES = (28, 46)
+PROBES = ("disk", "gaussian", "focused")
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,17 @@ class Recipe:
         }
 
 
+def made_of(record: Mapping[str, Any]) -> set[str]:
+    """Names of what a recipe's record is made of: its kinds of specimen and its probe."""
+    return {*record["specimen"]["kinds"], record["simulation"]["probe"]}
+
+
 def draw(seed: int, number: int, objects: Sequence[str] = ()) -> Recipe:
     """The recipe of scan `number` in the set of `seed`; `objects`: what specimens are cut from."""
     rng = np.random.default_rng((seed, number))
     N = 32 if rng.uniform() < SMALL_SHARE else 64
     diameter = rng.uniform(*DIAMETERS_PX[N])
-    probe = str(rng.choice(("disk", "gaussian", "focused")))
+    probe = str(rng.choice(PROBES))
     trajectory = str(rng.choice(("raster", "jittered", "fermat")))
     stretch = 1.2 if trajectory == "fermat" else 1.0
     step = diameter * _log_uniform(rng, *STEPS)

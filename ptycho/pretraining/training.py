@@ -25,6 +25,7 @@ from ptycho.nn import PRIOR_WIDTH, build_prior_net
 from ptycho.pretraining.crops import Plate, batch, plate
 from ptycho.pretraining.loss import relative_loss
 from ptycho.pretraining.made import data_hash, samples
+from ptycho.pretraining.recipes import PROBES, made_of
 from ptycho.pretraining.specimens import KINDS
 from ptycho.prior import CHANNELS, load_prior, save_prior
 from ptycho.quiet import keras, ops
@@ -47,7 +48,7 @@ class PriorTraining:
     Args:
         steps: of the optimiser, with the rate going down along a cosine.
         seed: of weights and crops.
-        without: kinds of specimens that are left out (for the evaluation).
+        without: kinds of specimens and of probes that are left out (for the evaluation).
         start: a prior whose weights are gone on from (`auto`: the one in the package), or None.
         width: of the network (filters at half size); None: that of `start`, or the usual one.
         rate: the optimiser's highest; None: 1.2e-3, and from `start` on 2e-4.
@@ -77,12 +78,12 @@ class PriorTraining:
             raise ConfigError(
                 "no rate to learn at", where="rate", expected="0 to 0.1", got=self.rate
             )
-        unknown = sorted(set(self.without) - set(KINDS))
+        unknown = sorted(set(self.without) - {*KINDS, *PROBES})
         if unknown:
             raise ConfigError(
-                "no such kind of specimen",
+                "no such kind of specimen or of probe",
                 where="without",
-                expected=f"some of {', '.join(KINDS)}",
+                expected=f"specimens: {', '.join(KINDS)}; probes: {', '.join(PROBES)}",
                 got=", ".join(unknown),
             )
 
@@ -163,11 +164,11 @@ def train_prior(
 
 
 def _plates(data: Path, config: PriorTraining) -> tuple[list[Plate], list[Plate]]:
-    """What is trained on and what is not; scans with a kind that is left out are neither."""
+    """What is trained on and what is not; scans of what is left out are neither."""
     seen: list[Plate] = []
     unseen: list[Plate] = []
     for path, sample in samples(data):
-        if set(sample.recipe["specimen"]["kinds"]) & set(config.without):
+        if made_of(sample.recipe) & set(config.without):
             continue
         (seen if int(path.stem) % VALIDATION_EVERY else unseen).append(plate(sample))
     if not seen or not unseen:

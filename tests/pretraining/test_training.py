@@ -15,6 +15,8 @@ from ptycho.pretraining import PriorTraining, train_prior
 from ptycho.pretraining.crops import CROP_PX, batch, plate
 from ptycho.pretraining.loss import relative_loss
 from ptycho.pretraining.made import Sample
+from ptycho.pretraining.recipes import PROBES, draw, made_of
+from ptycho.pretraining.specimens import KINDS
 from ptycho.prior import Estimate, load_prior
 
 
@@ -27,7 +29,8 @@ def sample(seed: int, side: int = 80) -> Sample:
     light = np.full((side, side), 200.0)
     light[:, :6] = 0
     estimate = Estimate(target + noise, target + 1.5 * noise, light)
-    return Sample(estimate, target.astype(np.complex64), {"specimen": {"kinds": ["blobs"]}})
+    recipe = {"specimen": {"kinds": ["blobs"]}, "simulation": {"probe": PROBES[seed % 2]}}
+    return Sample(estimate, target.astype(np.complex64), recipe)
 
 
 def written(folder: Path, count: int = 22) -> Path:
@@ -150,10 +153,32 @@ def test_a_training_learns_and_goes_on_to_the_same_weights(tmp_path: Path) -> No
     assert again["last"]["unseen"] < 0.95  # a network of chance starts at 1
 
 
+def test_a_recipe_is_made_of_its_kinds_of_specimen_and_its_probe() -> None:
+    """Both are left out by name, so that no name may be both a specimen's and a probe's."""
+    assert not set(KINDS) & set(PROBES)
+    recipes = [draw(3, number) for number in range(60)]
+    for recipe in recipes:
+        wanted = {*recipe.specimen.kinds, recipe.simulation.probe}
+        assert made_of(recipe.record()) == wanted
+    assert set().union(*(made_of(each.record()) for each in recipes)) == {*KINDS, *PROBES}
+
+
+@pytest.mark.training
+def test_a_kind_of_probe_is_left_out_of_training(tmp_path: Path) -> None:
+    """Every second of 42 scans has it: numbers 1, 3, … , and none of those kept apart."""
+    data = written(tmp_path / "data", 42)
+    config = PriorTraining(steps=1, without=(PROBES[1],))
+    record = train_prior(data, tmp_path / "out", config)
+    assert (record["scans"], record["without"]) == (21, [PROBES[1]])
+    assert train_prior(data, tmp_path / "all", PriorTraining(steps=1))["scans"] == 42
+
+
 def test_what_cannot_be_trained_is_told(tmp_path: Path) -> None:
     for steps, without in ((0, ()), (5, ("horses",))):
         with pytest.raises(ConfigError):
             PriorTraining(steps=steps, without=without)
+    with pytest.raises(ConfigError, match=f"(?s)without.*{KINDS[-1]}.*{PROBES[-1]}.*horses"):
+        PriorTraining(without=("horses", "disk"))
     with pytest.raises(ConfigError, match="rate"):
         PriorTraining(rate=0.0)
     for start, width in ((None, 0), ("auto", 48)):
