@@ -159,7 +159,7 @@ def judge_apart(prior: Prior, data: Path) -> list[dict[str, Any]]:
     """SSIM without and with the prior of the scans in `data` that its training kept apart.
 
     `single` is that of one view of the image (`Prior.__call__`). The draws were never trained on;
-    their kinds, and the photographs that they are cut from, were.
+    their kinds, and the photographs that they are cut from, were. `probe` is the kind of theirs.
     """
     rows = []
     for path, sample in samples(data):
@@ -167,6 +167,7 @@ def judge_apart(prior: Prior, data: Path) -> list[dict[str, Any]]:
             continue
         estimate, truth = sample.estimate, (sample.target, 0)
         facts = {"scan": path.stem, "kinds": sample.recipe["specimen"]["kinds"]}
+        facts["probe"] = sample.recipe["simulation"]["probe"]
         light = float(np.median(estimate.light[lit(estimate.light)]))
         images = {"plain": estimate.image, "prior": prior(estimate)}
         images["single"] = prior(estimate, views=1)

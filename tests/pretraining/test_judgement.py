@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from scipy import ndimage
 
 from ptycho.nn import build_prior_net
-from ptycho.pretraining import Judgement, evaluate_prior, judge_spread
+from ptycho.pretraining import Judgement, evaluate_prior, judge_apart, judge_spread
 from ptycho.pretraining.judgement import CASES, EMPTIED, SPARSE_CASES, judged_scan
 from ptycho.pretraining.specimens import KINDS, TEST_PHOTOGRAPHS
 from ptycho.prior import CHANNELS, Estimate, Prior
@@ -45,6 +46,24 @@ def test_a_prior_is_judged_on_images_that_are_solved_once(tmp_path: Path) -> Non
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")} == files
     assert other["emptied"][0]["ratio"] != pytest.approx(1, abs=1e-3)
     assert [row["plain"] for row in other["cases"]] == [row["plain"] for row in same["cases"]]
+
+
+def test_the_scans_that_training_kept_apart_tell_their_probe(tmp_path: Path) -> None:
+    """Of 42 scans the numbers 0, 20 and 40; a new network answers 0."""
+    rng = np.random.default_rng(1)
+    truth = (0.8 + 0.1 * ndimage.gaussian_filter(rng.standard_normal((60, 64)), 2)).astype("c8")
+    image = truth + 0.01 * rng.standard_normal(truth.shape).astype("f4")
+    for number in range(42):
+        probe = ("disk", "gaussian", "focused")[number // 20]
+        recipe = {"specimen": {"kinds": ["blobs"]}, "simulation": {"probe": probe}}
+        facts = np.frombuffer(json.dumps({"recipe": recipe}).encode(), np.uint8)
+        parts = {"image": image, "freer": image, "light": np.full(truth.shape, 100.0)}
+        np.savez(tmp_path / f"{number:05d}.npz", target=truth, facts=facts, **parts)
+    rows = judge_apart(Prior(build_prior_net(CHANNELS).get_weights(), {}), tmp_path)
+    told = [(row["scan"], row["probe"]) for row in rows]
+    assert told == [("00000", "disk"), ("00020", "gaussian"), ("00040", "focused")]
+    for row in rows:
+        assert row["prior"] == pytest.approx(row["plain"], abs=1e-6) and 0.2 < row["plain"][0] < 1
 
 
 class Noisy:
