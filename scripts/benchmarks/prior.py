@@ -2,10 +2,13 @@
 
     .venv/bin/python scripts/benchmarks/prior.py runs/prior docs/evidence/prior.md
     .venv/bin/python scripts/benchmarks/prior.py runs/prior docs/evidence/prior.md --seeds 1
+    .venv/bin/python scripts/benchmarks/prior.py runs/prior docs/evidence/prior.md --only probe
 
 Solved scans are kept in the folder and serve the next prior. Trainings that left a kind of specimen
-out are judged where they are there (`ptycho prior train DATA -o runs/prior/without-KIND --without
-KIND`). The measured star is looked for in PTYCHO_DATA_DIR.
+or the judged scans' probe out are judged where they are there (`ptycho prior train DATA -o
+runs/prior/without-KIND --without KIND`, and one that left nothing out: runs/prior/without-nothing).
+The measured star is looked for in PTYCHO_DATA_DIR. `--only` takes the page's other parts from the
+JSON beside it.
 """
 
 from __future__ import annotations
@@ -15,13 +18,14 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from faults import correlation
+from prior_without import KIND_CASES, PROBE, PROBE_TRAININGS, probe_words, without_words
 from regimes import unseen_deviance, unseen_deviances
 
 from ptycho import Reconstruction, RefineConfig, Scan, SimulationConfig, evaluate, refine
@@ -35,6 +39,7 @@ from ptycho.pretraining import (
     SPARSE_CASES,
     Judgement,
     evaluate_prior,
+    judge_apart,
     judge_spread,
     judged_scan,
 )
@@ -49,8 +54,6 @@ SPARSE, SPARSE_GOAL = (0.4, 0.2), 0.05
 """Overlaps, and the gain in amplitude that is asked for in each."""
 SIDE = 4
 """Parts of the scan, along each side, in which unseen counts are judged."""
-KIND_CASES = {"letters": "T", "siemens": "T", "dead_leaves": "D", "grf": "D", "photographs": "AR"}
-"""A kind that is left out, and the cases that show it."""
 STAR_SHARES = (0.02, 0.2)
 STAR_ASKED = {0.02: "the prior below every other arm", 0.2: "plain or total variation"}
 BASELINES = Path(".venv-baselines/bin/python")
@@ -92,23 +95,6 @@ def _verdict(mean: Any, least: float, goal: tuple[float, float], photons: float)
         "" if photons >= 1e6 else f", mean {goal[0]:+.2f} / {goal[1]:+.2f}"
     )
     return f" (asked: {asked}; least {least:+.3f}: {'met' if met else 'missed'})"
-
-
-def without_words(found: dict[str, Any]) -> Iterator[str]:
-    """Gains on cases that show a kind, of trainings that left it out: mean, and the least one."""
-    yield "| without | steps | case | photons | seeds | gain | least |"
-    yield "|---|---|---|---|---|---|---|"
-    for kind, table in found.items():
-        if table is None:
-            yield f"| {kind} | not run | | | | | |"
-            continue
-        keys = sorted({(row["case"], row["photons"]) for row in table["cases"]})
-        for key in keys:
-            mine = [row for row in table["cases"] if (row["case"], row["photons"]) == key]
-            gains = np.array([np.subtract(row["prior"], row["plain"]) for row in mine])
-            texts = [f"{a:+.3f} / {b:+.3f}" for a, b in (gains.mean(axis=0), gains.min(axis=0))]
-            cells = [kind, str(table["record"]["steps"]), key[0], f"{key[1]:.0e}", str(len(mine))]
-            yield f"| {' | '.join(cells + texts)} |"
 
 
 def emptied(table: dict[str, Any]) -> Iterator[str]:
@@ -432,6 +418,16 @@ def page(found: dict[str, Any]) -> str:
     lines += without_words(found["without"])
     lines += [
         "",
+        "## A probe that was left out of training",
+        "",
+        f"All judged scans above have the same kind of probe ({PROBE}). Means over seeds of the",
+        "gain over total variation, SSIM of amplitude / phase, and the least one; both trainings",
+        "have as many steps, and the one that left the probe out has fewer scans.",
+        "",
+        *probe_words(found.get("probe", {})),
+    ]
+    lines += [
+        "",
         "## Beside BM3D",
         "",
         "SSIM of amplitude / phase, in brackets the half-deviance a pixel of counts that no image",
@@ -465,7 +461,14 @@ def page(found: dict[str, Any]) -> str:
     ]
     lines += ["", "## The measured star", ""]
     lines += [star_words(row) for row in found["star"]] or ["Not run: PTYCHO_DATA_DIR is not set."]
-    return "\n".join([*lines, "", f"Run at commit {found['commit']}."]) + "\n"
+    return "\n".join([*lines, "", _run_at(found["commits"])]) + "\n"
+
+
+def _run_at(commits: dict[str, str]) -> str:
+    """At which commit the table was run, and each part that was run at another one."""
+    most = commits["table"]
+    others = [f"{part} at {commit}" for part, commit in commits.items() if commit != most]
+    return f"Run at commit {most}" + (f" ({', '.join(others)})." if others else ".")
 
 
 def main() -> int:
@@ -475,50 +478,74 @@ def main() -> int:
     parser.add_argument("--prior", default="auto")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--frames", type=int, default=484)
+    parser.add_argument("--data", type=Path, help="scans of make-data, for probes of other kinds")
+    parser.add_argument("--only", nargs="+", help="parts that are run again; the rest stays")
     options = parser.parse_args()
-    config = Judgement(
-        frames=options.frames,
-        photons=tuple(GOALS),
-        seeds=options.seeds,
-        emptied_seeds=3,
-        sparse=SPARSE,
-    )
-    solved_images = options.folder / "solved"
-    table = evaluate_prior(load_prior(options.prior), solved_images, config, progress=_tell)
-    weights = {
-        (row["case"], row["photons"], row["seed"]): row["weight"]
-        for row in table["cases"]
-        if row["photons"] in UNSEEN_PHOTONS and row["seed"] <= UNSEEN_SEEDS
-    }
-    weights |= {
-        (EMPTIED, photons, seed): EMPTIED_WEIGHT
-        for photons in UNSEEN_PHOTONS
-        for seed in range(1, UNSEEN_SEEDS + 1)
-    }
-    without: dict[str, Any] = {}
-    for kind, wanted in KIND_CASES.items():
-        path = options.folder / f"without-{kind}" / "prior.npz"
-        assert kind in KINDS
-        if not path.exists():
-            without[kind] = None
-            continue
-        few = replace(config, sparse=(), weights=(), emptied_seeds=0, cases=tuple(wanted))
-        judged = evaluate_prior(load_prior(path), solved_images, few)
-        without[kind] = {"record": judged["record"], "cases": judged["cases"]}
-    shares = STAR_SHARES if star_path() is not None else ()
-    found = {
-        "table": table,
-        "frames": options.frames,
-        "without": without,
-        "unseen": unseen(load_prior(options.prior), solved_images, weights, options.frames),
-        "spread": judge_spread(load_prior(options.prior), solved_images, config),
-        "cost": cost(options.prior),
-        "star": [star(options.prior, share, 0) for share in shares],
-        "commit": _commit(),
-    }
-    options.out.with_suffix(".json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    parts = _parts(options)
+    record = options.out.with_suffix(".json")
+    found = json.loads(record.read_text(encoding="utf-8")) if options.only else {}
+    found |= {"frames": options.frames}
+    for name in options.only or parts:
+        found[name] = parts[name](found)
+        found.setdefault("commits", {})[name] = _commit()
+    record.write_text(json.dumps(found, indent=1), encoding="utf-8")
     options.out.write_text(page(found), encoding="utf-8")
     return 0
+
+
+def _parts(options: argparse.Namespace) -> dict[str, Callable[[dict[str, Any]], Any]]:
+    """The parts of the page by name, in order; each is given those that are there."""
+    images = options.folder / "solved"
+    doses = Judgement(frames=options.frames, photons=tuple(GOALS), seeds=options.seeds)
+    whole = replace(doses, emptied_seeds=3, sparse=SPARSE)
+
+    def table(_: dict[str, Any]) -> dict[str, Any]:
+        return evaluate_prior(load_prior(options.prior), images, whole, progress=_tell)
+
+    def trained(name: str, wanted: tuple[str, ...]) -> dict[str, Any] | None:
+        path = options.folder / f"without-{name}" / "prior.npz"
+        if not path.exists():
+            return None
+        few = replace(doses, weights=(), emptied_seeds=0, cases=wanted)
+        judged = evaluate_prior(load_prior(path), images, few, progress=_tell)
+        return {"record": judged["record"], "cases": judged["cases"]}
+
+    def without(_: dict[str, Any]) -> dict[str, Any]:
+        assert set(KIND_CASES) <= set(KINDS)
+        return {kind: trained(kind, tuple(wanted)) for kind, wanted in KIND_CASES.items()}
+
+    def probe(_: dict[str, Any]) -> dict[str, Any]:
+        both = {name: trained(name, tuple(CASES)) for name in PROBE_TRAININGS}
+        for name, each in both.items():
+            if each is not None:
+                mine = load_prior(options.folder / f"without-{name}" / "prior.npz")
+                each["apart"] = judge_apart(mine, options.data) if options.data else []
+        return both
+
+    def explained(found: dict[str, Any]) -> list[Row]:
+        weights = {
+            (row["case"], row["photons"], row["seed"]): row["weight"]
+            for row in found["table"]["cases"]
+            if row["photons"] in UNSEEN_PHOTONS and row["seed"] <= UNSEEN_SEEDS
+        }
+        weights |= {
+            (EMPTIED, photons, seed): EMPTIED_WEIGHT
+            for photons in UNSEEN_PHOTONS
+            for seed in range(1, UNSEEN_SEEDS + 1)
+        }
+        return unseen(load_prior(options.prior), images, weights, options.frames)
+
+    return {
+        "table": table,
+        "without": without,
+        "probe": probe,
+        "unseen": explained,
+        "spread": lambda _: judge_spread(load_prior(options.prior), images, whole),
+        "cost": lambda _: cost(options.prior),
+        "star": lambda _: [
+            star(options.prior, share, 0) for share in STAR_SHARES if star_path() is not None
+        ],
+    }
 
 
 def _tell(done: int, total: int, info: dict[str, Any]) -> None:

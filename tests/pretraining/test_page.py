@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,8 +14,12 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "scripts/benchmarks"))
 
 import prior as page  # noqa: E402
+import prior_without  # noqa: E402
 
 from ptycho.pretraining import EMPTIED, judged_scan  # noqa: E402
+from ptycho.pretraining.recipes import PROBES  # noqa: E402
+from ptycho.simulation import SimulationConfig  # noqa: E402
+from ptycho.simulation.probes import make_probe  # noqa: E402
 
 
 def test_each_part_of_the_scan_has_its_own_mean_and_error() -> None:
@@ -51,3 +57,66 @@ def test_the_rows_of_little_overlap_say_whether_the_gain_is_met() -> None:
     told = list(page.sparse_words(rows))[2:]
     assert "+0.070 / +0.050" in told[0] and told[0].endswith("met |") and "| 2 |" in told[0]
     assert "+0.020 / +0.100" in told[1] and told[1].endswith("missed |")
+
+
+def test_a_part_that_is_run_again_leaves_the_others_and_names_its_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page of the evidence is that of its JSON, and changes where a part was run again."""
+    evidence = ROOT / "docs/evidence/prior.md"
+    usual = evidence.read_text(encoding="utf-8")
+    before = json.loads(evidence.with_suffix(".json").read_text(encoding="utf-8"))
+    assert page.page(before) == usual
+    shutil.copy(evidence.with_suffix(".json"), tmp_path)
+    cost = {**before["cost"], "mib": 1234.0}
+    monkeypatch.setattr(page, "cost", lambda prior: cost)
+    monkeypatch.setattr(page, "_commit", lambda: "0123abc")
+    out = tmp_path / "prior.md"
+    monkeypatch.setattr(sys, "argv", ["prior.py", str(tmp_path), str(out), "--only", "cost"])
+    assert page.main() == 0
+    after = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
+    commits = {**before["commits"], "cost": "0123abc"}
+    assert after == {**before, "cost": cost, "commits": commits}
+    lines = zip(usual.splitlines(), out.read_text(encoding="utf-8").splitlines(), strict=True)
+    changed = [new for old, new in lines if old != new]
+    assert len(changed) == 2
+    assert "1234 MiB" in changed[0] and "cost at 0123abc" in changed[1]
+
+
+def test_a_probe_that_was_left_out_stands_beside_a_training_that_saw_it() -> None:
+    def table(gain: float) -> dict[str, object]:
+        record = {"data_sha256": "0" * 64, "scans": 9, "steps": 7, "seed": 0, "commit": "abc"}
+        cases = [
+            {"case": case, "photons": 1e4, "seed": seed}
+            | {"plain": (0.5, 0.5), "prior": (0.5 + seed * gain, 0.5 - gain)}
+            for case in "ARTD"
+            for seed in (1, 2, 3)
+        ]
+        apart = [
+            {"probe": probe, "plain": (0.5, 0.5), "prior": (0.5 + gain, 0.5)}
+            for probe in ("disk", "disk", "focused")
+        ]
+        return {"record": record, "cases": cases, "apart": apart}
+
+    name = prior_without.PROBE
+    assert name == judged_probe()
+    told = list(prior_without.probe_words({name: table(0.01), "nothing": table(0.02)}))
+    for case in (*"ARTD", "mean"):
+        (row,) = (line for line in told if line.startswith(f"| 1e+04 | {case} |"))
+        assert "| +0.020 / -0.010 | +0.010 / -0.010 | +0.040 / -0.020 | +0.020 / -0.020 |" in row
+    assert "| disk | 2 | +0.010 / +0.000 |" in "".join(told)
+    assert "| focused | 1 | +0.010 / +0.000 |" in "".join(told)
+    assert list(prior_without.probe_words({name: table(0.01), "nothing": None})) == ["Not run."]
+
+
+def judged_probe() -> str:
+    """The kind of probe whose modulus is that of the judged scans."""
+    scan = judged_scan("A", 1e4, 4, 1)
+    assert scan.probe is not None
+    modulus = np.abs(np.squeeze(scan.probe))
+    alike = {}
+    for kind in PROBES:
+        made = np.abs(make_probe(kind, 64, SimulationConfig().diameter_px, 4.0))
+        alike[kind] = float((made * modulus).sum() / np.sqrt((made**2).sum() * (modulus**2).sum()))
+    assert max(alike.values()) == pytest.approx(1, abs=1e-5)
+    return max(alike, key=lambda kind: alike[kind])
