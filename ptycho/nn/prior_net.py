@@ -1,7 +1,7 @@
 """The prior's network: a correction to a whole-scan image, from that image and its errors.
 
-Fully convolutional at half and quarter resolution; 321,384 parameters at the usual width of 32,
-715,544 at 48. It knows nothing of frames: what it sees and what its output means is `ptycho.prior`.
+Fully convolutional at half and quarter resolution; 325,992 parameters at the usual width of 32,
+722,456 at 48. It knows nothing of frames: what it sees and what its output means is `ptycho.prior`.
 """
 
 from __future__ import annotations

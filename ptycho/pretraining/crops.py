@@ -22,6 +22,7 @@ class Plate:
 
     image: np.ndarray
     freer: np.ndarray
+    blocks: np.ndarray
     target: np.ndarray
     sigma: np.ndarray
     counts: np.ndarray
@@ -32,13 +33,16 @@ def plate(sample: Sample) -> Plate:
     own = gauged(sample.estimate)
     room = [max(0, CROP_PX - side) for side in own.image.shape]
     pad = [(part // 2, part - part // 2) for part in room]
-    parts = (own.image, own.freer, (sample.target / own.unit).astype(np.complex64), own.sigma)
-    image, freer, target, sigma = (np.pad(part, pad, mode="edge") for part in parts)
-    return Plate(image, freer, target, sigma, np.pad(own.lit, pad))
+    target = (sample.target / own.unit).astype(np.complex64)
+    image, freer, target, sigma = (
+        np.pad(part, pad, mode="edge") for part in (own.image, own.freer, target, own.sigma)
+    )
+    blocks = np.pad(own.blocks, [*pad, (0, 0)], mode="edge")
+    return Plate(image, freer, blocks, target, sigma, np.pad(own.lit, pad))
 
 
 def batch(plates: list[Plate], size: int, rng: np.random.Generator) -> tuple[Any, Any]:
-    """(B, 64, 64, 6) channels, and (B, 64, 64, 6): what is wanted, as the loss takes it.
+    """(B, 64, 64, C) channels, and (B, 64, 64, 6): what is wanted, as the loss takes it.
 
     The wanted correction (target − image), re and im; the unit of the answer; 1 where it counts;
     the image, re and im.
@@ -56,10 +60,12 @@ def batch(plates: list[Plate], size: int, rng: np.random.Generator) -> tuple[Any
             part = np.rot90(part, turns)
             return part[:, ::-1] if mirror else part
 
-        parts = (moved(part[box]) for part in (each.image, each.freer, each.target))
-        image, freer, target = (phase * (p.conj() if conjugate else p) for p in parts)
+        parts = (moved(part[box]) for part in (each.image, each.freer, each.blocks, each.target))
+        image, freer, blocks, target = (phase * (p.conj() if conjugate else p) for p in parts)
         sigma, counts = moved(each.sigma[box]), moved(each.counts[box])
-        seen.append(np.where(counts[..., None], channels(image, freer, sigma), np.float32(0)))
+        seen.append(
+            np.where(counts[..., None], channels(image, freer, blocks, sigma), np.float32(0))
+        )
         step = target - image
         planes = [step.real, step.imag, reach(sigma), counts, image.real, image.imag]
         wanted.append(np.stack(planes, axis=-1))

@@ -5,6 +5,7 @@ from .features import channels as channels
 from .features import gauged as gauged
 from .features import reach as reach
 from .network import Prior as Prior
+from .shrinkage import shrunk as shrunk
 from .weights import SHIPPED as SHIPPED
 from .weights import load_prior as load_prior
 from .weights import save_prior as save_prior

@@ -2,8 +2,9 @@
 
 The gauge has mean phase 0 and r.m.s. 1, both weighted by the light. σ = 1/(2·√light) in that gauge
 is the error that the counts leave in a pixel. With x the image and f the freer one, the channels
-are re x, im x; 0.3·clip((f − x)/σ, ±5), re and im; log₁₀σ + 1.5; min(5σ, 2). The answer n means
-x + 0.2·√σ·n; where the light is below 5 % of the usual, x stays.
+are re x, im x; 0.3·clip((f − x)/σ, ±5), re and im; log₁₀σ + 1.5; min(5σ, 2); and for each image s
+of `ptycho.prior.shrinkage` clip((s − x)/(0.2·√σ), ±5), re and im. The answer n means x + 0.2·√σ·n;
+where the light is below 5 % of the usual, x stays.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import numpy as np
 
 from ptycho.errors import DataError
 from ptycho.prior.estimate import Estimate
+from ptycho.prior.shrinkage import LEVELS, shrunk
 
-CHANNELS = 6
+CHANNELS = 6 + 2 * len(LEVELS)
 LIT = 0.05
 _PULL, _PULL_LIMIT = 0.3, 5.0
-_ANSWER = 0.2
+_ANSWER, _STEP_LIMIT = 0.2, 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +29,7 @@ class Gauged:
 
     Args:
         image, freer: (H, W) complex64.
+        blocks: (H, W, levels) complex64, the freer image of `ptycho.prior.shrinkage`.
         sigma: (H, W) float32, the counts' own error, limited where there is little light.
         lit: (H, W) bool, where the answer counts.
         unit: what the gauge's 1 is in the estimate, a complex number.
@@ -34,6 +37,7 @@ class Gauged:
 
     image: np.ndarray
     freer: np.ndarray
+    blocks: np.ndarray
     sigma: np.ndarray
     lit: np.ndarray
     unit: complex
@@ -57,22 +61,28 @@ def gauged(estimate: Estimate) -> Gauged:
     mean = complex(np.sum(estimate.image * light))
     unit = float(np.sqrt(power)) * (mean / abs(mean) if abs(mean) > 0 else 1.0)
     least = LIT * float(np.quantile(light[light > 0], 0.95))
-    sigma = 1 / (2 * np.sqrt(np.maximum(light, least)) * abs(unit))
+    sigma = (1 / (2 * np.sqrt(np.maximum(light, least)) * abs(unit))).astype(np.float32)
+    freer = (estimate.freer / unit).astype(np.complex64)
     return Gauged(
         (estimate.image / unit).astype(np.complex64),
-        (estimate.freer / unit).astype(np.complex64),
-        sigma.astype(np.float32),
+        freer,
+        shrunk(freer, sigma),
+        sigma,
         light >= least,
         unit,
     )
 
 
-def channels(image: np.ndarray, freer: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    """(…, H, W, 6) float32 from (…, H, W) images in the gauge."""
+def channels(
+    image: np.ndarray, freer: np.ndarray, blocks: np.ndarray, sigma: np.ndarray
+) -> np.ndarray:
+    """(H, W, `CHANNELS`) float32 from images in the gauge, as `Gauged` holds them."""
     pull = (freer - image) / sigma
     planes = [image.real, image.imag]
     planes += [_PULL * np.clip(part, -_PULL_LIMIT, _PULL_LIMIT) for part in (pull.real, pull.imag)]
     planes += [np.log10(sigma) + 1.5, np.minimum(5 * sigma, 2.0)]
+    for step in np.moveaxis((blocks - image[..., None]) / reach(sigma)[..., None], -1, 0):
+        planes += [np.clip(part, -_STEP_LIMIT, _STEP_LIMIT) for part in (step.real, step.imag)]
     return np.stack(planes, axis=-1).astype(np.float32)
 
 

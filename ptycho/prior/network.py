@@ -19,7 +19,7 @@ a wider one at as many as cost as much: .2 s on two cores."""
 _STRIDE = 4
 _VIEWS = (0, False), (2, True), (1, False), (3, True), (2, False), (0, True), (3, False), (1, True)
 """Quarter turns, and whether of the conjugate."""
-_CONJUGATE = np.array([1, -1, 1, -1, 1, 1], np.float32)  # of the channels
+_CONJUGATE = np.array([1, -1, 1, -1, 1, 1, 1, -1, 1, -1], np.float32)  # of the channels
 
 
 class Prior:
@@ -67,7 +67,7 @@ class Prior:
         own = gauged(estimate)
         rows, cols = (np.flatnonzero(own.lit.any(axis)) for axis in (1, 0))
         box = slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)
-        planes = channels(*(part[box] for part in (own.image, own.freer, own.sigma)))
+        planes = channels(*(part[box] for part in (own.image, own.freer, own.blocks, own.sigma)))
         planes = np.where(own.lit[box][..., None], planes, 0)
         afford = VIEWED_PX * (PRIOR_WIDTH / self.width) ** 2 / own.lit[box].size
         views = views or int(np.clip(afford, FEWEST_VIEWS, VIEWS))

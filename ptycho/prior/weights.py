@@ -18,9 +18,12 @@ import numpy as np
 
 from ptycho.data import whole_file
 from ptycho.errors import ArchiveError
+from ptycho.prior.features import CHANNELS
 from ptycho.prior.network import Prior
 
-FORMAT, VERSION = "ptycho-prior", 1
+FORMAT, VERSION = "ptycho-prior", 2
+_OLD_VERSION, _OLD_CHANNELS = 1, 6
+"""Before `ptycho.prior.shrinkage`: a network that does not look at the channels from there on."""
 AUTO = "auto"
 SHIPPED = Path(__file__).with_name("shipped.npz")
 _MOST_BYTES = 64 << 20
@@ -66,7 +69,9 @@ def load_prior(path: str | Path) -> Prior:
             expected="an NPZ file that `ptycho prior train` wrote",
             got=str(error),
         ) from error
+    old = found["version"] == _OLD_VERSION
     wanted = {"format": FORMAT, "version": VERSION, "sha256": _checksum(arrays)}
+    wanted |= {"version": _OLD_VERSION} if old else {}
     for key, value in wanted.items():
         if found[key] != value:
             raise ArchiveError(
@@ -78,12 +83,21 @@ def load_prior(path: str | Path) -> Prior:
                 got=f"{key} {found[key]}",
                 fix="train it again (ptycho prior train)",
             )
+    weights = [each.astype(np.float32) for each in arrays.values()]
     try:
-        return Prior([each.astype(np.float32) for each in arrays.values()], record)
+        return Prior(_upgraded(weights) if old else weights, record)
     except (ValueError, IndexError) as error:
         raise ArchiveError(
             "the weights are those of another network", where=path, got=str(error)
         ) from error
+
+
+def _upgraded(weights: list[np.ndarray]) -> list[np.ndarray]:
+    """Weights of version 1 that do not look at the new channels: the answers stay the same."""
+    first = weights[0]
+    pixels = first.reshape(*first.shape[:2], -1, _OLD_CHANNELS, first.shape[-1])
+    wider = np.pad(pixels, [(0, 0)] * 3 + [(0, CHANNELS - _OLD_CHANNELS), (0, 0)])
+    return [wider.reshape(*first.shape[:2], -1, first.shape[-1]), *weights[1:]]
 
 
 def _checksum(arrays: dict[str, np.ndarray]) -> str:

@@ -20,6 +20,7 @@ from ptycho.prior import (
     gauged,
     load_prior,
     save_prior,
+    shrunk,
 )
 
 
@@ -55,8 +56,8 @@ def test_the_package_has_weights_that_name_their_origin() -> None:
 
 def test_the_network_has_the_stated_size_and_reach() -> None:
     net = build_prior_net(CHANNELS, seed=1)
-    assert net.count_params() == 321_384
-    assert build_prior_net(CHANNELS, width=48).count_params() == 715_544
+    assert net.count_params() == 325_992
+    assert build_prior_net(CHANNELS, width=48).count_params() == 722_456
     net.set_weights(some_weights(width=PRIOR_WIDTH))
     size = 2 * PRIOR_REACH_PX + 40
     x = np.random.default_rng(0).normal(size=(1, size, 8, CHANNELS)).astype(np.float32)
@@ -139,7 +140,7 @@ def test_weights_of_another_width_are_read_as_such(tmp_path: Path) -> None:
 
 def test_the_channels_are_those_of_their_formula() -> None:
     own = gauged(made((20, 24)))
-    seen = channels(own.image, own.freer, own.sigma)
+    seen = channels(own.image, own.freer, own.blocks, own.sigma)
     lit = own.lit
     weight = np.where(lit, 1.0, 0)
     assert np.sum(np.abs(own.image) ** 2 * weight) / weight.sum() == pytest.approx(1, rel=1e-5)
@@ -148,6 +149,10 @@ def test_the_channels_are_those_of_their_formula() -> None:
     np.testing.assert_allclose(seen[lit][:, 4], np.log10(sigma) + 1.5, rtol=1e-5)
     pull = 0.3 * np.clip((own.freer - own.image)[lit].real / sigma, -5, 5)
     np.testing.assert_allclose(seen[lit][:, 2], pull, rtol=1e-5, atol=1e-6)
+    blocks = shrunk(own.freer, own.sigma)
+    step = np.clip((blocks[..., 1] - own.image)[lit].imag / (0.2 * np.sqrt(sigma)), -5, 5)
+    assert seen.shape[-1] == CHANNELS and np.abs(step).max() > 0.01
+    np.testing.assert_allclose(seen[lit][:, 9], step, rtol=1e-4, atol=1e-5)
 
 
 def test_an_estimate_that_cannot_be_used_says_why(prior: Prior) -> None:
@@ -166,7 +171,7 @@ def test_weights_come_back_with_their_record(tmp_path: Path, prior: Prior) -> No
     save_prior(tmp_path / "a.npz", some_weights(), {"seed": 5})
     assert (tmp_path / "a.npz").stat().st_size < 1.5e6
     again = load_prior(tmp_path / "a.npz")
-    assert again.record["seed"] == 5 and again.record["version"] == 1
+    assert again.record["seed"] == 5 and again.record["version"] == 2
     estimate = made((40, 40))
     np.testing.assert_array_equal(again(estimate), prior(estimate))
     with np.load(tmp_path / "a.npz", allow_pickle=False) as file:
@@ -186,6 +191,30 @@ def rewritten(path: Path, **changes: object) -> Path:
     return path
 
 
+def test_a_prior_of_version_1_answers_as_it_did(tmp_path: Path) -> None:
+    """It saw six channels; the network of now does not look at the others for it."""
+    weights = [
+        np.asarray(each, np.float16).astype(np.float32)
+        for each in build_prior_net(6, width=8, seed=4).get_weights()
+    ]
+    weights[-2] = weights[-2] + np.float32(0.25)
+    save_prior(tmp_path / "a.npz", weights, {})
+    found = load_prior(rewritten(tmp_path / "a.npz", version=1))
+    estimate = made((40, 44))
+    own = gauged(estimate)
+    planes = channels(own.image, own.freer, own.blocks, own.sigma)[..., :6]
+    planes[~own.lit] = 0
+    box = np.ix_(own.lit.any(axis=1), own.lit.any(axis=0))
+    net = build_prior_net(6, width=8)
+    net.set_weights(weights)
+    inside = np.pad(planes[box], [(0, -side % 4) for side in own.lit[box].shape] + [(0, 0)], "edge")
+    wanted = np.asarray(net(inside[None]))[0][: own.lit[box].shape[0], : own.lit[box].shape[1]]
+    step = (found(estimate, views=1) - estimate.image)[box] / own.unit
+    expected = 0.2 * np.sqrt(own.sigma[box]) * (wanted[..., 0] + 1j * wanted[..., 1])
+    assert np.abs(step).max() > 1e-3
+    np.testing.assert_allclose(step, expected, atol=1e-5)
+
+
 def test_a_file_that_is_no_prior_is_an_error_that_says_what_is_wrong(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     with pytest.raises(ArchiveError, match="cannot be read"):
@@ -198,10 +227,10 @@ def test_a_file_that_is_no_prior_is_an_error_that_says_what_is_wrong(tmp_path: P
         load_prior(path)
     save_prior(path, some_weights(), {})
     with pytest.raises(ArchiveError, match="not those that were written"):
-        load_prior(rewritten(path, w000=np.zeros((3, 3, 24, 32), np.float16)))
+        load_prior(rewritten(path, w000=np.zeros((3, 3, 40, 32), np.float16)))
     save_prior(path, some_weights(), {})
     with pytest.raises(ArchiveError, match="version"):
-        load_prior(rewritten(path, version=2))
+        load_prior(rewritten(path, version=3))
     save_prior(path, some_weights()[:-1], {})
     with pytest.raises(ArchiveError, match="another network"):
         load_prior(path)
