@@ -266,13 +266,14 @@ def _refine(
     blind = config.regularise == "auto" and not len(engine.frames.held)
     first, passes = _shares(engine, config)
     history: list[dict[str, Any]] = saved.facts["history"] if saved else []
-    reason, chosen = saved.facts["reason"] if saved else "budget", None
+    reason, least, chosen = saved.facts["reason"] if saved else "budget", math.inf, None
     progress = _watched(progress, watch, lambda: _so_far(engine, scan, config, taken, history))
     if saved is not None:
         engine.resume(saved.tree("engine", engine.saved()))
     if first is not None and (saved is None or saved.phase == "batches"):
         part = _part(progress, first.passes / config.passes)
-        reason, best = _loop(engine, first, began, history, part, stage)
+        schedule, best = _loop(engine, first, began, history, part, stage)
+        reason, least = schedule.reason, schedule.best
         engine.restore(best)
     if passes:
         told = {"history": history, "reason": reason}
@@ -282,8 +283,8 @@ def _refine(
     if prior is not None:
         rec, score = with_prior(engine, chosen, prior, rec, score)
     seconds = time.monotonic() - began
-    values = [row["held_out_deviance"] for row in history if row["held_out_deviance"] is not None]
-    held_out = min(values, default=None) if chosen is None else chosen.held_out_deviance
+    kept = least if math.isfinite(least) else None
+    held_out = kept if chosen is None else chosen.held_out_deviance
     rec = rec.with_meta(
         stopped_by=reason,
         started_from="scratch" if start is None else start.meta.get("method", "reconstruction"),
@@ -451,7 +452,7 @@ def _loop(
     history: list[dict[str, Any]],
     progress: Progress | None,
     stage: Stage,
-) -> tuple[str, Snapshot]:
+) -> tuple[Schedule, Snapshot]:
     rng = np.random.default_rng((config.seed, 1))
     schedule, best = Schedule(config), engine.snapshot()
     used, done = 0.0, len(history)
@@ -476,9 +477,10 @@ def _loop(
         done += 1
         seconds = time.monotonic() - began
         used = max(done / config.passes, seconds / config.seconds if config.seconds else 0.0)
-        if engine.look_back(anew=done < engine.config.passes):
+        if engine.look_back(anew=_is_early(done, seconds, engine.config)):
             schedule.begin_anew(done)
-        if schedule.judge(done, used, held_out):
+            best = engine.snapshot()
+        elif schedule.judge(done, used, held_out):
             best = engine.snapshot()
         row = {"pass": done, "seconds": seconds, "residual": residual, "step": factor}
         history.append({**row, "held_out_deviance": held_out})
@@ -488,7 +490,12 @@ def _loop(
         facts = {"schedule": schedule.record(), "reason": schedule.reason, "used": used}
         facts |= {"history": history, "seconds": seconds}
         stage.write("batches", facts, engine=engine.saved(), best=best)
-    return schedule.reason, best
+    return schedule, best
+
+
+def _is_early(done: int, seconds: float, config: RefineConfig) -> bool:
+    """Whether as much of the budget is left as is gone: fields that begin anew need as much."""
+    return max(done / config.passes, seconds / (config.seconds or math.inf)) <= 0.5
 
 
 def _found(scan: Scan, engine: Engine, odd: list[Finding]) -> dict[str, Any] | None:

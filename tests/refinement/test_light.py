@@ -112,6 +112,33 @@ def test_the_light_is_looked_at_where_all_passes_are_of_the_whole_scan(settings:
     assert len(meta["history"]) == settings["passes"]
 
 
+@pytest.mark.parametrize("passes", [6, 11])
+def test_fields_that_begin_anew_are_the_result_only_where_they_come_as_far(passes: int) -> None:
+    """After five passes the light is told uneven. The flat object that the fields then begin with
+    was once kept as the best state, with the deviance of the fields before it."""
+    little = light() ** 0.25
+    counts = np.random.default_rng(6).poisson(0.6 * even().counts * little[:, None, None])
+    scan = replace(even(), counts=counts.astype(np.float32))
+    result = refine(scan, config=RefineConfig(passes=passes, regularise="off"))
+    history, meta = result.history, result.reconstruction.meta
+    assert [row["code"] for row in meta["sanity"]["findings"]] == ["flux-drift"]
+    assert result.residual < 1.1 * min(row["residual"] for row in history)
+    begun = 5 if passes > 10 else 0
+    told = [row["held_out_deviance"] for row in history[begun:]]
+    assert meta["held_out_deviance"] == min(told)
+
+
+@pytest.mark.parametrize("photons", [3.0, 8.0, 40.0])
+def test_light_that_is_even_is_not_called_uneven_for_want_of_photons(photons: float) -> None:
+    """A frame that happened to see no photon has a factor of 0, whose logarithm was -14."""
+    rng = np.random.default_rng(3)
+    few = replace(even(), counts=rng.poisson(even().counts * photons / 1e5).astype(np.float32))
+    frames = setup.Frames(few, RefineConfig(), np.random.default_rng(0))
+    frames.brighten(np.arange(M), few.photons_per_frame() / few.photons_per_frame().mean())
+    assert frames.require_even_light() is None
+    assert frames.light is None
+
+
 @pytest.mark.parametrize("gain", [0.1, 1.0])
 def test_the_light_comes_to_rest_whatever_the_fields_take_back(gain: float) -> None:
     """The factor that a pass tells is a share of what is missing: the fields take the rest."""
