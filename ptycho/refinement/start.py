@@ -238,10 +238,10 @@ class Frames:
             standard errors of a frame. Clean scans of all kinds stay below 2 % after five
             passes (`docs/evidence/data.md`).
         """
-        logs = np.log(np.maximum(self.factors, 1e-6))
+        photons = max(float(np.median(self.scan.photons_per_frame())), 1.0)
+        logs = np.log(np.maximum(self.factors, 0.5 / photons))  # of a frame that saw none
         spread = float(np.std(logs - np.median(logs)))
-        photons = float(np.median(self.scan.photons_per_frame()))
-        if self.light is not None or spread < UNEVEN + 3 / math.sqrt(max(photons, 1.0)):
+        if self.light is not None or spread < UNEVEN + 3 / math.sqrt(photons):
             return None
         self.light = np.exp(self._told(logs)).astype(np.float32)
         return spread
