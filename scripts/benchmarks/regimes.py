@@ -7,8 +7,9 @@ Methods: the untrained estimate (20 steps); the network, trained for `--minutes`
 the same overlap and dose and applied to this one; the whole-scan refinement with its likelihood
 alone, with total variation (its weight by held-out counts), and with the prior behind its gate.
 Probe and positions are known to all. Results gather beside the page (`.jsonl`); the same command
-goes on where it was stopped. Judges: SSIM after the gauge, and the half-deviance of counts that no
-method saw (a second draw of the same frames), less the truth's own.
+goes on where it was stopped, `--again prior` runs a method again. Judges: SSIM after the gauge, and
+the half-deviance of counts that no method saw (a second draw of the same frames), less the truth's
+own.
 """
 
 from __future__ import annotations
@@ -107,13 +108,14 @@ def unseen_deviances(rec: Any, other: Scan) -> np.ndarray:
 
 
 def images(
-    overlap: float, photons: float, seed: int, minutes: float
+    overlap: float, photons: float, seed: int, minutes: float, methods: set[str]
 ) -> Iterator[tuple[str, Reconstruction, dict[str, Any]]]:
-    """Each method's image of one cell, and what it says of itself."""
+    """The image of each of these methods of one cell, and what it says of itself."""
     scan = scan_of(overlap, photons, seed, "judged")
     pairs = ReconstructConfig(gridsize=1)
-    yield "estimate", reconstruct(None, scan, untrained=20, config=pairs), {}
-    if minutes > 0:
+    if "estimate" in methods:
+        yield "estimate", reconstruct(None, scan, untrained=20, config=pairs), {}
+    if "network" in methods and minutes > 0:
         settings = TrainConfig(
             gridsize=1, seed=seed, epochs=1_000_000, time_budget_s=60 * minutes, checkpoint=False
         )
@@ -122,21 +124,26 @@ def images(
             model = train([known], settings, Path(folder) / "run").model
         yield "network", reconstruct(model, scan, config=pairs), {}
     known_probe = RefineConfig(update_probe=False, clean="off")
-    plain = refine(scan, config=known_probe.model_copy(update={"regularise": 0.0}))
-    yield "plain", plain.reconstruction, {}
+    if "plain" in methods:
+        plain = refine(scan, config=known_probe.model_copy(update={"regularise": 0.0}))
+        yield "plain", plain.reconstruction, {}
+    if not {"tv", "prior"} & methods:
+        return
     both = refine(scan, config=known_probe.model_copy(update={"prior": "auto"})).reconstruction
     gate = both.meta["prior"]
     yield "tv", both if both.plain is None else replace(both, object=both.plain), {}
     yield "prior", both, {"gate": gate["chosen"]}
 
 
-def cell(overlap: float, photons: float, seed: int, minutes: float) -> Iterator[dict[str, Any]]:
-    """One row a method."""
+def cell(
+    overlap: float, photons: float, seed: int, minutes: float, methods: set[str]
+) -> Iterator[dict[str, Any]]:
+    """One row a method; total variation and the prior are one refinement."""
     other = scan_of(overlap, photons, seed, "judged", draw=1)
     assert other.truth is not None
     own = unseen_deviance(other.truth, other)
     begun = time.process_time()
-    for method, rec, facts in images(overlap, photons, seed, minutes):
+    for method, rec, facts in images(overlap, photons, seed, minutes, methods):
         told = evaluate(rec, other)
         yield {
             "overlap": overlap,
@@ -191,7 +198,8 @@ def page(rows: list[dict[str, Any]], minutes: float) -> str:
         "amplitude / phase, and in brackets the half-deviance of unseen counts less the truth's",
         "own, ×10⁻³ a pixel; **bold**: the best by SSIM, *: the best by the unseen counts.",
         f"Means over seeds {sorted({row['seed'] for row in rows})}, of which each has other",
-        f"pictures; networks were trained for {minutes:g} minutes on another scan.",
+        f"pictures; networks were trained on another scan, for {minutes:g} minutes or until the",
+        "deviance of held-out frames had stopped falling.",
         "",
         f"![who wins by SSIM](../images/{MAP})",
         "",
@@ -260,6 +268,10 @@ def draw_map(rows: list[dict[str, Any]], path: Path) -> None:
     plt.close(figure)
 
 
+def _place(row: dict[str, Any]) -> tuple[float, float, int]:
+    return row["overlap"], row["photons"], row["seed"]
+
+
 def main() -> int:
     """Run the cells that are missing and write page and map after each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -268,6 +280,10 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=1.0, help="of a training; 0: none")
     parser.add_argument("--overlaps", type=float, nargs="*", default=OVERLAPS)
     parser.add_argument("--photons", type=float, nargs="*", default=PHOTONS)
+    parser.add_argument(
+        "--methods", nargs="*", default=list(METHODS), choices=list(METHODS), metavar="METHOD"
+    )
+    parser.add_argument("--again", nargs="*", default=[], choices=list(METHODS), metavar="METHOD")
     options = parser.parse_args()
     store = options.out.with_suffix(".jsonl")
     commit = subprocess.run(
@@ -275,19 +291,24 @@ def main() -> int:
     ).stdout.strip()
     lines = store.read_text(encoding="utf-8").splitlines() if store.is_file() else []
     rows = [json.loads(line) for line in lines]
-    done = {(row["overlap"], row["photons"], row["seed"]) for row in rows}
+    again = {"tv", "prior"} if {"tv", "prior"} & set(options.again) else set()
+    again |= set(options.again)
     images_folder = options.out.parent.parent / "images"
     for seed in options.seeds:
         for overlap in options.overlaps:
             for photons in options.photons:
-                if (overlap, photons, seed) in done:
+                here = [r for r in rows if _place(r) == (overlap, photons, seed)]
+                kept = [r for r in here if r["method"] not in again or r["commit"] == commit]
+                missing = set(options.methods) - {row["method"] for row in kept}
+                if not missing:
                     continue
-                new = list(cell(overlap, photons, seed, options.minutes))
+                new = list(cell(overlap, photons, seed, options.minutes, missing))
+                rows = [row for row in rows if row not in here] + kept
                 rows += [{**row, "commit": commit} for row in new]
                 store.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
                 options.out.write_text(page(rows, options.minutes), encoding="utf-8")
                 draw_map(rows, images_folder / MAP)
-                best = winners({row["method"]: row for row in new})
+                best = winners({row["method"]: row for row in kept + new})
                 print(f"{overlap:.0%} {photons:.0e} seed {seed}: {best[0]}, {best[1]}", flush=True)
     return 0
 
