@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ptycho.refinement import RefineConfig
+from ptycho.physics import backend
+from ptycho.refinement import RefineConfig, step, summing
 from ptycho.refinement.run import prepare
 from ptycho.refinement.takeover import take_over
 from ptycho.refinement.tiles import KERNEL_PX, tiling
@@ -70,6 +71,28 @@ def test_frames_are_handed_out_by_tile_and_in_their_order() -> None:
     for tile in found.tiles:
         mine = np.concatenate([part for each, part in parts if each is tile])
         np.testing.assert_array_equal(mine, numbers[found.of_frame[numbers] == tile.number])
+
+
+@pytest.mark.skipif(backend.name() != "tensorflow", reason="concerns XLA under TensorFlow")
+@pytest.mark.parametrize("layers", [(), (2,)])
+def test_the_next_tile_compiles_nothing_new(layers: tuple[int, ...]) -> None:
+    """With `tf.slice` XLA took the place of a window for a constant: a second for each tile."""
+    whole, part = np.ones((*layers, 9, 8), np.complex64), np.ones((*layers, 4, 5), np.complex64)
+    probe, seen = np.ones((1, 4, 4), np.complex64), np.ones((4, 4), np.float32)
+    low = np.array([3, 2], np.int32)
+    total, found = (step.Slopes(image, image.real, probe, seen, seen) for image in (whole, part))
+    for function, arguments in (
+        (summing._compiled_cut((4, 5)), (whole, low)),
+        (summing._compiled_add(), (total, found, low)),
+    ):
+        tensors = backend.tensors(arguments)
+        program = function.compiled.experimental_get_compiler_ir(*tensors)(stage="hlo")
+        entry = program[program.index("ENTRY") :]
+        assert "s32[2]{0} parameter(" in entry, entry
+    summed = backend.arrays(summing.added(*backend.tensors((total, found)), low)).object
+    expected = whole.copy()
+    expected[..., 3:7, 2:7] += part
+    np.testing.assert_array_equal(summed, expected)
 
 
 @pytest.mark.training
