@@ -167,6 +167,19 @@ def serial_windows() -> bool:
     return bool(jax.default_backend() == "cpu")
 
 
+def block(array: Any, start: Any, size: Any) -> Any:
+    """The block of `array` of this size (integers) that begins at `start` (integers or a tensor).
+
+    TensorFlow's `slice` takes its start as a constant of the XLA program where it can, and then
+    compiles the whole program again for every new place (seconds each); here it is data.
+    """
+    if name() != "tensorflow" or not _compiling_with_xla.get():
+        return ops.slice(array, start, size)
+    from tensorflow.compiler.tf2xla.python import xla
+
+    return xla.dynamic_slice(array, start, size)
+
+
 def summed(function: Callable[..., tuple[Any, ...]], *tensors: Any) -> tuple[Any, ...]:
     """Σ over the first axis of each result of `function`, which works row by row.
 

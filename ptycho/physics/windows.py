@@ -81,7 +81,7 @@ def cut_serial(plane: Any, rows: Any, cols: Any, size: Size, lead: int) -> Any:
     total = ops.shape(rows)[0]
 
     def body(i: Any, blocks: Any) -> tuple[Any, Any]:
-        block = _block(plane, ops.stack([i // count, rows[i], cols[i]]), (1, *size))
+        block = backend.block(plane, ops.stack([i // count, rows[i], cols[i]]), (1, *size))
         return i + 1, ops.slice_update(blocks, ops.stack([i, 0, 0]), block)
 
     empty = ops.zeros((total, *size), dtype=plane.dtype)
@@ -98,9 +98,9 @@ def cut_framed(plane: Any, rows: Any, cols: Any, size: Size) -> Any:
     total = ops.shape(rows)[0]
 
     def body(i: Any, frame: Any, blocks: Any) -> tuple[Any, Any, Any]:
-        image = _block(plane, ops.stack([i // count, 0, 0]), (1, height, width))
+        image = backend.block(plane, ops.stack([i // count, 0, 0]), (1, height, width))
         frame = ops.slice_update(frame, [0, size[0], size[1]], image)
-        block = _block(frame, ops.stack([0, rows[i], cols[i]]), (1, *size))
+        block = backend.block(frame, ops.stack([0, rows[i], cols[i]]), (1, *size))
         return i + 1, frame, ops.slice_update(blocks, ops.stack([i, 0, 0]), block)
 
     frame = ops.zeros((1, height + 2 * size[0], width + 2 * size[1]), dtype=plane.dtype)
@@ -118,8 +118,8 @@ def add_serial(blocks: Any, rows: Any, cols: Any, size: Size, lead: int) -> Any:
 
     def body(i: Any, canvas: Any) -> tuple[Any, Any]:
         at = ops.stack([i // count, rows[i], cols[i]])
-        block = _block(blocks, ops.stack([i, 0, 0]), (1, height, width))
-        old = _block(canvas, at, (1, height, width))
+        block = backend.block(blocks, ops.stack([i, 0, 0]), (1, height, width))
+        old = backend.block(canvas, at, (1, height, width))
         return i + 1, ops.slice_update(canvas, at, old + block)
 
     rim = 2 * lead + 1
@@ -160,27 +160,14 @@ def add_taps(
     total = ops.shape(rows)[0]
 
     def body(i: Any, canvas: Any) -> tuple[Any, Any]:
-        patch = _block(patches, ops.stack([i, 0, 0]), (1, height, width))
+        patch = backend.block(patches, ops.stack([i, 0, 0]), (1, height, width))
         for r, row_weight in enumerate(down):
             for c, col_weight in enumerate(across):
                 at = ops.stack([i // count, rows[i] + r, cols[i] + c])
-                old = _block(canvas, at, (1, height, width))
+                old = backend.block(canvas, at, (1, height, width))
                 canvas = ops.slice_update(canvas, at, old + row_weight[i] * col_weight[i] * patch)
         return i + 1, canvas
 
     start = ops.zeros((total // count, size[0] + 1, size[1] + 1), dtype=patches.dtype)
     canvas = ops.while_loop(lambda i, _: i < total, body, (0, start))[1]
     return canvas[:, : size[0], : size[1]]
-
-
-def _block(array: Any, start: Any, size: Any) -> Any:
-    """A block at a place that is data, not part of the program.
-
-    TensorFlow's `slice` takes its start as a constant of the XLA program where it can, and then
-    compiles the whole program again for every new value of the offsets (seconds each).
-    """
-    if backend.name() != "tensorflow":
-        return ops.slice(array, start, size)
-    from tensorflow.compiler.tf2xla.python import xla
-
-    return xla.dynamic_slice(array, start, size)

@@ -131,7 +131,7 @@ def _at(image: Any, low: Any, shape: Any) -> tuple[Any, tuple[int, ...]]:
 def _compiled_cut(shape: tuple[int, int]) -> Callable[..., Any]:
     def cut(field: Any, low: Any) -> Any:
         planes = backend.planes(field)
-        return backend.joined(tuple(ops.slice(p, *_at(p, low, shape)) for p in planes))
+        return backend.joined(tuple(backend.block(p, *_at(p, low, shape)) for p in planes))
 
     return backend.jit(cut)
 
@@ -142,7 +142,7 @@ def _compiled_add() -> Callable[..., Any]:
         start, shape = _at(whole, low, part.shape[-2:])
         pairs = zip(backend.planes(whole), backend.planes(part), strict=True)
         return backend.joined(
-            tuple(ops.slice_update(a, start, ops.slice(a, start, shape) + b) for a, b in pairs)
+            tuple(ops.slice_update(a, start, backend.block(a, start, shape) + b) for a, b in pairs)
         )
 
     def add(total: step.Slopes, found: step.Slopes, low: Any) -> step.Slopes:
