@@ -102,7 +102,8 @@ class Checkpoints:
             for name, tree in trees.items():
                 for path, array in _leaves(tree, name):
                     file[path] = array
-            file.attrs["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+            # A dataset: an attribute ends at 64 KB, which is a history of 450 passes.
+            file["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
         self._last = time.monotonic()
 
 
@@ -163,7 +164,8 @@ def identity_of(scan: Scan, start: Reconstruction | None, config: RefineConfig) 
 def _read(path: Path, identity: dict[str, str]) -> Saved:
     try:
         with h5py.File(path, "r") as file:
-            meta = json.loads(np.asarray(file.attrs["meta"]).tobytes())
+            kept = file["meta"] if "meta" in file else file.attrs["meta"]  # before: an attribute
+            meta = json.loads(np.asarray(kept).tobytes())
             arrays: dict[str, np.ndarray] = {}
 
             def take(name: str, item: Any) -> None:

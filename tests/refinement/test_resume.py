@@ -16,7 +16,7 @@ import pytest
 
 from ptycho.data import load_reconstruction, save_scan
 from ptycho.errors import ArchiveError, ConfigError, UsageError
-from ptycho.refinement.checkpoint import clear_checkpoint
+from ptycho.refinement.checkpoint import Checkpoints, clear_checkpoint
 from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.outcome import RefineResult
 from ptycho.refinement.run import refine
@@ -98,6 +98,18 @@ def test_what_positions_share_is_not_sought_again(scan, tmp_path):
     assert not (tmp_path / "a").exists()
 
 
+def test_a_long_history_is_kept(tmp_path):
+    """An HDF5 attribute ends at 64 KB: refinements of more than 450 passes died a minute later."""
+    row = {"pass": 1, "seconds": 1 / 3, "residual": 1 / 7, "step": 1.0, "held_out_deviance": 1 / 9}
+    facts = {"history": [row | {"pass": number} for number in range(20_000)]}
+    keep = Checkpoints(tmp_path / "c", 1e-9, {"settings": "{}"})
+    keep.stage("run").write("batches", facts, best={"object": np.arange(3.0)})
+    saved = Checkpoints(tmp_path / "c", 1e-9, {"settings": "{}"}, True).stage("run").at("batches")
+    assert saved is not None
+    assert saved.facts == facts
+    np.testing.assert_array_equal(saved.tree("best", {"object": np.zeros(3)})["object"], [0, 1, 2])
+
+
 def test_a_checkpoint_of_something_else_is_refused(scan, tmp_path):
     config = RefineConfig(passes=6, checkpoint_s=1e-9)
     cut_off(scan, config, tmp_path / "a", 3)
@@ -109,7 +121,7 @@ def test_a_checkpoint_of_something_else_is_refused(scan, tmp_path):
     with pytest.raises(ConfigError, match="frames"):
         refine(scan.subset(np.arange(50)), config=config, checkpoint=tmp_path / "a", resume=True)
     with h5py.File(tmp_path / "a" / "state.h5", "a") as file:
-        del file.attrs["meta"]
+        del file["meta"]
     with pytest.raises(ArchiveError, match=r"state\.h5"):
         refine(scan, config=config, checkpoint=tmp_path / "a", resume=True)
 
@@ -137,7 +149,7 @@ def test_the_command_goes_on_after_a_kill(scan, tmp_path):
     running = page.read_text()
     assert "<strong>Running</strong>" in running and running.endswith("</html>")
     with h5py.File(state) as file:
-        done = len(json.loads(np.asarray(file.attrs["meta"]).tobytes())["facts"]["history"])
+        done = len(json.loads(np.asarray(file["meta"]).tobytes())["facts"]["history"])
     assert 0 < done < 400
     again = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert again.returncode == 2 and "--resume" in again.stderr
