@@ -88,7 +88,7 @@ class Places:
             return np.zeros_like(moves, np.float64)
         weighted = self.columns * np.asarray(grip, np.float64)[..., None]
         normal = np.einsum("mak,mal->kl", weighted, self.columns)
-        normal += 1e-6 * np.trace(normal) / len(normal) * np.eye(len(normal)) + 1e-30
+        normal += (1e-6 * np.trace(normal) / len(normal) + 1e-30) * np.eye(len(normal))
         theta = np.linalg.solve(normal, np.einsum("mak,ma->k", weighted, moves))
         agree = np.sign(theta) == np.sign(self.last)
         change = np.where(agree, GROWS, np.where(self.last == 0, 1.0, SHRINKS))

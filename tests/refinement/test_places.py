@@ -75,6 +75,12 @@ def test_a_shared_step_is_the_weighted_least_squares_of_all_frames_and_bounded()
     assert np.linalg.norm(third) < np.linalg.norm(second), "opposite ones halve"
 
 
+def test_frames_that_share_nothing_stay():
+    """A single frame has no scale and no rotation; a LinAlgError said so."""
+    places = Places(np.zeros((1, 2, 4)))
+    np.testing.assert_array_equal(places.step(np.ones((1, 2)), np.ones((1, 2))), 0.0)
+
+
 def test_the_field_of_moves_is_read_between_frames():
     rng = np.random.default_rng(0)
     positions = rng.uniform(0, 50, (80, 2))
