@@ -174,7 +174,7 @@ def verdict(
 
 def _better(before: np.ndarray, after: np.ndarray) -> bool:
     gain, error = _gain(before, after)
-    return gain > PLAINER * error
+    return len(before) > 1 and gain > PLAINER * error  # one frame has no error to be believed by
 
 
 def _gain(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:

@@ -140,6 +140,13 @@ def test_what_an_answer_of_nothing_gains_too_is_no_gain_of_the_prior() -> None:
         assert (found.chosen, found.gain) == (chosen, pytest.approx(0.02))
 
 
+def test_one_held_out_frame_does_not_choose_the_prior() -> None:
+    """Its standard error is 0, so that the least gain was one beyond doubt."""
+    own, net = np.array([0.5]), np.array([0.499])
+    pairs = [(SMOOTH, None, Judged(own, None)), (NET, None, Judged(net, None))]
+    assert verdict(SMOOTH, pairs, np.zeros(1, int), {None: own + 1}).chosen == SMOOTH
+
+
 def test_an_image_that_is_better_here_and_worse_there_is_told_by_quarter() -> None:
     where = quarters(np.array([(0, 0), (0, 9), (9, 0), (9, 9)] * 3))
     assert where.tolist() == [0, 1, 2, 3] * 3
