@@ -43,6 +43,8 @@ UNFORESEEN = (
     MemoryError,
 )
 WRITERS = {"npz": npz.write, "cxi": cxi.write, "ptychodus": ptychodus.write}
+OTHERS = (".ptyd", ".ptyr", ".nxs", ".nx", ".hdf", ".mat", ".npy", ".tif", ".tiff", ".json", ".bz2")
+"""Endings that promise a file of another format, which none of the writers makes."""
 
 
 def open_scan(
@@ -286,8 +288,17 @@ def require_on_truth(scan: Scan, where: object) -> None:
 
 def require_format(path: Path, format: str | None = None, *, has_geometry: bool) -> str:
     """The format that a scan is written in; the errors of `save_scan`, before there is a scan."""
-    by_name = {".cxi": "cxi", ".h5": "ptychodus", ".hdf5": "ptychodus"}
-    chosen = format or by_name.get(path.suffix.lower(), "npz")
+    by_name = {".npz": "npz", ".cxi": "cxi", ".h5": "ptychodus", ".hdf5": "ptychodus"}
+    ending = path.suffix.lower()
+    chosen = format or by_name.get(ending, "npz")
+    if format is None and ending in OTHERS:
+        raise UsageError(
+            f"no {ending} file is written",
+            where=path,
+            expected=f"a name that ends in {', '.join(by_name)}",
+            got=ending,
+            fix=f"for example {path.with_suffix('.npz').name}",
+        )
     if chosen not in WRITERS:
         raise UsageError("unknown format", where="format", expected=", ".join(WRITERS), got=chosen)
     if chosen != "npz" and not has_geometry:
@@ -304,7 +315,7 @@ def save_scan(scan: Scan, path: str | Path, format: Format | None = None) -> Pat
         format: 'npz', 'cxi' or 'ptychodus'; None: by the name (.cxi, .h5/.hdf5, else NPZ).
 
     Raises:
-        UsageError: an unknown format.
+        UsageError: an unknown format, or the name is that of one which is only read.
         UnitError: CXI and ptychodus need a geometry.
     """
     path = Path(path)

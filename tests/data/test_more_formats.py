@@ -20,8 +20,10 @@ from ptycho.errors import (
     PositionsOutsideObjectError,
     ShapeError,
     TooLargeError,
+    UsageError,
     WrongTypeError,
 )
+from ptycho.scan import Scan
 
 H_C = 6.62607015e-34 * 299792458.0
 N, M = 8, 5
@@ -333,3 +335,13 @@ def test_declared_sizes_of_hdf5_are_looked_at_first(tmp_path: Path) -> None:
     assert path.stat().st_size < 1 << 16
     with pytest.raises(TooLargeError, match="huge"):
         open_scan(path)
+
+
+@pytest.mark.parametrize("name", ["a.ptyd", "a.PTYR", "a.nxs", "a.npz.bz2", "a.mat"])
+def test_a_name_of_a_format_that_is_only_read_is_no_npz_file(tmp_path: Path, name: str) -> None:
+    """`ptycho convert a.npz a.ptyd` once wrote an NPZ file and called it a.ptyd."""
+    scan = Scan(COUNTS.astype(np.float32), POSITIONS)
+    with pytest.raises(UsageError, match="is written"):
+        save_scan(scan, tmp_path / name)
+    assert not (tmp_path / name).exists()
+    assert open_scan(save_scan(scan, tmp_path / name, "npz")).n_frames == scan.n_frames
