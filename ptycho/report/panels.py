@@ -33,6 +33,8 @@ def new_figure(width: float, height: float) -> Figure:
 def save_figure(figure: Figure, path: str | Path, *, dpi: int = 110) -> Path:
     """Write a PNG whole or not at all."""
     path = Path(path)
+    # Laid out once more when drawn: after one round the unit of a colour bar may lie outside.
+    figure.draw_without_rendering()
     with whole_file(path) as temporary:
         figure.savefig(temporary, dpi=dpi, format="png")
     return path

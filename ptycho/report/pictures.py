@@ -203,5 +203,6 @@ def _drawn(name: str, figure: Any, title: str) -> Picture:
 
 def _png(figure: Any) -> bytes:
     stream = io.BytesIO()
+    figure.draw_without_rendering()  # see `panels.save_figure`
     figure.savefig(stream, dpi=DPI, format="png")
     return stream.getvalue()

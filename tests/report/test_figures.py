@@ -117,6 +117,22 @@ def test_scale_bar_is_a_round_number_of_pixels(width, bar):
     assert axes.patches[-1].get_width() == bar
 
 
+@pytest.mark.parametrize("shape", [(83, 81), (121, 120), (40, 90)])
+def test_nothing_of_a_figure_lies_outside_of_it(tmp_path, shape):
+    """The unit of the phase's colour bar once did, where the image was almost square."""
+    figure = panels.new_figure(13.0, 9.6)
+    grid = figure.add_gridspec(2, 4, height_ratios=[2.0, 1.05])
+    wave = np.linspace(0.0, 1.0, shape[0] * shape[1]).reshape(shape)
+    panels.show(figure.add_subplot(grid[0, :2]), wave, "amplitude")
+    panels.show(figure.add_subplot(grid[0, 2:]), wave, "phase", unit="rad")
+    for column in range(4):
+        panels.show_frame(figure.add_subplot(grid[1, column]), 100 * wave, "frame")
+    figure.suptitle("words above")
+    panels.save_figure(figure, tmp_path / "a.png", dpi=100)
+    for axes in figure.axes:
+        assert axes.get_tightbbox().x1 <= figure.bbox.width
+
+
 def test_a_failed_write_leaves_nothing(tmp_path):
     figure = panels.new_figure(2, 2)
     figure.savefig = lambda *args, **kwargs: (_ for _ in ()).throw(OSError("disk full"))
