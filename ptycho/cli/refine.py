@@ -233,7 +233,7 @@ def _figure(result: Any, scan: Any, output: Path) -> Path:
 
 def _text(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(map(_text, value))
+        return ", ".join(map(_text, value)) or "none"
     if isinstance(value, dict):
         return " ".join(f"{key} {_text(item)}" for key, item in value.items())
     return f"{value:.4g}" if isinstance(value, float) else str(value)

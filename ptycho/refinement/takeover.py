@@ -44,7 +44,9 @@ def take_over(scan: Scan, start: Reconstruction | None) -> Taken:
         return Taken(None, own)
     flux = start.meta.get("flux")
     light = None if flux is None else np.asarray(flux, np.float64).ravel()
-    words = [] if start.probe is None else [f"probe, {len(start.probe)} modes"]
+    words = _strange(scan, start)
+    if start.probe is not None:
+        words.append(f"probe, {len(start.probe)} modes")
     if start.eigenprobes is not None:
         words.append("no eigenprobes: --opr finds them anew")
     if start.positions_px is None:
@@ -72,6 +74,19 @@ def take_over(scan: Scan, start: Reconstruction | None) -> Taken:
     words.append(f"positions of {len(mine)} frames, {step.mean():.2g} px from the scan's")
     taken = Taken(start, positions, moved=True, words=tuple(words))
     return _with_light(taken, light, (mine, theirs))
+
+
+def _strange(scan: Scan, start: Reconstruction) -> list[str]:
+    """What speaks against a start of this scan: its name, and frames beside its object."""
+    words = []
+    of = start.meta.get("scan")
+    if isinstance(of, str) and of != scan.name:
+        words.append(f"the image of another scan: {of}")
+    local = scan.positions_px - np.asarray(start.origin_px)
+    beside = ((local < 0) | (local >= start.object.shape[-2:])).any(axis=1).sum()
+    if beside and start.positions_px is None:
+        words.append(f"nothing for {beside} of {scan.n_frames} frames, which lie beside the object")
+    return words
 
 
 def _with_light(

@@ -162,3 +162,19 @@ def test_light_that_is_none_is_not_taken(right):
     start = replace(of(right), meta={"flux": [0.0] * right.n_frames})
     taken = take_over(right, start)
     assert taken.light is None and taken.moved and "no light" in " ".join(taken.words)
+
+
+def test_a_start_of_another_scan_is_told(right: Scan) -> None:
+    """Without positions of its own an image of anything was taken in silence."""
+    image = Reconstruction(
+        np.ones((60, 60), complex), np.ones((60, 60)), (-N, -N), meta={"scan": right.name}
+    )
+    near = replace(right, positions_px=right.positions_px - right.positions_px.min(axis=0) - N)
+    assert take_over(near, image).words == ()
+    far = replace(near, positions_px=near.positions_px + [0, 45], name="wing")
+    beside = int((far.positions_px[:, 1] >= 60 - N).sum())
+    assert 0 < beside < far.n_frames
+    assert take_over(far, image).words == (
+        f"the image of another scan: {right.name}",
+        f"nothing for {beside} of 80 frames, which lie beside the object",
+    )
