@@ -561,6 +561,7 @@ def _result(
             "forward_model": forward_model(scan),
             "layers_told": separation(scan),
             "scan": scan.name,
+            "object_pixel_m": scan.geometry and list(scan.geometry.object_pixel_m(scan.N)),
             "config": config.model_dump(),
             "batch_size": engine.batch,
             "n_frames": scan.n_frames,

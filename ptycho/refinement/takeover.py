@@ -16,6 +16,7 @@ from ptycho.scan import Scan
 
 NEAR_PX = 6.0
 NEAR_SHARE = 1 / 8  # of the side of a frame
+SAME_PIXEL = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,11 +78,16 @@ def take_over(scan: Scan, start: Reconstruction | None) -> Taken:
 
 
 def _strange(scan: Scan, start: Reconstruction) -> list[str]:
-    """What speaks against a start of this scan: its name, and frames beside its object."""
+    """What speaks against a start of this scan: name, pixel, and frames beside its object."""
     words = []
     of = start.meta.get("scan")
     if isinstance(of, str) and of != scan.name:
         words.append(f"the image of another scan: {of}")
+    pixel = start.meta.get("object_pixel_m")
+    if pixel and scan.geometry is not None:
+        own = scan.geometry.object_pixel_m(scan.N)
+        if not np.allclose(pixel, own, rtol=SAME_PIXEL):
+            words.append(f"pixels of {pixel[0]:.4g} m, taken for the scan's of {own[0]:.4g} m")
     local = scan.positions_px - np.asarray(start.origin_px)
     beside = ((local < 0) | (local >= start.object.shape[-2:])).any(axis=1).sum()
     if beside and start.positions_px is None:

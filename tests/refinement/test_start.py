@@ -168,12 +168,17 @@ def test_a_start_of_another_scan_is_told(right: Scan) -> None:
     """Without positions of its own an image of anything was taken in silence."""
     image = Reconstruction(
         np.ones((60, 60), complex), np.ones((60, 60)), (-N, -N), meta={"scan": right.name}
-    )
+    ).with_meta(object_pixel_m=list(GEOMETRY.object_pixel_m(N)))
     near = replace(right, positions_px=right.positions_px - right.positions_px.min(axis=0) - N)
     assert take_over(near, image).words == ()
     far = replace(near, positions_px=near.positions_px + [0, 45], name="wing")
     beside = int((far.positions_px[:, 1] >= 60 - N).sum())
     assert 0 < beside < far.n_frames
+    own, *_ = GEOMETRY.object_pixel_m(N)
+    coarse = replace(near, geometry=replace(GEOMETRY, distance_m=3.0))
+    assert take_over(coarse, image).words == (
+        f"pixels of {own:.4g} m, taken for the scan's of {3 * own:.4g} m",
+    )
     assert take_over(far, image).words == (
         f"the image of another scan: {right.name}",
         f"nothing for {beside} of 80 frames, which lie beside the object",
