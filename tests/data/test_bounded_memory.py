@@ -33,7 +33,7 @@ def work(scan):
     first, second = scan.thin(np.random.default_rng(0), 0.5)
     first.frames([0]), second.frames([0])
     scan_figure(scan, here / "figure.png")
-small, large = scan.subset(np.arange(1000)), scan
+small, large = scan.subset(np.arange(500)), scan
 """,
     "save": """
 from ptycho.data import save_scan
