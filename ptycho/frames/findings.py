@@ -25,7 +25,7 @@ CODES: dict[str, str] = {
     "pixel-not-finite": "pixels are NaN or infinite",
     "pixel-flash": "pixels shine alone in a single frame (a cosmic ray)",
     "frame-empty": "frames without light among lit ones",
-    "frame-saturated": "frames in which many pixels are at the maximum",
+    "frame-saturated": "frames in which many pixels are at the maximum or no number",
     "frame-exposure": "frames with another exposure than those around them",
     "frame-repeated": "frames that are copies of another, count by count",
     "frame-unexplained": "frames that the image of all others does not explain (a wrong position?)",
