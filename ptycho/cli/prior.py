@@ -74,7 +74,9 @@ def train(
     """
     from ptycho.pretraining import PriorTraining, train_prior
 
-    config = PriorTraining(steps=steps, seed=seed, without=tuple(without), start=start, width=width)
+    config = PriorTraining(
+        steps=steps, seed=seed, without=tuple(without), start=start, width=width, rate=rate
+    )
     quiet.load_tensorflow()
     facts = {"commit": commit} if commit else {}
     with console.progress("train prior") as bar:
