@@ -135,8 +135,7 @@ def test_the_command_goes_on_after_a_kill(scan, tmp_path):
     out, state = tmp_path / "out.h5", tmp_path / "out.h5.checkpoint" / "state.h5"
     command = [
         *(sys.executable, "-m", "ptycho", "refine", str(tmp_path / "scan.npz"), "-o", str(out)),
-        *("--passes", "200", "--set", "checkpoint_s=0.2", "--set", "patience=200"),
-        *("--set", "loss=amplitude", "--set", "regularise=0.1", "--set", "batch_size=60"),
+        *("--passes", "400", "--set", "checkpoint_s=0.2", "--set", "patience=400"),
         *("--no-figure", "--json", "--live", str(tmp_path / "live")),
     ]
     page = tmp_path / "live/page.html"
@@ -151,13 +150,13 @@ def test_the_command_goes_on_after_a_kill(scan, tmp_path):
     assert "<strong>Running</strong>" in running and running.endswith("</html>")
     with h5py.File(state) as file:
         done = len(json.loads(np.asarray(file["meta"]).tobytes())["facts"]["history"])
-    assert 0 < done < 200
+    assert 0 < done < 400
     again = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert again.returncode == 2 and "--resume" in again.stderr
     rest = subprocess.run([*command, "--resume"], capture_output=True, text=True, timeout=500)
     assert rest.returncode == 0, rest.stderr
-    assert json.loads(rest.stdout)["iterations"] == 200
+    assert json.loads(rest.stdout)["iterations"] == 400
     assert not state.parent.exists()
     text = page.read_text()
     assert "<strong>Finished</strong>" in text and 'http-equiv="refresh"' not in text
-    assert load_reconstruction(out).meta["iterations"] == 200
+    assert load_reconstruction(out).meta["iterations"] == 400

@@ -43,7 +43,7 @@ def wrong(right: Scan) -> Scan:
 
 @pytest.fixture(scope="module")
 def found(wrong: Scan):
-    return refine(wrong, config=RefineConfig(passes=40, positions="frames", modes=2, flux=True))
+    return refine(wrong, config=RefineConfig(passes=40, positions=True, modes=2, flux=True))
 
 
 def of(scan: Scan, **changed: object) -> Reconstruction:
