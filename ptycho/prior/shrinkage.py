@@ -19,6 +19,10 @@ LEVELS = 3.0, 4.5
 """In units of the error that the counts leave in a pixel."""
 
 
+BAND_PX = 512
+"""Rows that are worked on at once, a multiple of the block: about 100 bytes a pixel of them."""
+
+
 def shrunk(image: np.ndarray, sigma: np.ndarray, levels: Sequence[float] = LEVELS) -> np.ndarray:
     """(H, W, levels) complex64: the image at each level.
 
@@ -27,6 +31,16 @@ def shrunk(image: np.ndarray, sigma: np.ndarray, levels: Sequence[float] = LEVEL
         sigma: (H, W), that noise: √ of the mean square of its modulus.
         levels: coefficients stay above them.
     """
+    out = np.empty((*image.shape, len(levels)), np.complex64)
+    for first in range(0, len(image), BAND_PX):
+        # With a block's rows around a band its blocks are those of the whole image.
+        low, last = max(0, first - SIDE_PX), first + BAND_PX
+        rows = slice(low, last + SIDE_PX)
+        out[first:last] = _shrunk(image[rows], sigma[rows], levels)[first - low :][:BAND_PX]
+    return out
+
+
+def _shrunk(image: np.ndarray, sigma: np.ndarray, levels: Sequence[float]) -> np.ndarray:
     height, width = image.shape
     room = [(SIDE_PX, SIDE_PX + (-side) % SIDE_PX) for side in (height, width)]
     planes = np.stack([image.real, image.imag]).astype(np.float32)

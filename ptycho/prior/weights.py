@@ -70,8 +70,8 @@ def load_prior(path: str | Path) -> Prior:
             got=str(error),
         ) from error
     old = found["version"] == _OLD_VERSION
-    wanted = {"format": FORMAT, "version": VERSION, "sha256": _checksum(arrays)}
-    wanted |= {"version": _OLD_VERSION} if old else {}
+    version = _OLD_VERSION if old else VERSION
+    wanted = {"format": FORMAT, "version": version, "sha256": _checksum(arrays)}
     for key, value in wanted.items():
         if found[key] != value:
             raise ArchiveError(

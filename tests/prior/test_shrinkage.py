@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.fft import dctn, idctn
 
-from ptycho.prior import shrunk
+from ptycho.prior import shrinkage, shrunk
 
 SIDE_PX = 8
 
@@ -47,6 +47,14 @@ def test_each_block_keeps_what_stands_above_the_noise(shape: tuple[int, int]) ->
     assert found.shape == (*shape, 2) and found.dtype == np.complex64
     for number, level in enumerate((2.0, 4.0)):
         np.testing.assert_allclose(found[..., number], by_loop(image, sigma, level), atol=2e-6)
+
+
+def test_bands_of_rows_give_the_image_of_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, sigma = noisy((83, 40), 3)
+    whole = shrunk(image, sigma)
+    for rows in (8, 24, 64):
+        monkeypatch.setattr(shrinkage, "BAND_PX", rows)
+        np.testing.assert_allclose(shrunk(image, sigma), whole, atol=2e-6)
 
 
 def test_noise_goes_and_the_step_stays() -> None:
