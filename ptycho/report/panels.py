@@ -33,11 +33,18 @@ def new_figure(width: float, height: float) -> Figure:
 def save_figure(figure: Figure, path: str | Path, *, dpi: int = 110) -> Path:
     """Write a PNG whole or not at all."""
     path = Path(path)
-    # Laid out once more when drawn: after one round the unit of a colour bar may lie outside.
-    figure.draw_without_rendering()
     with whole_file(path) as temporary:
-        figure.savefig(temporary, dpi=dpi, format="png")
+        draw_png(figure, temporary, dpi=dpi)
     return path
+
+
+def draw_png(figure: Figure, target: Any, *, dpi: int) -> None:
+    """The PNG into a file, by its path or open.
+
+    Laid out once more when drawn: after one round the unit of a colour bar may lie outside.
+    """
+    figure.draw_without_rendering()
+    figure.savefig(target, dpi=dpi, format="png")
 
 
 def limits(values: np.ndarray, low: float = 0.5, high: float = 99.5) -> tuple[float, float]:

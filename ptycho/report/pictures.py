@@ -203,6 +203,5 @@ def _drawn(name: str, figure: Any, title: str) -> Picture:
 
 def _png(figure: Any) -> bytes:
     stream = io.BytesIO()
-    figure.draw_without_rendering()  # see `panels.save_figure`
-    figure.savefig(stream, dpi=DPI, format="png")
+    panels.draw_png(figure, stream, dpi=DPI)
     return stream.getvalue()
