@@ -115,7 +115,7 @@ def images(
     pairs = ReconstructConfig(gridsize=1)
     if "estimate" in methods:
         yield "estimate", reconstruct(None, scan, untrained=20, config=pairs), {}
-    if "network" in methods and minutes > 0:
+    if "network" in methods:
         settings = TrainConfig(
             gridsize=1, seed=seed, epochs=1_000_000, time_budget_s=60 * minutes, checkpoint=False
         )
@@ -131,14 +131,16 @@ def images(
         return
     both = refine(scan, config=known_probe.model_copy(update={"prior": "auto"})).reconstruction
     gate = both.meta["prior"]
-    yield "tv", both if both.plain is None else replace(both, object=both.plain), {}
-    yield "prior", both, {"gate": gate["chosen"]}
+    if "tv" in methods:
+        yield "tv", both if both.plain is None else replace(both, object=both.plain), {}
+    if "prior" in methods:
+        yield "prior", both, {"gate": gate["chosen"]}
 
 
 def cell(
     overlap: float, photons: float, seed: int, minutes: float, methods: set[str]
 ) -> Iterator[dict[str, Any]]:
-    """One row a method; total variation and the prior are one refinement."""
+    """One row a method."""
     other = scan_of(overlap, photons, seed, "judged", draw=1)
     assert other.truth is not None
     own = unseen_deviance(other.truth, other)
@@ -291,15 +293,16 @@ def main() -> int:
     ).stdout.strip()
     lines = store.read_text(encoding="utf-8").splitlines() if store.is_file() else []
     rows = [json.loads(line) for line in lines]
-    again = {"tv", "prior"} if {"tv", "prior"} & set(options.again) else set()
-    again |= set(options.again)
+    wanted = set(options.methods) - (set() if options.minutes > 0 else {"network"})
     images_folder = options.out.parent.parent / "images"
     for seed in options.seeds:
         for overlap in options.overlaps:
             for photons in options.photons:
                 here = [r for r in rows if _place(r) == (overlap, photons, seed)]
-                kept = [r for r in here if r["method"] not in again or r["commit"] == commit]
-                missing = set(options.methods) - {row["method"] for row in kept}
+                kept = [
+                    r for r in here if r["method"] not in options.again or r["commit"] == commit
+                ]
+                missing = wanted - {row["method"] for row in kept}
                 if not missing:
                     continue
                 new = list(cell(overlap, photons, seed, options.minutes, missing))
