@@ -28,7 +28,7 @@ def test_the_options_of_a_training_reach_it(
     asked: dict[str, Any] = {}
 
     def train(data: Path, folder: Path, config: Any, **more: Any) -> dict[str, Any]:
-        asked.update(vars(config) if hasattr(config, "__dict__") else {})
+        asked.update(vars(config))
         return {}
 
     monkeypatch.setattr(pretraining, "train_prior", train)

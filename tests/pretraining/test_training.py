@@ -48,12 +48,8 @@ def test_the_answer_that_is_wanted_makes_the_target_of_every_crop() -> None:
     """However a crop is turned: image + wanted is the target, whose difference is the noise."""
     plates = [plate(sample(0)), plate(sample(1, side=50))]
     seen, wanted = batch(plates, 12, np.random.default_rng(2))
-    assert seen.shape == (12, CROP_PX, CROP_PX, CHANNELS) and wanted.shape == (
-        12,
-        CROP_PX,
-        CROP_PX,
-        6,
-    )
+    assert seen.shape == (12, CROP_PX, CROP_PX, CHANNELS)
+    assert wanted.shape == (12, CROP_PX, CROP_PX, 6)
     counts = wanted[..., 3] > 0
     assert (seen[~counts] == 0).all() and not counts.all()
     for image, step, where in zip(seen[..., :2], wanted[..., :2], counts, strict=True):
