@@ -126,6 +126,8 @@ class Joined(FrameView):
         start = 0
         for part in self.parts:
             inside = (wanted.ravel() >= start) & (wanted.ravel() < start + len(part))
+            if wanted.size and inside.all():
+                return gather(part, wanted - start).astype(np.float32, copy=False)
             if inside.any():
                 out[inside] = gather(part, wanted.ravel()[inside] - start)
             start += len(part)

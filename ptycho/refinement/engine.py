@@ -178,16 +178,18 @@ class Engine:
         self, indices: np.ndarray, size: int, *, keep: bool, low: tuple[int, int] = (0, 0)
     ) -> step.Batch:
         """The counts that may be seen, as tensors; kept on the device if they fit and return."""
-        first = int(indices[0])
+        first, beside = int(indices[0]), self._beside(indices, size, low)
         counts = self._kept.get(first) if keep else None
         if counts is None:
-            counts = backend.tensor(padded(self.frames.training(indices), size))
+            counts = backend.tensor(padded(self.frames.training(indices), len(beside.dose)))
             if keep and not self.frames.streams:
                 self._kept[first] = counts
-        return backend.tensors(self._beside(indices, size, low)._replace(counts=counts))
+                self.frames.leave()
+        return backend.tensors(beside._replace(counts=counts))
 
     def _beside(self, indices: np.ndarray, size: int, low: tuple[int, int]) -> step.Batch:
         """What is known of these frames beside their counts, as arrays."""
+        size = self._tiling.filled(len(indices), size)
         corners = self.canvas.corners(self.positions_px[np.resize(indices, size)], low)
         dose = padded(self.frames.dose(indices), size)
         return step.Batch(None, corners, dose, self._weights_of(indices, size))
@@ -302,10 +304,7 @@ class Engine:
             self.background = ring_background(
                 self.background, more.pop(0) / self._doses(told), self._mask
             )
-        size = int(every[0].light.shape[0])
-        rows = [size * k + np.arange(len(indices)) for k, (indices, _) in enumerate(told)]
-        row = np.concatenate(rows)
-        indices = np.concatenate([indices for indices, _ in told])
+        indices, row = summing.places_of(told)
         if bright:
             frames.brighten(indices, more.pop(0)[row])
         if move and not moved:

@@ -423,7 +423,8 @@ def prepare(
     positions = taken.positions_px
     home = setup.home_of(scan, positions, config.position_limit_px)
     canvas, tiled = setup.cut(scan, positions, home, config, least_px, multiple_px)
-    frames = setup.Frames(scan, config, np.random.default_rng(config.seed), taken.light)
+    rng = np.random.default_rng(config.seed)
+    frames = setup.Frames(scan, config, rng, taken.light, canvas.held_bytes)
     start, optics = taken.start, optics_of(scan)
     image = setup.start_object(canvas, start)
     if optics.gaps:

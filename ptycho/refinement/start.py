@@ -11,14 +11,22 @@ from scipy import ndimage
 
 from ptycho.config import BACKGROUND_FLOOR
 from ptycho.errors import DataError, ShapeError, UsageError
-from ptycho.frames import allowance_bytes, free_bytes, transfer_function, without_ramp
+from ptycho.frames import (
+    Joined,
+    Selected,
+    allowance_bytes,
+    block_bytes,
+    free_bytes,
+    transfer_function,
+    without_ramp,
+)
 from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.tiles import Tiling, halo_px, side_of_two, tiling
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan
 
-KEPT_SHARE = 2 / 3
-"""Of the allowance (1 GiB of 1.5) for counts that stay on the device between whole-scan passes."""
+CANVAS_BYTES = 160
+"""A pixel of the object that a refinement holds: fields, momentum, slopes, total variation."""
 HELD_SHARE = 1 / 24
 """Of the allowance (64 MiB) for held-out counts, which are kept up to three times."""
 UNEVEN = 0.03
@@ -59,6 +67,11 @@ class Canvas:
         height, width = (-(-side // multiple_px) * multiple_px for side in sides)
         return cls((height, width), (int(low[0]), int(low[1])), N)
 
+    @property
+    def held_bytes(self) -> int:
+        """That a refinement holds for an object of this size."""
+        return CANVAS_BYTES * self.shape[0] * self.shape[1]
+
     def corners(self, positions_px: np.ndarray, low: tuple[int, int] = (0, 0)) -> np.ndarray:
         """(M, 2) float32: where pixel [0, 0] of the patch at each position lies.
 
@@ -86,8 +99,8 @@ class Counts:
 
     def every(self, indices: np.ndarray) -> np.ndarray:
         """(B, N, N) float32 measured counts, zero under the mask whatever stands there."""
-        counts = np.asarray(self.scan.frames(indices), np.float32)
-        return np.where(self.mask, counts, np.float32(0))
+        counts = self.scan.frames(indices)  # an array of its own in any case
+        return counts if self.mask.all() else np.where(self.mask, counts, np.float32(0))
 
     def training(self, indices: np.ndarray) -> np.ndarray:
         """(B, N, N) float32 the counts that may be seen.
@@ -128,8 +141,17 @@ class Frames:
     rest is what the refinement sees. Both parts are independent Poisson counts, so held-out
     deviance rises as soon as noise is being fitted. Where settings are chosen, half of the held-out
     set chooses (`choosing`) and the other half only reports (`report_counts`), since what has
-    chosen flatters its choice. Without integer counts nothing is held out. Counts that do not fit
-    into memory are read anew in every pass (`streams` says so), and few frames are held out.
+    chosen flatters its choice. Without integer counts nothing is held out. Of counts in a file as
+    many frames are in memory as the allowance leaves room for, until the device has them (`leave`);
+    those that fit into neither are read anew in every pass (`streams` says so), and few are held
+    out.
+
+    Args:
+        scan: whose counts they are.
+        config: what is held out, and whether the light is fitted.
+        rng: draws what is held out.
+        light: of each frame, or None: that of the scan.
+        canvas_bytes: that the refinement takes for its object beside the frames.
     """
 
     def __init__(
@@ -138,6 +160,7 @@ class Frames:
         config: RefineConfig,
         rng: np.random.Generator,
         light: np.ndarray | None = None,
+        canvas_bytes: int = 0,
     ) -> None:
         self.scan = scan
         light = scan.flux if light is None else light
@@ -149,12 +172,14 @@ class Frames:
         self.factors = np.ones(scan.n_frames)
         self.mask = np.ones((scan.N, scan.N), bool) if scan.mask is None else scan.mask
         size = 4 * scan.n_frames * scan.N**2
-        room = min(KEPT_SHARE * allowance_bytes(), free_bytes() / 2)
+        room = min(allowance_bytes(), free_bytes() / 2)
         self.streams = ""
         if size > room:
             self.streams = (
                 f"in every pass: {size / 2**20:.4g} MiB, {room / 2**20:.4g} are kept at most"
             )
+        self._near = _near(scan, int((room - canvas_bytes) // (4 * scan.N**2)))
+        self._stays = bool(self.streams) or 2 * size + canvas_bytes <= room
         self.share = config.held_out_share
         self.visible = Counts(scan, self.mask, {}, np.zeros((0, scan.N, scan.N), np.float32))
         self.held, self.held_counts = self._hold_out(config, rng)
@@ -182,7 +207,16 @@ class Frames:
 
     def counts(self, indices: np.ndarray) -> np.ndarray:
         """(B, N, N) float32 measured counts, zero under the mask whatever stands there."""
-        return self.visible.every(indices)
+        return self._here().every(indices)
+
+    def _here(self) -> Counts:
+        """`visible` with the frames that are in memory."""
+        return replace(self.visible, scan=self._near)
+
+    def leave(self) -> None:
+        """The device keeps the counts from now on: the frames in memory go, unless both fit."""
+        if not self._stays:
+            self._near = self.scan
 
     def give_back(self) -> None:
         """From now on the refinement sees all counts: nothing is held out any more."""
@@ -190,7 +224,7 @@ class Frames:
 
     def training(self, indices: np.ndarray) -> np.ndarray:
         """(B, N, N) the counts that the refinement may see, of `dose` (B,); see `Counts`."""
-        return self.visible.training(indices)
+        return self._here().training(indices)
 
     def dose(self, indices: np.ndarray) -> np.ndarray:
         """(B,) float32: light of these frames, less the share that is held out."""
@@ -245,6 +279,20 @@ class Frames:
             return None
         self.light = np.exp(self._told(logs)).astype(np.float32)
         return spread
+
+
+def _near(scan: Scan, count: int) -> Scan:
+    """The scan with its first `count` frames in memory, where they are in a file."""
+    count = min(count, scan.n_frames)
+    if isinstance(scan.counts, np.ndarray) or count <= 0:
+        return scan
+    near = np.empty((count, scan.N, scan.N), np.float32)
+    step = max(1, block_bytes() // (4 * scan.N**2))
+    for first in range(0, count, step):
+        last = min(first + step, count)
+        near[first:last] = scan.frames(np.arange(first, last))
+    far = Selected(scan.counts, np.arange(count, scan.n_frames))
+    return replace(scan, counts=Joined((near, far)))
 
 
 def _drawn(counts: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:

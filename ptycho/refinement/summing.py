@@ -96,8 +96,20 @@ def on_host(seen: step.Seen) -> step.Seen:
     return seen._replace(**dict(zip(there, backend.read(*there.values()), strict=True)))
 
 
+def places_of(told: list[tuple[np.ndarray, step.Seen]]) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of the frames, and the row of each where what was seen of all parts is joined.
+
+    A part is filled up: behind its own frames stand rows of none.
+    """
+    ends = np.cumsum([0, *(int(seen.light.shape[0]) for _, seen in told)])
+    rows = [start + np.arange(len(part)) for start, (part, _) in zip(ends, told, strict=False)]
+    return np.concatenate([part for part, _ in told]), np.concatenate(rows)
+
+
 def padded(array: np.ndarray, length: int) -> np.ndarray:
-    """Filled up with zeros to this many rows."""
+    """Filled up with zeros to this many rows; itself where it has them."""
+    if len(array) == length:
+        return array
     out = np.zeros((length, *array.shape[1:]), array.dtype)
     out[: len(array)] = array
     return out

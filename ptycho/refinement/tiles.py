@@ -18,6 +18,8 @@ import numpy as np
 
 SIDE_PX = 512
 """Of a window, or twice the frame's side where that is more (docs/evidence/scale.md)."""
+SHORT = 1 / 4
+"""Of the frames that a program takes at once: what the rests of tiles are cut into."""
 KERNEL_PX = 4
 """Margin of a window around its patches: taps of the widest kernel on either side, and one."""
 
@@ -56,10 +58,25 @@ class Tiling:
         return cls(shape, (Tile(0, (0, 0), every),), np.zeros(n_frames, int))
 
     def parts(self, numbers: np.ndarray, size: int) -> list[tuple[Tile, list[np.ndarray]]]:
-        """Frames of these numbers by tile, at most `size` at once; in a tile in their order."""
+        """Frames of these numbers by tile, at most `size` at once; in a tile in their order.
+
+        Of several tiles each leaves a rest. It is cut into short parts (`filled`), unless filling
+        up one of `size` is no more work.
+        """
+        short = self.filled(1, size)
         return [
-            (tile, [numbers[rows] for rows in parts]) for tile, parts in self.rows(numbers, size)
+            (tile, [numbers[rows] for part in parts for rows in _shorter(part, size, short)])
+            for tile, parts in self.rows(numbers, size)
         ]
+
+    def filled(self, count: int, size: int) -> int:
+        """How many frames a part of `count` is filled up to: `size`, or a short one.
+
+        Every length is a program, so that there are two at most. A mini-batch of a long scan has
+        about three parts of `size` in each tile: rests filled up to it were a quarter of the work.
+        """
+        short = max(1, round(size * SHORT))
+        return short if len(self.tiles) > 1 and count <= short else size
 
     def rows(self, numbers: np.ndarray, size: int) -> list[tuple[Tile, list[np.ndarray]]]:
         """Like `parts`: where among `numbers` these frames stand."""
@@ -128,6 +145,11 @@ def _stretches(where: np.ndarray) -> Iterator[tuple[int, int, int]]:
     bounds = [0, *(np.flatnonzero(np.diff(where)) + 1).tolist(), len(where)]
     for begin, end in itertools.pairwise(bounds):
         yield int(where[begin]), begin, end
+
+
+def _shorter(part: np.ndarray, size: int, short: int) -> list[np.ndarray]:
+    """The part in short ones, unless they together would be as long as `size`."""
+    return [part] if -(-len(part) // short) * short >= size else _cut(part, short)
 
 
 def _cut(numbers: np.ndarray, size: int) -> list[np.ndarray]:

@@ -199,7 +199,7 @@ def test_a_killed_worker_costs_time_only(
     save_scan(scan, tmp_path / name)
     if not kept:
         monkeypatch.setattr(views, "IN_MEMORY_SHARE", 0.0)
-        monkeypatch.setattr(start, "KEPT_SHARE", 0.0)
+        monkeypatch.setattr(start, "free_bytes", lambda: 0)
     opened = open_scan(tmp_path / name)
     assert not isinstance(opened.counts, np.ndarray)
     address, workers = cluster

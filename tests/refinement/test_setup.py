@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ptycho.config import validated
 from ptycho.errors import ConfigError, DataError, ShapeError
+from ptycho.frames import FrameView
 from ptycho.physics import illumination
 from ptycho.refinement import start as setup
 from ptycho.refinement.config import RefineConfig
@@ -83,6 +84,40 @@ def test_masked_counts_are_zero_whatever_stands_there():
     frames = setup.Frames(scan(counts, mask=mask), RefineConfig(), np.random.default_rng(0))
     assert (frames.counts(np.arange(9))[:, 3, 4] == 0).all()
     assert (frames.counts(np.arange(9))[:, 3, 5] == 5).all()
+
+
+class Watched(FrameView):
+    """Frames that stand for those of a file; notes which were asked for."""
+
+    def __init__(self, frames: np.ndarray) -> None:
+        self.source, self.shape, self.asked = frames, frames.shape, set()
+
+    def rows(self, indices):
+        self.asked |= set(np.ravel(indices).tolist())
+        return self.source[indices]
+
+
+@pytest.mark.parametrize(
+    ("n_frames", "near", "streams", "stays"),
+    [(600, 256, True, 256), (400, 256, False, 0), (100, 100, False, 100)],
+)
+def test_frames_of_a_file_are_in_memory_as_far_as_there_is_room(
+    monkeypatch, n_frames, near, streams, stays
+):
+    """16 KiB a frame, 8 MiB in all, of which the object takes 4."""
+    monkeypatch.setenv("PTYCHO_FRAMES_MIB", "8")
+    raw = np.random.default_rng(0).poisson(3, (n_frames, 64, 64)).astype(np.float32)
+    source = Watched(raw)
+    config, rng = RefineConfig(held_out_fraction=0), np.random.default_rng(0)
+    frames = setup.Frames(scan(source, probe=False), config, rng, canvas_bytes=4 << 20)
+    assert bool(frames.streams) is streams
+    order = rng.permutation(n_frames)
+    for read in (range(near, n_frames), range(stays, n_frames)):
+        source.asked.clear()
+        np.testing.assert_array_equal(frames.training(order), raw[order])
+        assert source.asked == set(read)
+        frames.leave()
+    assert frames.visible.scan.counts is source, "another process reads the file itself"
 
 
 def test_a_start_lies_where_its_origin_says():

@@ -73,6 +73,22 @@ def test_frames_are_handed_out_by_tile_and_in_their_order() -> None:
         np.testing.assert_array_equal(mine, numbers[found.of_frame[numbers] == tile.number])
 
 
+@pytest.mark.parametrize("size", [1, 7, 32])
+def test_rests_of_tiles_are_filled_up_by_less_than_a_short_part(size: int) -> None:
+    centres = np.random.default_rng(0).uniform(20, 180, (200, 2))
+    found = tiling(centres, 0, (200, 200), 32, 96)
+    lengths, short = set(), found.filled(1, size)
+    for _, parts in found.parts(np.arange(200), size):
+        filled = [found.filled(len(part), size) for part in parts]
+        assert all(len(part) <= length for part, length in zip(parts, filled, strict=True))
+        assert 0 <= sum(filled) - sum(map(len, parts)) < short
+        lengths |= set(filled)
+    assert lengths <= {short, size} and short <= max(1, size / 3)
+    one = tiling(centres, 0, (200, 200), 32, 999)
+    assert [len(part) for part in one.parts(np.arange(5), 3)[0][1]] == [3, 2]
+    assert one.filled(2, 3) == 3, "one tile: one program"
+
+
 # Only TensorFlow hands XLA the start of a slice as a constant: JAX traces it as data, and PyTorch
 # compiles nothing, so that there is no program whose parameters could be looked at.
 @pytest.mark.skipif(backend.name() != "tensorflow", reason="looks at a program of TensorFlow's XLA")
