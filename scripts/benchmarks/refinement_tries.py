@@ -3,17 +3,25 @@
 
     .venv/bin/python scripts/benchmarks/refinement_tries.py averaging
     .venv/bin/python scripts/benchmarks/refinement_tries.py background
+    git worktree add ../before f264b61
+    .venv/bin/python scripts/benchmarks/refinement_tries.py before --checkout ../before
 
 `averaging`: scan A at 1e4 and 1e3 photons with a known probe, and the halves of the measured star,
 with object and probe averaged over the last passes. `background`: what is told of a background in
 rings on simulated scans of 32² with scatter, without it and smoothed too much, and on the star.
+`before`: scan A of the rows dose-…, made with a Fourier shift, as `refine` of an earlier commit
+solves it (the better of its defaults and of passes that nothing stops early), and the reference's
+whole-scan Poisson descent with total variation and the bilinear kernel: what the goals mean here.
 Prints Markdown tables; the figures stand on docs/evidence/refinement.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,7 +32,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from refinement import A, on_the_other_half, scan_of, ssim
+from refinement import DOSE_GOALS, A, on_the_other_half, scan_of, ssim
 
 from ptycho.data import open_scan
 from ptycho.evaluation.scores import split
@@ -102,6 +110,58 @@ def background() -> None:
         row(f"star, 60 passes, {words}", open_scan(star_path()), config)
 
 
+BEFORE = """
+import sys
+import numpy as np
+from ptycho import RefineConfig, Scan, refine
+given = dict(np.load(sys.argv[1]))
+scan = Scan(counts=given["counts"], positions_px=given["positions_px"], probe=given["probe"])
+config = RefineConfig(update_probe=False, passes=int(sys.argv[3]), patience=int(sys.argv[4]))
+rec = refine(scan, config=config).reconstruction
+np.savez(sys.argv[2], object=rec.object, coverage=rec.coverage, origin_px=rec.origin_px)
+"""
+
+
+def solved_by(checkout: Path, scan: Scan, passes: int, patience: int) -> Reconstruction:
+    """What `refine` of another commit finds, in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "scan.npz", Path(folder) / "found.npz"
+        np.savez(source, counts=scan.counts, positions_px=scan.positions_px, probe=scan.probe)
+        words = map(str, (source, target, passes, patience))
+        environment = {**os.environ, "PYTHONPATH": str(checkout), "TF_CPP_MIN_LOG_LEVEL": "3"}
+        subprocess.run(
+            [sys.executable, "-c", BEFORE, *words], check=True, env=environment, cwd=checkout
+        )
+        with np.load(target) as found:
+            origin_px = tuple(float(each) for each in found["origin_px"])
+            return Reconstruction(found["object"], found["coverage"], origin_px)
+
+
+def before(checkout: Path, seeds: tuple[int, ...]) -> None:
+    """One row for each dose: means of the seeds."""
+    whole = RefineConfig(
+        kernel="bilinear", loss="poisson", whole_share=1.0, passes=160, update_probe=False
+    )
+    for photons, (*goal, was_amplitude, was_phase) in DOSE_GOALS.items():
+        was: list[dict[str, float]] = []
+        tvp: list[dict[str, float]] = []
+        for seed in seeds:
+            scan = scan_of(A, photons, seed)
+            both = [ssim(solved_by(checkout, scan, *each), scan) for each in ((60, 10), (150, 999))]
+            was.append(max(both, key=lambda told: told["amplitude"] + told["phase"]))
+            tvp.append(ssim(refine(scan, config=whole).reconstruction, scan))
+        mean = [
+            np.mean([[told[part] for part in ("amplitude", "phase")] for told in each], axis=0)
+            for each in (was, tvp)
+        ]
+        means = mean[0] + np.array(goal) - (was_amplitude, was_phase)
+        cells = (
+            f"{amplitude:.3f}/{phase:.3f}"
+            for amplitude, phase in ((was_amplitude, was_phase), mean[0], mean[1], goal, means)
+        )
+        print(f"| {photons:.0e} | {' | '.join(cells)} |", flush=True)
+
+
 def row(name: str, scan: Scan, config: RefineConfig) -> None:
     """What is told of the background of one refinement."""
     told = refine(scan, config=config).reconstruction.meta["background_told"]
@@ -118,8 +178,16 @@ def row(name: str, scan: Scan, config: RefineConfig) -> None:
 def main() -> int:
     """Run one of them."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=("averaging", "background"))
-    {"averaging": averaging, "background": background}[parser.parse_args().what]()
+    parser.add_argument("what", choices=("averaging", "background", "before"))
+    parser.add_argument("--checkout", type=Path, help="of the earlier commit, for `before`")
+    parser.add_argument("--seeds", type=int, nargs="*", default=(0, 1, 2), help="for `before`")
+    wanted = parser.parse_args()
+    if wanted.what != "before":
+        {"averaging": averaging, "background": background}[wanted.what]()
+    elif wanted.checkout is None:
+        parser.error("before: --checkout DIR (git worktree add DIR f264b61)")
+    else:
+        before(wanted.checkout.resolve(), tuple(wanted.seeds))
     return 0
 
 
