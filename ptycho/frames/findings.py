@@ -12,6 +12,7 @@ CLEAN = get_args(Clean)
 CODES: dict[str, str] = {
     "counts-offset": "every count has the same number added to it (a dark that was not taken off)",
     "counts-about-zero": "counts vary about zero (a dark was taken off): less than none is none",
+    "counts-gain": "all counts are multiples of one number: what one photon counts (a gain)",
     "counts-transformed": "numbers are not counts but what was made of them, pixel by pixel",
     "counts-wrapped": "counts leap from the top of their type to its bottom between neighbours (a "
     "counter that ran over: what lies beyond is lost)",
@@ -63,7 +64,7 @@ class Finding:
     Args:
         code: a key of `CODES`.
         evidence: the numbers that speak for it, JSON-able.
-        done: 'masked', 'left out', 'scaled', 'subtracted', 'set to 0', or 'nothing'.
+        done: 'masked', 'left out', 'scaled', 'subtracted', 'divided', 'set to 0', or 'nothing'.
         items: pixels [row, col], or frame numbers, that it concerns.
     """
 

@@ -18,6 +18,7 @@ from ptycho.frames.census import MOST_SPOTS, Census, blocks, spread
 from ptycho.frames.findings import CLEAN, Finding, Report
 from ptycho.frames.light import Light, judge_frames
 from ptycho.frames.order import judge_order
+from ptycho.frames.photon import judge_gain
 from ptycho.frames.pixels import Pixels, judge_pixels
 from ptycho.frames.planes import is_near, light_on_detector
 from ptycho.frames.turns import judge_turn
@@ -44,6 +45,7 @@ WHOLE = 1e-3  # beyond the rounding of float32
 SUB_POISSON = 0.5  # variance over mean
 ABOUT_ZERO = 0.2  # share of the darkest values that are negative
 MOST_SPREADS = 8.0
+NOISE = {"spread", "variance_to_mean"}  # what tells that the detector reads out with noise
 
 
 def clean_scan(scan: S, clean: str = "auto") -> S:
@@ -65,10 +67,14 @@ def clean_scan(scan: S, clean: str = "auto") -> S:
         return scan
     if clean == "off":
         return replace(scan, sanity=Report("off", frames=scan.n_frames))
-    offset = _offset(scan) + _transformed(scan)
-    lower = scan if clean == "report" else _lowered(scan, offset)
-    found = _look(lower)
-    found = replace(found, findings=[*offset, *found.findings])
+    offset = _offset(scan)
+    gain = _gain(_lowered(scan, offset), noisy=any(NOISE & f.evidence.keys() for f in offset))
+    made = offset + gain
+    if not any(finding.done == "divided" for finding in gain):  # √2 of a gain has whole squares
+        made += _transformed(scan)
+    lower = scan if clean == "report" else _lowered(scan, made)
+    found = _look(lower, _unit(made) if clean == "auto" else 1.0)
+    found = replace(found, findings=[*made, *found.findings])
     if clean == "report":
         untouched = tuple(replace(finding, done="nothing") for finding in found.findings)
         return replace(scan, sanity=Report(clean, untouched, scan.n_frames))
@@ -85,7 +91,7 @@ class _Found:
     probe_scale: float
 
 
-def _look(scan: Measured) -> _Found:
+def _look(scan: Measured, unit: float = 1.0) -> _Found:
     findings: list[Finding] = []
     count = scan.n_frames
     drop = ~(np.abs(scan.positions_px) < MEANT_PX).all(axis=1)
@@ -164,7 +170,7 @@ def _look(scan: Measured) -> _Found:
             got=f"0 in all of {count} frames",
         )
     changed = bool(pixels.bad.any() or len(spots) or drop.any())
-    scale, told = _probe(scan, census, pixels.bad, photons[used], expected, changed)
+    scale, told = _probe(scan, census, pixels.bad, photons[used], expected, changed, unit)
     findings += told
     if len(used) and np.median(photons[used]) < FEW_PHOTONS:
         findings.append(Finding("few-photons", {"median_a_frame": float(np.median(photons[used]))}))
@@ -235,15 +241,39 @@ def _transformed(scan: Measured) -> list[Finding]:
     return []
 
 
+def _gain(scan: Measured, noisy: bool) -> list[Finding]:
+    """What one photon counts, if the counts say it; `noisy`: the detector reads out with noise."""
+    few = spread(scan.n_frames, 4 * scan.N**2)
+    frames = _seen(scan, few)
+    valid = np.ones((scan.N, scan.N), bool) if scan.mask is None else scan.mask
+    valid = valid & ((frames >= 0) & (frames < scan.ceiling())).all(axis=0)
+    if scan.frame_mask is not None:
+        valid &= (gather(scan.frame_mask, few) != 0).all(axis=0)
+    return judge_gain(frames, valid, MANY_VALUES, noisy)
+
+
+def _unit(findings: list[Finding]) -> float:
+    """What the counts are to be divided by."""
+    units = [float(f.evidence["one_photon"]) for f in findings if f.done == "divided"]
+    return units[0] if units else 1.0
+
+
 def _lowered(scan: S, findings: list[Finding]) -> S:
-    """Without the offset that was found, and without what noise brought below zero."""
-    for finding in findings:
-        if finding.done == "nothing":
-            continue
-        offset = float(finding.evidence.get("offset", 0.0))
-        least = -MOST_SPREADS * float(finding.evidence.get("spread", 0.0))
-        return replace(scan, counts=Lowered(scan.counts, offset, least))
-    return scan
+    """Without the offset that was found and what noise brought below zero, and in photons.
+
+    Counts and the light of the probe divided by the same number leave the object as it is.
+    """
+    done = [finding.evidence for finding in findings if finding.done != "nothing"]
+    if not done:
+        return scan
+    offset = sum(float(evidence.get("offset", 0.0)) for evidence in done)
+    least = -MOST_SPREADS * sum(float(evidence.get("spread", 0.0)) for evidence in done)
+    unit = _unit(findings)
+    scan = replace(scan, counts=Lowered(scan.counts, offset, least, unit))
+    if unit == 1.0:
+        return scan
+    probe = None if scan.probe is None else scan.probe / np.float32(np.sqrt(unit))
+    return replace(scan, background=scan.background / unit, probe=probe)
 
 
 def _hidden(scan: Measured, census: Census) -> list[Finding]:
@@ -402,10 +432,12 @@ def _probe(
     photons: np.ndarray,
     expected: np.ndarray | None,
     changed: bool,
+    unit: float,
 ) -> tuple[float, list[Finding]]:
     """Whether the probe looks like the light of the frames, and carries as much of it.
 
-    `expected` (N, N) is its light on the detector.
+    `expected` (N, N) is its light on the detector, `unit` what both were divided by: a probe whose
+    light fits only as it was before had been written in photons.
     """
     total = np.where(bad, 0.0, census.total)
     if scan.mask is not None:
@@ -436,11 +468,18 @@ def _probe(
     if scan.metadata.get("probe_scaled"):  # to the mean of the frames, with all that was wrong
         return float(np.sqrt(float(photons.mean()) / energy)) if changed else 1.0, found
     measured = float(np.quantile(photons, 0.9)) - scan.background * float((~bad).sum())
-    if not 0.05 < measured / energy < DOSE_RATIO:
-        evidence = {"photons_in_the_frames": measured, "photons_of_the_probe": energy}
-        found.append(Finding("probe-dose", evidence, "scaled"))
-        return float(np.sqrt(max(measured, 1e-30) / energy)), found
-    return 1.0, found
+    if _like(measured / energy):
+        return 1.0, found
+    if unit != 1.0 and _like(measured / energy / unit):
+        return float(np.sqrt(unit)), found
+    evidence = {"photons_in_the_frames": measured, "photons_of_the_probe": energy}
+    found.append(Finding("probe-dose", evidence, "scaled"))
+    return float(np.sqrt(max(measured, 1e-30) / energy)), found
+
+
+def _like(light_to_probe: float) -> bool:
+    """Whether an object can leave so much of the light of the probe."""
+    return 0.05 < light_to_probe < DOSE_RATIO
 
 
 def _alike(total: np.ndarray, light: np.ndarray) -> float:

@@ -181,11 +181,14 @@ class Lowered(FrameView):
         source: raw frames.
         offset: what is taken off.
         least: values below it are no counts, but marks.
+        unit: what is left is divided by it; what then is whole but for the rounding of float32
+            is whole.
     """
 
     source: Any
-    offset: float
+    offset: float = 0.0
     least: float = 0.0
+    unit: float = 1.0
 
     @property
     def shape(self) -> tuple[int, int, int]:  # type: ignore[override]
@@ -206,12 +209,16 @@ class Lowered(FrameView):
 
     def _lowered(self, frames: np.ndarray) -> np.ndarray:
         less = (frames - np.float32(self.offset)).clip(0)
+        if self.unit != 1:
+            less = less / np.float32(self.unit)
+            whole = np.rint(less)
+            less = np.where(np.abs(less - whole) < 1e-3 + 1e-6 * whole, whole, less)
         return np.where(frames >= self.least, less, np.minimum(frames, -1))
 
     @property
     def ceiling(self) -> float:
         """See `ceiling_of`."""
-        return ceiling_of(self.source) - self.offset
+        return (ceiling_of(self.source) - self.offset) / self.unit
 
 
 @dataclass(frozen=True, eq=False)

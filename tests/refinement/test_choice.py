@@ -91,7 +91,9 @@ def test_one_mode_of_light_is_found_to_be_one_and_the_trials_are_told() -> None:
 
 def test_nothing_is_chosen_without_a_judge() -> None:
     scan = simulate(SimulationConfig(N=32, n_frames=20, photons=1e5, probe_diameter_px=16))
-    fractional = Scan(scan.counts * np.float32(0.37), scan.positions_px, probe=scan.probe)
+    fractional = Scan(
+        scan.counts * np.linspace(0.3, 0.4, scan.N), scan.positions_px, probe=scan.probe
+    )
     with pytest.raises(DataError, match="held out"):
         refine(fractional, config=RefineConfig(passes=15, modes="auto"))
     with pytest.raises(ConfigError, match="modes"):

@@ -45,4 +45,4 @@ def test_a_turn_moves_the_frames_and_not_the_probe(scan: Scan) -> None:
 
 def test_counts_that_cannot_be_held_out_decide_nothing(scan: Scan) -> None:
     with pytest.raises(DataError, match="held-out"):
-        find_orientation(replace(scan, counts=scan.counts * np.float32(0.7)))
+        find_orientation(replace(scan, counts=scan.counts * np.linspace(0.6, 0.8, scan.N)))

@@ -83,7 +83,9 @@ def test_scatter_and_a_smoothed_object_are_told_apart(scattered: bool) -> None:
 
 def test_without_held_out_counts_it_is_not_told() -> None:
     whole = simulate(SimulationConfig(N=16, n_frames=30, probe_diameter_px=8, step_px=2))
-    scan = Scan(whole.counts * np.float32(0.37), whole.positions_px, probe=whole.probe)
+    scan = Scan(
+        whole.counts * np.linspace(0.3, 0.4, whole.N), whole.positions_px, probe=whole.probe
+    )
     config = RefineConfig(background="rings", passes=2)
     told = refine(scan, config=config).reconstruction.meta["background_told"]
     assert told["verdict"] == "open" and "not told apart" in told["words"]

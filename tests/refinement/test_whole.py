@@ -90,7 +90,7 @@ def test_a_number_is_taken_as_it_is_and_counts_that_are_not_whole_choose_nothing
     assert bar == sorted(bar) and bar[-1] == 1000  # mini-batches and whole passes share one bar
     assert fixed.reconstruction.meta["regularise"] == 0.4
     assert fixed.reconstruction.meta["whole_trials"] == [] and fixed.iterations == 4
-    fractional = Scan(dim.counts * np.float32(0.37), dim.positions_px, probe=dim.probe)
+    fractional = Scan(dim.counts * np.linspace(0.3, 0.4, dim.N), dim.positions_px, probe=dim.probe)
     few = refine(dim, config=RefineConfig(passes=4))
     assert "4 passes are too few" in few.reconstruction.meta["regularise"]
     timed = refine(dim, config=RefineConfig(passes=4, seconds=300))

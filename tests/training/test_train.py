@@ -191,7 +191,9 @@ def test_scans_that_cannot_be_trained_on_are_refused(scan: Scan, tmp_path: Path)
     bare = Scan(scan.counts, scan.positions_px)
     with pytest.raises(DataError, match="no probe"):
         train(bare, TrainConfig(), tmp_path / "a")
-    fractional = Scan(scan.counts * 0.37, scan.positions_px, probe=scan.probe)
+    fractional = Scan(
+        scan.counts * np.linspace(0.3, 0.4, scan.N), scan.positions_px, probe=scan.probe
+    )
     with pytest.raises(ConfigError, match="thinning=null"):
         train(fractional, TrainConfig(), tmp_path / "b")
     other = Scan(scan.counts, scan.positions_px, probe=np.roll(scan.probe, 9, axis=-1))
