@@ -301,6 +301,17 @@ def test_an_offset_in_every_count_is_taken_off(offset: float) -> None:
     assert told.counts is raw.counts
 
 
+def test_a_probe_scaled_to_frames_with_an_offset_is_scaled_to_those_without() -> None:
+    scan = clean_one()
+    assert scan.probe is not None
+    power, much = float((np.abs(scan.probe) ** 2).sum()), float(scan.photons_per_frame().mean())
+    probe = scan.probe * np.float32(np.sqrt((much + 100 * N * N) / power))  # as a reader does
+    raw = measured(scan, counts=scan.counts + np.float32(100), probe=probe)
+    found, _ = sane(replace(raw, metadata={"probe_scaled": True}))
+    assert found.probe is not None
+    assert float((np.abs(found.probe) ** 2).sum()) == pytest.approx(much, rel=0.01)
+
+
 def test_an_offset_with_the_noise_of_a_reading_is_told() -> None:
     scan = clean_one()
     noise = np.random.default_rng(0).normal(100, 3, scan.counts.shape)
