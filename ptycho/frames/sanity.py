@@ -73,7 +73,7 @@ def clean_scan(scan: S, clean: str = "auto") -> S:
     if not any(finding.done == "divided" for finding in gain):  # √2 of a gain has whole squares
         made += _transformed(scan)
     lower = scan if clean == "report" else _lowered(scan, made)
-    found = _look(lower, _unit(made) if clean == "auto" else 1.0)
+    found = _look(lower, lower is not scan, _unit(made) if clean == "auto" else 1.0)
     found = replace(found, findings=[*made, *found.findings])
     if clean == "report":
         untouched = tuple(replace(finding, done="nothing") for finding in found.findings)
@@ -91,7 +91,7 @@ class _Found:
     probe_scale: float
 
 
-def _look(scan: Measured, unit: float = 1.0) -> _Found:
+def _look(scan: Measured, lowered: bool, unit: float) -> _Found:
     findings: list[Finding] = []
     count = scan.n_frames
     drop = ~(np.abs(scan.positions_px) < MEANT_PX).all(axis=1)
@@ -169,7 +169,7 @@ def _look(scan: Measured, unit: float = 1.0) -> _Found:
             expected="photons in the valid pixels",
             got=f"0 in all of {count} frames",
         )
-    changed = bool(pixels.bad.any() or len(spots) or drop.any())
+    changed = bool(lowered or pixels.bad.any() or len(spots) or drop.any())
     scale, told = _probe(scan, census, pixels.bad, photons[used], expected, changed, unit)
     findings += told
     if len(used) and np.median(photons[used]) < FEW_PHOTONS:
