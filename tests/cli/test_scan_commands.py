@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -200,3 +201,21 @@ def test_simulate_lists_what_can_be_asked_for(folder: Path) -> None:
     for setting, right in (("probe=disc", "'gaussian'"), ("phase=gold", "dead_leaves")):
         done = ptycho("simulate", "-o", "x.npz", "--set", setting, cwd=folder)
         assert done.returncode == 2 and right in done.stderr and not (folder / "x.npz").exists()
+
+
+def test_a_checkpoint_is_refused_before_the_scan_is_read_or_a_backend_is_there(
+    tmp_path: Path,
+) -> None:
+    npz()(tmp_path / "a.npz")
+    (tmp_path / "out.h5.checkpoint").mkdir()
+    code = (
+        "import sys\nfrom ptycho.cli import main\n"
+        "try: main(['refine', 'a.npz', '-o', 'out.h5'])\n"
+        "finally: print(sorted({'tensorflow', 'keras', 'h5py'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 2 and "add --resume" in done.stderr
+    assert not {"tensorflow", "keras"} & set(re.findall(r"\w+", done.stdout))
+    assert "h5py" in done.stdout  # the look at what was loaded can fail
