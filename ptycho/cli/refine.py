@@ -114,7 +114,7 @@ def refine(
     from ptycho.config import resolve
     from ptycho.data import load_reconstruction, save_reconstruction
     from ptycho.provenance import versions
-    from ptycho.refinement import RefineConfig
+    from ptycho.refinement import RefineConfig, clear_checkpoint, require_resume
     from ptycho.report import contents_of, not_yet, of_reconstruction
 
     flags = _flags(
@@ -130,14 +130,14 @@ def refine(
     )
     config_ = resolve(RefineConfig, file=config, overrides=[*flags, *settings, *opening.settings()])
     check_output(output, [scan], beside=[".png"] if figure else [])
+    checkpoint = output.with_name(f"{output.name}.checkpoint")
+    require_resume(checkpoint, resume)
     first = load_reconstruction(start) if start else None
     loaded = opening.open(scan, config_.clean)
     console.print_findings(loaded)
     quiet.load_tensorflow()
-    from ptycho.refinement import clear_checkpoint
     from ptycho.refinement import refine as run
 
-    checkpoint = output.with_name(f"{output.name}.checkpoint")
     if resume and not checkpoint.is_dir():
         console.stderr.print(f"{checkpoint}: no checkpoint, the refinement begins anew")
     said = {"scan_path": str(scan.resolve()), **opening.record(), **console.typed(context)}

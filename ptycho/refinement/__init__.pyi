@@ -1,4 +1,5 @@
 from .checkpoint import clear_checkpoint as clear_checkpoint
+from .checkpoint import require_resume as require_resume
 from .config import RefineConfig as RefineConfig
 from .gate import solved as solved
 from .optics import optics_behind as optics_behind

@@ -22,7 +22,6 @@ import numpy as np
 
 from ptycho.data import load_reconstruction, save_reconstruction, whole_file
 from ptycho.errors import ArchiveError, ConfigError, UsageError
-from ptycho.physics import backend
 from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.outcome import RefineResult
 from ptycho.result import Reconstruction
@@ -206,6 +205,8 @@ def _branches(tree: Any) -> Iterator[tuple[str, Any]] | None:
 
 
 def _leaves(tree: Any, path: str) -> Iterator[tuple[str, np.ndarray]]:
+    from ptycho.physics import backend  # loads TensorFlow, which a refusal does not need
+
     branches = _branches(tree)
     if branches is not None:
         for name, part in branches:
@@ -216,6 +217,8 @@ def _leaves(tree: Any, path: str) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _rebuilt(like: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
+    from ptycho.physics import backend
+
     branches = _branches(like)
     if branches is None:
         found = arrays.get(path)
