@@ -13,8 +13,10 @@ import refine_oracle as oracle
 from ptycho.data import load_reconstruction, open_scan, save_product, save_reconstruction, save_scan
 from ptycho.errors import ArchiveError, ConfigError, ShapeError, UnitError
 from ptycho.evaluation import evaluate, inspect_scan
+from ptycho.frames import clean_scan
 from ptycho.physics import Optics, backend, transfer_function
 from ptycho.refinement import RefineConfig, refine, step
+from ptycho.refinement.optics import with_layers
 from ptycho.report import refine_figure
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan
@@ -236,6 +238,37 @@ def test_layers_by_name_need_a_distance_and_metres() -> None:
     rec = refine(scan, config=named).reconstruction
     assert rec.layers is not None and len(rec.layers) == 3
     assert rec.meta["layers_told"].startswith("layers 1e-06 m apart are hardly told from one")
+
+
+def told_of(scan: Scan, **settings: object) -> list[tuple[str, dict[str, object]]]:
+    known = with_layers(clean_scan(scan), RefineConfig(**settings))  # type: ignore[arg-type]
+    assert known.sanity is not None
+    return [(f.done, f.evidence) for f in known.sanity if f.code == "layers-distance"]
+
+
+def test_a_distance_that_is_set_against_that_of_the_scan_is_told() -> None:
+    """The setting holds; nothing is said where both are the same, or only one of them is there."""
+    scan = thick()
+    assert scan.geometry is not None
+    assert told_of(scan) == told_of(scan, layer_distance_m=16 * DEPTH, layers=2) == []
+    bare = replace(scan, geometry=replace(scan.geometry, layer_distances_m=()))
+    assert told_of(bare, layer_distance_m=5 * DEPTH, layers=2) == []
+    own = f"{16 * DEPTH:.4g}"
+    [(done, evidence)] = told_of(scan, layer_distance_m=5 * DEPTH)
+    assert (done, evidence["set_m"], evidence["the_scan_says_m"]) == ("nothing", 5 * DEPTH, own)
+    assert evidence["modelled"] == "2 layers by the setting"
+    [(_, evidence)] = told_of(scan, layer_distance_m=16 * DEPTH, layers=3)
+    assert evidence["modelled"] == "3 layers by the setting"
+    for one, says in ((bare, "none"), (scan, own)):
+        [(_, evidence)] = told_of(one, layer_distance_m=5 * DEPTH, layers=1)
+        assert evidence["modelled"] == "one layer" and evidence["the_scan_says_m"] == says
+
+
+def test_the_distance_that_holds_stands_in_the_result() -> None:
+    config = RefineConfig(passes=1, layer_distance_m=5 * DEPTH, regularise="off")
+    rec = refine(thick(), config=config).reconstruction
+    np.testing.assert_allclose(rec.layer_distances_m, [5 * DEPTH])
+    assert "layers-distance" in [f["code"] for f in rec.meta["sanity"]["findings"]]
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a.cxi", "a.h5"])
