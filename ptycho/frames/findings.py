@@ -52,6 +52,7 @@ CODES: dict[str, str] = {
     "far-field": "the detector does not stand in the far field",
     "near-field-grid": "the distance is longer than the near field on this grid can follow",
     "layers": "the specimen has layers: refine models them, a network and an estimate one slice",
+    "layers-distance": "the distance between layers that was set is not the scan's, or not used",
     "other-field": "the frames hold the light of the probe in another field than the scan says",
     "few-photons": "the frames hold few photons",
 }

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ptycho.errors import ConfigError, UnitError
-from ptycho.frames import most_distance_m, transfer_function
+from ptycho.frames import Finding, most_distance_m, transfer_function
 from ptycho.refinement.config import RefineConfig
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan
@@ -14,12 +16,16 @@ from ptycho.scan import Scan
 if TYPE_CHECKING:
     from ptycho.physics import Optics
 
+SAME_DISTANCE = 1e-3
+"""A distance between layers that is nearer to another one is no other."""
 SEPARATE = 8.0
 """pixel²/wavelength below which layers are hardly told apart (`docs/evidence/thickness.md`)."""
 
 
 def with_layers(scan: Scan, config: RefineConfig) -> Scan:
     """The scan with the layers that the setting names, where it names any.
+
+    A distance that is set against that of the scan holds; its `sanity` then says so.
 
     Raises:
         UnitError: layers without a geometry. ConfigError: no distance between them is known, or
@@ -37,7 +43,12 @@ def with_layers(scan: Scan, config: RefineConfig) -> Scan:
                 fix="ptycho convert SCAN NEW.npz --wavelength-m … --distance-m … "
                 "--detector-pixel-m …",
             )
+        scan = _told(scan, config, "one layer")
         return scan if not said or scan.geometry is None else _gaps(scan, ())
+    if config.layer_distance_m is not None and said:
+        set_ = np.full(count - 1, config.layer_distance_m)
+        if len(said) != count - 1 or not np.allclose(set_, said, rtol=SAME_DISTANCE, atol=0):
+            scan = _told(scan, config, f"{count} layers by the setting")
     if config.layer_distance_m is not None:
         said = (config.layer_distance_m,) * (count - 1)
     if len(said) != count - 1:
@@ -56,6 +67,19 @@ def with_layers(scan: Scan, config: RefineConfig) -> Scan:
             fix="--prior off, or --set layers=1",
         )
     return _gaps(scan, said)
+
+
+def _told(scan: Scan, config: RefineConfig, modelled: str) -> Scan:
+    """With a word on the distance that was set, if one was."""
+    if config.layer_distance_m is None or scan.sanity is None:
+        return scan
+    said = () if scan.geometry is None else scan.geometry.layer_distances_m
+    evidence = {
+        "set_m": config.layer_distance_m,
+        "the_scan_says_m": ", ".join(f"{gap:.4g}" for gap in said) or "none",
+        "modelled": modelled,
+    }
+    return replace(scan, sanity=scan.sanity.plus(Finding("layers-distance", evidence)))
 
 
 def _gaps(scan: Scan, gaps: tuple[float, ...]) -> Scan:
