@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from ptycho.evaluation.scores import evaluate, evaluate_half_sets, evaluate_imag
 from ptycho.physics import illumination
 from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.start import Canvas
+from ptycho.report import contents_of
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan
 from ptycho.simulation import SimulationConfig, simulate
@@ -108,6 +110,47 @@ def test_half_sets_are_compared_in_one_frame(scan):
     assert metrics["iterations"] == [6, 6] and len(metrics["residuals"]) == 2
     assert np.abs(metrics["gauge"]["shift_px"]).max() < 0.5
     assert calls[-1][0] == calls[-1][1] and {call[2]["half"] for call in calls} == {1, 2}
+
+
+def test_an_image_of_another_scan_is_told(scan, perfect):
+    """Of the same scan nothing is said, however it is turned, shifted or cut."""
+    other = simulate(SimulationConfig(N=32, n_frames=100, photons=1e5, amplitude="letters"))
+    assert evaluate(perfect, scan)["doubts"] == evaluate(perfect, perfect)["doubts"] == []
+    metrics = evaluate(perfect, other)
+    assert metrics["complex"]["likeness"] < 0.5
+    [doubt] = metrics["doubts"]
+    assert "hardly alike" in doubt and f"{metrics['complex']['likeness']:.2f}" in doubt
+    named = replace(perfect, meta={"scan_path": "/data/one.npz"})
+    stranger = Reconstruction(
+        other.truth.object,
+        np.ones(other.truth.object.shape, np.float32),
+        other.truth.origin_px,
+        meta={"scan_path": "/data/two.npz"},
+    )
+    [doubt] = evaluate(named, stranger)["doubts"]
+    assert "/data/one.npz" in doubt and "/data/two.npz" in doubt
+
+
+def test_halves_that_were_not_finished_are_told(scan):
+    """They agree on the start that they share: after a pass as well as after all of them."""
+    one = evaluate_half_sets(scan, RefineConfig(passes=1, kernel="bilinear")).metrics
+    [doubt] = one["doubts"]
+    assert "1 pass" in doubt
+    [doubt] = evaluate_half_sets(scan, RefineConfig(passes=4, kernel="bilinear")).metrics["doubts"]
+    assert "still fell" in doubt
+    whole = evaluate_half_sets(scan, RefineConfig(passes=60, kernel="bilinear")).metrics
+    assert whole["doubts"] == []
+    assert one["frc"]["resolution_px"] < 1.5 * whole["frc"]["resolution_px"]  # it tells nothing
+
+
+def test_the_command_and_the_page_say_what_is_doubtful(tmp_path, perfect):
+    strange = replace(perfect, object=perfect.object[::-1, ::-1].copy())
+    one = str(save_reconstruction(perfect, tmp_path / "one.h5"))
+    two = str(save_reconstruction(strange, tmp_path / "two.h5"))
+    done = CliRunner().invoke(app, ["evaluate", one, "--against", two], catch_exceptions=False)
+    assert "doubtful" in done.stdout and "hardly alike" in done.stdout
+    words = [" ".join(part.words) for part in contents_of(tmp_path / "one.h5").parts.values()]
+    assert any("hardly alike" in text for text in words)
 
 
 def test_the_command(tmp_path, scan, perfect):
