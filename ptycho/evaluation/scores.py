@@ -16,12 +16,17 @@ from ptycho.config import Progress
 from ptycho.errors import DataError, UsageError
 from ptycho.evaluation.metrics import Comparison, common, compare
 from ptycho.frames import clean_scan
-from ptycho.refinement import RefineConfig, refine
+from ptycho.refinement import RefineConfig, RefineResult, refine
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan, Truth
 
 MIN_COVERAGE = 0.25
 """Pixels with less than this share of the usual illumination do not count."""
+ALIKE = 0.5
+"""Correlation below which two images are hardly of one scan. (A simulated scan of 1e5 photons a
+frame against itself at 100 photons: 0.63; against two others: 0.08 and 0.40.)"""
+STILL_FALLING = 0.05
+"""Share of its residual that a finished refinement does not lose in its last quarter."""
 
 
 def evaluate(
@@ -33,6 +38,8 @@ def evaluate(
     shift: bool = True,
 ) -> dict[str, Any]:
     """Metrics of `reconstruction` against `reference`; see `metrics.compare` for the keys.
+
+    `doubts` are sentences on what makes the numbers doubtful: images that are hardly alike.
 
     Of thick specimens the products of the layers are compared, and `layers` holds the metrics of
     each, after a gauge of its own, where both have as many.
@@ -75,6 +82,8 @@ def evaluate_images(
     weights = _cut(reconstruction.coverage, reconstruction.origin_px, overlap)
     result = compare(overlap.a, overlap.b, overlap.region, weights, ramp=ramp, shift=shift)
     result.metrics.update(kind=kind, min_coverage=min_coverage, origin_px=list(overlap.origin_px))
+    likeness = result.metrics["complex"]["likeness"]
+    result.metrics["doubts"] = _unlike(likeness, reconstruction, reference)
     ours, theirs = reconstruction.each_layer(), _layers(reference)
     if ours and len(ours) == len(theirs):
         gauge: dict[str, Any] = {"min_coverage": min_coverage, "ramp": ramp, "shift": shift}
@@ -83,6 +92,34 @@ def evaluate_images(
             for mine, other in zip(ours, theirs, strict=True)
         ]
     return result
+
+
+def _unlike(likeness: float, rec: Reconstruction, ref: Truth | Reconstruction) -> list[str]:
+    """What is said of two images that hardly anything holds together, or nothing."""
+    if not likeness < ALIKE:
+        return []
+    told = [r.meta.get("scan_path") for r in (rec, ref) if isinstance(r, Reconstruction)]
+    paths = f"; they were made of {told[0]} and {told[1]}" if len(set(told) - {None}) == 2 else ""
+    return [
+        f"the images are hardly alike (correlation {likeness:.2f}, below {ALIKE:g}): "
+        f"are both of one scan?{paths}"
+    ]
+
+
+def _unfinished(results: list[RefineResult]) -> list[str]:
+    """What is said of halves that ended too early: they agree on the start that both had."""
+    for number, result in enumerate(results, start=1):
+        residuals = [row["residual"] for row in result.history]
+        end = "what the halves agree on may be their common start: refine with more passes first"
+        if len(residuals) < 2:
+            return [f"half {number} had 1 pass; {end}"]
+        before = residuals[max(0, 3 * len(residuals) // 4 - 1)]
+        if (fell := 1 - residuals[-1] / before) > STILL_FALLING:
+            return [
+                f"the residual of half {number} still fell by {fell:.1%} in the last quarter of "
+                f"its {len(residuals)} passes; {end}"
+            ]
+    return []
 
 
 def _layers(reference: Truth | Reconstruction) -> list[Any]:
@@ -153,6 +190,7 @@ def evaluate_half_sets(
     """Refine both halves of `scan` from scratch with `config` and correlate them.
 
     A time budget in `config` holds for each half; `ramp` and `shift` are of `evaluate_images`.
+    `metrics["doubts"]` says where a half was not finished: both begin with the same flat image.
 
     Raises:
         UsageError: too few frames, or an unknown `by`.
@@ -175,6 +213,7 @@ def evaluate_half_sets(
     comparison = evaluate_images(first, second, min_coverage=min_coverage, ramp=ramp, shift=shift)
     comparison.metrics.update(
         kind="half-sets",
+        doubts=_unfinished(results),
         split=by,
         residuals=[result.residual for result in results],
         deviances_per_pixel=[result.deviance_per_pixel for result in results],

@@ -466,6 +466,7 @@ def _resolution(evaluations: list[dict[str, Any]]) -> Part:
             try:
                 found.append(pictures.rings_picture(frc, str(told["kind"]), title))
                 words.append(f"{told['file']}: {kind}, {_scores(told)}.")
+                words += [f"Doubtful: {doubt}." for doubt in told.get("doubts") or []]
             except (KeyError, TypeError, ValueError):
                 words.append(f"{told['file']} does not hold what evaluate writes: run it again.")
     if not any(told.get("kind") == "half-sets" for told in evaluations):
