@@ -29,7 +29,7 @@ TERMS = (
     "LSQML: 100 epochs; it has no background, so the rings that `refine` found are subtracted from "
     "its counts (cut at 0) and fitted again where it is judged (`bare`: neither has one while it "
     "runs). `tv`: `regularise: auto` against LSQML's Chambolle step, whose weight `--tune` chose "
-    "with its batch and noise model. The star is measured; A is astronaut and coffee at 1e5, R "
+    "with its batch and noise model; `tv-ours`: LSQML has none. The star is measured; A is astronaut and coffee at 1e5, R "
     "rocket and moon at 1e6 photons a frame, 256 frames of 64², two modes (.8, .2), even "
     "background, positions wrong by .5 px an axis (r.m.s.)."
 )
@@ -121,15 +121,7 @@ def goals(results: list[dict[str, Any]]) -> list[str]:
     out = ["| goal | measured | met |", "|---|---|---|"]
 
     def tell(goal: str, measured: str, met: bool | None) -> None:
-        word = (
-            "not told"
-            if met is None and measured != "–"
-            else "not run"
-            if met is None
-            else "yes"
-            if met
-            else "**no**"
-        )
+        word = "not run" if met is None else "yes" if met else "**no**"
         out.append(f"| {goal} | {measured} | {word} |")
 
     row = by_name.get(NAMED["deviance"])
@@ -146,11 +138,16 @@ def goals(results: list[dict[str, Any]]) -> list[str]:
     else:
         level, theirs = (float(np.mean(row["deviance"][side])) for side in ("ours", "lsqml"))
         tell(words[0], f"{level:.3f}", level <= GOALS["deviance"])
-        across, plain = row["cross"]["0.2-0.3"], by_name.get(PLAIN)
-        told = f"{across:.3f}, which both programs' TV inflates"
-        told += " (the goal was set against LSQML without TV: that pair is not run)"
-        told += "" if plain is None else f"; neither with TV {plain['cross']['0.2-0.3']:.3f}"
-        tell(words[1], told, None if across >= GOALS["cross"] else False)
+        pair = by_name.get(f"{NAMED['deviance']}-ours")
+        if pair is None:
+            tell(words[1], "–", None)
+        else:
+            across = pair["cross"]["0.2-0.3"]
+            told = f"{across:.3f} (`refine` with TV, LSQML without)"
+            told += f"; with TV in both {row['cross']['0.2-0.3']:.3f}"
+            if (plain := by_name.get(PLAIN)) is not None:
+                told += f", in neither {plain['cross']['0.2-0.3']:.3f}"
+            tell(words[1], told, across >= GOALS["cross"])
         tell(words[2], f"{level:.3f} against {theirs:.3f}", level <= theirs)
         share = seconds(row, "ours") / seconds(row, "lsqml")
         tell(words[3], f"{share:.2f}", share <= GOALS["time"])

@@ -65,7 +65,7 @@ SPARSE = 4
 
 @dataclass(frozen=True)
 class Row:
-    """What is compared."""
+    """What is compared; `peer_tv`: LSQML has total variation where `refine` has."""
 
     scan: str
     by: str
@@ -73,11 +73,13 @@ class Row:
     positions: bool
     tv: bool
     background: bool = True
+    peer_tv: bool = True
 
     @property
     def name(self) -> str:
         places, rings = "found" if self.positions else "held", "" if self.background else "-bare"
-        return f"{self.scan}-{self.by}-{self.modes}-{places}-{'tv' if self.tv else 'plain'}{rings}"
+        tv = ("tv" if self.peer_tv else "tv-ours") if self.tv else "plain"
+        return f"{self.scan}-{self.by}-{self.modes}-{places}-{tv}{rings}"
 
 
 def rows() -> Iterator[Row]:
@@ -86,6 +88,7 @@ def rows() -> Iterator[Row]:
         yield Row(scan, "frames", 2, True, True)
         yield Row(scan, "frames", 2, True, False)
     yield Row("star", "frames", 2, True, False, background=False)
+    yield Row("star", "frames", 2, True, True, peer_tv=False)
     for scan in ("A", "R", "star"):
         yield Row(scan, "counts", 2, True, False)
         for modes, positions in ((1, False), (2, False), (1, True)):
@@ -244,7 +247,7 @@ def measure(row: Row, seed: int, quick: bool, lsqml: dict[str, Any]) -> dict[str
         if row.background and mine["rings"].size:
             dark = mine["rings"][ring_numbers(half.scan.N)]
             given["counts"] = np.maximum(job["counts"] - dark, 0).astype(np.float32)
-        tv = TV[row.scan] if row.tv else 0
+        tv = TV[row.scan] if row.tv and row.peer_tv else 0
         want = {**common, **lsqml, "snapshots": snapshots, "tv": tv}
         with tempfile.TemporaryDirectory() as folder:
             theirs = run(
@@ -279,7 +282,8 @@ def judged(row: Row, scan: Scan, pair: tuple, images_of: dict, spent: dict) -> d
             }
     across = [agreement(last["ours"][k], last["lsqml"][1 - k]) for k in (0, 1)]
     out["cross"] = {key: float(np.mean([each[key] for each in across])) for key in across[0]}
-    settings = {**asdict(row), "lsqml": {**LSQML, "tv": TV[row.scan] if row.tv else 0}}
+    tv = TV[row.scan] if row.tv and row.peer_tv else 0
+    settings = {**asdict(row), "lsqml": {**LSQML, "tv": tv}}
     return {**settings, **out, **reach(out["curve"], spent)}
 
 
