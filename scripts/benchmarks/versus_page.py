@@ -30,8 +30,8 @@ TERMS = (
     "its counts (cut at 0) and fitted again where it is judged (`bare`: neither has one while it "
     "runs). `tv`: `regularise: auto` against LSQML's Chambolle step, whose weight `--tune` chose "
     "with its batch and noise model; `tv-ours`: LSQML has none. The star is measured; A is "
-    "astronaut and coffee at 1e5, R rocket and moon at 1e6 photons a frame, 256 frames of 64², two modes (.8, .2), even "
-    "background, positions wrong by .5 px an axis (r.m.s.)."
+    "astronaut and coffee at 1e5, R rocket and moon at 1e6 photons a frame, 256 frames of 64², two "
+    "modes (.8, .2), even background, positions wrong by .5 px an axis (r.m.s.)."
 )
 JUDGED = (
     "**Judged** by a NumPy model that neither engine uses: Poisson half-deviance a pixel of "
