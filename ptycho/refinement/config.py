@@ -22,6 +22,12 @@ class RefineConfig(Settings):
         ge=1,
         description="most passes over all frames, trials of `regularise` included",
     )
+    coarse_passes: int = Field(
+        default=0,
+        ge=0,
+        description="passes at half the resolution first (the inner half of the detector), on top "
+        "of `passes`: long waves of the phase settle there, which pays where passes are few",
+    )
     modes: Annotated[int, Field(ge=1, le=32)] | Literal["auto"] | None = Field(
         default=None,
         description="incoherent probe modes; None: as many as the probe has; auto: chosen by "

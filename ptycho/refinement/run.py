@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ from ptycho.errors import ModelError, ShapeError
 from ptycho.frames import Finding, clean_scan, require_canvas
 from ptycho.provenance import versions
 from ptycho.quiet import load_tensorflow
-from ptycho.refinement import choice
+from ptycho.refinement import choice, coarse
 from ptycho.refinement import start as setup
 from ptycho.refinement.checkpoint import Checkpoints, Stage, identity_of, require_resume
 from ptycho.refinement.config import RefineConfig
@@ -31,6 +30,7 @@ from ptycho.refinement.guess import find_probe
 from ptycho.refinement.optics import optics_of, separation, with_layers
 from ptycho.refinement.outcome import RefineResult
 from ptycho.refinement.placing import Placed, find_places, read_placed, write_placed
+from ptycho.refinement.progress import last_held_out, named, watched
 from ptycho.refinement.schedule import Schedule, light_pass
 from ptycho.refinement.takeover import Taken, take_over
 from ptycho.result import Reconstruction
@@ -115,7 +115,7 @@ def _refined(
     """`refine` in this process, or with the tiles on the workers of a client."""
     began = time.monotonic()
     if scan.probe is None and config.update_probe and (start is None or start.probe is None):
-        known, guesses = find_probe(scan, config, _named(progress, "guess of the probe"))
+        known, guesses = find_probe(scan, config, named(progress, "guess of the probe"))
         rest = {} if config.seconds is None else {"seconds": _left(config.seconds, began)}
         setting = config.model_copy(update=rest)
         result = _refined(known, start, setting, progress, checkpoint, resume, watch, client)
@@ -142,6 +142,32 @@ def _refined(
     if checkpoint is not None:
         identity = identity_of(scan, start, config)
         keep = Checkpoints(Path(checkpoint), config.checkpoint_s, identity, resume)
+    if not config.coarse_passes:
+        return _chosen(scan, start, config, progress, keep, watch, client)
+    telling, stage = named(progress, "half the resolution"), keep.stage("coarse")
+    begin = coarse.begun(
+        scan, start, config, keep,
+        lambda half, setting: _refine(half, None, setting, telling, stage, None, None),
+    )  # fmt: skip
+    left = None if config.seconds is None else _left(config.seconds, began)
+    setting = config.model_copy(update={"seconds": left, "coarse_passes": 0})
+    result = _chosen(scan, begin, setting, progress, keep, watch, client)
+    rec, seconds = result.reconstruction, time.monotonic() - began
+    said = {**rec.meta["config"], "coarse_passes": config.coarse_passes}
+    rec = rec.with_meta(config=said, started_from="half the resolution", seconds=seconds)
+    return replace(result, reconstruction=rec, seconds=seconds)
+
+
+def _chosen(
+    scan: Scan,
+    start: Reconstruction | None,
+    config: RefineConfig,
+    progress: Progress | None,
+    keep: Checkpoints,
+    watch: Watch | None,
+    client: Any,
+) -> RefineResult:
+    """One refinement, after trials of what is `auto`."""
     if not choice.wanted(config):
         return _refine(scan, start, config, progress, keep.stage("run"), watch, client)
     numbers = itertools.count()
@@ -152,8 +178,8 @@ def _refined(
         if found is None:
             words = f"modes {setting.modes}, damping {setting.damping}"
             words += f", eigenprobes {setting.opr}" if config.opr == "auto" else ""
-            named = _named(progress, words)
-            found = _refine(scan, first, setting, named, keep.stage(name), watch, client)
+            telling = named(progress, words)
+            found = _refine(scan, first, setting, telling, keep.stage(name), watch, client)
             keep.finish(name, found)
         return found
 
@@ -190,28 +216,6 @@ def _placed(
 
 def _left(seconds: float, began: float) -> float:
     return max(seconds - (time.monotonic() - began), 0.1)
-
-
-def _named(progress: Progress | None, words: str) -> Progress | None:
-    """The same progress with the name of the trial in front."""
-    if progress is None:
-        return None
-    return lambda done, total, info: progress(done, total, {"trial": words, **info})
-
-
-def _watched(
-    progress: Progress | None, watch: Watch | None, made: Callable[[], Reconstruction]
-) -> Progress | None:
-    """Progress that also hands `made` to `watch`."""
-    if watch is None:
-        return progress
-
-    def both(done: int, total: int, info: dict[str, Any]) -> None:
-        if progress is not None:
-            progress(done, total, info)
-        watch(made)
-
-    return both
 
 
 def _with_given(rec: Reconstruction, positions: list[list[float]]) -> Reconstruction:
@@ -267,7 +271,7 @@ def _refine(
     first, passes = _shares(engine, config)
     history: list[dict[str, Any]] = saved.facts["history"] if saved else []
     reason, least, chosen = saved.facts["reason"] if saved else "budget", math.inf, None
-    progress = _watched(progress, watch, lambda: _so_far(engine, scan, config, taken, history))
+    progress = watched(progress, watch, lambda: _so_far(engine, scan, config, taken, history))
     if saved is not None:
         engine.resume(saved.tree("engine", engine.saved()))
     if first is not None and (saved is None or saved.phase == "batches"):
@@ -376,7 +380,7 @@ def _descend(
         history.append({**row, "held_out_deviance": held_out})
         if progress:
             done = max(clock(), min(len(history) / config.passes, 1.0))
-            info = {"pass": len(history), "residual": residual, **_last_held_out(history)}
+            info = {"pass": len(history), "residual": residual, **last_held_out(history)}
             progress(round(1000 * min(done, 1)), 1000, {**info, **facts})
 
     def write(phase: str, facts: dict[str, Any], **trees: Any) -> None:
@@ -385,12 +389,6 @@ def _descend(
         stage.write(phase, facts, engine=engine.saved(), **trees)
 
     return descend(engine, config, passes, Work(clock, tell, write, stage.at, prior))
-
-
-def _last_held_out(history: list[dict[str, Any]]) -> dict[str, Any]:
-    """The held-out deviance as it was last looked at."""
-    values = [row["held_out_deviance"] for row in history if row["held_out_deviance"] is not None]
-    return {"held-out": values[-1]} if values else {}
 
 
 def prepare(

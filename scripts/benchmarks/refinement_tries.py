@@ -3,13 +3,15 @@
 
     .venv/bin/python scripts/benchmarks/refinement_tries.py averaging
     .venv/bin/python scripts/benchmarks/refinement_tries.py background
+    .venv/bin/python scripts/benchmarks/refinement_tries.py coarse
     git worktree add ../before f264b61
     .venv/bin/python scripts/benchmarks/refinement_tries.py before --checkout ../before
 
 `averaging`: scan A at 1e4 and 1e3 photons with a known probe, and the halves of the measured star,
 with object and probe averaged over the last passes. `background`: what is told of a background in
 rings on simulated scans of 32² with scatter, without it and smoothed too much, and on the star.
-`before`: scan A of the rows dose-…, made with a Fourier shift, as `refine` of an earlier commit
+`coarse`: scan A with P passes, and with P at half the resolution and ¾ P after them, which transform
+as many numbers. `before`: scan A of the rows dose-…, made with a Fourier shift, as `refine` of an earlier commit
 solves it (the better of its defaults and of passes that nothing stops early), and the reference's
 whole-scan Poisson descent with total variation and the bilinear kernel: what the goals mean here.
 Prints Markdown tables; the figures stand on docs/evidence/refinement.md.
@@ -22,6 +24,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,7 +35,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from refinement import DOSE_GOALS, A, on_the_other_half, scan_of, ssim
+from refinement import DOSE_GOALS, A, likeness, on_the_other_half, scan_of, ssim
 
 from ptycho.data import open_scan
 from ptycho.evaluation.scores import split
@@ -110,6 +113,31 @@ def background() -> None:
         row(f"star, 60 passes, {words}", open_scan(star_path()), config)
 
 
+def coarse(seeds: tuple[int, ...]) -> None:
+    """One row for each dose and number of passes: means of the seeds."""
+    for photons in (1e5, 1e4):
+        for passes in (30, 60, 120):
+            found: dict[int, list[list[float]]] = {0: [], passes: []}
+            for seed in seeds:
+                scan = scan_of(A, photons, seed)
+                for first, told in found.items():
+                    config = RefineConfig(
+                        update_probe=False,
+                        regularise=0.25,
+                        passes=passes * 3 // 4 if first else passes,
+                        coarse_passes=first,
+                    )
+                    begun = time.process_time()
+                    rec = refine(scan, config=config).reconstruction
+                    seconds = time.process_time() - begun
+                    told.append([*ssim(rec, scan).values(), likeness(rec, scan), seconds])
+            cells = (
+                "{:.3f}/{:.3f} · {:.4f} · {:.1f}".format(*np.mean(told, axis=0))
+                for told in found.values()
+            )
+            print(f"| {photons:.0e} | {passes} | {' | '.join(cells)} |", flush=True)
+
+
 BEFORE = """
 import sys
 import numpy as np
@@ -178,11 +206,13 @@ def row(name: str, scan: Scan, config: RefineConfig) -> None:
 def main() -> int:
     """Run one of them."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=("averaging", "background", "before"))
+    parser.add_argument("what", choices=("averaging", "background", "coarse", "before"))
     parser.add_argument("--checkout", type=Path, help="of the earlier commit, for `before`")
-    parser.add_argument("--seeds", type=int, nargs="*", default=(0, 1, 2), help="for `before`")
+    parser.add_argument("--seeds", type=int, nargs="*", default=(0, 1, 2), help="for the last two")
     wanted = parser.parse_args()
-    if wanted.what != "before":
+    if wanted.what == "coarse":
+        coarse(tuple(wanted.seeds))
+    elif wanted.what != "before":
         {"averaging": averaging, "background": background}[wanted.what]()
     elif wanted.checkout is None:
         parser.error("before: --checkout DIR (git worktree add DIR f264b61)")
