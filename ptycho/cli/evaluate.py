@@ -210,6 +210,6 @@ def _print(facts: dict[str, Any]) -> None:
     mark = "" if frc["crossed"] else " (never below half bit)"
     rows.append(("FRC half bit", f"{frc['cycles_per_px']:.4f} cycles/px{mark}"))
     rows.append(("resolution", f"{frc['resolution_px']:.2f} px"))
-    rows += [("doubtful", doubt) for doubt in facts["doubts"]]
+    rows += [("doubtful", doubt) for doubt in facts.get("doubts", ())]
     rows.append(("figure", facts["figure"]))
     console.print_table(f"evaluated {facts['reconstruction']}", rows)

@@ -39,7 +39,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Metrics of `reconstruction` against `reference`; see `metrics.compare` for the keys.
 
-    `doubts` are sentences on what makes the numbers doubtful: images that are hardly alike.
+    `doubts`, where there are any, are sentences on what makes the numbers doubtful: images that
+    are hardly alike.
 
     Of thick specimens the products of the layers are compared, and `layers` holds the metrics of
     each, after a gauge of its own, where both have as many.
@@ -82,8 +83,8 @@ def evaluate_images(
     weights = _cut(reconstruction.coverage, reconstruction.origin_px, overlap)
     result = compare(overlap.a, overlap.b, overlap.region, weights, ramp=ramp, shift=shift)
     result.metrics.update(kind=kind, min_coverage=min_coverage, origin_px=list(overlap.origin_px))
-    likeness = result.metrics["complex"]["likeness"]
-    result.metrics["doubts"] = _unlike(likeness, reconstruction, reference)
+    if doubts := _unlike(result.likeness(), reconstruction, reference):
+        result.metrics["doubts"] = doubts
     ours, theirs = reconstruction.each_layer(), _layers(reference)
     if ours and len(ours) == len(theirs):
         gauge: dict[str, Any] = {"min_coverage": min_coverage, "ramp": ramp, "shift": shift}
@@ -213,11 +214,13 @@ def evaluate_half_sets(
     comparison = evaluate_images(first, second, min_coverage=min_coverage, ramp=ramp, shift=shift)
     comparison.metrics.update(
         kind="half-sets",
-        doubts=_unfinished(results),
         split=by,
         residuals=[result.residual for result in results],
         deviances_per_pixel=[result.deviance_per_pixel for result in results],
         seconds=[result.seconds for result in results],
         iterations=[result.iterations for result in results],
     )
+    comparison.metrics.pop("doubts", None)  # of halves so noisy that they are hardly alike
+    if doubts := _unfinished(results):
+        comparison.metrics["doubts"] = doubts
     return HalfSets(comparison.metrics, (first, second), comparison)

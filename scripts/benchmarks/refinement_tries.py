@@ -10,10 +10,11 @@
 `averaging`: scan A at 1e4 and 1e3 photons with a known probe, and the halves of the measured star,
 with object and probe averaged over the last passes. `background`: what is told of a background in
 rings on simulated scans of 32² with scatter, without it and smoothed too much, and on the star.
-`coarse`: scan A with P passes, and with P at half the resolution and ¾ P after them, which transform
-as many numbers. `before`: scan A of the rows dose-…, made with a Fourier shift, as `refine` of an earlier commit
-solves it (the better of its defaults and of passes that nothing stops early), and the reference's
-whole-scan Poisson descent with total variation and the bilinear kernel: what the goals mean here.
+`coarse`: scan A with P passes, and with P at half the resolution and ¾ P after them, which
+transform as many numbers. `before`: scan A of the rows dose-…, made with a Fourier shift, as
+`refine` of an earlier commit solves it (the better of its defaults and of passes that nothing stops
+early), and the reference's whole-scan Poisson descent with total variation and the bilinear kernel:
+what the goals mean here.
 Prints Markdown tables; the figures stand on docs/evidence/refinement.md.
 """
 

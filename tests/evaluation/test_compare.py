@@ -72,17 +72,14 @@ def test_wrapped_phase_is_no_error(truth, region):
 def test_likeness_is_the_correlation_about_the_means(truth, region):
     """1 of a field in another gauge; of a mixture as the shares of its power say; 0 by chance."""
     rng = np.random.default_rng(1)
-    assert compare(truth * 3j, truth, region).metrics["complex"]["likeness"] == pytest.approx(1)
+    assert compare(truth * 3j, truth, region).likeness() == pytest.approx(1)
     noise = rng.normal(size=(2, *truth.shape))
     noise = (noise[0] + 1j * noise[1]) * np.std(truth[region]) / math.sqrt(2)
     for share in (0.5, 2.0):
-        mixed = compare(truth + share * noise, truth, region, ramp=False, shift=False).metrics
-        wanted = 1 / math.sqrt(1 + share**2)
-        assert mixed["complex"]["likeness"] == pytest.approx(wanted, abs=0.02)
-    chance = compare(1 + noise, truth, region, ramp=False, shift=False).metrics
-    assert chance["complex"]["likeness"] < 0.05
-    flat = compare(truth, np.ones_like(truth), region, shift=False).metrics
-    assert math.isnan(flat["complex"]["likeness"])
+        mixed = compare(truth + share * noise, truth, region, ramp=False, shift=False)
+        assert mixed.likeness() == pytest.approx(1 / math.sqrt(1 + share**2), abs=0.02)
+    assert compare(1 + noise, truth, region, ramp=False, shift=False).likeness() < 0.05
+    assert math.isnan(compare(truth, np.ones_like(truth), region, shift=False).likeness())
 
 
 def test_noise_of_known_size_gives_the_expected_numbers(truth, region):

@@ -33,6 +33,13 @@ class Comparison:
     region: np.ndarray
     rectangle: tuple[slice, slice]
 
+    def likeness(self) -> float:
+        """Correlation of the two about their means: 1: one is the other; NaN where one is flat."""
+        fields = (field[self.region] for field in (self.aligned, self.reference))
+        one, other = (field - field.mean() for field in fields)
+        power = float(np.linalg.norm(one) * np.linalg.norm(other))
+        return float(np.abs(np.vdot(one, other))) / power if power > 0 else math.nan
+
     def phases(self) -> tuple[np.ndarray, np.ndarray]:
         """Phase of the reconstruction and of the reference in radians, without common wraps."""
         return phases(self.aligned, self.reference, self.region)
@@ -51,8 +58,7 @@ def compare(
 
     Returns metrics `{amplitude, phase, complex, frc, gauge, pixels}`; amplitude and phase hold
     `{ssim, ms_ssim, psnr_db, mae, std_ratio, data_range}` with the reference's own range in the
-    region as data range, phase in radians; complex also `likeness`, the correlation of the two
-    fields about their means (1: one is the other; NaN where one is flat).
+    region as data range, phase in radians.
 
     Args:
         region: (H, W) bool, pixels that count.
@@ -111,10 +117,7 @@ def _image_metrics(picture: np.ndarray, truth: np.ndarray, region: np.ndarray) -
 def _complex_metrics(aligned: np.ndarray, ref: np.ndarray, region: np.ndarray) -> dict[str, float]:
     error = np.linalg.norm((aligned - ref)[region])
     peak = float(np.abs(ref[region]).max())
-    one, other = (field[region] - field[region].mean() for field in (aligned, ref))
-    power = float(np.linalg.norm(one) * np.linalg.norm(other))
     return {
-        "likeness": float(np.abs(np.vdot(one, other))) / power if power > 0 else math.nan,
         "relative_error": float(error / np.linalg.norm(ref[region])),
         "psnr_db": image.psnr_db(aligned, ref, region, peak),
         "std_ratio": image.std_ratio(aligned, ref, region),
