@@ -16,13 +16,14 @@ from scipy import ndimage
 from ptycho.errors import ConfigError
 from ptycho.frames import Ways, fit, is_near
 from ptycho.refinement.checkpoint import Checkpoints
-from ptycho.refinement.config import RefineConfig
+from ptycho.refinement.choice import DAMPINGS
+from ptycho.refinement.config import FIRST_WEIGHT, RefineConfig
 from ptycho.refinement.outcome import RefineResult
 from ptycho.result import Reconstruction
 from ptycho.scan import Measured, Scan
 
-WEIGHT = 0.25
-"""Of total variation, in units of the counts' own error, where the setting lets counts choose."""
+TIME_SHARE = 0.5
+"""Of a time budget, at most."""
 
 
 def begun(
@@ -85,10 +86,10 @@ def coarse_config(config: RefineConfig) -> RefineConfig:
         update={
             **fixed,
             "passes": config.coarse_passes,
-            "seconds": None,
-            "regularise": WEIGHT if config.regularise == "auto" else config.regularise,
+            "seconds": None if config.seconds is None else TIME_SHARE * config.seconds,
+            "regularise": FIRST_WEIGHT if config.regularise == "auto" else config.regularise,
             "modes": None if config.modes == "auto" else config.modes,
-            "damping": 0.5 if config.damping == "auto" else config.damping,
+            "damping": DAMPINGS[0] if config.damping == "auto" else config.damping,
             "held_out_fraction": 0.0,
             "clean": "off",
             "tile_px": None,

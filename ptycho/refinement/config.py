@@ -8,6 +8,9 @@ from pydantic import Field, field_validator, model_validator
 
 from ptycho.config import CLEAN_FIELD, Clean, Settings
 
+FIRST_WEIGHT = 0.25
+"""Of total variation, where held-out counts are to choose it."""
+
 
 class RefineConfig(Settings):
     """Frozen; unknown keys are errors. Defaults were chosen on the measured Siemens star."""

@@ -11,7 +11,7 @@ from scipy import ndimage
 from ptycho.physics import Optics, backend
 from ptycho.quiet import ops
 from ptycho.refinement import eigenprobes, seeking, step, summing
-from ptycho.refinement.config import RefineConfig
+from ptycho.refinement.config import FIRST_WEIGHT, RefineConfig
 from ptycho.refinement.places import Places, affine_part, smooth_field
 from ptycho.refinement.rings import ring_background, ring_mean, rings_of
 from ptycho.refinement.scatter import told_apart
@@ -29,8 +29,6 @@ LANE_PIXELS = 1 << 19
 two cores, N = 128: batches of 21 take .44 ms a frame in one lane and .50 in two, of 43 .35 and .35,
 of 64 .36 and .32)."""
 WHOLE_DAMPING = 0.05
-FIRST_WEIGHT = 0.25
-"""Of total variation, where held-out counts are to choose it."""
 BATCH_WEIGHT = 2.5
 """Times it after a pass of mini-batches, which moves the object farther than a whole-scan one."""
 RINGS_START = 0.01

@@ -20,8 +20,8 @@ from ptycho.errors import ModelError
 from ptycho.prior import Prior
 from ptycho.refinement import gate
 from ptycho.refinement.checkpoint import Saved
-from ptycho.refinement.config import RefineConfig
-from ptycho.refinement.engine import FIRST_WEIGHT, Engine
+from ptycho.refinement.config import FIRST_WEIGHT, RefineConfig
+from ptycho.refinement.engine import Engine
 from ptycho.refinement.told import Snapshot, Told
 
 WEIGHTS = (0.0, 0.05, 0.1, 0.17, 0.25, 0.4, 0.65, 1.0, 1.6)

@@ -46,6 +46,13 @@ def test_a_coarse_pixel_lies_at_twice_its_place() -> None:
     np.testing.assert_allclose(fine.object[::2, ::2], waves, atol=1e-6)
 
 
+def test_the_coarse_stage_leaves_time_and_chooses_nothing() -> None:
+    asked = RefineConfig(coarse_passes=9, seconds=8, modes="auto", damping="auto", opr="auto")
+    made = coarse.coarse_config(asked)
+    assert (made.passes, made.seconds, made.coarse_passes) == (9, 4, 0)
+    assert "auto" not in (made.modes, made.damping, made.opr, made.regularise)
+
+
 @pytest.mark.training
 def test_with_few_passes_the_phase_is_nearer_and_the_result_says_how_it_began(scan: Scan) -> None:
     few: dict[str, Any] = {"passes": 6, "update_probe": False, "regularise": 0.25}
