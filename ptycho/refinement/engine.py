@@ -108,7 +108,7 @@ class Engine:
         size = -(-self.batch // lanes)
         if len(self._tiling.tiles) > 1:
             size = min(size, self._chunk)
-        for indices in _batches(order, self.batch):
+        for indices in summing.batches(order, self.batch):
             found, seen = self._slopes(model, indices, size, rates, detector)
             self.state = step.compiled_apply()(self.state, found, rates)
             light, ratio = light + found.light, ratio + found.ratio
@@ -465,8 +465,7 @@ class Engine:
         counts = frames.report_counts if report else frames.choosing
         assert counts is not None
         share = frames.share if frames.report_counts is None else frames.share / 2
-        size = self._chunk
-        parts = [slice(first, first + size) for first in range(0, len(frames.held), size)]
+        parts = [slice(at, at + self._chunk) for at in range(0, len(frames.held), self._chunk)]
         dose = share * frames.flux(frames.held)
         sums = [self._sums(frames.held[part], counts[part], dose[part]) for part in parts]
         return sums[0] if len(sums) == 1 else ops.concatenate(sums, axis=1)
@@ -564,15 +563,25 @@ class Engine:
         if self.config.background != "rings" or not frames.visible.rows:
             return None
         rows = np.arange(0, len(held), -(-len(held) * self.canvas.N**2 // TOLD_PIXELS))
-        run, every = step.compiled_intensity(self.config.kernel), []
-        for part in self._parts(held[rows]):
-            batch = self._training(part, self._chunk, keep=False)
-            every.append(_numpy(run(*self.state[::2], batch, self._detector()))[: len(part)])
         counts = frames.visible.marked(frames.held_counts[rows], held[rows])
         dose = frames.share * frames.flux(held[rows])
-        model = np.concatenate(every) - self.background
+        model = self._modelled(held[rows]) - self.background
         told = told_apart(counts, model, self.background, dose, self._mask)
         return None if told is None else told.record()
+
+    def sample(self) -> tuple[np.ndarray, np.ndarray, float]:
+        """For `misfit.nothing_explained`: counts of some frames, the model's, numbers fitted."""
+        indices, counts = self._few(max(8, min(128, TOLD_PIXELS // 4 // self.canvas.N**2)))
+        model = self._modelled(indices) * self.frames.flux(indices)[:, None, None]
+        fitted = sum(np.prod(field.shape) for field in self.state[::2])
+        return np.where(self._mask > 0, counts, -1), model, 2 * float(fitted)
+
+    def _modelled(self, indices: np.ndarray) -> np.ndarray:
+        """(M, N, N) expected counts of frames at full light; few, so that nothing is compiled."""
+        parts = [self._beside(part, len(part), (0, 0)) for part in self._parts(indices)]
+        fields, rest = self.state[::2], (self._detector(), self.config.kernel)
+        every = (step.intensity(*fields, backend.tensors(part), *rest) for part in parts)
+        return np.concatenate([_numpy(each) for each in every])
 
     def light(self) -> np.ndarray:
         """(H, W) photons that each pixel saw in the last whole-scan pass."""
@@ -589,9 +598,3 @@ class Engine:
 
 def _numpy(tensor: Any) -> np.ndarray:
     return np.asarray(backend.concrete(tensor))
-
-
-def _batches(order: np.ndarray, size: int) -> list[np.ndarray]:
-    """Mini-batches of equal size (one compiled shape); the last is filled up from the first."""
-    count = -(-len(order) // size)
-    return list(np.resize(order, count * size).reshape(count, size))

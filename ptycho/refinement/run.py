@@ -27,6 +27,7 @@ from ptycho.refinement import start as setup
 from ptycho.refinement.checkpoint import Checkpoints, Stage, identity_of, require_resume
 from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.guess import find_probe
+from ptycho.refinement.misfit import nothing_explained, unexplained
 from ptycho.refinement.optics import optics_of, separation, with_layers
 from ptycho.refinement.outcome import RefineResult
 from ptycho.refinement.placing import Placed, find_places, read_placed, write_placed
@@ -48,8 +49,6 @@ FEWEST_TO_CHOOSE = 36
 """Whole-scan passes: the six trials take at least four each, after a sixth of them all; with half
 of that the search ends after two."""
 NOT_TOLD = "scatter or shrinkage: not told apart, for too few counts are held out"
-UNEXPLAINED, UNEXPLAINED_SPREADS, MOST_UNEXPLAINED = 2.0, 12.0, 0.1
-"""A frame's deviance over the median, in its robust spread, and the share of frames at most."""
 
 
 def refine(
@@ -283,7 +282,11 @@ def _refine(
         told = {"history": history, "reason": reason}
         chosen = _descend(engine, config, passes, began, told, progress, stage, prior)
     score = engine.score()
-    rec = _result(engine, scan, config, taken, unexplained(scan, score.of_frames))
+    odd = [
+        *unexplained(scan, score.of_frames),
+        *nothing_explained(*engine.sample(), of=scan.n_frames),
+    ]
+    rec = _result(engine, scan, config, taken, odd)
     if prior is not None:
         rec, score = with_prior(engine, chosen, prior, rec, score)
     seconds = time.monotonic() - began
@@ -511,22 +514,6 @@ def _found(scan: Scan, engine: Engine, odd: list[Finding]) -> dict[str, Any] | N
     for finding in odd if report.clean != "off" else ():
         report = report.plus(finding)
     return report.record()
-
-
-def unexplained(scan: Scan, deviances: np.ndarray) -> list[Finding]:
-    """Frames that the object of all others does not explain: their position may be another.
-
-    Args:
-        scan: the frames. deviances: (M,) half-deviance per pixel at the end.
-    """
-    middle = float(np.median(deviances))
-    usual = 1.4826 * float(np.median(np.abs(deviances - middle)))
-    apart = deviances > np.maximum(UNEXPLAINED * middle, middle + UNEXPLAINED_SPREADS * usual)
-    if not 0 < apart.mean() <= MOST_UNEXPLAINED:
-        return []
-    evidence = {"deviance_per_pixel": float(deviances[apart].max()), "of_all": middle}
-    frames = scan.frame_numbers[apart].tolist()
-    return [Finding("frame-unexplained", evidence, items=frames)]
 
 
 def _result(

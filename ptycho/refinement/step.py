@@ -330,12 +330,6 @@ def compiled_scores(kernel: str) -> Callable[..., Any]:
 
 
 @functools.cache
-def compiled_intensity(kernel: str) -> Callable[..., Any]:
-    """`intensity` with one kernel, compiled."""
-    return backend.jit(functools.partial(intensity, kernel=kernel))
-
-
-@functools.cache
 def compiled_own_probes(kernel: str) -> Callable[..., Any]:
     """`own_probes` with one kernel, compiled."""
     return backend.jit(functools.partial(own_probes, kernel=kernel))

@@ -106,6 +106,12 @@ def places_of(told: list[tuple[np.ndarray, step.Seen]]) -> tuple[np.ndarray, np.
     return np.concatenate([part for part, _ in told]), np.concatenate(rows)
 
 
+def batches(order: np.ndarray, size: int) -> list[np.ndarray]:
+    """Mini-batches of equal size (one compiled shape); the last is filled up from the first."""
+    count = -(-len(order) // size)
+    return list(np.resize(order, count * size).reshape(count, size))
+
+
 def padded(array: np.ndarray, length: int) -> np.ndarray:
     """Filled up with zeros to this many rows; itself where it has them."""
     if len(array) == length:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
 
 from ptycho.refinement import RefineConfig, refine
+from ptycho.refinement.misfit import nothing_explained
 from ptycho.scan import Scan
 from ptycho.simulation import SimulationConfig, simulate
 
@@ -22,10 +23,12 @@ def clean_one() -> Scan:
     )
 
 
-def findings(scan: Scan, clean: str = "auto") -> list[dict[str, object]]:
+def findings(
+    scan: Scan, clean: str = "auto", code: str = "frame-unexplained"
+) -> list[dict[str, object]]:
     config = RefineConfig(passes=12, regularise="off", clean=clean)
     found = refine(scan, config=config).reconstruction.meta["sanity"]["findings"]
-    return [one for one in found if one["code"] == "frame-unexplained"]
+    return [one for one in found if one["code"] == code]
 
 
 def test_a_position_that_is_wrong_by_ten_pixels_is_told_by_its_number() -> None:
@@ -43,4 +46,41 @@ def test_a_position_that_is_wrong_by_ten_pixels_is_told_by_its_number() -> None:
 @pytest.mark.parametrize("photons", [1e3, 1e5])
 def test_frames_that_are_as_they_should_be_are_not(photons: float) -> None:
     scan = clean_one() if photons == 1e5 else clean_one().thin(np.random.default_rng(0), 1e-2)[0]
-    assert findings(scan) == []
+    assert findings(scan) == findings(scan, code="scan-unexplained") == []
+
+
+def spoilt(how: str) -> Scan:
+    scan, rng = clean_one(), np.random.default_rng(0)
+    if how == "another probe":
+        probe = np.exp(2j * np.pi * rng.random((1, 32, 32))).astype(np.complex64)
+        return replace(scan, probe=probe * np.sqrt(1e5) / 32)
+    if how == "axes exchanged":
+        return replace(scan, positions_px=scan.positions_px[:, ::-1].copy())
+    return replace(scan, positions_px=rng.permutation(scan.positions_px))
+
+
+@pytest.mark.parametrize("how", ["another probe", "axes exchanged", "positions mixed up"])
+def test_an_image_that_explains_hardly_more_than_the_mean_pattern_is_told(how: str) -> None:
+    [one] = findings(spoilt(how), code="scan-unexplained")
+    assert (one["items"], one["done"]) == ([], "nothing")
+    assert one["evidence"]["left"] > 0.4  # type: ignore[index]
+    assert findings(spoilt(how), "off", "scan-unexplained") == []
+
+
+def test_the_misfit_is_that_of_the_means_and_photon_noise_drops_out() -> None:
+    """Counts of known means: what is left of the mean pattern's misfit is known, too."""
+    rng = np.random.default_rng(1)
+    means = 40 * rng.random((300, 8, 8)) ** 2
+    counts = rng.poisson(means).astype(np.float32)
+    pattern = means.mean(axis=0)
+    half = means + np.sqrt(0.7) * (pattern - means)  # a misfit of .7 of the pattern's
+    told = partial(nothing_explained, fitted=0.0, of=300)
+    [one] = told(counts, half)
+    assert one.evidence["left"] == pytest.approx(0.7, abs=0.1)
+    assert told(counts, means) == []
+    assert told(counts, half, fitted=3e8) == []  # less than fitted numbers may leave
+    assert told(counts / 3, half / 3) == []  # these are no counts: their noise is unknown
+    [one] = told(np.where(np.arange(8) < 4, counts, -1.0), half)
+    assert one.evidence["left"] == pytest.approx(0.7, abs=0.15)
+    alike = rng.poisson(np.broadcast_to(pattern, means.shape)).astype(np.float32)
+    assert told(alike, 1.3 * means) == []  # no specimen is seen at all
