@@ -212,6 +212,8 @@ def _told_of_prior(gate: dict[str, Any]) -> dict[str, Any]:
     rows = [dict(row) for row in gate["candidates"]]
     where = {(row["image"], row.get("pull")): row.pop("gain_by_quarter") for row in rows}
     told = {"chosen_image": gate["chosen"], "prior_gains": by, "images": rows}
+    if doubt := gate.get("doubt"):
+        told["prior_doubtful"] = doubt
     won = where[gate["chosen"], gate["pull"]]
     if worse := [name for name, gain in won.items() if gain < 0]:
         told["worse_in"] = worse

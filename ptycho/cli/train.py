@@ -9,6 +9,7 @@ import typer
 from ptycho import quiet
 from ptycho.cli import console
 from ptycho.cli.live import following, live_option
+from ptycho.cli.own_prior import Asked, require_alone, tune_prior
 from ptycho.cli.scan_options import Opening, scan_options
 
 
@@ -30,6 +31,18 @@ def train(
     ),
     resume: bool = typer.Option(False, "--resume", help="Go on from the checkpoint in the folder."),
     live: Path | None = live_option(),
+    prior: str | None = typer.Option(
+        None,
+        "--prior",
+        metavar="auto|FILE",
+        help="Instead of a network, tune a prior for `refine --prior` from these weights on.",
+    ),
+    prior_scans: int | None = typer.Option(
+        None, min=2, help="With --prior: scans to simulate of the objects; 200 unless said."
+    ),
+    prior_steps: int | None = typer.Option(
+        None, min=1, help="With --prior: steps of the optimiser; 2000 unless said."
+    ),
     list_settings: bool = console.settings_option("ptycho.config:TrainConfig"),
     json_output: bool = typer.Option(False, "--json", help="One JSON object on stdout."),
     *,
@@ -41,7 +54,15 @@ def train(
 
     Writes the archive, config.json, history.csv, history.png and
     checkpoint.h5 into the run folder.
+
+    With --prior each SCAN is a scan or a result: scans are simulated of
+    their objects (a truth, or refined first), and the prior's weights are
+    tuned on them: prior.npz, curves.csv, objects/ and data/.
     """
+    asked = Asked(prior, prior_scans, prior_steps, resume)
+    require_alone(asked, config=config, set=settings, gridsize=gridsize, live=live)
+    if prior is not None:
+        return tune_prior(scans, output, asked, opening, json_output=json_output)
     from ptycho.config import TrainConfig, resolve
     from ptycho.provenance import versions
     from ptycho.report import contents_of, not_yet, of_training

@@ -9,6 +9,7 @@ from .judgement import judge_apart as judge_apart
 from .judgement import judge_spread as judge_spread
 from .judgement import judged_scan as judged_scan
 from .made import make_data as make_data
+from .own import own_object as own_object
 from .specimens import KINDS as KINDS
 from .specimens import TEST_PHOTOGRAPHS as TEST_PHOTOGRAPHS
 from .training import PriorTraining as PriorTraining

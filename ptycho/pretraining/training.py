@@ -120,6 +120,7 @@ def train_prior(
     hashed = data_hash(data)
     seen, unseen = _plates(data, config)
     begun_with = load_prior(config.start) if config.start else None
+    before: float | None = None
     width = begun_with.width if begun_with else config.width or PRIOR_WIDTH
     net = _network(config, width)
     state = folder / CHECKPOINT
@@ -128,6 +129,7 @@ def train_prior(
     identity["without"] = sorted(config.without)
     if begun_with:
         net.set_weights(begun_with.weights)
+        before = _unseen_loss(net, _apart(unseen))
         identity["start_sha256"] = begun_with.record["sha256"]
     begun = {"step": 0, "seconds": 0.0, "cpu_seconds": 0.0, "rows": []}
     if state.exists():
@@ -147,6 +149,7 @@ def train_prior(
         "without": list(config.without),
         "start_sha256": identity.get("start_sha256"),
         "start": begun_with.record if begun_with else None,
+        "unseen_before": before,
         "seed": config.seed,
         "steps": config.steps,
         "batch": BATCH,
@@ -223,17 +226,14 @@ def _loop(
             "losses": losses,
         }
 
-    check = [
-        batch(unseen, BATCH, np.random.default_rng((1, number)))
-        for number in range(VALIDATION_BATCHES)
-    ]
+    check = _apart(unseen)
     for step in range(begun["step"], config.steps):
         x, y = batch(seen, BATCH, np.random.default_rng((config.seed, step)))
         losses.append(float(net.train_on_batch(x, y)))
         if not math.isfinite(losses[-1]):
             raise ModelError("the training diverged", where=f"step {step + 1}", got=losses[-1])
         if (step + 1) % TOLD_EVERY == 0 or step + 1 == config.steps:
-            apart = float(np.mean([net.test_on_batch(*each) for each in check]))
+            apart = _unseen_loss(net, check)
             row = {"step": step + 1, "seconds": facts(step)["seconds"]}
             rows.append({**row, "loss": float(np.mean(losses)), "unseen": apart})
             losses.clear()
@@ -244,6 +244,16 @@ def _loop(
             _save(net, state, identity, facts(step + 1))
             written = time.monotonic()
     return facts(config.steps)
+
+
+def _apart(unseen: list[Plate]) -> list[tuple[Any, Any]]:
+    """The same crops of the scans kept apart whenever they are asked."""
+    rngs = (np.random.default_rng((1, number)) for number in range(VALIDATION_BATCHES))
+    return [batch(unseen, BATCH, rng) for rng in rngs]
+
+
+def _unseen_loss(net: Any, check: list[tuple[Any, Any]]) -> float:
+    return float(np.mean([net.test_on_batch(*each) for each in check]))
 
 
 def _variables(net: Any) -> list[Any]:

@@ -46,6 +46,10 @@ PULLS = (0.25, 0.65)
 """Weights of total variation on the difference to the prior's image that are tried."""
 PLAINER = 2.0
 """Standard errors of the held-out gain within which the plainer image stays."""
+SEEN = (
+    "the prior was tuned on an image of {name}, which holds the counts that judge it: "
+    "its gain may be memory; judge it by another scan"
+)
 PLAIN, SMOOTH, NET, PULLED = "plain", "total variation", "prior", "prior + consistency"
 
 
@@ -198,6 +202,8 @@ def with_prior(
         why = "it needs trials on held-out counts: whole counts, regularise=auto, enough passes"
         return rec.with_meta(prior={"chosen": "none", "why": why}), score
     facts = {**chosen.gate, "network": prior.record}
+    if (name := rec.meta["scan"]) in prior.record.get("objects_of", ()):
+        facts["doubt"] = SEEN.format(name=name)
     if chosen.gate["chosen"] in (NET, PULLED):
         before, _ = engine.fields()
         saved = engine.saved()

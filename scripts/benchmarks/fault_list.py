@@ -210,6 +210,13 @@ def offset(by: float) -> Callable[[File], None]:
     return put
 
 
+def gain(by: int) -> Callable[[File], None]:
+    def put(file: File) -> None:
+        file.counts = file.counts * by
+
+    return put
+
+
 def absurd(file: File) -> None:
     file.counts = file.counts.astype(np.int64)
     file.counts.flat[file.rng.choice(file.counts.size, 40, replace=False)] = 2**62
@@ -283,6 +290,12 @@ def odd(file: File) -> None:
     file.probe = np.fft.ifft2(np.fft.ifftshift(np.pad(far, (0, 1))), norm="ortho")
 
 
+def noisy_probe(file: File) -> None:
+    """White noise: of another shape than the light in the frames."""
+    parts = file.rng.standard_normal((2, *file.probe.shape))
+    file.probe = (parts[0] + 1j * parts[1]).astype(np.complex64)
+
+
 def brighter_probe(file: File) -> None:
     file.probe *= 3
 
@@ -327,6 +340,7 @@ FAULTS = (
     Fault("pixel", "20 cosmic rays", cosmic),
     Fault("pixel", "saturation: the brightest 1 % cut", clipped(0.99)),
     Fault("pixel", "3.7 added to every count (a dark not taken off)", offset(3.7)),
+    Fault("pixel", "every count times 12 (a gain)", gain(12)),
     Fault("pixel", "40 absurd numbers of int64, and a pixel of them", absurd),
     Fault(
         "pixel",
@@ -411,4 +425,10 @@ FAULTS = (
         "file", "the beam 3 pixels beside the centre", rolled(slice(None), 3), {"center": "auto"}
     ),
     Fault("file", "a probe of nine times the dose", brighter_probe),
+    Fault(
+        "file",
+        "noise in place of the probe",
+        noisy_probe,
+        possible="the file's probe is all there is",
+    ),
 )

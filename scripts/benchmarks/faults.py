@@ -3,6 +3,7 @@
     python scripts/benchmarks/faults.py                  the table of docs/evidence/data.md
     python scripts/benchmarks/faults.py --only hot,dead  faults whose name contains one of these
     python scripts/benchmarks/faults.py --alarms 1000    clean scans that lose anything: a count
+    python scripts/benchmarks/faults.py --refined 60     those that a refinement complains of
 
 Likeness: modulus of the complex correlation (without the mean) of object and truth over the scanned
 area, after the gauge (scale, ramp, shift), of a refinement of 40 passes. Each fault is written into
@@ -37,6 +38,7 @@ PASSES = 40
 ENOUGH = 0.97
 BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
 ALARMS, ALARMS_END = "<!-- alarms: begin -->", "<!-- alarms: end -->"
+REFINED, REFINED_END = "<!-- refined: begin -->", "<!-- refined: end -->"
 
 
 def refined(scan: Scan, truth: Any, clean: str) -> tuple[float, list[str]]:
@@ -130,42 +132,68 @@ def _number(value: float | None) -> str:
     return "refused" if value is None else f"{value:.3f}"
 
 
-def alarms(count: int, seed: int = 0) -> str:
-    """Clean simulated scans of all kinds, doses 1e2 to 1e8: how many lose anything."""
-    rng = np.random.default_rng(seed)
+def drawn(rng: np.random.Generator, number: int) -> Scan:
+    """A clean simulated scan of any kind, 1e2 to 1e8 photons a frame."""
     names = [*PATTERNS, "camera", "gravel", "coins", "brick"]
-    lost, told, seen = [], collections.Counter[str](), 0
+    side = int(rng.choice([32, 64]))
+    diameter = float(side * rng.choice([0.25, 0.4, 0.5, 0.7]))
+    settings = {
+        "N": side,
+        "n_frames": int(rng.choice([30, 60, 100, 200])),
+        "photons": float(10 ** rng.uniform(2, 8)),
+        "amplitude": str(rng.choice(names)),
+        "phase": str(rng.choice(names)),
+        "amplitude_range": [(0.5, 1), (0, 1), (0.9, 1), (1, 1)][rng.integers(4)],
+        "phase_range_rad": float(rng.choice([0.1, 1, 3])),
+        "probe": str(rng.choice(["disk", "gaussian", "focused"])),
+        "probe_diameter_px": diameter,
+        "probe_curvature_rad": float(rng.choice([0, 4, 10])),
+        "step_px": diameter * float(rng.choice([0.15, 0.25, 0.4, 0.6])),
+        "trajectory": str(rng.choice(["raster", "jittered", "fermat", "random"])),
+        "background": float(rng.choice([0, 0, 0.1])),
+        "seed": number,
+        "noise_seed": number,
+    }
+    return simulate(SimulationConfig(**settings))
+
+
+def alarms(count: int, seed: int = 0) -> str:
+    """Clean scans: how many lose anything when they are looked at."""
+    rng = np.random.default_rng(seed)
+    lost, told = [], collections.Counter[str]()
     for number in range(count):
-        side = int(rng.choice([32, 64]))
-        diameter = float(side * rng.choice([0.25, 0.4, 0.5, 0.7]))
-        settings = {
-            "N": side,
-            "n_frames": int(rng.choice([30, 60, 100, 200])),
-            "photons": float(10 ** rng.uniform(2, 8)),
-            "amplitude": str(rng.choice(names)),
-            "phase": str(rng.choice(names)),
-            "amplitude_range": [(0.5, 1), (0, 1), (0.9, 1), (1, 1)][rng.integers(4)],
-            "phase_range_rad": float(rng.choice([0.1, 1, 3])),
-            "probe": str(rng.choice(["disk", "gaussian", "focused"])),
-            "probe_diameter_px": diameter,
-            "probe_curvature_rad": float(rng.choice([0, 4, 10])),
-            "step_px": diameter * float(rng.choice([0.15, 0.25, 0.4, 0.6])),
-            "trajectory": str(rng.choice(["raster", "jittered", "fermat", "random"])),
-            "background": float(rng.choice([0, 0, 0.1])),
-            "seed": number,
-            "noise_seed": number,
-        }
-        report = clean_scan(simulate(SimulationConfig(**settings))).sanity
+        report = clean_scan(drawn(rng, number)).sanity
         assert report is not None
-        seen += 1
         done = [finding.code for finding in report if finding.done != "nothing"]
         told.update(finding.code for finding in report if finding.done == "nothing")
         if done:
             lost.append(f"{number}: {', '.join(done)}")
     rare = ", ".join(f"`{code}` {n}" for code, n in told.most_common())
     return (
-        f"{len(lost)} of {seen} clean simulated scans lose a pixel or a frame, or are scaled "
+        f"{len(lost)} of {count} clean simulated scans lose a pixel or a frame, or are scaled "
         f"({'; '.join(lost) or 'none'}). Told, with nothing done: {rare}."
+    )
+
+
+def refined_alarms(count: int, seed: int = 0) -> str:
+    """The same scans: of how many a refinement says that its image does not explain them."""
+    from ptycho.refinement import RefineConfig, refine
+
+    rng = np.random.default_rng(seed)
+    told = collections.defaultdict[str, list[str]](list)
+    for number in range(count):
+        scan = drawn(rng, number)
+        rec = refine(scan, config=RefineConfig(passes=PASSES)).reconstruction
+        for one in rec.meta["sanity"]["findings"]:
+            if one["code"].endswith("-unexplained"):
+                left = one["evidence"].get("left")
+                much = one["count"] if left is None else f"{left:.2f}"
+                photons = rec.meta["photons_per_frame"]
+                told[one["code"]].append(f"{number}: {much} at {photons:.0e} photons a frame")
+    words = [f"`{code}` {len(each)} ({'; '.join(each)})" for code, each in sorted(told.items())]
+    return (
+        f"At the end of a refinement of {PASSES} passes of the first {count} of them: "
+        f"{', '.join(words) or 'nothing'}."
     )
 
 
@@ -181,6 +209,9 @@ def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="faults whose name contains one of these")
     parser.add_argument("--alarms", type=int, default=0, metavar="COUNT", help="count false alarms")
+    parser.add_argument(
+        "--refined", type=int, default=0, metavar="COUNT", help="and at the end of a refinement"
+    )
     options = parser.parse_args(words)
     if options.alarms:
         text = alarms(options.alarms)
@@ -188,6 +219,11 @@ def main(words: list[str]) -> int:
         write(PAGE, text, ALARMS, ALARMS_END)
         return 0
     quiet.load_tensorflow()
+    if options.refined:
+        text = refined_alarms(options.refined)
+        print(text)
+        write(PAGE, text, REFINED, REFINED_END)
+        return 0
     words = options.only.split(",")
     chosen = [fault for fault in FAULTS if any(word in fault.name for word in words)]
     with tempfile.TemporaryDirectory() as name:

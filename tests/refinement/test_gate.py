@@ -165,12 +165,13 @@ def test_a_refused_prior_leaves_the_refinement_as_it_is_and_is_told(
     weights = build_prior_net(CHANNELS).get_weights()
     weights[-1] = weights[-1] + 3.0  # an answer that is wrong everywhere
     path = tmp_path / "bad.npz"
-    save_prior(path, weights, {"seed": 8})
+    save_prior(path, weights, {"seed": 8, "objects_of": [dim.name]})
     config = RefineConfig(passes=40, update_probe=False)
     plain = refine(dim, config=config)
     tried = refine(dim, config=config.model_copy(update={"prior": str(path)}))
     gate = tried.reconstruction.meta["prior"]
     assert gate["chosen"] == SMOOTH and gate["gain"] < 0 and gate["network"]["seed"] == 8
+    assert dim.name in gate["doubt"] and "memory" in gate["doubt"]
     assert tried.reconstruction.plain is None
     np.testing.assert_array_equal(tried.reconstruction.object, plain.reconstruction.object)
     assert tried.deviance_per_pixel == plain.deviance_per_pixel
@@ -204,6 +205,6 @@ def test_a_prior_that_cannot_be_judged_is_not_used_and_says_why(dim: Scan, tmp_p
     save_prior(path, build_prior_net(CHANNELS).get_weights(), {})
     config = RefineConfig(passes=6, update_probe=False, prior=str(path), regularise="off")
     told = refine(dim, config=config).reconstruction.meta["prior"]
-    assert told["chosen"] == "none" and "held-out" in told["why"]
+    assert told["chosen"] == "none" and "held-out" in told["why"] and "doubt" not in told
     with pytest.raises(ArchiveError, match="prior"):
         refine(dim, config=config.model_copy(update={"prior": str(tmp_path / "none.npz")}))
