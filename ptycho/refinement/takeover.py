@@ -86,7 +86,7 @@ def _strange(scan: Scan, start: Reconstruction) -> list[str]:
     pixel = start.meta.get("object_pixel_m")
     if pixel and scan.geometry is not None:
         own = scan.geometry.object_pixel_m(scan.N)
-        if not np.allclose(pixel, own, rtol=SAME_PIXEL):
+        if not np.allclose(pixel, own, rtol=SAME_PIXEL, atol=0):
             words.append(f"pixels of {pixel[0]:.4g} m, taken for the scan's of {own[0]:.4g} m")
     local = scan.positions_px - np.asarray(start.origin_px)
     beside = ((local < 0) | (local >= start.object.shape[-2:])).any(axis=1).sum()

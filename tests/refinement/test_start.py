@@ -179,6 +179,11 @@ def test_a_start_of_another_scan_is_told(right: Scan) -> None:
     assert take_over(coarse, image).words == (
         f"pixels of {own:.4g} m, taken for the scan's of {3 * own:.4g} m",
     )
+    fine = image.with_meta(object_pixel_m=[5e-9, 5e-9])  # X-rays: pixels of nanometres
+    fit = replace(GEOMETRY, distance_m=GEOMETRY.distance_m * 8e-9 / own)
+    assert take_over(replace(near, geometry=fit), fine).words == (
+        "pixels of 5e-09 m, taken for the scan's of 8e-09 m",
+    )
     assert take_over(far, image).words == (
         f"the image of another scan: {right.name}",
         f"nothing for {beside} of 80 frames, which lie beside the object",
