@@ -93,11 +93,13 @@ class Truth:
         object: (H, W) complex64; of a thick one the product of its layers.
         origin_px: scan-frame (row, col) of array pixel [0, 0].
         layers: (L, H, W) complex64 in the order of the light, or None: one layer.
+        pixel_m: (row, col) pitch in metres, where it stands without its scan.
     """
 
     object: np.ndarray
     origin_px: tuple[float, float] = (0.0, 0.0)
     layers: np.ndarray | None = None
+    pixel_m: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)

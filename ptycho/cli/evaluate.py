@@ -122,7 +122,7 @@ def _load_reference(path: Path, measurement: str | None, *, is_truth: bool) -> A
         return load_reconstruction(path)
     if is_reconstruction(path):
         rec = load_reconstruction(path)
-        return Truth(rec.object, rec.origin_px, rec.layers)
+        return Truth(rec.object, rec.origin_px, rec.layers, rec.meta.get("object_pixel_m"))
     scan = open_scan(path, measurement=measurement)  # type: ignore[arg-type]
     if scan.truth is None:
         raise DataError(
@@ -132,7 +132,7 @@ def _load_reference(path: Path, measurement: str | None, *, is_truth: bool) -> A
             got="no truth",
             fix="measured data: ptycho evaluate OUT.h5 --half-sets",
         )
-    return scan.truth
+    return scan
 
 
 def _half_sets(

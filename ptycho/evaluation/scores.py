@@ -7,7 +7,7 @@ refined apart with one configuration, and correlated. That is the resolution of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +25,8 @@ MIN_COVERAGE = 0.25
 ALIKE = 0.5
 """Correlation below which two images are hardly of one scan. (A simulated scan of 1e5 photons a
 frame against itself at 100 photons: 0.63; against two others: 0.08 and 0.40.)"""
+SAME_PIXEL = 0.01
+"""Relative difference of two sizes of a pixel that are one and the same."""
 STILL_FALLING = 0.05
 """Share of its residual that a finished refinement does not lose in its last quarter."""
 
@@ -40,7 +42,7 @@ def evaluate(
     """Metrics of `reconstruction` against `reference`; see `metrics.compare` for the keys.
 
     `doubts`, where there are any, are sentences on what makes the numbers doubtful: images that
-    are hardly alike.
+    are hardly alike, or whose pixels are of other sizes.
 
     Of thick specimens the products of the layers are compared, and `layers` holds the metrics of
     each, after a gauge of its own, where both have as many.
@@ -83,7 +85,10 @@ def evaluate_images(
     weights = _cut(reconstruction.coverage, reconstruction.origin_px, overlap)
     result = compare(overlap.a, overlap.b, overlap.region, weights, ramp=ramp, shift=shift)
     result.metrics.update(kind=kind, min_coverage=min_coverage, origin_px=list(overlap.origin_px))
-    if doubts := _unlike(result.likeness(), reconstruction, reference):
+    if doubts := [
+        *_other_pixels(reconstruction, reference),
+        *_unlike(result.likeness(), reconstruction, reference),
+    ]:
         result.metrics["doubts"] = doubts
     ours, theirs = reconstruction.each_layer(), _layers(reference)
     if ours and len(ours) == len(theirs):
@@ -93,6 +98,22 @@ def evaluate_images(
             for mine, other in zip(ours, theirs, strict=True)
         ]
     return result
+
+
+def _other_pixels(rec: Reconstruction, ref: Truth | Reconstruction) -> list[str]:
+    """What is said of images whose pixels are not of one size, or nothing; often none is known."""
+    ours, theirs = rec.meta.get("object_pixel_m"), _pixel_m(ref)
+    if ours is None or theirs is None or np.allclose(ours, theirs, rtol=SAME_PIXEL, atol=0):
+        return []
+    sizes = ["{:.4g} × {:.4g} m".format(*pixel) for pixel in (ours, theirs)]
+    return [
+        f"pixels of {sizes[0]} were compared with pixels of {sizes[1]}, one with one: they are "
+        "other places of the specimen"
+    ]
+
+
+def _pixel_m(ref: Truth | Reconstruction) -> Any:
+    return ref.pixel_m if isinstance(ref, Truth) else ref.meta.get("object_pixel_m")
 
 
 def _unlike(likeness: float, rec: Reconstruction, ref: Truth | Reconstruction) -> list[str]:
@@ -146,7 +167,10 @@ def _reference(
             got="no truth",
             fix="measured data: ptycho evaluate OUT.h5 --half-sets",
         )
-    return reference.truth, "truth"
+    if reference.geometry is None:
+        return reference.truth, "truth"
+    pixel = reference.geometry.object_pixel_m(reference.N)
+    return replace(reference.truth, pixel_m=pixel), "truth"
 
 
 def _cut(image: np.ndarray, origin_px: tuple[float, float], overlap: Any) -> np.ndarray:

@@ -18,7 +18,7 @@ from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.start import Canvas
 from ptycho.report import contents_of
 from ptycho.result import Reconstruction
-from ptycho.scan import Scan
+from ptycho.scan import Geometry, Scan
 from ptycho.simulation import SimulationConfig, simulate
 
 
@@ -129,6 +129,23 @@ def test_an_image_of_another_scan_is_told(scan, perfect):
     )
     [doubt] = evaluate(named, stranger)["doubts"]
     assert "/data/one.npz" in doubt and "/data/two.npz" in doubt
+
+
+def test_images_of_other_pixels_are_told(tmp_path, scan, perfect):
+    """A pixel is compared with a pixel: of other sizes they are other places of the specimen."""
+    ours, theirs = (replace(perfect, meta={"object_pixel_m": [p, p]}) for p in (1e-7, 2e-7))
+    [doubt] = evaluate(ours, theirs)["doubts"]
+    assert "1e-07 m" in doubt and "2e-07 m" in doubt
+    assert "doubts" not in evaluate(ours, perfect) | evaluate(ours, ours)
+    placed = replace(scan, geometry=Geometry(1.5e-10, 2.0, (75e-6, 75e-6)))
+    [doubt] = evaluate(ours, placed)["doubts"]
+    assert "1.25e-07 m" in doubt
+    save_scan(placed, tmp_path / "scan.npz")
+    one = str(save_reconstruction(ours, tmp_path / "one.h5"))
+    two = str(save_reconstruction(theirs, tmp_path / "two.h5"))
+    for told in (["--truth", str(tmp_path / "scan.npz")], ["--truth", two], ["--against", two]):
+        done = CliRunner().invoke(app, ["evaluate", one, *told], catch_exceptions=False)
+        assert "pixels of 1e-07" in " ".join(done.stdout.split()), told
 
 
 def test_halves_that_were_not_finished_are_told(scan):
