@@ -320,6 +320,8 @@ def _refine(
             whole_trials=chosen.trials,
             reported_deviance=chosen.reported_deviance,
         )
+    else:
+        rec = rec.with_meta(**_of_no_use(config))
     return RefineResult(
         rec, score.residual, score.deviance_per_pixel, seconds, len(history), history
     )
@@ -337,6 +339,13 @@ def _why_none_is_chosen(config: RefineConfig) -> str:
     if config.passes < fewest:
         return f"{config.passes} passes are too few to choose, {fewest} would do"
     return ""
+
+
+def _of_no_use(config: RefineConfig) -> dict[str, str]:
+    """What is said of settings of whole-scan passes where there were none."""
+    asked = {"regularise": config.regularise, "loss": config.loss}
+    end = "is not used: there was no whole-scan pass"
+    return {key: f"{value} {end}" for key, value in asked.items() if value not in ("auto", "off")}
 
 
 def _whole_share(config: RefineConfig) -> float:

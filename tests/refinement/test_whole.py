@@ -99,6 +99,17 @@ def test_a_number_is_taken_as_it_is_and_counts_that_are_not_whole_choose_nothing
     assert blind.reconstruction.meta["regularise"] == "off: no counts can be held out"
 
 
+def test_settings_of_whole_scan_passes_that_there_were_none_of_are_told(dim):
+    config = RefineConfig(passes=2, loss="amplitude")
+    assert refine(dim, config=config).reconstruction.meta["loss"] == (
+        "amplitude is not used: there was no whole-scan pass"
+    )
+    config = RefineConfig(passes=2, regularise=0.5, whole_share=0.1)
+    meta = refine(dim, config=config).reconstruction.meta
+    assert meta["regularise"] == "0.5 is not used: there was no whole-scan pass"
+    assert "loss" not in meta
+
+
 def test_a_background_in_rings_is_found():
     """Scattered light, brighter outside, on a scan whose probe and object are found as well."""
     scan = simulate(SimulationConfig(N=32, n_frames=120, photons=1e5, probe_diameter_px=16))
