@@ -17,7 +17,7 @@ from ptycho.cli.app import app as ptycho_app
 ROOT = Path(__file__).resolve().parents[1]
 #: Written by programs, or histories: what they name was there when it was written.
 WRITTEN = {
-    *("docs/COMMANDS_REFERENCE.md", "docs/configuration.md", "docs/specs/log.md", "docs/night.md"),
+    *("docs/commands.md", "docs/configuration.md", "docs/specs/log.md", "docs/night.md"),
     *("docs/fix_plan.md", "docs/findings.md"),
 }
 PAGES = sorted(

@@ -1,4 +1,4 @@
-"""docs/configuration.md and docs/COMMANDS_REFERENCE.md say what the programs say."""
+"""docs/configuration.md and docs/commands.md say what the programs say."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Write docs/configuration.md, COMMANDS_REFERENCE.md and specs/log.md from what the programs say.
+"""Write docs/configuration.md, commands.md and specs/log.md from what the programs say.
 
     write_references.py            write the pages
     write_references.py --check    exit 1 and name the pages that are out of date
 
 The keys, defaults and sentences of configuration.md are the fields of `orchestration.config` and
 the string below each; its placeholders are those of `orchestration.agents.custom` and
-`orchestration.engine.notify`. COMMANDS_REFERENCE.md is the `--help` of every command of both
+`orchestration.engine.notify`. commands.md is the `--help` of every command of both
 programs; log.md the payloads of `orchestration.core`.
 """
 
@@ -153,7 +153,7 @@ def helps(command: Any, name: str, level: int) -> Iterator[str]:
 
 
 def commands() -> str:
-    """The text of docs/COMMANDS_REFERENCE.md."""
+    """The text of docs/commands.md."""
     programs = {"ptycho": ptycho_app, "orchestrate": orchestrate_app}
     pages = [
         part
@@ -203,7 +203,7 @@ def main() -> int:
     check = options.parse_args().check
     pages = {
         "docs/configuration.md": configuration(),
-        "docs/COMMANDS_REFERENCE.md": commands(),
+        "docs/commands.md": commands(),
         "docs/specs/log.md": log(),
     }
     old = [
