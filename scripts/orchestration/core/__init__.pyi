@@ -42,7 +42,9 @@ from .selectors import Selector as Selector
 from .selectors import of_pytest_command as of_pytest_command
 from .selectors import parse_selector as parse_selector
 from .selectors import split_selector as split_selector
+from .state import ASIDE as ASIDE
 from .state import PHASES as PHASES
+from .state import TAKEN_BACK as TAKEN_BACK
 from .state import Held as Held
 from .state import ItemState as ItemState
 from .state import Landing as Landing

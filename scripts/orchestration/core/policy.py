@@ -2,8 +2,9 @@
 
 The rules: a waiting item gets no turn; a done item takes no orders; an item
 is runnable when it is open, its dependencies are done, it is not cooling down and its budget is
-left; preferred are higher priority, then the item that unblocks more, then less dwell, then the
-older one. Two cycles without a newly verified criterion, or the same failure twice, force a pivot.
+left; preferred is one that no outage has put behind the others, then higher priority, then the item
+that unblocks more, then less dwell, then the older one. Two cycles without a newly verified
+criterion, or the same failure twice, force a pivot.
 """
 
 from __future__ import annotations
@@ -228,7 +229,7 @@ def _row(
         open_criteria=item.criteria_open,
         action_state=action_state(known.actions),
         allowed_actions=allowed_actions(known.actions),
-        rank=(item.priority, -unblocks, known.dwell, age),
+        rank=(known.outages, item.priority, -unblocks, known.dwell, age),
     )
 
 
@@ -286,7 +287,7 @@ def _preference(best: Standing, runnable: list[Standing]) -> str:
     """Say why this item and not another."""
     if len(runnable) == 1:
         return "the only runnable item"
-    names = ("priority", "items it unblocks", "dwell", "age")
+    names = ("outages", "priority", "items it unblocks", "dwell", "age")
     second = min((row for row in runnable if row.id != best.id), key=lambda row: row.rank)
     for name, mine, theirs in zip(names, best.rank, second.rank, strict=True):
         if mine != theirs:

@@ -8,6 +8,8 @@ from typing import Any
 from orchestration.core import payloads as said
 from orchestration.core.events import Event
 from orchestration.core.state import (
+    ASIDE,
+    TAKEN_BACK,
     Held,
     ItemState,
     Landing,
@@ -108,6 +110,7 @@ def _choice(state: State, event: Event, choice: said.Chosen) -> None:
 def _agent_exit(state: State, event: Event, ended: said.AgentEnded) -> None:
     _note(state, event, "exited")
     _spend(state, event, ended)
+    _item(state, event).outages = 0
 
 
 def _spend(
@@ -250,7 +253,22 @@ def _commit(state: State, event: Event, commit: said.Committed) -> None:
 def _turn_end(state: State, event: Event, end: said.TurnEnded) -> None:
     if state.run is not None and end.outcome in ("reject", "tamper", "blocked"):
         state.run.rejected.append(str(event.item))
+    if end.outcome in (ASIDE, TAKEN_BACK):
+        _no_attempt(state, event)
+        _item(state, event).outages += end.outcome == ASIDE
     state.open = None
+
+
+def _no_attempt(state: State, event: Event) -> None:
+    """Count the cycle for no run, and forget its order: it may be given again."""
+    if state.run is not None:
+        state.run.first_cycle += 1
+    item = _item(state, event)
+    ordered = state.open.fact(said.Ordered) if state.open is not None else None
+    if ordered is not None and item.orders[-1:] == [ordered.hash]:
+        item.orders.pop()
+        item.actions.pop()
+        state.orders.pop(ordered.hash, None)
 
 
 def _pivot(state: State, event: Event, pivot: said.Pivoted) -> None:

@@ -8,6 +8,8 @@ from typing import Any, Self, TypeVar
 from orchestration.core.payloads import Committed, Flag, Note, Payload, Steer, Supervised
 
 P = TypeVar("P", bound=Payload)
+TAKEN_BACK, ASIDE = "taken_back", "aside"
+"""How a cycle ends that came to no attempt: a person changed its item, or others go first."""
 PHASES = ("decided", "ordered", "dispatched", "agent", "exited", "verified", "landing", "landed")
 """How far the open cycle has come; the engine resumes at the step after this."""
 
@@ -36,6 +38,8 @@ class ItemState:
     last_reason: str = ""
     halted: str = ""
     """Why the item must be left at once (the same patch again, the same order again)."""
+    outages: int = 0
+    """How often others were let go first since the agent last came to an end of its own."""
     seconds: float = 0.0
 
 

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from orchestration.agents import bring_home
 from orchestration.core import (
+    ASIDE,
     NEEDS_AGENT,
     Decision,
     ExitReason,
@@ -29,6 +30,7 @@ from orchestration.core import (
     payloads,
 )
 from orchestration.documents.ledger import Ledger
+from orchestration.engine.aside import no_longer, set_aside
 from orchestration.engine.cycle import Cycle
 from orchestration.engine.notify import Notifier
 from orchestration.engine.polling import next_poll_s, poll_waiting
@@ -131,6 +133,7 @@ class Engine:
                 reserve(harness.repo.state_dir)
                 self._open_run()
                 self._fetch()
+                set_aside(harness)
             yield
 
     @contextmanager
@@ -315,11 +318,15 @@ class Engine:
         """The next decision with the inbox as it is, without doing anything (`run --dry-run`)."""
         harness = self.harness
         state = inbox.foresee(harness.repo.state_dir, harness.log)
-        if state.open is not None:
+        outcome, _ = no_longer(harness)
+        if state.open is not None and not outcome:
             reason = f"continues the cycle that was interrupted ({state.open.phase})"
             return Decision("work", state.open.item, reason, Weighed(state.cycle))
         _, ledger = harness.ledger_at(harness.tip().sha)
-        return decide(state, harness.facts(ledger), harness.policy)
+        facts = harness.facts(ledger)
+        if outcome == ASIDE and state.open is not None:
+            facts = [item for item in facts if item.id != state.open.item]
+        return decide(state, facts, harness.policy)
 
     # -- decisions -------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@ from . import commits as commits
 from . import held_out as held_out
 from . import outside as outside
 from .brief import first_words as first_words
+from .brief import prose as prose
 from .brief import write_brief as write_brief
 from .case import Case as Case
 from .case import Findings as Findings
@@ -29,6 +30,7 @@ from .settle import blocked_note as blocked_note
 from .settle import closed as closed
 from .settle import pivoted as pivoted
 from .supervision import ordered_by_agent as ordered_by_agent
+from .work import abandon as abandon
 from .work import new_stamp as new_stamp
 from .work import prepare as prepare
 from .work import report_path as report_path

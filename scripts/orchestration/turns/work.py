@@ -101,6 +101,20 @@ def _saved(harness: Harness, workspace: Workspace) -> str | None:
     return words
 
 
+def abandon(harness: Harness, item_id: str, n: int, base: str) -> None:
+    """Remove the workspace of an attempt that nobody goes on with.
+
+    What lies in it stays on the attempt's branch.
+    """
+    if not is_laid(harness.repo, item_id, n):
+        return
+    workspace = create(harness.repo, item_id, n, base)
+    saved = _saved(harness, workspace)
+    if saved is not None:
+        harness.say(f"kept what an interrupted attempt left as {saved[:12]}")
+    workspace.remove()
+
+
 def run_agent(
     harness: Harness,
     item: Item,
