@@ -125,8 +125,9 @@ def row(**more: object) -> dict:
 
 def test_the_time_to_the_others_last_deviance_is_that_of_the_first_image_as_good() -> None:
     assert row()["reach_s"] == [20.0, 100.0]
-    told = versus_ptychi.reach({"ours": [0.7], "lsqml": [0.6]}, row()["spent"] | {
-        "ours": [{"cpu_s": [1.0]}]})  # fmt: skip
+    told = versus_ptychi.reach(
+        {"ours": [0.7], "lsqml": [0.6]}, row()["spent"] | {"ours": [{"cpu_s": [1.0]}]}
+    )
     assert told == {"reach_s": [None, 100.0]}
     assert versus_page.at_equal_time(row()) == 0.9
     assert versus_page.at_equal_passes(row()) == 0.7

@@ -145,9 +145,12 @@ def _refined(
         return _chosen(scan, start, config, progress, keep, watch, client)
     telling, stage = named(progress, "half the resolution"), keep.stage("coarse")
     begin = coarse.begun(
-        scan, start, config, keep,
+        scan,
+        start,
+        config,
+        keep,
         lambda half, setting: _refine(half, None, setting, telling, stage, None, None),
-    )  # fmt: skip
+    )
     left = None if config.seconds is None else _left(config.seconds, began)
     setting = config.model_copy(update={"seconds": left, "coarse_passes": 0})
     result = _chosen(scan, begin, setting, progress, keep, watch, client)

@@ -88,8 +88,11 @@ def measure(home: Path) -> list[tuple[str, str, bool]]:
     env["XDG_STATE_HOME"] = str(home / "state")
     wheels, place = home / "wheels", home / "alone"
     pinned = ["-c", str(HOUSE / "constraints.txt")]
-    must([sys.executable, "-m", "pip", "wheel", "-q", *pinned, "-w", str(wheels), str(HOUSE)],
-         home, env)  # fmt: skip
+    must(
+        [sys.executable, "-m", "pip", "wheel", "-q", *pinned, "-w", str(wheels), str(HOUSE)],
+        home,
+        env,
+    )
     names = sorted(path.name.split("-")[0].lower() for path in wheels.iterdir())
     lost = [name for name in LIBRARY if name in names]
     rows = [

@@ -155,8 +155,9 @@ def honest(root: Path) -> bool:
     """Whether the product really adds."""
     env = {**os.environ, "PYTHONPATH": str(root), "PYTEST_CURRENT_TEST": "x"}
     argv = [sys.executable, "-P", "-c", HONEST + "; print('adds')"]
-    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False,
-                          cwd=root, timeout=60)  # fmt: skip
+    done = subprocess.run(
+        argv, env=env, capture_output=True, text=True, check=False, cwd=root, timeout=60
+    )
     return done.stdout.endswith("adds\n")
 
 

@@ -159,9 +159,11 @@ def ours(source: str, target: str) -> int:
     job = dict(np.load(source))
     want = json.loads(str(job["settings"]))
     scan = Scan(
-        counts=job["counts"], positions_px=job["positions"], probe=job["probe"],
+        counts=job["counts"],
+        positions_px=job["positions"],
+        probe=job["probe"],
         mask=job.get("mask"),
-    )  # fmt: skip
+    )
     field = job["object"]
     start = Reconstruction(
         object=field, coverage=np.ones(field.shape, np.float32), origin_px=(0.0, 0.0)
@@ -219,9 +221,12 @@ def images(found: dict[str, np.ndarray], half: Half, job: dict, moves: bool) -> 
         field = found[f"object_{at}"]
         lit = illumination(probe, places, shape=field.shape, origin_px=tuple(origin))
         rec = Reconstruction(
-            object=field, coverage=np.asarray(lit), origin_px=tuple(origin), probe=probe,
+            object=field,
+            coverage=np.asarray(lit),
+            origin_px=tuple(origin),
+            probe=probe,
             positions_px=places if moves else None,
-        )  # fmt: skip
+        )
         made.append(half.back(rec))
     return made
 
@@ -238,9 +243,13 @@ def measure(row: Row, seed: int, quick: bool, lsqml: dict[str, Any]) -> dict[str
         job = job_of(half, row)
         common = {"positions": row.positions, "seed": half.seed}
         want = {
-            **common, "passes": passes, "modes": row.modes, "tv": row.tv, "each": 3,
+            **common,
+            "passes": passes,
+            "modes": row.modes,
+            "tv": row.tv,
+            "each": 3,
             "background": row.background,
-        }  # fmt: skip
+        }
         with tempfile.TemporaryDirectory() as folder:
             mine = run([sys.executable, __file__, "--ours"], job, want, Path(folder))
         given = {**job}
@@ -303,17 +312,22 @@ def low_dose(seed: int, quick: bool) -> dict[str, Any]:
     scan = scan_of("star", quick)
     few, _ = scan.thin(np.random.default_rng((seed, 19)), 0.02)
     config = RefineConfig(
-        passes=12 if quick else PASSES, modes=2, positions="frames", background="rings",
-        clean="off", seed=seed,
-    )  # fmt: skip
+        passes=12 if quick else PASSES,
+        modes=2,
+        positions="frames",
+        background="rings",
+        clean="off",
+        seed=seed,
+    )
     begun = time.process_time()
     every, some = (refine(each, config=config).reconstruction for each in (scan, few))
     told = evaluate(some, every)
     words = f"amplitude SSIM {told['amplitude']['ssim']:.3f}; both images, two modes + positions"
     return {
-        "value": float(told["phase"]["ssim"]), "words": words,
+        "value": float(told["phase"]["ssim"]),
+        "words": words,
         "cpu_s": round(time.process_time() - begun, 1),
-    }  # fmt: skip
+    }
 
 
 def pass_over_ffts(seed: int, quick: bool) -> dict[str, Any]:

@@ -109,9 +109,13 @@ def test_every_number_type_and_order(
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("layout", ["earlier", "frames last", "a fourth axis", "tike"])
 def test_every_layout_is_what_it_is_in_memory(
-    tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch, how: str, order: Any,
+    tmp_path: Path,
+    temporary: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
+    order: Any,
     layout: str,
-) -> None:  # fmt: skip
+) -> None:
     """Amplitudes, frames along the last axis, corner-centred ones: equal to a read at once."""
     frames = FRAMES.astype(np.float32)
     content = tike(frames) if layout == "tike" else earlier(frames)

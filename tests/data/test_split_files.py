@@ -171,10 +171,12 @@ def test_links_inside_a_ptychodus_diffraction_file(tmp_path: Path, product: str)
         file["indexes"] = np.arange(M)
     metres = (POSITIONS - np.mean(POSITIONS, axis=0)) * PIXEL
     arrays = {
-        "probe_position_indexes": np.arange(M), "probe_position_y_m": metres[:, 0],
-        "probe_position_x_m": metres[:, 1], "object": np.ones((1, *shape), complex),
+        "probe_position_indexes": np.arange(M),
+        "probe_position_y_m": metres[:, 0],
+        "probe_position_x_m": metres[:, 1],
+        "object": np.ones((1, *shape), complex),
         "probe": np.ones((1, 1, N, N), complex),
-    }  # fmt: skip
+    }
     attrs = {"detector_object_distance_m": DISTANCE, "probe_energy_eV": H_C / WAVELENGTH / EV}
     if product.endswith("npz"):
         sides = {f"object_pixel_{side}_m": PIXEL for side in ("height", "width")}

@@ -90,9 +90,13 @@ def test_a_heading_that_only_speaks_of_a_day_begins_no_entry() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["## Notes of 2026-01-06T10:00:00Z", "- 2026-01-06T10:00:00Z galph: x",
-             "**2026-01-06T10:00:00Z — galph**"],
-)  # fmt: skip
+    "line",
+    [
+        "## Notes of 2026-01-06T10:00:00Z",
+        "- 2026-01-06T10:00:00Z galph: x",
+        "**2026-01-06T10:00:00Z — galph**",
+    ],
+)
 def test_a_stamp_that_begins_no_entry_is_counted(line: str) -> None:
     read = parse_memory(f"# Galph Memory\n\n{line}\n- did it\n")
     assert not read.entries

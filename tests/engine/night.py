@@ -137,8 +137,12 @@ class Night:
             (turn.workspace / f"tests/want/{n}.txt").write_text("nothing\n")
             return Outcome("done", "it passes now")
         if n == self.at(0.2):  # the litter-bug
-            for name in (".aider.chat.history.md", "__pycache__/a.pyc", ".aider.tags.cache.v4/x",
-                         ".pytest_cache/v"):  # fmt: skip
+            for name in (
+                ".aider.chat.history.md",
+                "__pycache__/a.pyc",
+                ".aider.tags.cache.v4/x",
+                ".pytest_cache/v",
+            ):
                 (turn.workspace / name).parent.mkdir(parents=True, exist_ok=True)
                 (turn.workspace / name).write_text("litter")
             os.mkfifo(turn.workspace / "pipe")

@@ -159,8 +159,10 @@ def test_what_a_criterion_compares_with_is_trusted(
     data["checks/each.sh"] = "while read -r row; do grep -q $row data/out.txt || exit 1; "
     data["checks/each.sh"] += "done < data/want.txt\n"
     here = place(ledger, **FILES, **data)
-    here.run(stub(writes({"data/out.txt" if honest else "data/want.txt": "2\n"
-                          if honest else "1\n"})), cycles=1)  # fmt: skip
+    here.run(
+        stub(writes({"data/out.txt" if honest else "data/want.txt": "2\n" if honest else "1\n"})),
+        cycles=1,
+    )
     known = here.harness().state.items["A-001"]
     assert known.last_verdict == ("land" if honest else "reject"), known.last_reason
     if not honest:

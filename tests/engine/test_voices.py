@@ -205,10 +205,12 @@ def test_the_key_is_the_persons_alone_and_binds_what_it_signs(landed: Any) -> No
     signature = voice.sign("message", b"words")
     assert spoken_by(voice.public, "message", b"words", signature)
     for what, data, words in (
-        ("commit", b"words", signature), ("message", b"word", signature),
-        ("message", b"words", ""), ("message", b"words", "zz"),
+        ("commit", b"words", signature),
+        ("message", b"word", signature),
+        ("message", b"words", ""),
+        ("message", b"words", "zz"),
         ("message", b"words", signature[:-1] + ("0" if signature[-1] != "0" else "1")),
-    ):  # fmt: skip
+    ):
         assert not spoken_by(voice.public, what, data, words)
     assert voice.public in Repo(landed.root).text("grep", "-h", "run_start", LOG_REF)
 

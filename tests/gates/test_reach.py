@@ -76,7 +76,7 @@ FLAGGED = {
     "other import roots": "from sys import path\n\npath[:] = ['calc/lib']\n",
     "where byte code lies": "import sys\n\nsys.pycache_prefix = 'calc'\n",
     "byte code beside a source": "import py_compile\n\npy_compile.compile('calc/x.py')\n",
-}  # fmt: skip
+}
 HONEST = {
     "variables of libraries": "import os\n\nos.environ['OMP_NUM_THREADS'] = '1'\nos.environ.setdefault('KERAS_BACKEND', 'jax')\nos.environ['PYTHONHASHSEED'] = '0'\nos.environ.update(TF_CPP_MIN_LOG_LEVEL='3')\n\n\ndef load(rows):\n    for key, value in rows:\n        os.environ[key] = value\n",
     "an environment for one child": "import os\nimport subprocess\nimport sys\n\nHERE = sys.path[0]\n\n\ndef run(words):\n    env = {**os.environ, 'PATH': '/bin', 'PYTHONPATH': HERE}\n    return subprocess.run(words, env=env, cwd=HERE, check=True)\n",
@@ -94,7 +94,7 @@ HONEST = {
     "logging, warnings": "import logging\nimport warnings\n\nlogging.getLogger(__name__).addHandler(logging.NullHandler())\nwarnings.filterwarnings('ignore')\n",
     "a machine's memory": "def total():\n    return open('/proc/meminfo').readline()\n",
     "an exported name": "import functools\n\n\ndef public(f):\n    globals()[f.__name__] = f\n    return functools.wraps(f)(f)\n",
-}  # fmt: skip
+}
 
 
 def flags(project: Project, text: str) -> list[str]:

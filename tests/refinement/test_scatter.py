@@ -68,9 +68,12 @@ def test_scatter_and_a_smoothed_object_are_told_apart(scattered: bool) -> None:
         counts = scan.counts + np.random.default_rng(3).poisson(light)
         scan = replace(scan, counts=counts.astype(np.float32))
     config = RefineConfig(
-        background="rings", passes=80, held_out_fraction=0.3, clean="off",
+        background="rings",
+        passes=80,
+        held_out_fraction=0.3,
+        clean="off",
         regularise=0.1 if scattered else 8.0,
-    )  # fmt: skip
+    )
     rec = refine(scan, config=config).reconstruction
     told = rec.meta["background_told"]
     assert told["verdict"] == ("scatter" if scattered else "shrinkage")

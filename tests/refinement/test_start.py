@@ -51,9 +51,12 @@ def of(scan: Scan, **changed: object) -> Reconstruction:
     shape = tuple(int(side) for side in np.ptp(scan.positions_px, axis=0) + 2 * N)
     low = np.floor(scan.positions_px.min(axis=0)) - N
     values: dict[str, object] = {
-        "object": np.ones(shape), "coverage": np.ones(shape), "origin_px": tuple(low),
-        "probe": scan.probe, "positions_px": scan.positions_px,
-    }  # fmt: skip
+        "object": np.ones(shape),
+        "coverage": np.ones(shape),
+        "origin_px": tuple(low),
+        "probe": scan.probe,
+        "positions_px": scan.positions_px,
+    }
     return Reconstruction(**values | changed)  # type: ignore[arg-type]
 
 
@@ -132,9 +135,10 @@ def test_frames_are_matched_by_number(right):
 def test_another_frame_of_reference_moves_the_start(right):
     start = of(right)
     there = replace(
-        start, positions_px=start.positions_px + [100.2, -60.4],
+        start,
+        positions_px=start.positions_px + [100.2, -60.4],
         origin_px=(start.origin_px[0] + 100.2, start.origin_px[1] - 60.4),
-    )  # fmt: skip
+    )
     taken = take_over(right, there)
     apart = np.subtract(taken.positions_px, right.positions_px)
     np.testing.assert_allclose(apart, [[0.2, -0.4]] * right.n_frames, atol=1e-9)

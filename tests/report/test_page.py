@@ -144,9 +144,12 @@ def test_what_all_positions_share_is_there_in_numbers_and_arrows(
     assert names == ["positions", "positions-shared", "drift"]
     text = page_of(tmp_path, contents)
     for words in (
-        "scale 1.05, rotation 0.4985°, aspect 1, shear 0;", "backlash 0.3 px",
-        "together 1.2 px", "gains 25.00% by it", "it was kept",
-    ):  # fmt: skip
+        "scale 1.05, rotation 0.4985°, aspect 1, shear 0;",
+        "backlash 0.3 px",
+        "together 1.2 px",
+        "gains 25.00% by it",
+        "it was kept",
+    ):
         assert words in text, words
     record["kept"] = False
     part = of_reconstruction(moved.with_meta(shared_positions=record), "x").parts["positions"]
@@ -165,11 +168,15 @@ def test_what_a_result_lacks_is_said(bare: Reconstruction, tmp_path: Path) -> No
         assert part.words, key
     text = page_of(tmp_path, contents)
     for words in (
-        "The file holds no probe.", "as given; <code>refine --positions</code>",
-        "The file tells no passes.", "No half sets yet", "Nothing is told of a look at the frames.",
+        "The file holds no probe.",
+        "as given; <code>refine --positions</code>",
+        "The file tells no passes.",
+        "No half sets yet",
+        "Nothing is told of a look at the frames.",
         "The file tells no settings.",
-        "does not tell which versions", "does not tell how it was made",
-    ):  # fmt: skip
+        "does not tell which versions",
+        "does not tell how it was made",
+    ):
         assert words in text, words
 
 

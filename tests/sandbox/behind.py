@@ -83,10 +83,14 @@ class Person:
     ) -> subprocess.CompletedProcess[str]:
         """Start `argv` behind the fence as this person; one word is a line of shell."""
         given = {
-            "argv": argv if len(argv) > 1 else ["sh", "-c", *argv], "readable": readable,
-            "level": level or self.level, "network": network, "devices": True, "closed": closed,
+            "argv": argv if len(argv) > 1 else ["sh", "-c", *argv],
+            "readable": readable,
+            "level": level or self.level,
+            "network": network,
+            "devices": True,
+            "closed": closed,
             "prelude": prelude,
-        }  # fmt: skip
+        }
         env = {"PATH": path, "HOME": str(self.home), "F": str(self.folder), "PYTHON": PYTHON,
                "PYTHONPATH": str(self.folder / "code"), "USER": "person"}  # fmt: skip
         return subprocess.run(

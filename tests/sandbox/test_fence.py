@@ -80,8 +80,12 @@ def test_what_is_named_is_readable_and_nothing_beside_it(me: Person) -> None:
     line = "cat $F/home/.config/tool/token; cat $F/home/.netrc 2>/dev/null"
     done = me.run(line, readable=(str(me.home / ".config/tool"),))
     assert done.stdout == SECRET
-    assert me.run("echo x > $F/home/.config/tool/token",
-                  readable=(str(me.home / ".config/tool"),)).returncode != 0  # fmt: skip
+    assert (
+        me.run(
+            "echo x > $F/home/.config/tool/token", readable=(str(me.home / ".config/tool"),)
+        ).returncode
+        != 0
+    )
 
 
 def test_a_link_on_the_way_to_what_is_named_is_followed(me: Person) -> None:
@@ -170,8 +174,9 @@ def call(number: str, *words: str) -> str:
 SET_ATTRIBUTES = ("ctypes.c_char_p(struct.pack('QQQQ',0,1,0,0))", "ctypes.c_size_t(32)")
 CALLS = {
     "mount_setattr": call("442", "-100", "ctypes.c_char_p(b'/usr')", "0", *SET_ATTRIBUTES),
-    "mount_setattr, recursive": call("442", "-100", "ctypes.c_char_p(b'/')", "0x8000",
-                                     *SET_ATTRIBUTES),
+    "mount_setattr, recursive": call(
+        "442", "-100", "ctypes.c_char_p(b'/')", "0x8000", *SET_ATTRIBUTES
+    ),
     "open_tree and move_mount": call("428", "-100", "ctypes.c_char_p(b'/usr')", "0x8001"),
     "fsopen": call("430", "ctypes.c_char_p(b'tmpfs')", "0"),
     "setns to process 1": "import os,ctypes;c=ctypes.CDLL(None,use_errno=True);\n"
@@ -180,7 +185,7 @@ CALLS = {
     "pivot_root": "import ctypes;c=ctypes.CDLL(None,use_errno=True);"
     "print(c.pivot_root(b'.',b'.'),ctypes.get_errno())",
     "open_by_handle_at": call("304", "3", "ctypes.create_string_buffer(64)", "0"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -206,10 +211,14 @@ def test_what_is_closed_stays_as_it_is(walled: Person) -> None:
     walled.run("mkdir -p checks/deep; printf right > checks/deep/test_a.py")
     closed = (str(deep / "test_a.py"),)
     for line in (
-        "echo wrong > checks/deep/test_a.py", "rm -f checks/deep/test_a.py",
-        "mv checks/deep/test_a.py b", "mv checks/deep other", "mv checks other",
-        "chmod 600 checks/deep/test_a.py", "echo wrong > new && mv new checks/deep/test_a.py",
-    ):  # fmt: skip
+        "echo wrong > checks/deep/test_a.py",
+        "rm -f checks/deep/test_a.py",
+        "mv checks/deep/test_a.py b",
+        "mv checks/deep other",
+        "mv checks other",
+        "chmod 600 checks/deep/test_a.py",
+        "echo wrong > new && mv new checks/deep/test_a.py",
+    ):
         assert walled.run(line, closed=closed).returncode != 0, line
     assert (deep / "test_a.py").read_text() == "right"
     assert walled.run("echo x > checks/deep/new.py", closed=closed).returncode == 0

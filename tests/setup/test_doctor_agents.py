@@ -170,8 +170,11 @@ def test_a_run_asks_nothing_that_costs(root: Path, tmp_path: Path) -> None:
     words = ["run", "--dry-run", "-C", str(root)]
     done = subprocess.run(
         [sys.executable, "-c", "from orchestration.cli import main; main()", *words],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0 and "A-001" in done.stdout, done.stderr
     assert not count.exists()
 

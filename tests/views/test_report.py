@@ -288,8 +288,10 @@ def test_a_diff_is_read_line_by_line() -> None:
     assert left == 0
     assert [f.path for f in files] == ["x.py", "ä b", "p.bin"]
     assert [(f.letter, f.added, f.removed, f.note) for f in files] == [
-        ("M", 2, 1, ""), ("A", 1, 0, ""), ("M", 0, 0, "binary"),
-    ]  # fmt: skip
+        ("M", 2, 1, ""),
+        ("A", 1, 0, ""),
+        ("M", 0, 0, "binary"),
+    ]
     kinds = [(line.kind, line.old, line.new) for line in files[0].lines]
     assert kinds == [("hunk", 0, 0), ("same", 1, 1), ("del", 2, 0), ("add", 0, 2), ("add", 0, 3)]
     assert files[0].lines[-1].text == "+++ b/not-a-header"

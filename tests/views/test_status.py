@@ -309,7 +309,11 @@ def test_words_of_strange_lines() -> None:
 
 def test_spans_and_bars() -> None:
     assert [ago(s) for s in (None, 5, 200, 7500, 3 * 86400)] == [
-        "some time", "5 s", "3 min 20 s", "2 h 5 min", "3 days",
-    ]  # fmt: skip
+        "some time",
+        "5 s",
+        "3 min 20 s",
+        "2 h 5 min",
+        "3 days",
+    ]
     assert bar(1, 2, 4) == "[##--]" and bar(0, 0, 2) == "[--]"
     assert going_on([Stage("", 1, "over", "x")]) is None

@@ -115,8 +115,11 @@ def verify_branch(repo: Repo, branch: str, trust: Trust | None = None) -> list[V
 def _lost(repo: Repo, branch: str, trust: Trust) -> list[Verification]:
     """Commits that the log says are on the branch (or wait for it) and are not."""
     here = [ref for ref in (f"refs/heads/{branch}", RESULTS + branch) if repo.try_resolve(ref)]
-    wanted = {sha: turn for sha, (turn, ref) in trust.must.items()
-              if ref in (f"refs/heads/{branch}", RESULTS + branch)}  # fmt: skip
+    wanted = {
+        sha: turn
+        for sha, (turn, ref) in trust.must.items()
+        if ref in (f"refs/heads/{branch}", RESULTS + branch)
+    }
     there = set(repo.text("rev-list", *here).split()) if wanted else set()
     problem = "the log has this commit and the branch has not: it was amended or taken out"
     return [

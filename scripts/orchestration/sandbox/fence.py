@@ -229,8 +229,9 @@ def _bubblewrap(spec: dict[str, Any]) -> list[str]:
     for place in spec["hidden"]:
         folder = os.path.isdir(place)
         binds += ["--tmpfs", place] if folder else ["--ro-bind", "/dev/null", place]
-    binds += [word for place in spec["hidden"] if os.path.isdir(place)
-              for word in ("--remount-ro", place)]  # fmt: skip
+    binds += [
+        word for place in spec["hidden"] if os.path.isdir(place) for word in ("--remount-ro", place)
+    ]
     for name in kernel.MASKED:
         if os.path.exists(f"/proc/{name}"):
             binds += ["--ro-bind", "/dev/null", f"/proc/{name}"]

@@ -37,8 +37,9 @@ def remove_tree(path: Path) -> None:
         run_child(reopen, path.parent, scrub_env(), total_s=600.0)
         done = run_child(remove, path.parent, scrub_env(), total_s=600.0)
     if os.path.lexists(path):
-        raise HarnessError("a folder of the harness cannot be removed", where=path,
-                           got=done.output_tail[-300:])  # fmt: skip
+        raise HarnessError(
+            "a folder of the harness cannot be removed", where=path, got=done.output_tail[-300:]
+        )
 
 
 def entries_below(folder: Path | str) -> Iterator[os.DirEntry[str]]:

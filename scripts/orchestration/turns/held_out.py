@@ -88,9 +88,11 @@ def add(harness: Harness, item: Item, file: Path, place: str) -> str:
     pure = PurePosixPath(place)
     if not is_guarded(place) or pure.is_absolute() or ".." in pure.parts:
         raise HarnessError(
-            "a held-out file lies where tests lie", expected="a path such as tests/test_x.py",
-            got=place, fix="name one with --as",
-        )  # fmt: skip
+            "a held-out file lies where tests lie",
+            expected="a path such as tests/test_x.py",
+            got=place,
+            fix="name one with --as",
+        )
     if not file.is_file():
         raise HarnessError("no such file", where=file, expected="a test file")
     goal = folder_of(harness) / name_of(item) / place
@@ -105,7 +107,9 @@ def remove(harness: Harness, item: Item, place: str) -> None:
     known = files_of(harness, name)
     if place not in known:
         raise HarnessError(
-            "no such held-out file", got=place, expected=", ".join(known) or "none",
+            "no such held-out file",
+            got=place,
+            expected=", ".join(known) or "none",
             fix="orchestrate held-out list",
-        )  # fmt: skip
+        )
     (folder_of(harness) / name / place).unlink()

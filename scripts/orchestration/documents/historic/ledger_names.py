@@ -123,15 +123,18 @@ SIGNS = {
 #: Words in front that say more than their first one does.
 PHRASES = (
     (r"100[ ]?%[ ]?(?:done|complete[d]?)?", "done"),
-    (r"(?:partially|partly|almost|nearly|mostly|half|\d{1,2}[ ]?%)[ -]?"
-     r"(?:done|complete[d]?|finished|implemented|there)", "in_progress"),
+    (
+        r"(?:partially|partly|almost|nearly|mostly|half|\d{1,2}[ ]?%)[ -]?"
+        r"(?:done|complete[d]?|finished|implemented|there)",
+        "in_progress",
+    ),
     (r"(?:not|never)(?: yet)? (?:done|complete[d]?|finished|begun)", "open"),
     (r"(?:incomplete|unfinished|underway)", "in_progress"),
     (r"under (?:review|investigation|way|development|test)", "in_progress"),
     (r"(?:needs|ready for|awaiting|pending) review", "in_progress"),
     (r"(?:no longer needed|not needed|won'?t (?:do|fix)|will not do)", "dropped"),
     (r"scheduled", "open"),
-)  # fmt: skip
+)
 #: Columns of a table of attempts to today's.
 COLUMNS = {
     **dict.fromkeys(("#", "no", "no.", "nr", "attempt", "loop", "run", "iteration"), "turn"),
