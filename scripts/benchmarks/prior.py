@@ -483,6 +483,10 @@ def main() -> int:
     options = parser.parse_args()
     parts = _parts(options)
     record = options.out.with_suffix(".json")
+    if options.only and not record.is_file():
+        parser.error(f"--only: the other parts stand in {record}, which is not there")
+    if unknown := set(options.only or ()) - set(parts):
+        parser.error(f"--only {' '.join(sorted(unknown))}: the parts are {' '.join(parts)}")
     found = json.loads(record.read_text(encoding="utf-8")) if options.only else {}
     found |= {"frames": options.frames}
     for name in options.only or parts:
