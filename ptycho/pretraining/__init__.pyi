@@ -7,6 +7,7 @@ from .judgement import chosen_weight as chosen_weight
 from .judgement import evaluate_prior as evaluate_prior
 from .judgement import judge_apart as judge_apart
 from .judgement import judge_spread as judge_spread
+from .judgement import judge_views as judge_views
 from .judgement import judged_scan as judged_scan
 from .made import make_data as make_data
 from .own import own_object as own_object

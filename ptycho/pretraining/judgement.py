@@ -208,6 +208,31 @@ def judge_spread(prior: Prior, folder: Path, config: Judgement) -> list[dict[str
     return rows
 
 
+def judge_views(prior: Prior, folder: Path, config: Judgement) -> list[dict[str, Any]]:
+    """What each view of an image adds, on images that are solved already.
+
+    Returns:
+        One row a dose and number of views: `gain`, mean over cases and seeds of SSIM (amplitude,
+        phase) of the mean answer of so many views less that of the image.
+    """
+    rows = []
+    for photons in config.photons:
+        gains: dict[int, list[np.ndarray]] = {}
+        for arm in config.arms(folder):
+            if arm["photons"] != photons or arm["weight"] != BY_COUNTS or "overlap" in arm:
+                continue
+            estimate, truth, _ = _read(_path(arm))
+            before = np.array(_ssim(estimate.image, estimate, truth))
+            answers = prior.answers(estimate)
+            for views in (1, 2, 4, 8):
+                after = _ssim(answers[:views].mean(axis=0), estimate, truth)
+                gains.setdefault(views, []).append(np.array(after) - before)
+        for views, each in gains.items():
+            facts = {"photons": photons, "views": views, "scans": len(each)}
+            rows.append(facts | {"gain": np.mean(each, axis=0).tolist()})
+    return rows
+
+
 def judged_scan(
     case: str,
     photons: float,

@@ -15,8 +15,7 @@ TILE_PX = 512
 VIEWS, FEWEST_VIEWS = 8, 2
 VIEWED_PX = 4 * 512**2
 """So many pixels a network of the usual width looks at, as far as `VIEWS` and `FEWEST_VIEWS` allow;
-a wider one at as many as cost as much. Two views of 512² in place of four would save half of the time
-(`docs/evidence/prior.md`, Cost) and .003 of SSIM in amplitude, .001 in phase at 1e3 photons."""
+a wider one at as many as cost as much (`docs/evidence/prior.md`, Cost, says what a view adds)."""
 _STRIDE = 4
 _VIEWS = (0, False), (2, True), (1, False), (3, True), (2, False), (0, True), (3, False), (1, True)
 """Quarter turns, and whether of the conjugate."""

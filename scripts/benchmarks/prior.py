@@ -41,6 +41,7 @@ from ptycho.pretraining import (
     evaluate_prior,
     judge_apart,
     judge_spread,
+    judge_views,
     judged_scan,
 )
 from ptycho.prior import Estimate, Prior, load_prior
@@ -362,6 +363,17 @@ def cost_words(row: dict[str, Any]) -> str:
     )
 
 
+def views_words(rows: list[Row]) -> Iterator[str]:
+    """What each view adds, a row a dose."""
+    views = sorted({row["views"] for row in rows})
+    yield f"| photons | scans | {' | '.join(map(str, views))} |"
+    yield "|---|---|" + "---|" * len(views)
+    for photons in sorted({row["photons"] for row in rows}):
+        mine = {row["views"]: row for row in rows if row["photons"] == photons}
+        cells = ["{:+.4f} / {:+.4f}".format(*mine[each]["gain"]) for each in views]
+        yield f"| {photons:.0e} | {mine[views[0]]['scans']} | {' | '.join(cells)} |"
+
+
 def _begun(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The records of the trainings that a training went on from, the latest first."""
     while record := record.get("start") or {}:
@@ -407,6 +419,10 @@ def page(found: dict[str, Any]) -> str:
         "## Cost",
         "",
         cost_words(found["cost"]),
+        "",
+        "Mean gain in SSIM of amplitude / phase by the number of views:",
+        "",
+        *views_words(found["views"]),
         "",
         "## Does it invent?",
         "",
@@ -545,6 +561,7 @@ def _parts(options: argparse.Namespace) -> dict[str, Callable[[dict[str, Any]], 
         "probe": probe,
         "unseen": explained,
         "spread": lambda _: judge_spread(load_prior(options.prior), images, whole),
+        "views": lambda _: judge_views(load_prior(options.prior), images, doses),
         "cost": lambda _: cost(options.prior),
         "star": lambda _: [
             star(options.prior, share, 0) for share in STAR_SHARES if star_path() is not None

@@ -10,7 +10,7 @@ import pytest
 from scipy import ndimage
 
 from ptycho.nn import build_prior_net
-from ptycho.pretraining import Judgement, evaluate_prior, judge_apart, judge_spread
+from ptycho.pretraining import Judgement, evaluate_prior, judge_apart, judge_spread, judge_views
 from ptycho.pretraining.judgement import CASES, EMPTIED, SPARSE_CASES, judged_scan
 from ptycho.pretraining.specimens import KINDS, TEST_PHOTOGRAPHS
 from ptycho.prior import CHANNELS, Estimate, Prior
@@ -92,6 +92,21 @@ def test_the_spread_is_set_against_the_true_error(tmp_path: Path) -> None:
     assert rows[0]["spread"] < 0.025 < 0.08 < rows[4]["spread"]
     square = {name: sum(row[name] ** 2 for row in rows) for name in ("error", "spread")}
     assert square["error"] / square["spread"] == pytest.approx(1 / 7, rel=0.1)
+
+
+def test_the_mean_of_more_views_is_nearer_where_their_errors_are_their_own(tmp_path: Path) -> None:
+    shape = (60, 64)
+    rng = np.random.default_rng(1)
+    truth = 0.8 + 0.1 * ndimage.gaussian_filter(rng.standard_normal(shape), 2) + 0j
+    noisy = truth + 0.2 * rng.standard_normal(shape)
+    config = Judgement(photons=(1e4,), weights=(), emptied_seeds=0, cases=("A", "R"))
+    for arm in config.arms(tmp_path):
+        parts = {"image": noisy, "freer": truth, "light": np.full(shape, 100.0)}
+        np.savez(tmp_path / f"{arm['name']}.npz", truth=truth, half=0, weight=0.1, **parts)
+    rows = judge_views(Noisy(truth), tmp_path, config)  # type: ignore[arg-type]
+    assert [(row["views"], row["scans"]) for row in rows] == [(k, 2) for k in (1, 2, 4, 8)]
+    gains = [row["gain"][0] for row in rows]
+    assert 0 < gains[0] < gains[1] < gains[2] < gains[3]
 
 
 def test_a_scan_with_little_overlap_covers_as_much_with_fewer_frames() -> None:
