@@ -131,6 +131,24 @@ def test_settings_that_say_what_a_test_is_are_carried_over_and_addopts_not(tmp_p
     assert red.verdict == "fail"
 
 
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [("pytest.toml", "pytest"), (".pytest.toml", "pytest"), ("pyproject.toml", "tool.pytest")],
+)
+def test_the_settings_of_pytest_9_are_carried_over(tmp_path: Path, name: str, table: str) -> None:
+    config = f"[{table}]\npython_files = ['check_*.py']\nfilterwarnings = ['error']\n"
+    files = {
+        name: config,
+        # pytest reads the first of its files, and no other.
+        "setup.cfg": "[tool:pytest]\npython_files = other_*.py\n",
+        "calc.py": FIXED,
+        "t/check_it.py": "from calc import add\ndef test_add(): assert add(1, 1) == 2\n",
+    }
+    project = make_project(tmp_path / "u", files)
+    assert collect(project.repo.root, "t") == ["t/check_it.py::test_add"]
+    assert project.guard({}, ["t/check_it.py::test_add"]).verdict == "pass"
+
+
 def test_red_first_a_new_test_on_the_old_code(project: Project) -> None:
     changes = {
         "calc/__init__.py": FIXED + "def double(a): return 2 * a\n",

@@ -134,6 +134,30 @@ def test_layout_from_configuration(tmp_path: Path) -> None:
     assert layout.packages == ("one", "two")
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("pyproject.toml", '[tool.pytest]\npythonpath = ["lib"]\ntestpaths = ["checks"]\n'),
+        ("pytest.toml", '[pytest]\npythonpath = ["lib"]\ntestpaths = ["checks"]\n'),
+        (".pytest.toml", '[pytest]\npythonpath = ["lib"]\ntestpaths = ["checks"]\n'),
+        (".pytest.ini", "[pytest]\npythonpath = lib\ntestpaths = checks\n"),
+        ("tox.ini", "[pytest]\npythonpath = lib\ntestpaths = checks\n"),
+        ("setup.cfg", "[tool:pytest]\npythonpath = lib\ntestpaths = checks\n"),
+    ],
+)
+def test_layout_from_every_file_that_pytest_reads(tmp_path: Path, name: str, text: str) -> None:
+    for path, content in {
+        name: text,
+        "lib/one.py": "x = 1\n",
+        "checks/test_one.py": "def test_one():\n    pass\n",
+        "tests/test_other.py": "def test_other():\n    pass\n",
+    }.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(content)
+    layout = find_layout(tmp_path)
+    assert (layout.import_roots, layout.tests) == (("lib", "."), "checks")
+
+
 def test_no_test_is_an_error_with_a_fix(tmp_path: Path) -> None:
     root = make(tmp_path, {"shop.py": "x = 1\n", "tests/test_nothing.py": "x = 1\n"})
     with pytest.raises(HarnessError, match="no test was found"):
