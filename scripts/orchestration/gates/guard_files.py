@@ -8,6 +8,7 @@ import shlex
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 # Settings of the repository that say what a test is and how it is imported. Everything else
 # (addopts above all) could switch tests off and is not carried over.
@@ -42,26 +43,39 @@ _NOT_MODULES = {"setup", "conftest", "noxfile", "tasks", "sitecustomize", "userc
 
 
 def repository_settings(checkout: Path) -> dict[str, str | list[str]]:
-    """Pytest settings of the checkout, whose configuration files are the trusted ones."""
+    """Pytest settings of the checkout: those of the first file that pytest itself would read.
+
+    The checkout's configuration files are the trusted ones.
+    """
+    for name in ("pytest.toml", ".pytest.toml"):
+        if (checkout / name).is_file():
+            return _flat(_toml(checkout / name).get("pytest", {}))
     for name in ("pytest.ini", ".pytest.ini"):
         if (checkout / name).is_file():
             return _from_ini(checkout / name, "pytest")
     project = checkout / "pyproject.toml"
     if project.is_file():
-        try:
-            tool = tomllib.loads(project.read_text(encoding="utf-8")).get("tool", {})
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-            tool = {}
-        table = tool.get("pytest", {})
+        table = _toml(project).get("tool", {}).get("pytest", {})
         table = table.get("ini_options", table)
         if table:
-            return {k: _plain(v) for k, v in table.items() if not isinstance(v, dict)}
+            return _flat(table)
     for name, section in (("tox.ini", "pytest"), ("setup.cfg", "tool:pytest")):
         if (checkout / name).is_file():
             found = _from_ini(checkout / name, section)
             if found:
                 return found
     return {}
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        return {}
+
+
+def _flat(table: dict[str, Any]) -> dict[str, str | list[str]]:
+    return {name: _plain(value) for name, value in table.items() if not isinstance(value, dict)}
 
 
 def _plain(value: object) -> str | list[str]:

@@ -8,7 +8,6 @@ first issue that can be run at once.
 from __future__ import annotations
 
 import ast
-import configparser
 import json
 import os
 import sys
@@ -209,7 +208,7 @@ def find_layout(root: Path) -> Layout:
         roots = ["src"]
     if "." not in roots:
         roots.append(".")
-    tests = _tests(root, project)
+    tests = _tests(root)
     packages = [name for folder in roots for name in _packages(root / folder)]
     found = [name for name in dict.fromkeys(packages) if name != tests.split("/")[0]]
     return Layout(tuple(roots), tests, tuple(found), next(iter(environments(root)), None))
@@ -224,30 +223,14 @@ def _toml(path: Path) -> dict[str, Any]:
         raise HarnessError("not valid TOML", where=path, got=str(error)) from None
 
 
-def _pytest_options(root: Path, project: dict[str, Any]) -> dict[str, list[str]]:
-    """Return pytest's `pythonpath` and `testpaths`, wherever they are written."""
-    table = project.get("tool", {}).get("pytest", {}).get("ini_options", {})
-    options: dict[str, list[str]] = {}
-    for key in ("pythonpath", "testpaths"):
-        value = table.get(key, [])
-        options[key] = value.split() if isinstance(value, str) else [str(v) for v in value]
-    for name, section in (
-        ("pytest.ini", "pytest"),
-        ("tox.ini", "pytest"),
-        ("setup.cfg", "tool:pytest"),
-    ):
-        reader = configparser.ConfigParser(interpolation=None)
-        try:
-            reader.read(root / name, encoding="utf-8")
-        except (configparser.Error, UnicodeDecodeError):
-            continue
-        for key in options:
-            options[key] += reader.get(section, key, fallback="").split()
-    return options
+def _pytest_option(root: Path, name: str) -> list[str]:
+    """A list of folders among pytest's settings."""
+    value = repository_settings(root).get(name, [])
+    return value if isinstance(value, list) else value.split()
 
 
 def _declared_roots(root: Path, project: dict[str, Any]) -> Iterable[str]:
-    yield from _pytest_options(root, project)["pythonpath"]
+    yield from _pytest_option(root, "pythonpath")
     tools = project.get("tool", {})
     yield from tools.get("hatch", {}).get("build", {}).get("dev-mode-dirs", [])
     setuptools = tools.get("setuptools", {})
@@ -278,9 +261,9 @@ def _is_test_name(name: str) -> bool:
     return name.startswith("test_") or name.endswith("_test.py")
 
 
-def _tests(root: Path, project: dict[str, Any]) -> str:
+def _tests(root: Path) -> str:
     """Return the folder (or file) that holds the tests."""
-    declared = _pytest_options(root, project)["testpaths"]
+    declared = _pytest_option(root, "testpaths")
     for name in (*declared, *TEST_FOLDERS):
         if _has_tests(root / name):
             return Path(name).as_posix()
