@@ -12,7 +12,7 @@ from ptycho.cli import console
 from ptycho.cli.scan_options import Opening, scan_options
 
 if TYPE_CHECKING:
-    from ptycho.scan import Geometry
+    from ptycho.scan import Geometry, Scan
 
 
 def register(app: typer.Typer) -> None:
@@ -50,7 +50,8 @@ def convert(
     scan = opening.open(source, clean="off", accept=accept)
     geometry = _geometry(wavelength_m, distance_m, detector_pixel_m, near=near_field)
     if geometry is not None:
-        scan = replace(scan, geometry=geometry)
+        _require_same(geometry, scan, source)
+        scan = scan if scan.geometry else replace(scan, geometry=geometry)
     save_scan(scan, target, to)  # type: ignore[arg-type]
     facts = {
         "source": str(source),
@@ -63,6 +64,32 @@ def convert(
         console.print_json(facts)
     else:
         print(f"{target}: {scan.n_frames} frames of {scan.N}² ({facts['layout']})")
+
+
+def _require_same(geometry: Geometry, scan: Scan, source: Path) -> None:
+    """Positions in metres became pixels by the file's own lengths: others would move them."""
+    from ptycho.errors import UsageError
+
+    if scan.geometry is None:
+        return
+    wanted, own = _told(geometry), _told(scan.geometry)
+    if wanted != own:
+        raise UsageError(
+            "the file has lengths of its own, and its positions became pixels by them",
+            where=f"{source}: --wavelength-m, --distance-m, --detector-pixel-m, --near-field",
+            expected=f"{own}, or none of the three",
+            got=wanted,
+            fix="correct the lengths in the file, so that positions in metres stay what they are",
+        )
+
+
+def _told(geometry: Geometry) -> str:
+    row, col = geometry.detector_pixel_m
+    pixel = f"{row:.4g}" if f"{row:.4g}" == f"{col:.4g}" else f"{row:.4g} × {col:.4g}"
+    return (
+        f"{geometry.wavelength_m:.4g} m, {geometry.distance_m:.4g} m and {pixel} m, "
+        f"{'near' if geometry.near_field else 'far'} field"
+    )
 
 
 def _geometry(*lengths: float | None, near: bool) -> Geometry | None:

@@ -157,6 +157,19 @@ def test_convert_there_and_back_keeps_the_scan(folder: Path) -> None:
     np.testing.assert_array_equal(last.probe, first.probe)
 
 
+def test_lengths_beside_those_of_a_file_are_refused_not_taken(folder: Path) -> None:
+    """They scaled positions that were measured in metres, and dropped a near field, in silence."""
+    assert ptycho("convert", "a.npz", "own.cxi", cwd=folder).returncode == 0
+    lengths = ["--distance-m", "2.0", "--detector-pixel-m", "55e-6", "--wavelength-m"]
+    done = ptycho("convert", "own.cxi", "other.cxi", *lengths, "2e-10", cwd=folder)
+    assert done.returncode == 2 and not (folder / "other.cxi").exists()
+    assert "lengths of its own" in done.stderr and "2e-10 m, 2 m and 5.5e-05 m" in done.stderr
+    done = ptycho("convert", "own.cxi", "same.npz", *lengths, "1e-10", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    done = ptycho("convert", "own.cxi", "near.npz", *lengths, "1e-10", "--near-field", cwd=folder)
+    assert done.returncode == 2 and "far field" in done.stderr
+
+
 def test_inspect_says_everything_in_json_words_and_a_picture(folder: Path) -> None:
     """Shapes, units, photons, overlap, step, coverage, memory, warnings; metres where known."""
     done = ptycho("inspect", "a.npz", "--json", "--figure", "a.png", cwd=folder)
