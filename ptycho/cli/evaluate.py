@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,8 @@ def evaluate(
     report` finds those that lie beside OUT.h5.
     """
     _exactly_one(truth=truth, against=against, half_sets=half_sets)
+    if not half_sets:
+        _none_of(scan=scan, split=split if split != "frames" else None, seconds=seconds)
     from ptycho.cli.outputs import check_evaluation, check_figure
     from ptycho.data import load_reconstruction
     from ptycho.report import write_evaluation
@@ -109,6 +112,18 @@ def _exactly_one(**given: Any) -> None:
             where="ptycho evaluate",
             expected="exactly one of --truth, --against, --half-sets",
             got=", ".join(chosen) or "none",
+        )
+
+
+def _none_of(**given: Any) -> None:
+    from ptycho.errors import UsageError
+
+    if chosen := [f"--{name}" for name, value in given.items() if value is not None]:
+        raise UsageError(
+            "these are for --half-sets, where the scan is refined again",
+            where=", ".join(chosen),
+            expected="--half-sets",
+            got="--truth or --against, which compare two images as they are",
         )
 
 
@@ -208,8 +223,11 @@ def _print(facts: dict[str, Any]) -> None:
         told = [f"{part} SSIM {layer[part]['ssim']:.4f}" for part in ("amplitude", "phase")]
         rows.append((f"layer {number}", ", ".join(told)))
     mark = "" if frc["crossed"] else " (never below half bit)"
-    rows.append(("FRC half bit", f"{frc['cycles_per_px']:.4f} cycles/px{mark}"))
-    rows.append(("resolution", f"{frc['resolution_px']:.2f} px"))
+    if isfinite(frc["cycles_per_px"]):
+        rows.append(("FRC half bit", f"{frc['cycles_per_px']:.4f} cycles/px{mark}"))
+        rows.append(("resolution", f"{frc['resolution_px']:.2f} px"))
+    else:
+        rows.append(("resolution", "unknown: too few pixels for a ring correlation"))
     rows += [("doubtful", doubt) for doubt in facts.get("doubts", ())]
     rows.append(("figure", facts["figure"]))
     console.print_table(f"evaluated {facts['reconstruction']}", rows)

@@ -189,6 +189,9 @@ def test_the_command(tmp_path, scan, perfect):
         ([], "exactly one"),
         (["--half-sets", "--against", out], "exactly one"),
         (["--half-sets"], "--scan"),
+        (["--against", out, "--seconds", "3"], "for --half-sets"),
+        (["--truth", out, "--split", "counts"], "for --half-sets"),
+        (["--truth", out, "--scan", "none.npz"], "for --half-sets"),
     ):
         with pytest.raises(UsageError, match=words):
             runner.invoke(app, ["evaluate", out, *arguments], catch_exceptions=False)
