@@ -238,6 +238,8 @@ def validated(model: type[Config], /, **values: Any) -> Config:
 def explained(model: type[BaseModel], error: ValidationError) -> ConfigError:
     """pydantic's report as a ConfigError with every wrong key and value."""
     problems = error.errors()
+    for problem in problems:
+        problem["msg"] = problem["msg"].removeprefix("Value error, ")  # pydantic's word for ours
     keys = [".".join(str(part) for part in problem["loc"]) or "(all)" for problem in problems]
     known = ", ".join(model.model_fields)
     return ConfigError(

@@ -8,6 +8,13 @@ import pytest
 
 from ptycho.config import ReconstructConfig, TrainConfig, resolve
 from ptycho.errors import ConfigError
+from ptycho.refinement import RefineConfig
+
+
+def test_an_error_of_settings_has_no_word_of_pydantic() -> None:
+    with pytest.raises(ConfigError) as caught:
+        RefineConfig(opr=1, update_probe=False)
+    assert "Value error" not in str(caught.value)
 
 
 def test_precedence_is_defaults_file_command_line(tmp_path: Path) -> None:
