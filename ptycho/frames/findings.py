@@ -31,7 +31,7 @@ CODES: dict[str, str] = {
     "frame-repeated": "frames that are copies of another, count by count",
     "frame-unexplained": "frames that the image of all others does not explain (a wrong position?)",
     "scan-unexplained": "the image explains the frames hardly better than their mean pattern does "
-    "(another probe, other positions, or axes another way round?)",
+    "(few passes, another probe, other positions, or axes another way round?)",
     "frame-off-centre": "frames whose pattern lies elsewhere than in those around them",
     "pattern-off-centre": "the mean pattern does not lie in the middle of the frame",
     "flux-drift": "the light varies from frame to frame more than the specimen can explain",
