@@ -127,8 +127,26 @@ def print_table(title: str, rows: list[tuple[str, str]]) -> None:
     table.add_column(style="bold")
     table.add_column()
     for name, value in rows:
-        table.add_row(name, escape(value))
+        table.add_row(escape(name), escape(value))
     stdout.print(table)
+
+
+def print_facts(title: str, facts: dict[str, Any]) -> None:
+    """The facts of `--json` as a table for a person: words for keys, a line for each sentence."""
+    print_table(title, [(key.replace("_", " "), _text(value)) for key, value in facts.items()])
+
+
+def _text(value: Any) -> str:
+    if value is None or value == [] or value == ():
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        numbers = all(isinstance(item, int | float) for item in value)
+        return (", " if numbers else "\n").join(map(_text, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{key.replace('_', ' ')} {_text(item)}" for key, item in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def typed(context: typer.Context) -> dict[str, str]:

@@ -156,4 +156,4 @@ def _tell(title: str, facts: dict[str, Any], json_output: bool) -> None:
     if json_output:
         console.print_json(facts)
     else:
-        console.print_table(title, [(key, str(value)) for key, value in facts.items()])
+        console.print_facts(title, facts)

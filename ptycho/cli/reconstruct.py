@@ -84,7 +84,7 @@ def reconstruct(
         console.print_json(rows[0] if len(tasks) == 1 and rows else both)
     else:
         for row in rows:
-            console.print_table("reconstructed", [(key, str(value)) for key, value in row.items()])
+            console.print_facts("reconstructed", row)
     for name, why in failed.items():
         console.stderr.print(f"ptycho: {name}: {why}", markup=False, highlight=False)
     if failed:

@@ -201,14 +201,17 @@ def refine(
             facts["images"] = [
                 f"{row['image']} {row['held_out_deviance']:.5g}" for row in facts["images"]
             ]
-        console.print_table("refined", [(key, _text(value)) for key, value in facts.items()])
+        console.print_facts("refined", facts)
 
 
 def _told_of_prior(gate: dict[str, Any]) -> dict[str, Any]:
     """Which image won, and by how much."""
     if "why" in gate:
         return {"prior": f"not used: {gate['why']}"}
-    by = f"{gate['gain']:.3g} ± {gate['standard_error']:.2g} per pixel of held-out counts"
+    error = gate["standard_error"]  # 0 of a single held-out frame, where it is not known
+    spread = f" ± {error:.2g}" if error else ""
+    by = f"{gate['gain']:.3g}{spread} per pixel of held-out counts"
+    by += "" if error else " of one frame, whose error is unknown"
     rows = [dict(row) for row in gate["candidates"]]
     where = {(row["image"], row.get("pull")): row.pop("gain_by_quarter") for row in rows}
     told = {"chosen_image": gate["chosen"], "prior_gains": by, "images": rows}
@@ -231,11 +234,3 @@ def _figure(result: Any, scan: Any, output: Path) -> Path:
     from ptycho.report import refine_figure, save_figure
 
     return save_figure(refine_figure(result, scan), output.with_suffix(".png"))
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(_text, value)) or "none"
-    if isinstance(value, dict):
-        return " ".join(f"{key} {_text(item)}" for key, item in value.items())
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

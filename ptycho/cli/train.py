@@ -113,8 +113,4 @@ def train(
     if json_output:
         console.print_json(facts)
         return
-    console.print_table("trained", [(key, _text(value)) for key, value in facts.items()])
-
-
-def _text(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    console.print_facts("trained", facts)

@@ -1,0 +1,42 @@
+"""Tables for a person: what `--json` holds, in words."""
+
+from __future__ import annotations
+
+import pytest
+
+from ptycho.cli import console
+from ptycho.cli.refine import _told_of_prior
+
+
+def test_facts_are_words_and_a_sentence_has_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    facts = {
+        "held_out_deviance": None,
+        "shape": [51, 50],
+        "frames_left_out": [],
+        "trials": [{"held_out_deviance": 0.123456, "loss": "poisson"}, {"loss": "amplitude"}],
+        "warnings": ["first: one, and more", "second: another"],
+        "product": False,
+    }
+    console.print_facts("refined", facts)
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    words = [line.split(maxsplit=3) for line in lines]
+    assert words[1] == ["held", "out", "deviance", "none"]
+    assert lines[2].split("shape")[1].strip() == "51, 50"
+    assert lines[3].endswith("none")
+    assert lines[4].endswith("held out deviance 0.1235, loss poisson")
+    assert lines[5].strip() == "loss amplitude"
+    assert [line.split("warnings")[-1].strip() for line in lines[6:8]] == facts["warnings"]
+    assert lines[8].split() == ["product", "no"]
+
+
+def test_a_name_with_brackets_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print_table("reported", [("out [red].h5", "refine [bold]")])
+    assert "out [red].h5  refine [bold]" in capsys.readouterr().out
+
+
+def test_an_error_that_one_frame_cannot_tell_is_not_called_nought() -> None:
+    row = {"image": "own", "held_out_deviance": 0.5, "gain_by_quarter": {}}
+    gate = {"gain": 0.01, "chosen": "own", "pull": None, "candidates": [row]}
+    said = _told_of_prior({**gate, "standard_error": 0.0})["prior_gains"]
+    assert "±" not in said and "one frame" in said
+    assert "0.01 ± 0.002" in _told_of_prior({**gate, "standard_error": 0.002})["prior_gains"]
