@@ -43,10 +43,10 @@ def convert(
     NPZ), ptypy .ptyd. The source is recognised by its content. Bad pixels and
     frames stay as they are, unless --clean auto is given.
     """
-    from ptycho.cli.outputs import check_file
+    from ptycho.cli.outputs import check_scan_file
     from ptycho.data import save_scan
 
-    check_file(target, [path for path in (source, opening.frames) if path], "TARGET")
+    check_scan_file(target, [path for path in (source, opening.frames) if path], "TARGET")
     scan = opening.open(source, clean="off", accept=accept)
     geometry = _geometry(wavelength_m, distance_m, detector_pixel_m, near=near_field)
     if geometry is not None:

@@ -21,10 +21,18 @@ def check_file(target: Path, inputs: Iterable[Path] = (), flag: str = "--output"
     """Make the folder of `target`, and see that a file can be made there.
 
     Raises:
-        UsageError: a folder, one of the `inputs`, or a place where nothing can be written.
+        UsageError: a folder, a device or pipe, one of the `inputs`, or a place where nothing can
+            be written.
     """
     if target.is_dir():
         raise UsageError("the output must be a file", where=flag, expected="a file", got=target)
+    if target.exists() and not target.is_file():
+        raise UsageError(  # a file would take its place, for all who use it
+            "this is neither a file nor free",
+            where=f"{flag} {target}",
+            expected="a new name, or a file",
+            got="a device, a pipe or a socket",
+        )
     for given in inputs:
         if target.resolve() == given.resolve():
             raise UsageError(
@@ -44,6 +52,19 @@ def check_file(target: Path, inputs: Iterable[Path] = (), flag: str = "--output"
             expected="a folder that you may write to",
             got=f"{error.strerror}: {target.parent}",
         ) from error
+
+
+def check_scan_file(target: Path, inputs: Iterable[Path] = (), flag: str = "--output") -> None:
+    """See that a scan may be written: another scan is replaced, a reconstruction is not.
+
+    Raises:
+        UsageError: as in `check_file`, or the file is a reconstruction.
+    """
+    from ptycho.data import is_reconstruction
+
+    check_file(target, inputs, flag)
+    free = not (target.is_file() and is_reconstruction(target))
+    _require_kind(target, flag, free, "it is a reconstruction")
 
 
 def check_figure(target: Path | None, inputs: Iterable[Path] = ()) -> None:

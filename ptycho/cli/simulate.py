@@ -69,14 +69,14 @@ def simulate(
     Layers      layers_behind (a list of amplitude:phase), layer_distance_m
     All         N, n_frames, seed, noise_seed
     """
-    from ptycho.cli.outputs import check_file
+    from ptycho.cli.outputs import check_scan_file
     from ptycho.config import resolve
     from ptycho.data import require_format, save_scan
     from ptycho.simulation import SimulationConfig
     from ptycho.simulation import simulate as run
 
     resolved = resolve(SimulationConfig, file=config, overrides=settings)
-    check_file(output)
+    check_scan_file(output)
     require_format(output, has_geometry=resolved.wavelength_m is not None)
     with console.progress("simulate") as bar:
         scan = run(resolved, progress=bar)

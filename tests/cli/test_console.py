@@ -1,11 +1,19 @@
-"""Tables for a person: what `--json` holds, in words."""
+"""Tables for a person: what `--json` holds, in words; and places that are not written to."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from ptycho.cli import console
+from ptycho.cli.outputs import check_file, check_scan_file
 from ptycho.cli.refine import _told_of_prior
+from ptycho.data import save_reconstruction
+from ptycho.errors import UsageError
+from ptycho.result import Reconstruction
 
 
 def test_facts_are_words_and_a_sentence_has_a_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,3 +48,24 @@ def test_an_error_that_one_frame_cannot_tell_is_not_called_nought() -> None:
     said = _told_of_prior({**gate, "standard_error": 0.0})["prior_gains"]
     assert "±" not in said and "one frame" in said
     assert "0.01 ± 0.002" in _told_of_prior({**gate, "standard_error": 0.002})["prior_gains"]
+
+
+def test_a_scan_takes_the_place_of_no_result(tmp_path: Path) -> None:
+    """`refine a.npz -o a.h5`, then `convert a.npz a.h5`: the work of hours was gone."""
+    ones = np.ones((8, 8), np.complex64)
+    save_reconstruction(
+        Reconstruction(ones, np.ones((8, 8), np.float32), (0, 0)), tmp_path / "a.h5"
+    )
+    with pytest.raises(UsageError, match="it is a reconstruction"):
+        check_scan_file(tmp_path / "a.h5")
+    (tmp_path / "b.h5").write_bytes(b"something")
+    check_scan_file(tmp_path / "b.h5")
+    check_scan_file(tmp_path / "new.h5")
+
+
+def test_a_device_and_a_pipe_are_not_replaced_by_a_file(tmp_path: Path) -> None:
+    """`-o /dev/null` of the superuser put a file in its place."""
+    os.mkfifo(tmp_path / "pipe")
+    for place in (Path("/dev/null"), tmp_path / "pipe"):
+        with pytest.raises(UsageError, match="neither a file nor free"):
+            check_file(place)
