@@ -172,10 +172,17 @@ def test_what_tools_leave_is_no_work_and_settings_of_like_names_are(repo: Repo, 
     left = (".coverage.host.12.x", ".aider.chat.history.md", ".aider.tags.cache.v4/cache.db")
     left += (".claude/todos/1.json", ".codex/sessions/a.jsonl", ".gemini/tmp/x", ".claude/a.log")
     left += ("web/node_modules/a/b.js", ".tox/py/x.py", ".nox/t/x", "docs/.DS_Store")
+    left += ("calc.egg-info/PKG-INFO", "src/calc.egg-info/entry_points.txt")
     for name in (*left, "nb/.ipynb_checkpoints/a.ipynb", ".coveragerc", ".aiderignore", "tox.ini"):
         put(work, name)
-    put(work, ".claude/settings.json", "docs/todos/one.md")
+    # Elsewhere they are data, as in the tests of a packaging tool.
+    put(work, ".claude/settings.json", "docs/todos/one.md", "tests/data/old.egg-info/PKG-INFO")
     steering = [".aiderignore", ".claude/settings.json", ".coveragerc"]
-    assert changed(repo, work, litter=LITTER) == [*steering, "docs/todos/one.md", "tox.ini"]
+    assert changed(repo, work, litter=LITTER) == [
+        *steering,
+        "docs/todos/one.md",
+        "tests/data/old.egg-info/PKG-INFO",
+        "tox.ini",
+    ]
     told = import_files(repo, work, "main", litter=LITTER).litter
     assert {name.split("/")[0] for name in told} >= {name.split("/")[0] for name in left}

@@ -69,8 +69,8 @@ def import_files(
     """Make a tree of the files below `path`, which was laid out from `base`.
 
     `litter` are globs of names (caches) that are no work where they are new, or of a folder's name
-    and one in it, `.claude/todos`. Raises PastBounds, and
-    HarnessError where `path` is no longer a folder.
+    and one in it, `.claude/todos`; `./x` lies at the top. Raises PastBounds, and HarnessError where
+    `path` is no longer a folder.
     """
     try:
         top = os.open(path, _FOLDER)
@@ -129,7 +129,7 @@ class _Import:
 
     def _is_litter(self, path: str) -> bool:
         """Whether a new file or folder is litter; it is noted then."""
-        parts = path.rsplit("/", 2)
+        parts = f"./{path}".rsplit("/", 2)
         names = (parts[-1], "/".join(parts[-2:]))
         found = any(fnmatchcase(name, glob) for glob in self.litter for name in names)
         if found:

@@ -69,6 +69,9 @@ LITTER = (
     ".ipynb_checkpoints",
     ".DS_Store",
     "node_modules",
+    # `pip install -e .` in the workspace: pip's own, which names commands and plug-ins of pytest.
+    "./*.egg-info",
+    "src/*.egg-info",
     ".aider.*",
     ".claude/settings.local.json",
     *(
