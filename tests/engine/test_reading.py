@@ -220,3 +220,18 @@ def test_the_script_of_a_criterion_is_trusted(place: Make, stub: Any) -> None:
     known = here.harness().state.items["A-001"]
     assert known.last_verdict == "reject"
     assert known.last_reason.startswith("checks/one.py: what the attempt is judged by reads it")
+
+
+@pytest.mark.parametrize("roots", ["", "import_roots: [lib, .]\n"])
+def test_product_code_that_no_import_root_holds_is_turned_down_with_the_way_out(
+    roots: str, place: Make, stub: Any
+) -> None:
+    """`lib/` is put on the path by the tests alone: nothing says that it is product."""
+    tests = f"import sys\nsys.path.insert(0, 'lib')\n{TESTS}"
+    files = {"lib/calc/__init__.py": FILES["calc/__init__.py"], "tests/test_calc.py": tests}
+    files |= {"data/expected.json": '{"sum": 5}', "orchestration.yaml": roots}
+    here = place(LEDGER.format(title="add works"), **files)
+    here.run(stub(writes({"lib/calc/__init__.py": GOOD})), cycles=1)
+    known = here.harness().state.items["A-001"]
+    assert known.last_verdict == ("land" if roots else "reject"), known.last_reason
+    assert roots or "`import_roots:` in orchestration.yaml, here `.`" in known.last_reason

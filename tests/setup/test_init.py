@@ -134,6 +134,24 @@ def test_layout_from_configuration(tmp_path: Path) -> None:
     assert layout.packages == ("one", "two")
 
 
+def test_a_folder_that_only_the_tests_put_on_the_path_is_an_import_root(tmp_path: Path) -> None:
+    for path, content in {
+        "lib/app/__init__.py": "",
+        "python/other.py": "x = 1\n",
+        "notes/app/__init__.py": "",
+        "notes/__init__.py": "",
+        "flat.py": "x = 1\n",
+        "tests/helper.py": "",
+        "tests/test_one.py": "import app.deep\nfrom other import x\nimport flat, os, helper\n"
+        "def test_one():\n    pass\n",
+    }.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(content)
+    layout = find_layout(tmp_path)
+    assert layout.import_roots == ("lib", "python", ".")
+    assert {"app", "other", "flat"} <= set(layout.packages)
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
