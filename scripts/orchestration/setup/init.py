@@ -27,6 +27,8 @@ from orchestration.setup.plugins import needed_plugins
 
 SKIPPED = {"node_modules", "build", "dist", "venv", "env", "site-packages", "__pycache__"}
 TEST_FOLDERS = ("tests", "test", "testing")
+MOST_LOOKED_AT = 500
+"""Files of tests whose imports are read for a folder that they put on the path."""
 NEXT = "write an issue of your own into docs/fix_plan.md, then: orchestrate run --commit"
 CONFIG = """# How `orchestrate` works on this repository; every key has a default.
 {python}import_roots: [{roots}]
@@ -206,9 +208,10 @@ def find_layout(root: Path) -> Layout:
     roots = list(dict.fromkeys(declared))
     if not roots and _packages(root / "src"):
         roots = ["src"]
+    tests = _tests(root)
+    roots += _roots_of_tests(root, tests, roots)
     if "." not in roots:
         roots.append(".")
-    tests = _tests(root)
     packages = [name for folder in roots for name in _packages(root / folder)]
     found = [name for name in dict.fromkeys(packages) if name != tests.split("/")[0]]
     return Layout(tuple(roots), tests, tuple(found), next(iter(environments(root)), None))
@@ -254,6 +257,40 @@ def _packages(folder: Path) -> list[str]:
         is_module = path.suffix == ".py" and not _is_test_name(path.name)
         if is_package or (is_module and path.name not in ("setup.py", "conftest.py", "noxfile.py")):
             names.append(path.stem)
+    return names
+
+
+def _roots_of_tests(root: Path, tests: str, roots: list[str]) -> list[str]:
+    """Return top folders with what the tests import and no root has: they put it on the path."""
+    place = root / tests
+    files = [place] if place.is_file() else sorted(place.rglob("*.py"))[:MOST_LOOKED_AT]
+    wanted = {name for path in files for name in _imports(path)}
+    wanted -= sys.stdlib_module_names
+    for folder in (*roots, ".", tests):
+        wanted -= set(_packages(root / folder))
+    found = []
+    for path in sorted(root.iterdir()):
+        skipped = path.name.startswith(".") or path.name in SKIPPED | set(TEST_FOLDERS)
+        if skipped or not path.is_dir() or path.is_symlink() or path.name in (*roots, tests):
+            continue
+        # A package is imported by its own name, not looked through.
+        if not (path / "__init__.py").is_file() and wanted.intersection(_packages(path)):
+            found.append(path.name)
+    return found
+
+
+def _imports(path: Path) -> set[str]:
+    """Return the first words of what a file imports (read, never run)."""
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8") if path.is_file() else "")
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return set()
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
     return names
 
 

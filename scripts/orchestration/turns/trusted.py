@@ -46,7 +46,7 @@ def look_at_reading(case: Case) -> None:
             found.turn_down(
                 "reject",
                 f"{path}: what the attempt is judged by reads it, so an attempt does not change it "
-                f"(an order that wants it changed names it in its Tasks)",
+                f"(an order that wants it changed names it in its Tasks{_way_out(case, path)})",
                 f"reads: {path}",
             )
         else:
@@ -56,6 +56,14 @@ def look_at_reading(case: Case) -> None:
         if not matches(path, opened) and not _is_product_code(case, path):
             words = "a criterion reads this file, and nobody asked for a change of it"
             case.suspect([payloads.Flag("R03", path, 0, words)])
+
+
+def _way_out(case: Case, path: str) -> str:
+    """What a person does about a source that may be product code for all its path says, or ""."""
+    if PurePosixPath(path).suffix not in SOURCES or scope.kind_of(path) != "product":
+        return ""
+    roots = ", ".join(case.harness.config.import_roots)
+    return f"; product code lies below `import_roots:` in orchestration.yaml, here `{roots}`"
 
 
 PROGRAMS = {".py", ".sh", ".bash", ".mk", ".pl", ".rb", ".js", ".ps1"}
