@@ -134,6 +134,14 @@ def test_layout_from_configuration(tmp_path: Path) -> None:
     assert layout.packages == ("one", "two")
 
 
+def test_a_package_that_holds_its_tests_is_found(tmp_path: Path) -> None:
+    (tmp_path / "calc/tests").mkdir(parents=True)
+    (tmp_path / "pyproject.toml").write_text('[tool.pytest.ini_options]\ntestpaths = ["calc"]\n')
+    (tmp_path / "calc/__init__.py").write_text("")
+    (tmp_path / "calc/tests/test_one.py").write_text("def test_one():\n    pass\n")
+    assert find_layout(tmp_path).packages == ("calc",)
+
+
 def test_a_folder_that_only_the_tests_put_on_the_path_is_an_import_root(tmp_path: Path) -> None:
     for path, content in {
         "lib/app/__init__.py": "",

@@ -213,7 +213,10 @@ def find_layout(root: Path) -> Layout:
     if "." not in roots:
         roots.append(".")
     packages = [name for folder in roots for name in _packages(root / folder)]
-    found = [name for name in dict.fromkeys(packages) if name != tests.split("/")[0]]
+    # A package may hold its tests in a folder of its own, `calc/tests`.
+    first = tests.split("/")[0]
+    own = any(_is_test_name(path.name) for path in (root / first).glob("*.py"))
+    found = [name for name in dict.fromkeys(packages) if name != first or not own]
     return Layout(tuple(roots), tests, tuple(found), next(iter(environments(root)), None))
 
 
