@@ -21,7 +21,7 @@ from ptycho.data import npz_archive, npz_arrays, npz_earlier, physical, ptychodu
 from ptycho.data.atomic import whole_file
 from ptycho.data.measurement import COUNTS, agreed
 from ptycho.data.names import scan_stem
-from ptycho.errors import ShapeError, UnknownFormatError
+from ptycho.errors import MeasurementError, ShapeError, UnknownFormatError
 from ptycho.scan import Geometry, Measured, Scan, Truth
 
 STACKS = ("counts", "data", "patterns", *npz_earlier.STACKS)  # what may be larger than memory
@@ -46,6 +46,7 @@ def read(
     arrays = npz_arrays.load_arrays(path, STACKS)
     if "positions_px" in arrays and "counts" in arrays:
         agreed(COUNTS, measurement, path)
+        _require_ours(arrays, path)
         return _ours(arrays, path)
     if "data" in arrays and "scan" in arrays:
         agreed(COUNTS, measurement, path)
@@ -120,6 +121,28 @@ def _stored_type(scan: Scan) -> np.dtype:
         if block.max() >= 2**32 or not np.array_equal(np.rint(block), block):
             return np.dtype(np.float32)
     return np.dtype(np.uint32)
+
+
+def _require_ours(arrays: Mapping[str, np.ndarray], path: Path) -> None:
+    """What the file says of itself is what is read here: counts, in a layout that is known."""
+    said = str(arrays.get("measurement", COUNTS))
+    if said not in (COUNTS, "intensity"):
+        raise MeasurementError(
+            "`counts` are said to be no counts",
+            where=f"{path}:measurement",
+            expected=COUNTS,
+            got=said,
+            fix="write the squares of amplitudes, or the key diff3d with xcoords and ycoords",
+        )
+    schema = str(arrays.get("schema", SCHEMA))
+    if schema != str(SCHEMA):
+        raise UnknownFormatError(
+            "the file is of another version of this layout",
+            where=f"{path}:schema",
+            expected=SCHEMA,
+            got=schema,
+            fix="read it with the version of ptycho that wrote it",
+        )
 
 
 def _ours(arrays: Mapping[str, np.ndarray], path: Path) -> Measured:

@@ -23,6 +23,7 @@ from ptycho.errors import (
     PtychoError,
     ShapeError,
     UnitError,
+    UnknownFormatError,
     ValueRangeError,
     WrongTypeError,
 )
@@ -229,3 +230,19 @@ def test_a_dataset_of_an_open_file_serves_as_frames(tmp_path: Path) -> None:
         np.testing.assert_array_equal(part.frames([1, 0]), COUNTS[[5, 2]])
         with pytest.raises(ValueRangeError, match=r"frame 4, pixel \(1, 1\)"):
             scan.photons_per_frame()
+
+
+@pytest.mark.parametrize(
+    ("key", "says", "error"),
+    [("measurement", "amplitude", MeasurementError), ("schema", 2, UnknownFormatError)],
+)
+def test_what_a_file_of_ours_says_of_itself_is_read(
+    tmp_path: Path, key: str, says: object, error: type[PtychoError]
+) -> None:
+    """Both were passed over: amplitudes would have been taken for counts."""
+    content = {"counts": COUNTS, "positions_px": np.arange(2.0 * len(COUNTS)).reshape(-1, 2)}
+    np.savez(tmp_path / "scan.npz", **content)
+    assert open_scan(tmp_path / "scan.npz").n_frames == len(COUNTS)
+    np.savez(tmp_path / "scan.npz", **content, **{key: np.array(says)})
+    with pytest.raises(error, match=key):
+        open_scan(tmp_path / "scan.npz")
