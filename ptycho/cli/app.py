@@ -71,6 +71,13 @@ def _describe(error: PtychoError) -> str:
     return json.dumps({key: None if value is None else str(value) for key, value in fields.items()})
 
 
+def _interrupted(words: list[str]) -> str:
+    told = "ptycho: interrupted; finished files are complete, others were not written"
+    if words[:1] in (["refine"], ["train"]):
+        told += "; with --resume the same command goes on from its last checkpoint, if it left one"
+    return told
+
+
 def main(words: list[str] | None = None) -> None:
     """Run a command; a user's mistake becomes words (JSON under `--json`), never a traceback.
 
@@ -85,11 +92,12 @@ def main(words: list[str] | None = None) -> None:
             print(_describe(error))
         print(f"ptycho: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except SystemExit as end:
+        if end.code == 130:  # Typer makes it of a KeyboardInterrupt, without a word
+            print(_interrupted(words), file=sys.stderr)
+        raise
     except KeyboardInterrupt:
-        print(
-            "ptycho: interrupted; finished files are complete, others were not written",
-            file=sys.stderr,
-        )
+        print(_interrupted(words), file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         # The reader (head, less) went away: not a mistake. Silence the flush at exit too.

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ptycho.cli import console
+from ptycho.cli.app import main
 from ptycho.cli.outputs import check_file, check_scan_file
 from ptycho.cli.refine import _told_of_prior
 from ptycho.data import save_reconstruction
@@ -69,3 +70,24 @@ def test_a_device_and_a_pipe_are_not_replaced_by_a_file(tmp_path: Path) -> None:
     for place in (Path("/dev/null"), tmp_path / "pipe"):
         with pytest.raises(UsageError, match="neither a file nor free"):
             check_file(place)
+
+
+@pytest.mark.parametrize("command", ["inspect", "refine"])
+def test_an_interruption_is_told_and_how_to_go_on(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Typer makes an exit code of Ctrl-C, and nothing was said."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ptycho.cli.scan_options.Opening.open", interrupted)
+    output = ["-o", str(tmp_path / "out.h5")] if command == "refine" else []
+    with pytest.raises(SystemExit) as caught:
+        main([command, str(tmp_path / "scan.npz"), *output])
+    said = capsys.readouterr().err
+    assert caught.value.code == 130 and "interrupted" in said
+    assert ("--resume" in said) == (command == "refine")
