@@ -78,7 +78,7 @@ def tune_prior(
     weights = folder / "prior.npz"
     told = {
         "prior": str(weights),
-        "objects": ", ".join(map(str, objects)),
+        "objects": [str(each) for each in objects],
         "scans_solved": made["solved"],
         "scans_not_solved": made["unsolved"],
         "loss": record["last"]["loss"],
@@ -89,12 +89,7 @@ def tune_prior(
     if json_output:
         console.print_json(told)
     else:
-        rows = [(key.replace("_", " "), _text(value)) for key, value in told.items()]
-        console.print_table("prior tuned (loss: 1 for an answer of nothing)", rows)
-
-
-def _text(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+        console.print_facts("prior tuned (loss: 1 for an answer of nothing)", told)
 
 
 def _object(path: Path, place: Path, opening: Opening) -> tuple[Path, str | None]:

@@ -11,6 +11,7 @@ from ptycho.cli import console
 from ptycho.cli.live import following, live_option
 from ptycho.cli.own_prior import Asked, require_alone, tune_prior
 from ptycho.cli.scan_options import Opening, scan_options
+from ptycho.errors import UsageError
 
 
 def register(app: typer.Typer) -> None:
@@ -59,6 +60,7 @@ def train(
     their objects (a truth, or refined first), and the prior's weights are
     tuned on them: prior.npz, curves.csv, objects/ and data/.
     """
+    _require_different(scans)
     asked = Asked(prior, prior_scans, prior_steps, resume)
     require_alone(asked, config=config, set=settings, gridsize=gridsize, live=live)
     if prior is not None:
@@ -114,3 +116,18 @@ def train(
         console.print_json(facts)
         return
     console.print_facts("trained", facts)
+
+
+def _require_different(paths: list[Path]) -> None:
+    """Frames that one copy of a scan holds out would be trained on in the other."""
+    seen: set[Path] = set()
+    for path in paths:
+        if (place := path.resolve()) in seen:
+            raise UsageError(
+                "a scan is given twice",
+                where=path,
+                expected="each scan once: its held-out frames would be trained on in the other",
+                got=f"{len(paths)} scans, {len({each.resolve() for each in paths})} files",
+                fix=f"leave one {path.name} out",
+            )
+        seen.add(place)

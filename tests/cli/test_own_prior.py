@@ -73,3 +73,9 @@ def test_the_object_of_another_scan_is_not_taken_for_this_ones(tmp_path: Path) -
     assert own_object(scan, path).read_bytes() == before
     with pytest.raises(Exception, match="object of another scan"):
         own_object(scan.subset(np.arange(30)), path)
+
+
+def test_a_scan_that_is_given_twice_is_an_error(tmp_path: Path) -> None:
+    same = tmp_path / "there" / ".." / "a.npz"
+    with pytest.raises(Exception, match="given twice"):
+        said("train", tmp_path / "a.npz", tmp_path / "b.npz", same, "-o", tmp_path / "out")
