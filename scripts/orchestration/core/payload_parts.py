@@ -13,7 +13,7 @@ from orchestration.core.records import Record, entry
 
 @dataclass(frozen=True)
 class Standing(Record):
-    """What the policy weighed about one item; the last three older logs lack."""
+    """What the policy weighed about one item; the last four older logs lack."""
 
     id: str
     status: str
@@ -25,6 +25,12 @@ class Standing(Record):
     action_state: str = entry("", omit=True)
     allowed_actions: tuple[str, ...] = entry((), omit=True)
     rank: tuple[int, ...] = entry((), omit=True)
+    outages: int = entry(0, omit=True)
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The least is preferred: fewer outages, then by rank."""
+        return self.outages, *self.rank
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def decide(state: State, items: Sequence[ItemFacts], config: PolicyConfig) -> De
         only_red = bool(state.run and state.run.rejected and not state.run.landed)
         code = ExitReason.CHECKS_RED if only_red else ExitReason.BUDGET
         return Decision("stop", None, spent, evidence, code)
-    best = min(runnable, key=lambda row: row.rank)
+    best = min(runnable, key=lambda row: row.order)
     return Decision("work", best.id, _preference(best, runnable), evidence)
 
 
@@ -179,7 +179,7 @@ def _evidence(state: State, rows: list[Standing]) -> Weighed:
     items that may run the SHOWN preferred ones are kept, of the others that are not finished the
     first SHOWN, and all that cool down.
     """
-    able = sorted((row for row in rows if row.runnable), key=lambda row: row.rank)
+    able = sorted((row for row in rows if row.runnable), key=lambda row: row.order)
     unable = [row for row in rows if not row.runnable and row.status not in FINISHED]
     kept = {row.id for row in (*able[:SHOWN], *unable[:SHOWN])}
     shown = tuple(row for row in rows if row.id in kept or row.why_not.startswith("cooling"))
@@ -229,7 +229,8 @@ def _row(
         open_criteria=item.criteria_open,
         action_state=action_state(known.actions),
         allowed_actions=allowed_actions(known.actions),
-        rank=(known.outages, item.priority, -unblocks, known.dwell, age),
+        rank=(item.priority, -unblocks, known.dwell, age),
+        outages=known.outages,
     )
 
 
@@ -288,8 +289,8 @@ def _preference(best: Standing, runnable: list[Standing]) -> str:
     if len(runnable) == 1:
         return "the only runnable item"
     names = ("outages", "priority", "items it unblocks", "dwell", "age")
-    second = min((row for row in runnable if row.id != best.id), key=lambda row: row.rank)
-    for name, mine, theirs in zip(names, best.rank, second.rank, strict=True):
+    second = min((row for row in runnable if row.id != best.id), key=lambda row: row.order)
+    for name, mine, theirs in zip(names, best.order, second.order, strict=True):
         if mine != theirs:
             return f"preferred to {second.id} by {name} ({abs(mine)} against {abs(theirs)})"
     return f"preferred to {second.id} by its place in the ledger"

@@ -7,7 +7,15 @@ agent falls silent at this one alone. It is no attempt: nothing is spent, blocke
 
 from __future__ import annotations
 
-from orchestration.core import ASIDE, PHASES, TAKEN_BACK, ExitReason, effective, payloads, standing
+from orchestration.core import (
+    ASIDE,
+    NEEDS_AGENT,
+    PHASES,
+    TAKEN_BACK,
+    ExitReason,
+    payloads,
+    standing,
+)
 from orchestration.documents.ledger import Item, Ledger
 from orchestration.harness import Harness, item_facts
 from orchestration.turns import abandon, prose
@@ -52,9 +60,11 @@ def _taken_back(harness: Harness, ledger: Ledger) -> str:
     item = ledger.item(opened.item)
     if item is None:
         return "the ledger has it no more"
-    facts = effective(state, item_facts(item, harness.clock.now()), harness.policy)
-    if facts.status not in ("open", "in_progress"):
-        return f"the ledger says {facts.status}"
+    facts = item_facts(item, harness.clock.now())
+    # Not `effective`: that an agent is needed, and none is here now, is no word of a person.
+    mark = state.pending.over(item.id, facts.status, facts.reason)
+    if mark.status not in ("open", "in_progress") and not mark.reason.startswith(NEEDS_AGENT):
+        return f"the ledger says {mark.status}"
     ordered, dispatch = opened.fact(payloads.Ordered), opened.fact(payloads.Dispatched)
     base = dispatch.base if dispatch else ordered.nodes_base if ordered else ""
     before = harness.ledger_at(base)[1].item(item.id) if base else None

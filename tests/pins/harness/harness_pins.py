@@ -134,6 +134,7 @@ def _then(state: State) -> dict[str, Any]:
     fields = dataclasses.asdict(state)
     assert fields.pop("held") == {}
     assert fields.pop("upstream") == ""
+    assert {item.pop("outages") for item in fields["items"].values()} <= {0}
     return fields
 
 
