@@ -8,7 +8,7 @@ the dose, Σ|probe|² = expected photons of a frame where the object is 1 (unita
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -38,6 +38,15 @@ from ptycho.frames import (
 )
 
 POLARITY_FRAMES = 5
+
+
+SAME_PIXEL = 0.01
+"""Relative difference of two sizes of a pixel that are one and the same."""
+
+
+def same_pixel(one_m: Sequence[float], other_m: Sequence[float]) -> bool:
+    """Whether two object pixels, (row, col) in metres, are of one size."""
+    return bool(np.allclose(one_m, other_m, rtol=SAME_PIXEL, atol=0))
 
 
 @dataclass(frozen=True)

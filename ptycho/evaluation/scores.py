@@ -18,15 +18,13 @@ from ptycho.evaluation.metrics import Comparison, common, compare
 from ptycho.frames import clean_scan
 from ptycho.refinement import RefineConfig, RefineResult, refine
 from ptycho.result import Reconstruction
-from ptycho.scan import Scan, Truth
+from ptycho.scan import Scan, Truth, same_pixel
 
 MIN_COVERAGE = 0.25
 """Pixels with less than this share of the usual illumination do not count."""
 ALIKE = 0.5
 """Correlation below which two images are hardly of one scan. (A simulated scan of 1e5 photons a
 frame against itself at 100 photons: 0.63; against two others: 0.08 and 0.40.)"""
-SAME_PIXEL = 0.01
-"""Relative difference of two sizes of a pixel that are one and the same."""
 STILL_FALLING = 0.05
 """Share of its residual that a finished refinement does not lose in its last quarter."""
 
@@ -103,7 +101,7 @@ def evaluate_images(
 def _other_pixels(rec: Reconstruction, ref: Truth | Reconstruction) -> list[str]:
     """What is said of images whose pixels are not of one size, or nothing; often none is known."""
     ours, theirs = rec.meta.get("object_pixel_m"), _pixel_m(ref)
-    if ours is None or theirs is None or np.allclose(ours, theirs, rtol=SAME_PIXEL, atol=0):
+    if ours is None or theirs is None or same_pixel(ours, theirs):
         return []
     sizes = ["{:.4g} × {:.4g} m".format(*pixel) for pixel in (ours, theirs)]
     return [

@@ -25,18 +25,24 @@ def own_object(scan: Scan, path: Path, *, progress: Progress | None = None) -> P
         DataError: `path` holds the object of another scan.
     """
     if path.exists():
-        found = load_reconstruction(path).meta
-        if (found.get("scan"), found.get("n_frames")) != (scan.name, scan.n_frames):
+        found = load_reconstruction(path).meta.get("object_of")
+        if found != _told(scan):
             raise DataError(
                 "the folder holds the object of another scan",
                 where=path,
-                expected=f"{scan.name}, {scan.n_frames} frames",
-                got=f"{found.get('scan')}, {found.get('n_frames')} frames",
+                expected=_told(scan),
+                got=found,
                 fix="another folder",
             )
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    return save_reconstruction(_of_truth(scan) or _refined(scan, progress), path)
+    made = _of_truth(scan) or _refined(scan, progress)
+    return save_reconstruction(made.with_meta(object_of=_told(scan)), path)
+
+
+def _told(scan: Scan) -> str:
+    """As it was opened: a refinement may leave more frames out."""
+    return f"{scan.name}, {scan.n_frames} frames"
 
 
 def _of_truth(scan: Scan) -> Reconstruction | None:
@@ -49,7 +55,7 @@ def _of_truth(scan: Scan) -> Reconstruction | None:
         coverage=np.ones(truth.object.shape),
         origin_px=truth.origin_px,
         probe=scan.probe,
-        meta={"method": "truth", "scan": scan.name, "n_frames": scan.n_frames},
+        meta={"method": "truth", "scan": scan.name},
     )
 
 

@@ -23,6 +23,8 @@ LEVELS = 3.0, 4.5
 
 BAND_PX = 128
 """Rows that a thread works on at once, a multiple of the block: about 100 bytes a pixel of them."""
+WORKERS = min(4, os.cpu_count() or 1)
+"""Threads: as many bands are in memory at once, so that a machine of many cores fills none."""
 
 
 def shrunk(image: np.ndarray, sigma: np.ndarray, levels: Sequence[float] = LEVELS) -> np.ndarray:
@@ -41,7 +43,7 @@ def shrunk(image: np.ndarray, sigma: np.ndarray, levels: Sequence[float] = LEVEL
         rows = slice(low, last + SIDE_PX)
         out[first:last] = _shrunk(image[rows], sigma[rows], levels)[first - low :][:BAND_PX]
 
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(WORKERS) as threads:
         list(threads.map(band, range(0, len(image), BAND_PX)))
     return out
 

@@ -10,8 +10,8 @@ from ptycho.scan import Scan
 TIMES, SPREADS, MOST = 2.0, 12.0, 0.1
 """A frame's deviance over the median, in its robust spread, and the share of frames at most."""
 LEFT = 0.4
-"""Of what the mean pattern leaves: an image that leaves more has explained little. With 1e5 photons
-a frame a good one leaves .01, one of a wrong probe or of exchanged axes .55 to .9."""
+"""Of what the mean pattern leaves: an image that leaves more has explained little. Scans on both
+sides of it: `tests/refinement/test_unexplained.py`, `scripts/benchmarks/faults.py --refined`."""
 ERRORS = 3.0
 """Standard errors by which the frames differ from their mean pattern, and by which `LEFT` is."""
 FREE = 4.0

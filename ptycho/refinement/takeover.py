@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ptycho.result import Reconstruction
-from ptycho.scan import Scan
+from ptycho.scan import Scan, same_pixel
 
 NEAR_PX = 6.0
 NEAR_SHARE = 1 / 8  # of the side of a frame
-SAME_PIXEL = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +85,7 @@ def _strange(scan: Scan, start: Reconstruction) -> list[str]:
     pixel = start.meta.get("object_pixel_m")
     if pixel and scan.geometry is not None:
         own = scan.geometry.object_pixel_m(scan.N)
-        if not np.allclose(pixel, own, rtol=SAME_PIXEL, atol=0):
+        if not same_pixel(pixel, own):
             words.append(f"pixels of {pixel[0]:.4g} m, taken for the scan's of {own[0]:.4g} m")
     local = scan.positions_px - np.asarray(start.origin_px)
     beside = ((local < 0) | (local >= start.object.shape[-2:])).any(axis=1).sum()

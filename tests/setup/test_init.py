@@ -65,12 +65,16 @@ def git(root: Path, *words: str) -> str:
     ).stdout
 
 
-def make(root: Path, files: dict[str, str]) -> Path:
-    root.mkdir(parents=True, exist_ok=True)
-    git(root, "init", "-q", "-b", "main")
+def lay(root: Path, files: dict[str, str]) -> None:
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
+
+
+def make(root: Path, files: dict[str, str]) -> Path:
+    root.mkdir(parents=True, exist_ok=True)
+    git(root, "init", "-q", "-b", "main")
+    lay(root, files)
     git(root, "add", "-A")
     git(root, "commit", "-q", "-m", "first")
     return root
@@ -120,15 +124,14 @@ def test_layout_from_configuration(tmp_path: Path) -> None:
         '[tool.pytest.ini_options]\npythonpath = ["lib"]\ntestpaths = ["checks"]\n'
         '[tool.hatch.build]\ndev-mode-dirs = [".", "scripts"]\n'
     )
-    for name, content in {
+    files = {
         "pyproject.toml": text,
         "lib/one.py": "x = 1\n",
         "scripts/two/__init__.py": "",
         "checks/test_one.py": "def test_one():\n    pass\n",
         "tests/helpers.py": "",
-    }.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(content)
+    }
+    lay(tmp_path, files)
     layout = find_layout(tmp_path)
     assert layout.import_roots == ("lib", ".", "scripts") and layout.tests == "checks"
     assert layout.packages == ("one", "two")
@@ -143,7 +146,7 @@ def test_a_package_that_holds_its_tests_is_found(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_only_the_tests_put_on_the_path_is_an_import_root(tmp_path: Path) -> None:
-    for path, content in {
+    files = {
         "lib/app/__init__.py": "",
         "python/other.py": "x = 1\n",
         "notes/app/__init__.py": "",
@@ -152,9 +155,8 @@ def test_a_folder_that_only_the_tests_put_on_the_path_is_an_import_root(tmp_path
         "tests/helper.py": "",
         "tests/test_one.py": "import app.deep\nfrom other import x\nimport flat, os, helper\n"
         "def test_one():\n    pass\n",
-    }.items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(content)
+    }
+    lay(tmp_path, files)
     layout = find_layout(tmp_path)
     assert layout.import_roots == ("lib", "python", ".")
     assert {"app", "other", "flat"} <= set(layout.packages)
@@ -172,14 +174,13 @@ def test_a_folder_that_only_the_tests_put_on_the_path_is_an_import_root(tmp_path
     ],
 )
 def test_layout_from_every_file_that_pytest_reads(tmp_path: Path, name: str, text: str) -> None:
-    for path, content in {
+    files = {
         name: text,
         "lib/one.py": "x = 1\n",
         "checks/test_one.py": "def test_one():\n    pass\n",
         "tests/test_other.py": "def test_other():\n    pass\n",
-    }.items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(content)
+    }
+    lay(tmp_path, files)
     layout = find_layout(tmp_path)
     assert (layout.import_roots, layout.tests) == (("lib", "."), "checks")
 

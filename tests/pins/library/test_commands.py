@@ -65,6 +65,7 @@ NEEDS_TORCH = "ptycho parity absent scan.npz -o out"
     ],
 )
 def test_a_mistake_ends_with_its_code_and_words(line: str) -> None:
+    # Without PyTorch the command ends rightly at that, before the mistake that is pinned.
     if line == NEEDS_TORCH and importlib.util.find_spec("torch") is None:
         pytest.skip("torch is not installed (make test BACKENDS=torch)")
     code, out, err = pins.say(line)
