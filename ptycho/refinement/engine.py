@@ -102,7 +102,7 @@ class Engine:
             float(config.damping),
             config.position_step * factor if move else 0.0,
         )
-        model = step.Model(config.kernel, "amplitude", self._moves, config.update_probe)
+        model = step.Model(config.kernel, self._moves, config.update_probe)
         light, ratio, told = 0.0, 0.0, []
         lanes = min(self._lanes, max(1, self.batch * self.canvas.N**2 // LANE_PIXELS))
         size = -(-self.batch // lanes)
@@ -119,7 +119,7 @@ class Engine:
         if config.regularise != "off":
             first_weight = FIRST_WEIGHT if config.regularise == "auto" else config.regularise
             weight = BATCH_WEIGHT * float(first_weight)
-        self._finish(None, light, weight)
+        self._finish(self.state.object, light, weight, whole=False)
         return self._after(told, ratio, move=move, moved=True)
 
     def run_whole(
@@ -140,18 +140,19 @@ class Engine:
             min(momentum, 0.9) if config.update_probe else momentum,
             WHOLE_DAMPING,
             config.position_step if move else 0.0,
+            loss,
         )
         # The illumination stays as it is while neither probe, positions nor light of frames move.
         still = not (config.update_probe or self._moves) and self.frames.light is None
         lit = self._light if still else None
-        model = step.Model(config.kernel, loss, self._moves, config.update_probe, light=lit is None)
+        model = step.Model(config.kernel, self._moves, config.update_probe, light=lit is None)
         every = np.arange(self.frames.scan.n_frames)
         found, told = self._slopes(model, every, self._chunk, rates, detector, keep=True)
         found = found if lit is None else found._replace(light=lit)
         self._light = found.light
         before = self.state.object
         self.state = step.compiled_apply()(self.state, found, rates)
-        self._finish(before, found.light, weight)
+        self._finish(before, found.light, weight, whole=True)
         self._whole += 1
         return self._after(told, found.ratio, move=move, judge=judge)
 
@@ -195,12 +196,11 @@ class Engine:
     def _weights_of(self, indices: np.ndarray, size: int) -> np.ndarray | None:
         return None if self.weights is None else padded(self.weights[indices], size)
 
-    def _finish(self, before: Any, light: Any, weight: float) -> None:
+    def _finish(self, before: Any, light: Any, weight: float, *, whole: bool) -> None:
         """Total variation of `weight` (0: none), and the gauge."""
-        finish = step.compiled_finish(smooth=weight > 0, whole=before is not None)
-        scalars = (backend.scalar(value, "float32") for value in (weight, self._energy))
-        more = () if before is None else (before,)
-        self.state, self._dual = finish(self.state, *more, light, self._dual, *scalars)
+        finish = step.compiled_finish(smooth=weight > 0)
+        scalars = (backend.scalar(value, "float32") for value in (weight, self._energy, whole))
+        self.state, self._dual = finish(self.state, before, light, self._dual, *scalars)
         if self.weights is not None:
             self.state = step.compiled_apart(self._modes)(self.state)
 

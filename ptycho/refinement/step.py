@@ -93,6 +93,7 @@ class Rates(NamedTuple):
     probe_momentum: Any
     damping: Any
     positions: Any
+    poisson: Any  # 1: the loss is half the Poisson deviance; 0: that of the amplitudes
 
 
 def on_device(optics: Optics) -> Optics:
@@ -105,10 +106,16 @@ def on_device(optics: Optics) -> Optics:
 
 
 def rates(
-    by_object: float, by_probe: float, momentum: float, damping: float, positions: float
+    by_object: float,
+    by_probe: float,
+    momentum: float,
+    damping: float,
+    positions: float,
+    loss: str = "amplitude",
 ) -> Rates:
-    """The same momentum for object and probe."""
-    values = (by_object, by_probe, momentum, momentum, damping, positions)
+    """The same momentum for object and probe; loss: amplitude or poisson."""
+    kind = float(loss == "poisson")
+    values = (by_object, by_probe, momentum, momentum, damping, positions, kind)
     return Rates(*(backend.scalar(value, "float32") for value in values))
 
 
@@ -137,7 +144,6 @@ class Model(NamedTuple):
     """What is compiled into the program."""
 
     kernel: str = "bilinear"
-    loss: str = "amplitude"
     positions: bool = False
     probe: bool = True  # whether its slope is wanted
     light: bool = True  # whether the illumination of the object is wanted
@@ -157,10 +163,9 @@ def contribute(
     valid = _valid(batch, detector)
     counts = ops.maximum(batch.counts, 0.0) / ops.maximum(dose, 1e-30)
     root, modelled = ops.sqrt(counts), ops.sqrt(intensity)
-    if model.loss == "poisson":
-        error = poisson_error(intensity, counts, valid)
-    else:
-        error = amplitude_error(intensity, root, valid)
+    # Both are a small part of the work, and a program for each takes seconds to compile.
+    errors = poisson_error(intensity, counts, valid), amplitude_error(intensity, root, valid)
+    error = ops.where(rates.poisson > 0, *errors)
     residual = ops.sum(ops.abs(modelled - root) * valid * dose)
     chi = [from_detector(_times(wave, error * dose), optics) for wave in far]
 
@@ -217,23 +222,32 @@ def apply(state: State, found: Slopes, rates: Rates) -> State:
 
 
 def finish(
-    state: State, origin: Any, light: Any, dual: Any, weight: Any, energy: Any, *, smooth: bool
+    state: State,
+    origin: Any,
+    light: Any,
+    dual: Any,
+    weight: Any,
+    energy: Any,
+    whole: Any,
+    *,
+    smooth: bool,
 ) -> tuple[State, Any]:
     """The end of a pass: total variation, and the gauge.
 
     Args:
-        state: moved. origin: object before a whole-scan pass, so that the velocity is that of the
-            smoothed object; None: the velocity stays.
+        state: moved. origin: object before the pass.
         light: (H, W), illumination of the pass. dual: of the last prox.
         weight: of total variation in units of 1/(2·√(largest light)), the error that the counts
             leave in a lit pixel.
         energy: Σ|P|² that the probe keeps; the object takes the scale.
+        whole: 1 after a pass over the whole scan at once, whose velocity is then that of the
+            smoothed object; 0: the velocity stays.
         smooth: whether there is total variation at all.
     """
     image, velocity = state.object, state.object_velocity
     if smooth:
         image, dual = _smoothed(image, dual, weight / (2.0 * ops.sqrt(ops.max(light)) + 1e-30))
-        velocity = velocity if origin is None else image - origin
+        velocity = ops.where(whole > 0, image - origin, velocity)
     scale = ops.sqrt(ops.sum(power(state.probe)) / energy)
     own = scale if len(image.shape) == 2 else scale ** (1.0 / int(image.shape[0]))
     fields = image, velocity, state.probe, state.probe_velocity
@@ -307,14 +321,9 @@ def compiled_apply() -> Callable[..., Any]:
 
 
 @functools.cache
-def compiled_finish(*, smooth: bool, whole: bool) -> Callable[..., Any]:
-    """`finish`, compiled; without `whole` the object before the pass is not asked for."""
-
-    def end(state: State, *rest: Any) -> Any:
-        rest = rest if whole else (None, *rest)
-        return finish(state, *rest, smooth=smooth)
-
-    return backend.jit(end)
+def compiled_finish(*, smooth: bool) -> Callable[..., Any]:
+    """`finish`, compiled."""
+    return backend.jit(functools.partial(finish, smooth=smooth))
 
 
 @functools.cache
