@@ -57,11 +57,19 @@ def token() -> Iterator[str]:
         process.kill()
 
 
-SLOW = (Path(__file__).parent / "slow.txt").read_text(encoding="utf-8").split()
+# Processor seconds of the tests that are slow, as `--seconds` and test_seconds.py wrote them.
+SECONDS = {
+    name: float(spent)
+    for spent, name in (
+        line.split(" ", 1)
+        for line in (Path(__file__).parent / "seconds.txt").read_text("utf-8").splitlines()
+    )
+}
+PROOF_S = 5.0  # from here on a test is left to `make proofs`
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--seconds FILE`: where tests/slow.txt comes from."""
+    """`--seconds FILE`: where tests/seconds.txt comes from (scripts/tools/test_seconds.py)."""
     parser.addoption("--seconds", type=Path, help="append each test's processor seconds to a file")
 
 
@@ -99,14 +107,18 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before marks are chosen by -m
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what is slow; on several workers begin with the files that have long tests.
+    """Mark what takes long; on several workers begin with the files that have long tests.
 
-    So no worker is left with a long file at the end.
+    So no worker is left with a long file at the end. A test that is named (`FILE::TEST`) runs
+    however long it takes.
     """
-    slow = set(SLOW)
+    named = any("::" in word for word in config.args)
     for item in items:
-        if item.nodeid.partition("[")[0] in slow:
-            item.add_marker("slow")
+        if item.nodeid not in SECONDS:
+            continue
+        item.add_marker("slow")
+        if SECONDS[item.nodeid] >= PROOF_S and not named:
+            item.add_marker("proof")
     if not hasattr(config, "workerinput"):
         return
     long = {

@@ -80,6 +80,11 @@ def script(name: str, *words: str) -> tuple[str, ...]:
     return ("python", f"scripts/benchmarks/{name}.py", *words)
 
 
+def pytest(*words: str) -> tuple[str, ...]:
+    return ("python", "-m", "pytest", "-q", "-n", "2", "-m", "proof", *words)
+
+
+DIRT = "tests/engine/test_user_dirt.py"
 KILLS = picked("trials", "killed", "after_run_end", "different")
 PROOFS = (
     Proof("kills", script("kill_proof", "--boundaries", "--random", "200", "--seed", "7"), KILLS),
@@ -102,15 +107,17 @@ PROOFS = (
     ),
     Proof("honest", script("honest_changes", "--write", "docs/evidence/reliability-gates.md"),
           last_line),
-    Proof("user-dirt", ("python", "-m", "pytest", "-q", "tests/engine/test_user_dirt.py"),
-          last_line),
+    Proof("user-dirt", pytest(DIRT), last_line),
     Proof("cycles", script("long_run", "--cycles", "500"),
           picked("cycles", "landed", "rejected", "broken")),
     Proof("fuzz", script("fuzz_documents", "--examples", "100000", "--seed", "921"),
           picked("inputs", "failures")),
     Proof("agent-lines", script("fuzz_agents", "--lines", "100000", "--seed", "7"),
           picked("readers", "lines", "failures")),
-    Proof("tests", ("python", "-m", "pytest", "-q", "-m", "proof"), last_line),
+    # In two runs: what XLA compiles stays in memory while a process lives.
+    Proof("tests-refinement", pytest("tests/refinement", "tests/pins"), last_line),
+    Proof("tests", pytest("--ignore=tests/refinement", "--ignore=tests/pins", "--ignore", DIRT),
+          last_line),
     Proof("quality", script("quality", "--output", "runs/quality"), last_line),
 )  # fmt: skip
 

@@ -27,6 +27,7 @@ from users_work import (
     switched,
 )
 
+pytestmark = pytest.mark.proof  # a row of its own in `make proofs`
 Make = Callable[..., Any]
 LEDGER = """### [A-001] One thing
 - Status: open
