@@ -6,7 +6,7 @@ import os
 import subprocess
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from orchestration.documents import kinds, ledger
 from orchestration.documents.grammar.certain import outcome
@@ -301,6 +301,7 @@ def test_what_a_criterion_of_the_item_runs_may_be_the_works_to_write() -> None:
         max_size=5,
     )
 )  # fmt: skip
+@example([("; ", "! { $U; }"), (" | ", "true")])  # `!` is of the whole pipeline
 def test_what_is_certain_of_a_script_is_what_a_shell_does(parts: list[tuple[str, str]]) -> None:
     script = "".join(mark + word for mark, word in parts)[len(parts[0][0]) :]
     ends = outcome(["bash", "-c", script])
