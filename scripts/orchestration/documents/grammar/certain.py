@@ -192,9 +192,7 @@ def _steps(steps: Sequence[Step], pipefail: bool, stops: bool) -> Outcome:
         own = ends[-1]
         if several and pipefail:
             own = all(ends) or None
-        if several and any(
-            not isinstance(part, Block) and "!" in part[:1] for part in step.pipeline
-        ):
+        if several and any(map(_negated, step.pipeline)):
             return None
         if step.behind:  # the script does not wait for it
             own = True
@@ -217,6 +215,10 @@ def _steps(steps: Sequence[Step], pipefail: bool, stops: bool) -> Outcome:
                 return None
             break
     return value if not stops or all(parts) else None
+
+
+def _negated(part: Part) -> bool:
+    return part.kind == "!" if isinstance(part, Block) else part[:1] == ["!"]
 
 
 def _ends(step: Step) -> bool:
