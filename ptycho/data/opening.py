@@ -43,8 +43,6 @@ UNFORESEEN = (
     MemoryError,
 )
 WRITERS = {"npz": npz.write, "cxi": cxi.write, "ptychodus": ptychodus.write}
-OTHERS = (".ptyd", ".ptyr", ".nxs", ".nx", ".hdf", ".mat", ".npy", ".tif", ".tiff", ".json", ".bz2")
-"""Endings that promise a file of another format, which none of the writers makes."""
 
 
 def open_scan(
@@ -291,7 +289,7 @@ def require_format(path: Path, format: str | None = None, *, has_geometry: bool)
     by_name = {".npz": "npz", ".cxi": "cxi", ".h5": "ptychodus", ".hdf5": "ptychodus"}
     ending = path.suffix.lower()
     chosen = format or by_name.get(ending, "npz")
-    if format is None and ending in OTHERS:
+    if format is None and ending not in ("", *by_name):
         raise UsageError(
             f"no {ending} file is written",
             where=path,
@@ -312,10 +310,10 @@ def save_scan(scan: Scan, path: str | Path, format: Format | None = None) -> Pat
     Args:
         scan: what to write.
         path: where; folders are made.
-        format: 'npz', 'cxi' or 'ptychodus'; None: by the name (.cxi, .h5/.hdf5, else NPZ).
+        format: 'npz', 'cxi' or 'ptychodus'; None: by the name (.npz or none, .cxi, .h5/.hdf5).
 
     Raises:
-        UsageError: an unknown format, or the name is that of one which is only read.
+        UsageError: an unknown format, or a name with another ending.
         UnitError: CXI and ptychodus need a geometry.
     """
     path = Path(path)

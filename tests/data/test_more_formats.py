@@ -337,7 +337,9 @@ def test_declared_sizes_of_hdf5_are_looked_at_first(tmp_path: Path) -> None:
         open_scan(path)
 
 
-@pytest.mark.parametrize("name", ["a.ptyd", "a.PTYR", "a.nxs", "a.npz.bz2", "a.mat", "a.foo", "scan.2"])
+@pytest.mark.parametrize(
+    "name", ["a.ptyd", "a.PTYR", "a.nxs", "a.npz.bz2", "a.mat", "a.foo", "scan.2"]
+)
 def test_a_name_of_a_format_that_is_only_read_is_no_npz_file(tmp_path: Path, name: str) -> None:
     """`ptycho convert a.npz a.ptyd` once wrote an NPZ file and called it a.ptyd."""
     scan = Scan(COUNTS.astype(np.float32), POSITIONS)
