@@ -65,7 +65,9 @@ SECONDS = {
         for line in (Path(__file__).parent / "seconds.txt").read_text("utf-8").splitlines()
     )
 }
-PROOF_S = 5.0  # from here on a test is left to `make proofs`
+PROOF_S = 3.0  # from here on a test is left to `make proofs`,
+# unless it is the one that tells whether its part of the programs works at all.
+KEPT = set((Path(__file__).parent / "kept.txt").read_text("utf-8").splitlines())
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -117,7 +119,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.nodeid not in SECONDS:
             continue
         item.add_marker("slow")
-        if SECONDS[item.nodeid] >= PROOF_S and not named:
+        if SECONDS[item.nodeid] >= PROOF_S and item.nodeid not in KEPT and not named:
             item.add_marker("proof")
     if not hasattr(config, "workerinput"):
         return

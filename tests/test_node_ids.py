@@ -48,6 +48,7 @@ def today() -> Counter[str]:
             "-q",
             "-p",
             "no:cacheprovider",
+            "--assert=plain",
             "-o",
             "addopts=--strict-markers --import-mode=importlib",
         ],
@@ -150,3 +151,11 @@ def test_documents_cite_tests_that_exist(today: Counter[str]) -> None:
     }
     assert len(folders) > 3
     assert wrong | {(page, name) for page, name in folders if not (ROOT / name).is_dir()} == set()
+
+
+def test_the_lists_of_slow_and_kept_tests_name_tests_that_exist(today: Counter[str]) -> None:
+    here = ROOT / "tests"
+    slow = [line.partition(" ")[2] for line in (here / "seconds.txt").read_text().splitlines()]
+    kept = (here / "kept.txt").read_text().splitlines()
+    assert kept and set(kept) <= set(slow), "a test that is kept and costs nothing"
+    assert {function(each) for each in slow} <= set(today)
