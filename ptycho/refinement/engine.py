@@ -102,7 +102,7 @@ class Engine:
             float(config.damping),
             config.position_step * factor if move else 0.0,
         )
-        model = step.Model(config.kernel, self._moves, config.update_probe)
+        model = step.Model(config.kernel, "amplitude", self._moves, config.update_probe)
         light, ratio, told = 0.0, 0.0, []
         lanes = min(self._lanes, max(1, self.batch * self.canvas.N**2 // LANE_PIXELS))
         size = -(-self.batch // lanes)
@@ -140,12 +140,11 @@ class Engine:
             min(momentum, 0.9) if config.update_probe else momentum,
             WHOLE_DAMPING,
             config.position_step if move else 0.0,
-            loss,
         )
         # The illumination stays as it is while neither probe, positions nor light of frames move.
         still = not (config.update_probe or self._moves) and self.frames.light is None
         lit = self._light if still else None
-        model = step.Model(config.kernel, self._moves, config.update_probe, light=lit is None)
+        model = step.Model(config.kernel, loss, self._moves, config.update_probe, light=lit is None)
         every = np.arange(self.frames.scan.n_frames)
         found, told = self._slopes(model, every, self._chunk, rates, detector, keep=True)
         found = found if lit is None else found._replace(light=lit)

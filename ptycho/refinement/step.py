@@ -93,7 +93,6 @@ class Rates(NamedTuple):
     probe_momentum: Any
     damping: Any
     positions: Any
-    poisson: Any  # 1: the loss is half the Poisson deviance; 0: that of the amplitudes
 
 
 def on_device(optics: Optics) -> Optics:
@@ -106,16 +105,10 @@ def on_device(optics: Optics) -> Optics:
 
 
 def rates(
-    by_object: float,
-    by_probe: float,
-    momentum: float,
-    damping: float,
-    positions: float,
-    loss: str = "amplitude",
+    by_object: float, by_probe: float, momentum: float, damping: float, positions: float
 ) -> Rates:
-    """The same momentum for object and probe; loss: amplitude or poisson."""
-    kind = float(loss == "poisson")
-    values = (by_object, by_probe, momentum, momentum, damping, positions, kind)
+    """The same momentum for object and probe."""
+    values = (by_object, by_probe, momentum, momentum, damping, positions)
     return Rates(*(backend.scalar(value, "float32") for value in values))
 
 
@@ -144,6 +137,7 @@ class Model(NamedTuple):
     """What is compiled into the program."""
 
     kernel: str = "bilinear"
+    loss: str = "amplitude"
     positions: bool = False
     probe: bool = True  # whether its slope is wanted
     light: bool = True  # whether the illumination of the object is wanted
@@ -163,9 +157,10 @@ def contribute(
     valid = _valid(batch, detector)
     counts = ops.maximum(batch.counts, 0.0) / ops.maximum(dose, 1e-30)
     root, modelled = ops.sqrt(counts), ops.sqrt(intensity)
-    # Both are a small part of the work, and a program for each takes seconds to compile.
-    errors = poisson_error(intensity, counts, valid), amplitude_error(intensity, root, valid)
-    error = ops.where(rates.poisson > 0, *errors)
+    if model.loss == "poisson":
+        error = poisson_error(intensity, counts, valid)
+    else:
+        error = amplitude_error(intensity, root, valid)
     residual = ops.sum(ops.abs(modelled - root) * valid * dose)
     chi = [from_detector(_times(wave, error * dose), optics) for wave in far]
 

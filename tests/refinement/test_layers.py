@@ -151,7 +151,7 @@ def test_slopes_by_each_layer_and_the_probe_are_those_of_the_loss(case, near):
     n = probe.shape[-1]
     plain = backend.tensor(np.ones((n, n), np.float32))
     detector = step.Detector(plain, backend.tensor(np.full((n, n), 0.02, np.float32)), optics)
-    rates = step.Rates(*(backend.scalar(v, "float32") for v in (0.2, 0.1, 0.9, 0.9, 0.1, 1.0, 0.0)))
+    rates = step.Rates(*(backend.scalar(v, "float32") for v in (0.2, 0.1, 0.9, 0.9, 0.1, 1.0)))
     model = step.Model(positions=True)
     found, seen = step.compiled_part(model)(state, batch, rates, detector, step.no_slopes(state))
     by_object, by_probe = (np.asarray(backend.concrete(x)) for x in (found.object, found.probe))
@@ -180,7 +180,7 @@ def test_slopes_by_the_positions_go_through_all_layers(case):
     flat = np.ones((n, n), np.float32)
     optics = Optics((backend.tensor(gap.astype(np.complex64)),))
     detector = step.Detector(backend.tensor(flat), backend.tensor(flat * 0.02), optics)
-    rates = step.Rates(*(backend.scalar(v, "float32") for v in (0.2, 0.1, 0.9, 0.9, 0.1, 1.0, 0.0)))
+    rates = step.Rates(*(backend.scalar(v, "float32") for v in (0.2, 0.1, 0.9, 0.9, 0.1, 1.0)))
     part = step.compiled_part(step.Model(positions=True))
     _, seen = part(state, batch, rates, detector, step.no_slopes(state))
     moves, grip = (np.asarray(backend.concrete(each)) for each in (seen.moves, seen.grip))

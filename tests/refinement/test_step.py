@@ -42,7 +42,7 @@ def as_tensors(case, velocity=0.0):
 
 
 def rates(object_=0.2, probe=0.1, momentum=0.9, damping=0.1, positions=0.0):
-    values = (object_, probe, momentum, momentum, damping, positions, 0.0)
+    values = (object_, probe, momentum, momentum, damping, positions)
     return step.Rates(*(backend.scalar(v, "float32") for v in values))
 
 
