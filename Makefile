@@ -4,7 +4,8 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 BACKENDS ?=
-JOBS ?= 2
+# Tests of the harness wait for programs much of the time: three workers keep two cores busy.
+JOBS ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -15,8 +16,8 @@ EXTRAS := $(foreach name,$(if $(filter all,$(BACKENDS)),torch jax,$(BACKENDS)),$
 
 help:  ## print this list
 	@echo "ptycho: physics-informed neural ptychography, and the harness that develops it"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-14s %s\n", $$1, $$2}'
-	@echo "  make test BACKENDS=torch   the same with PyTorch too (BACKENDS=all: and with JAX)"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{printf "%-16s %s\n", $$1, $$2}'
+	@echo "  make test BACKENDS=torch  the same with PyTorch too (BACKENDS=all: and with JAX)"
 
 install: $(STAMP)  ## make .venv and install everything, pinned (first time: network)
 
@@ -39,7 +40,7 @@ BESIDE := --no-print-directory -j2 lint
 check: $(STAMP)  ## lint, types, layers, and the quick tests that train nothing
 	@$(MAKE) $(BESIDE) quick-tests
 
-test: $(STAMP) $(EXTRAS)  ## lint, types, layers, and all tests but the proofs (JOBS=2 at a time)
+test: $(STAMP) $(EXTRAS)  ## lint, types, layers, and all tests but the proofs (JOBS=3 at a time)
 	@$(MAKE) $(BESIDE) all-tests
 
 quick-tests:
@@ -48,7 +49,7 @@ quick-tests:
 all-tests:
 	@$(PYTEST)
 
-proofs: $(STAMP)  ## kills, attacks, a person's dirt, 500 cycles, fuzz, quality: hours; writes tables
+proofs: $(STAMP)  ## kills, attacks, 500 cycles, fuzz, quality, long tests: hours; writes tables
 	@$(BIN)/python scripts/benchmarks/proofs.py
 
 agents: $(STAMP)  ## install agent programs for the tests marked agents (.agent-programs/; network)
