@@ -57,7 +57,7 @@ def token() -> Iterator[str]:
         process.kill()
 
 
-# Processor seconds of the tests that are slow, as `--seconds` and test_seconds.py wrote them.
+# Processor seconds of the tests that are slow, as `--seconds` and slow_tests.py wrote them.
 SECONDS = {
     name: float(spent)
     for spent, name in (
@@ -71,7 +71,7 @@ KEPT = set((Path(__file__).parent / "kept.txt").read_text("utf-8").splitlines())
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--seconds FILE`: where tests/seconds.txt comes from (scripts/tools/test_seconds.py)."""
+    """`--seconds FILE`: where tests/seconds.txt comes from (scripts/tools/slow_tests.py)."""
     parser.addoption("--seconds", type=Path, help="append each test's processor seconds to a file")
 
 

@@ -1,7 +1,7 @@
 """Keep tests/seconds.txt: what the tests that take long cost.
 
     pytest -n 2 -m "" --seconds=FILE     measures (an idle machine: a busy one costs more)
-    test_seconds.py FILE                 writes what it measured into tests/seconds.txt
+    slow_tests.py FILE                 writes what it measured into tests/seconds.txt
 
 A test that stands there is `slow`, and from tests/conftest.py's `PROOF_S` on a `proof`. Tests that
 FILE does not name keep their line while their file exists; one below `SLOW_S` has none. The longest
@@ -42,6 +42,8 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("measured", type=Path, help="what `pytest --seconds=FILE` wrote")
     options = parser.parse_args(words)
+    if not options.measured.is_file():
+        parser.error(f"there is no file {options.measured}: pytest --seconds={options.measured}")
     old = read(PAGE)
     gone = {name for name in old if not (ROOT / name.partition("::")[0]).is_file()}
     text = joined({name: old[name] for name in old.keys() - gone}, read(options.measured))
