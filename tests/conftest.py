@@ -65,7 +65,7 @@ SECONDS = {
         for line in (Path(__file__).parent / "seconds.txt").read_text("utf-8").splitlines()
     )
 }
-PROOF_S = 3.0  # from here on a test is left to `make proofs`,
+PROOF_S = 2.0  # from here on a test is left to `make proofs`,
 # unless it is the one that tells whether its part of the programs works at all.
 KEPT = set((Path(__file__).parent / "kept.txt").read_text("utf-8").splitlines())
 
