@@ -34,14 +34,13 @@ demo: $(STAMP)  ## simulate, train, reconstruct, refine; then the harness lands 
 
 # tests/conftest.py keeps a file's tests on one worker and puts the files with long tests first.
 PYTEST := $(BIN)/python -m pytest -n $(JOBS)
-# Lint runs beside the tests: mypy alone would leave a core idle for half a minute.
-BESIDE := --no-print-directory -j2 lint
+# Lint runs beside them: mypy alone would leave a core idle for half a minute.
 
 check: $(STAMP)  ## lint, types, layers, and the quick tests that train nothing
-	@$(MAKE) $(BESIDE) quick-tests
+	@$(MAKE) --no-print-directory -j2 lint quick-tests
 
 test: $(STAMP) $(EXTRAS)  ## lint, types, layers, and all tests but the proofs (JOBS=3 at a time)
-	@$(MAKE) $(BESIDE) all-tests
+	@$(MAKE) --no-print-directory -j2 lint all-tests
 
 quick-tests:
 	@$(PYTEST) -m "not slow and not training and not proof"

@@ -73,6 +73,7 @@ def test_a_guard_that_cannot_be_imported_is_red(project: Project) -> None:
         ),
         ("import pytest\n@pytest.fixture\ndef f(): assert 0\ndef test_x(f): pass", "error"),
     ],
+    ids=["a skip", "an expected failure", "an unexpected pass", "at its end", "before its begin"],
 )
 def test_only_passed_is_passed(tmp_path: Path, body: str, outcome: str) -> None:
     project = make_project(tmp_path / "u", {"calc.py": FIXED, "tests/test_x.py": body + "\n"})
