@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -85,14 +85,14 @@ class Judgement:
         made = [
             dict(zip(keys, row, strict=True))
             | {"folder": str(folder), "frames": self.frames, "passes": self.passes}
-            | {"name": f"{row[0]}-{row[1]:g}-{row[2]}-{row[3]}-{self.frames}-{self.passes}"}
+            | {"name": f"{row[0]}-{row[1]:g}-{row[2]}-{row[3]}-{self.frames}-{self.passes}-fed"}
             for row in rows
         ]
         return made + [
             {"case": case, "photons": SPARSE_PHOTONS, "weight": BY_COUNTS, "seed": seed}
             | {"overlap": overlap, "folder": str(folder), "passes": SPARSE_PASSES}
             | {"frames": self.sparse_frames(overlap)}
-            | {"name": f"{case}-{seed}-{self.frames}-overlap-{overlap:g}"}
+            | {"name": f"{case}-{seed}-{self.frames}-overlap-{overlap:g}-fed"}
             for overlap in self.sparse
             for case in SPARSE_CASES
             for seed in range(1, self.seeds + 1)
@@ -135,11 +135,11 @@ def evaluate_prior(
     cases: dict[tuple[Any, ...], dict[str, Any]] = {}
     emptied, sparse = [], []
     for arm in arms:
-        estimate, truth, weight = _read(_path(arm))
+        image, estimate, truth, weight = _read(_path(arm))
         if arm["case"] == EMPTIED:
-            emptied.append(_emptied_row(arm, estimate, prior(estimate), truth))
+            emptied.append(_emptied_row(arm, (image, prior(estimate)), estimate, truth))
             continue
-        plain = _ssim(estimate.image, estimate, truth)
+        plain = _ssim(image, estimate, truth)
         if "overlap" in arm:
             facts = {name: arm[name] for name in ("case", "photons", "seed", "overlap", "frames")}
             after = _ssim(prior(estimate), estimate, truth)
@@ -190,7 +190,7 @@ def judge_spread(prior: Prior, folder: Path, config: Judgement) -> list[dict[str
         for arm in config.arms(folder):
             if arm["photons"] != photons or arm["weight"] != BY_COUNTS or "overlap" in arm:
                 continue
-            estimate, truth, _ = _read(_path(arm))
+            _, estimate, truth, _ = _read(_path(arm))
             answers = prior.answers(estimate)
             image, inside = answers.mean(axis=0), lit(estimate.light)
             wanted = turned(truth[0], image, estimate.light)
@@ -221,8 +221,8 @@ def judge_views(prior: Prior, folder: Path, config: Judgement) -> list[dict[str,
         for arm in config.arms(folder):
             if arm["photons"] != photons or arm["weight"] != BY_COUNTS or "overlap" in arm:
                 continue
-            estimate, truth, _ = _read(_path(arm))
-            before = np.array(_ssim(estimate.image, estimate, truth))
+            plain, estimate, truth, _ = _read(_path(arm))
+            before = np.array(_ssim(plain, estimate, truth))
             answers = prior.answers(estimate)
             for views in (1, 2, 4, 8):
                 after = _ssim(answers[:views].mean(axis=0), estimate, truth)
@@ -282,13 +282,14 @@ def solve_arm(arm: dict[str, Any]) -> dict[str, Any]:
     scan = judged_scan(*(arm[name] for name in names), overlap=arm.get("overlap"))
     assert scan.truth is not None
     weight = chosen_weight(scan) if arm["weight"] == BY_COUNTS else arm["weight"]
-    estimate, origin = solved(scan, weight, arm["passes"], least_px=0)
-    truth = on_canvas(scan.truth, origin, estimate.image.shape)
+    plain, fed, origin = solved(scan, weight, arm["passes"], least_px=0)
+    truth = on_canvas(scan.truth, origin, plain.shape)
     half = scan.truth.object.shape[1] // 2 + scan.truth.origin_px[1] - origin[1]
     parts: dict[str, Any] = {
-        "image": estimate.image,
-        "freer": estimate.freer,
-        "light": estimate.light,
+        "plain": plain,
+        "image": fed.image,
+        "freer": fed.freer,
+        "light": fed.light,
         "weight": np.array(weight),
     }
     with whole_file(_path(arm)) as temporary, temporary.open("wb") as file:
@@ -308,10 +309,21 @@ def _path(arm: dict[str, Any]) -> Path:
     return Path(arm["folder"]) / f"{arm['name']}.npz"
 
 
-def _read(path: Path) -> tuple[Estimate, tuple[np.ndarray, int], float]:
+class Solution(NamedTuple):
+    """A solved arm: its image, what the prior sees of it, the truth with the column where the
+    emptied half begins, and the weight of total variation."""
+
+    plain: np.ndarray
+    estimate: Estimate
+    truth: tuple[np.ndarray, int]
+    weight: float
+
+
+def _read(path: Path) -> Solution:
     with np.load(path, allow_pickle=False) as file:
         estimate = Estimate(file["image"], file["freer"], file["light"])
-        return estimate, (file["truth"], int(file["half"])), float(file["weight"])
+        truth = file["truth"], int(file["half"])
+        return Solution(file["plain"], estimate, truth, float(file["weight"]))
 
 
 def _ssim(
@@ -324,11 +336,14 @@ def _ssim(
 
 
 def _emptied_row(
-    arm: dict[str, Any], estimate: Estimate, image: np.ndarray, truth: tuple[np.ndarray, int]
+    arm: dict[str, Any],
+    images: tuple[np.ndarray, np.ndarray],
+    estimate: Estimate,
+    truth: tuple[np.ndarray, int],
 ) -> dict[str, Any]:
     """r.m.s. of what stands in the emptied half besides a constant, without and with the prior."""
     inside = lit(estimate.light)
     inside[:, : truth[1] + EDGE_PX] = False
-    before, after = (float(np.std(each[inside])) for each in (estimate.image, image))
+    before, after = (float(np.std(each[inside])) for each in images)
     facts = {name: arm[name] for name in ("photons", "seed")}
     return facts | {"plain": before, "prior": after, "ratio": after / before}

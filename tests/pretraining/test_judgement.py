@@ -85,7 +85,7 @@ def test_the_spread_is_set_against_the_true_error(tmp_path: Path) -> None:
     truth = 0.8 + 0.1 * ndimage.gaussian_filter(rng.standard_normal(shape), 2) + 0j
     config = Judgement(photons=(1e4,), weights=(), emptied_seeds=0, cases=("A",))
     (arm,) = config.arms(tmp_path)
-    parts = {"image": truth, "freer": truth, "light": np.full(shape, 100.0)}
+    parts = dict.fromkeys(("plain", "image", "freer"), truth) | {"light": np.full(shape, 100.0)}
     np.savez(tmp_path / f"{arm['name']}.npz", truth=truth, half=0, weight=0.1, **parts)
     rows = judge_spread(Noisy(truth), tmp_path, config)  # type: ignore[arg-type]
     assert [row["fifth"] for row in rows] == [1, 2, 3, 4, 5]
@@ -101,7 +101,7 @@ def test_the_mean_of_more_views_is_nearer_where_their_errors_are_their_own(tmp_p
     noisy = truth + 0.2 * rng.standard_normal(shape)
     config = Judgement(photons=(1e4,), weights=(), emptied_seeds=0, cases=("A", "R"))
     for arm in config.arms(tmp_path):
-        parts = {"image": noisy, "freer": truth, "light": np.full(shape, 100.0)}
+        parts = {"plain": noisy, "image": noisy, "freer": truth, "light": np.full(shape, 100.0)}
         np.savez(tmp_path / f"{arm['name']}.npz", truth=truth, half=0, weight=0.1, **parts)
     rows = judge_views(Noisy(truth), tmp_path, config)  # type: ignore[arg-type]
     assert [(row["views"], row["scans"]) for row in rows] == [(k, 2) for k in (1, 2, 4, 8)]

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "scripts/benchmarks"))
 
 import prior as page  # noqa: E402
+import prior_fed  # noqa: E402
 import prior_without  # noqa: E402
 
 from ptycho.pretraining import EMPTIED, judged_scan  # noqa: E402
@@ -120,3 +121,16 @@ def judged_probe() -> str:
         alike[kind] = float((made * modulus).sum() / np.sqrt((made**2).sum() * (modulus**2).sum()))
     assert max(alike.values()) == pytest.approx(1, abs=1e-5)
     return max(alike, key=lambda kind: alike[kind])
+
+
+def test_the_rows_of_what_the_prior_is_fed_tell_each_range_of_light() -> None:
+    rows = [
+        {"weight": weight, "light": light, "plain": (0.5, 0.5), "prior": (0.5 + light / 1e4, 0.4)}
+        for weight in prior_fed.WEIGHTS
+        for light in (50.0, 500.0)
+    ]
+    told = list(prior_fed.fed_words(rows))
+    assert told[2].startswith("| 0 to 100 | 1 | +0.005 / -0.100 |")
+    assert told[3].startswith("| 100 to 1000 | 1 | +0.050 / -0.100 |")
+    assert told[-1].startswith("| all | 2 | +0.028 / -0.100 |")
+    assert "--data" in next(prior_fed.fed_words([]))
