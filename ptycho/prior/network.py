@@ -12,10 +12,10 @@ from ptycho.prior.estimate import Estimate
 from ptycho.prior.features import CHANNELS, channels, correction, gauged
 
 TILE_PX = 512
-VIEWS, FEWEST_VIEWS = 8, 2
-VIEWED_PX = 4 * 512**2
-"""So many pixels a network of the usual width looks at, as far as `VIEWS` and `FEWEST_VIEWS` allow;
-a wider one at as many as cost as much (`docs/evidence/prior.md`, Cost, says what a view adds)."""
+VIEWS = 8
+VIEWED_PX = VIEWS * 200**2
+"""So many pixels a network of the usual width looks at, or each pixel once; a wider one at as many
+as cost as much (`docs/evidence/prior.md`, Cost, says what a view adds)."""
 _STRIDE = 4
 _VIEWS = (0, False), (2, True), (1, False), (3, True), (2, False), (0, True), (3, False), (1, True)
 """Quarter turns, and whether of the conjugate."""
@@ -51,7 +51,7 @@ class Prior:
         Args:
             estimate: of a whole-scan descent.
             views: of the image whose answers are averaged, 1 to 8: its quarter turns, those of its
-                conjugate between them. None: 8 where the image is small, fewer from 362² on.
+                conjugate between them. None: 8 where the image is small, fewer from 200² on, one from 400².
             tile_px: larger images go through in tiles of this side, with halos as wide as the
                 network reaches: the result is the same, the memory limited.
 
@@ -70,7 +70,7 @@ class Prior:
         planes = channels(*(part[box] for part in (own.image, own.freer, own.blocks, own.sigma)))
         planes = np.where(own.lit[box][..., None], planes, 0)
         afford = VIEWED_PX * (PRIOR_WIDTH / self.width) ** 2 / own.lit[box].size
-        views = views or int(np.clip(afford, FEWEST_VIEWS, VIEWS))
+        views = views or int(np.clip(afford, 1, VIEWS))
         found = np.zeros((views, *own.image.shape, 2), np.float32)
         for view in range(views):
             turn, conjugate = _VIEWS[view]
