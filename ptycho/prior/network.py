@@ -51,7 +51,8 @@ class Prior:
         Args:
             estimate: of a whole-scan descent.
             views: of the image whose answers are averaged, 1 to 8: its quarter turns, those of its
-                conjugate between them. None: 8 where the image is small, fewer from 200² on, one from 400².
+                conjugate between them. None: 8 where the image is small, fewer from 200² on, one
+                from 400² on.
             tile_px: larger images go through in tiles of this side, with halos as wide as the
                 network reaches: the result is the same, the memory limited.
 
