@@ -36,7 +36,8 @@ CASES = {
 }
 EMPTIED = "emptied"
 """The case whose right half is an even field; the other half has structure."""
-EMPTIED_WEIGHT = 0.4
+EMPTIED_WEIGHT = 0.5
+"""That of what the prior sees, so that it alone makes the difference."""
 BY_COUNTS = "auto"
 """The weight of total variation that held-out counts choose."""
 EDGE_PX = 8
@@ -117,9 +118,9 @@ def evaluate_prior(
 
     Returns:
         `cases`, `sparse`: one row a case, dose and seed with the weight that held-out counts chose,
-        SSIM (amplitude, phase) of its image (`plain`) and of the prior on it (`prior`), and in
-        `cases` SSIM of the best weight by the truth (`best`); `emptied`: r.m.s. error in the
-        emptied half before and after.
+        SSIM (amplitude, phase) of its image (`plain`), of what the prior sees of it (`fed`) and of
+        the prior's answer (`prior`), and in `cases` of the best weight by the truth (`best`);
+        `emptied`: r.m.s. error in the emptied half before and after.
 
     Raises:
         DataError: a scan could not be made.
@@ -142,17 +143,25 @@ def evaluate_prior(
         plain = _ssim(image, estimate, truth)
         if "overlap" in arm:
             facts = {name: arm[name] for name in ("case", "photons", "seed", "overlap", "frames")}
-            after = _ssim(prior(estimate), estimate, truth)
-            sparse.append(facts | {"plain": plain, "prior": after, "weight": weight})
+            sparse.append(
+                facts | _judged(prior, estimate, truth) | {"plain": plain, "weight": weight}
+            )
             continue
         key = tuple(arm[name] for name in ("case", "photons", "seed"))
         row = cases.setdefault(key, dict(zip(("case", "photons", "seed"), key, strict=True)))
         row["best"] = max(row.get("best", plain), plain, key=sum)
         if arm["weight"] == BY_COUNTS:
-            after = _ssim(prior(estimate), estimate, truth)
-            row |= {"plain": plain, "prior": after, "weight": weight}
+            row |= _judged(prior, estimate, truth) | {"plain": plain, "weight": weight}
     rows = {"cases": list(cases.values()), "sparse": sparse, "emptied": emptied}
     return {"record": prior.record, **rows}
+
+
+def _judged(prior: Prior, estimate: Estimate, truth: tuple[np.ndarray, int]) -> dict[str, Any]:
+    """SSIM of what the prior sees, which an answer of nothing leaves, and of its answer."""
+    return {
+        "fed": _ssim(estimate.image, estimate, truth),
+        "prior": _ssim(prior(estimate), estimate, truth),
+    }
 
 
 def judge_apart(prior: Prior, data: Path) -> list[dict[str, Any]]:

@@ -69,25 +69,24 @@ STRENGTHS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
 
 def cases(table: dict[str, Any]) -> Iterator[str]:
     """The rows of SSIM without and with the prior, and their mean gains against the goals."""
-    yield "| photons | case | seeds | total variation | prior | gain | best weight by the truth |"
-    yield "|---|---|---|---|---|---|---|"
+    yield "| photons | case | seeds | total variation | fed | prior | gain | best by the truth |"
+    yield "|---|---|---|---|---|---|---|---|"
     doses = sorted({row["photons"] for row in table["cases"]})
     for photons in doses:
         gains = []
         for case in "ARTD":
             mine = [r for r in table["cases"] if (r["photons"], r["case"]) == (photons, case)]
-            before, after, best = (
-                np.mean([r[key] for r in mine], axis=0) for key in ("plain", "prior", "best")
-            )
-            gains.append(after - before)
-            texts = [f"{a:.3f} / {b:.3f}" for a, b in (before, after, best)]
+            keys = "plain", "fed", "prior", "best"
+            images = [np.mean([r[key] for r in mine], axis=0) for key in keys]
+            gains.append(images[2] - images[0])
+            texts = [f"{a:.3f} / {b:.3f}" for a, b in images]
             gain = f"{gains[-1][0]:+.3f} / {gains[-1][1]:+.3f}"
-            row = " | ".join([f"{photons:.0e}", case, str(len(mine)), *texts[:2], gain, texts[2]])
+            row = " | ".join([f"{photons:.0e}", case, str(len(mine)), *texts[:3], gain, texts[3]])
             yield f"| {row} |"
         mean, least = np.mean(gains, axis=0), float(np.min(gains))
         goal = GOALS.get(photons)
         met = "" if goal is None else _verdict(mean, least, goal, photons)
-        yield f"| {photons:.0e} | mean | | | | **{mean[0]:+.3f} / {mean[1]:+.3f}**{met} | |"
+        yield f"| {photons:.0e} | mean | | | | | **{mean[0]:+.3f} / {mean[1]:+.3f}**{met} | |"
 
 
 def _verdict(mean: Any, least: float, goal: tuple[float, float], photons: float) -> str:
@@ -256,16 +255,17 @@ def spread_words(rows: list[Row]) -> Iterator[str]:
 
 def sparse_words(rows: list[dict[str, Any]]) -> Iterator[str]:
     """Gains where frames overlap little, against what is asked for amplitude."""
-    yield "| overlap | frames | case | seeds | total variation | prior | gain | asked |"
-    yield "|---|---|---|---|---|---|---|---|"
+    yield "| overlap | frames | case | seeds | total variation | fed | prior | gain | asked |"
+    yield "|---|---|---|---|---|---|---|---|---|"
     for overlap in sorted({row["overlap"] for row in rows}, reverse=True):
         for case in SPARSE_CASES:
             mine = [r for r in rows if (r["overlap"], r["case"]) == (overlap, case)]
-            before, after = (np.mean([r[key] for r in mine], axis=0) for key in ("plain", "prior"))
-            gain = after - before
+            keys = "plain", "fed", "prior"
+            images = [np.mean([r[key] for r in mine], axis=0) for key in keys]
+            gain = images[2] - images[0]
             met = "met" if gain[0] >= SPARSE_GOAL else "missed"
             cells = [f"{overlap:.0%}", str(mine[0]["frames"]), case, str(len(mine))]
-            cells += [f"{a:.3f} / {b:.3f}" for a, b in (before, after)]
+            cells += [f"{a:.3f} / {b:.3f}" for a, b in images]
             cells += [f"{gain[0]:+.3f} / {gain[1]:+.3f}", f"{SPARSE_GOAL:+.2f} / -: {met}"]
             yield f"| {' | '.join(cells)} |"
 
@@ -409,8 +409,9 @@ def page(found: dict[str, Any]) -> str:
         "amplitude / phase after the gauge. Total variation has the weight that held-out counts",
         "choose, as in `ptycho refine`; the prior is applied to that image after "
         f"{FED_PASSES} passes of",
-        f"weight {FED_WEIGHT}, and its own is counted whatever the gate would say. The last",
-        "column is the best of four weights **by the truth**, which nobody knows who measures.",
+        f"weight {FED_WEIGHT} (fed: what an answer of nothing would leave), and its own is counted",
+        "whatever the gate would say. The last column is the best of four weights **by the",
+        "truth**, which nobody knows who measures.",
         "",
         *cases(found["table"]),
         "",

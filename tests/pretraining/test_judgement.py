@@ -33,10 +33,10 @@ def test_a_prior_is_judged_on_images_that_are_solved_once(tmp_path: Path) -> Non
     )
     assert same["record"] == {"seed": 1}
     for row in same["cases"]:  # a new network answers 0
-        assert row["prior"] == pytest.approx(row["plain"], abs=1e-6)
+        assert row["prior"] == pytest.approx(row["fed"], abs=1e-6)
         assert sum(row["best"]) >= sum(row["plain"]) and row["weight"] >= 0
     for row in same["sparse"]:
-        assert row["prior"] == pytest.approx(row["plain"], abs=1e-6)
+        assert row["prior"] == pytest.approx(row["fed"], abs=1e-6)
         assert (row["overlap"], row["frames"]) == (0.4, 9)
     assert same["emptied"][0]["ratio"] == pytest.approx(1, abs=1e-6)
     assert 0 < same["emptied"][0]["plain"] < 0.3
