@@ -8,7 +8,8 @@ first two; an image of the prior wins only where it is better by two standard er
 frames. A trial ends early, and total variation on a difference takes back what it flattened: passes
 and pull would look like a gain of the prior. So the chosen image first goes down as far, and each
 image of the prior must beat, by two standard errors as well, what an answer of nothing becomes in
-its place (the false gain, which is told). In all these passes probe, positions and what else
+its place, and what the descent's own weight becomes in as many passes (the better of both is
+the false gain, which is told). In all these passes probe, positions and what else
 belongs to the beam stay those of the trial. The passes of the gate are extra, and the state goes
 back to what it was: the plain image beside the prior's is that of a refinement without a prior.
 """
@@ -119,14 +120,23 @@ def judge(engine: Engine, loss: str, weight: float, prior: Prior) -> Verdict:
     for _ in range(PULL_PASSES):
         engine.run_whole(loss, weight, hold=True)
     further, _ = engine.fields()
+    for _ in range(FED_PASSES + PULL_PASSES):
+        engine.run_whole(loss, weight, hold=True)
+    longer = _judged(engine).each
+    _put(engine, further)
     fed = _fed(engine, loss, weight)
     image = prior(fed)
-    blanks: dict[float | None, np.ndarray] = {None: put(fed.image).each}
+
+    def blank(fed_on: np.ndarray) -> np.ndarray:
+        """What an answer of nothing becomes, or the descent's own weight in as many passes."""
+        return min(longer, put(fed_on).each, key=lambda each: float(each.mean()))
+
+    blanks: dict[float | None, np.ndarray] = {None: blank(fed.image)}
     pairs: list[Candidate] = [(PLAIN, None, put(fed.freer if weight > 0 else further))]
     pairs += [(SMOOTH, None, put(further if weight > 0 else fed.image)), (NET, None, put(image))]
     for pull in PULLS:
         pairs.append((PULLED, pull, put(consistent(engine, loss, image, pull))))
-        blanks[pull] = put(consistent(engine, loss, fed.image, pull)).each
+        blanks[pull] = blank(consistent(engine, loss, fed.image, pull))
     engine.resume(before)
     where = quarters(engine.frames.scan.positions_px[engine.frames.held])
     return verdict(SMOOTH if weight > 0 else PLAIN, pairs, where, blanks)

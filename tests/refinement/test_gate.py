@@ -13,8 +13,10 @@ from ptycho.pretraining.made import lit, on_canvas, turned
 from ptycho.prior import CHANNELS, Estimate, load_prior, save_prior
 from ptycho.refinement import FED_WEIGHT, RefineConfig, refine
 from ptycho.refinement.gate import (
+    FED_PASSES,
     NET,
     PLAIN,
+    PULL_PASSES,
     PULLED,
     QUARTERS,
     SMOOTH,
@@ -129,6 +131,34 @@ def test_passes_alone_are_no_gain_of_the_prior(dim: Scan, update_probe: bool) ->
     found = judge(engine, "poisson", 0.65, Nothing())  # type: ignore[arg-type]
     assert found.chosen == SMOOTH
     assert [row["gain"] - row["false_gain"] for row in found.candidates[2:]] == [0, 0, 0]
+
+
+def test_what_the_own_weight_gains_by_as_many_passes_is_no_gain_of_the_prior() -> None:
+    """The prior's input has another weight: many photons, few passes, and it starts behind."""
+    bright = simulate(
+        SimulationConfig(N=32, n_frames=100, photons=1e7, probe_diameter_px=16, kernel="fourier")
+    )
+    engine = prepare(bright, take_over(bright, None), RefineConfig(update_probe=False))
+    engine.begin_whole()
+    for _ in range(6):
+        engine.run_whole("poisson", 0.05)
+    before = engine.saved()
+    engine.begin_whole()
+    for _ in range(2 * PULL_PASSES + FED_PASSES):
+        engine.run_whole("poisson", 0.05, hold=True)
+    longer = engine.fields()[0]
+    engine.resume(before)
+
+    class Longer:
+        record = {"what": "the image after more passes"}
+
+        def __call__(self, estimate: Estimate) -> np.ndarray:
+            return longer
+
+    found = judge(engine, "poisson", 0.05, Longer())  # type: ignore[arg-type]
+    (net,) = (row for row in found.candidates if row["image"] == NET)
+    assert net["gain"] > net["standard_error"] > 0 and net["false_gain"] >= 0.99 * net["gain"]
+    assert found.chosen != NET
 
 
 def test_what_an_answer_of_nothing_gains_too_is_no_gain_of_the_prior() -> None:
