@@ -359,7 +359,8 @@ def cost(prior: str) -> dict[str, Any]:
 
 def cost_words(row: dict[str, Any]) -> str:
     return (
-        f"{row['side_px']}² pixels, {row['views']} view{'s' * (row['views'] > 1)}: {row['cpu_seconds']:.2f} s of processor "
+        f"{row['side_px']}² pixels, {row['views']} view{'s' * (row['views'] > 1)}: "
+        f"{row['cpu_seconds']:.2f} s of processor "
         f"time, {row['seconds']:.2f} s on {row['cores']} cores at a load of {row['load']:.1f} "
         f"(asked: at most 0.2 s on two idle cores), {row['mib']:.0f} MiB above the loaded weights "
         "(asked: at most 0.3 GB)."
