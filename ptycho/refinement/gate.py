@@ -6,12 +6,13 @@ total variation, the prior's, and the prior's after passes that pull it back to 
 variation then acts on the difference to the prior's image). The descent has chosen between the
 first two; an image of the prior wins only where it is better by two standard errors over the
 frames. A trial ends early, and total variation on a difference takes back what it flattened: passes
-and pull would look like a gain of the prior. So the chosen image first goes down as far, and each
-image of the prior must beat, by two standard errors as well, what an answer of nothing becomes in
-its place, and what the descent's own weight becomes in as many passes (the better of both is
-the false gain, which is told). In all these passes probe, positions and what else
-belongs to the beam stay those of the trial. The passes of the gate are extra, and the state goes
-back to what it was: the plain image beside the prior's is that of a refinement without a prior.
+and pull would look like a gain of the prior. So the descent's own weight first goes on, for as many
+passes as the image before the prior's has and for as many as the prior's has with input and pull;
+the better of both stands for it. Each image of the prior must beat, by two standard errors as well,
+what an answer of nothing becomes in its place (the false gain, which is told). In all these passes
+probe, positions and what else belongs to the beam stay those of the trial. The passes of the gate
+are extra, and the state goes back to what it was: the plain image beside the prior's is that of a
+refinement without a prior.
 """
 
 from __future__ import annotations
@@ -120,23 +121,20 @@ def judge(engine: Engine, loss: str, weight: float, prior: Prior) -> Verdict:
     for _ in range(PULL_PASSES):
         engine.run_whole(loss, weight, hold=True)
     further, _ = engine.fields()
+    own = _judged(engine)
     for _ in range(FED_PASSES + PULL_PASSES):
         engine.run_whole(loss, weight, hold=True)
-    longer = _judged(engine).each
+    own = min(own, _judged(engine), key=lambda judged: float(judged.each.mean()))
     _put(engine, further)
     fed = _fed(engine, loss, weight)
     image = prior(fed)
-
-    def blank(fed_on: np.ndarray) -> np.ndarray:
-        """What an answer of nothing becomes, or the descent's own weight in as many passes."""
-        return min(longer, put(fed_on).each, key=lambda each: float(each.mean()))
-
-    blanks: dict[float | None, np.ndarray] = {None: blank(fed.image)}
-    pairs: list[Candidate] = [(PLAIN, None, put(fed.freer if weight > 0 else further))]
-    pairs += [(SMOOTH, None, put(further if weight > 0 else fed.image)), (NET, None, put(image))]
+    nothing = put(fed.image)
+    pairs: list[Candidate] = [(PLAIN, None, put(fed.freer) if weight > 0 else own)]
+    pairs += [(SMOOTH, None, own if weight > 0 else nothing), (NET, None, put(image))]
+    blanks: dict[float | None, np.ndarray] = {None: nothing.each}
     for pull in PULLS:
         pairs.append((PULLED, pull, put(consistent(engine, loss, image, pull))))
-        blanks[pull] = blank(consistent(engine, loss, fed.image, pull))
+        blanks[pull] = put(consistent(engine, loss, fed.image, pull)).each
     engine.resume(before)
     where = quarters(engine.frames.scan.positions_px[engine.frames.held])
     return verdict(SMOOTH if weight > 0 else PLAIN, pairs, where, blanks)
