@@ -130,8 +130,7 @@ def make_one(arm: dict[str, Any]) -> dict[str, Any]:
     recipe = draw(arm["seed"], arm["number"], arm["objects"])
     scan = measured(recipe)
     assert scan.truth is not None
-    weight = recipe.weight
-    found = solved(scan, weight, recipe.passes, least_px=CANVAS_PX, fed_weight=weight)
+    found = solved(scan, recipe.weight, recipe.passes, least_px=CANVAS_PX)
     sample = _sample(found.fed, on_canvas(scan.truth, found.origin_px, found.image.shape))
     path = Path(arm["folder"]) / f"{arm['name']}.npz"
     error, own = _errors(sample)

@@ -11,9 +11,10 @@ import pytest
 from ptycho.data import save_reconstruction
 from ptycho.errors import ArchiveError, DataError
 from ptycho.pretraining import KINDS, TEST_PHOTOGRAPHS, make_data
-from ptycho.pretraining.made import data_hash, samples, turned
+from ptycho.pretraining.made import data_hash, lit, samples, turned
 from ptycho.pretraining.recipes import CANVAS_PX, draw, measured
 from ptycho.pretraining.specimens import TRAINING_PHOTOGRAPHS, Specimen
+from ptycho.refinement import FED_WEIGHT, solved
 from ptycho.result import Reconstruction
 from ptycho.simulation import PHOTOGRAPHS
 
@@ -38,6 +39,7 @@ def test_a_recipe_is_that_of_its_seed_and_number_and_they_are_of_many_kinds() ->
         assert 0.05 < np.mean(wrong) < 0.4
     light = [c.photons / c.spacing_px**2 for c in configs]
     assert min(light) < 20 and max(light) > 2e4
+    assert 0.4 < np.mean(np.array(light) < 71) < 0.6  # half of them: the prior is for few photons
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -102,6 +104,21 @@ def test_the_target_has_the_scale_of_the_image() -> None:
     noise = 0.1 * rng.standard_normal((90, 80))
     found = turned(truth, (1.7 * truth + noise).astype(np.complex64), np.ones((90, 80)))
     np.testing.assert_allclose(np.abs(found), 1.7 * np.abs(truth), rtol=0.02)
+
+
+def test_a_sample_is_what_the_prior_will_see(tmp_path: Path) -> None:
+    """Of a scan solved as its recipe says, and then with the weight that every prior is fed."""
+    make_data(tmp_path, 1, seed=434)
+    sample = next(samples(tmp_path))[1]
+    recipe = draw(434, 0)
+    assert recipe.weight != FED_WEIGHT
+    fed = solved(measured(recipe), recipe.weight, recipe.passes, least_px=CANVAS_PX).fed
+    first = [int(np.flatnonzero(lit(fed.light).any(axis))[0]) for axis in (1, 0)]
+    rows, cols = sample.estimate.image.shape
+    part = slice(first[0], first[0] + rows), slice(first[1], first[1] + cols)
+    for name in ("image", "freer", "light"):
+        expected = getattr(fed, name)[part]
+        np.testing.assert_allclose(getattr(sample.estimate, name), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_data_are_made_once_and_go_on_and_a_damaged_file_is_told(tmp_path: Path) -> None:
