@@ -56,7 +56,7 @@ def _shrunk(image: np.ndarray, sigma: np.ndarray, levels: Sequence[float]) -> np
     noise = np.pad(sigma.astype(np.float32), room, mode="edge")
     bounds = _block_means(noise)
     total = np.zeros((len(levels), *planes.shape), np.float32)
-    weight = np.zeros((len(levels), *noise.shape), np.float32)
+    shares = np.zeros((len(levels), *noise.shape), np.float32)  # of the block that begins there
     for row in range(SIDE_PX):
         for col in range(row % 2, SIDE_PX, 2):
             box = (
@@ -65,16 +65,21 @@ def _shrunk(image: np.ndarray, sigma: np.ndarray, levels: Sequence[float]) -> np
             )
             cosines = _along(_along(_blocks(planes[:, *box]), COSINES, 2), COSINES, 4)
             power = cosines[0] ** 2 + cosines[1] ** 2
-            own = bounds[row::SIDE_PX, col::SIDE_PX][: power.shape[0], None, : power.shape[2], None]
+            rows, cols = power.shape[0], power.shape[2]
+            own = bounds[row::SIDE_PX, col::SIDE_PX][:rows, None, :cols, None]
             for number, level in enumerate(levels):
                 keep = (power > (level * own) ** 2).astype(np.float32)
                 keep[:, 0, :, 0] = 1
                 share = 1 / _block_sums(keep)
                 kept = _along(_along(cosines * (keep * share), COSINES.T, 2), COSINES.T, 4)
                 total[number, :, *box] += kept.reshape(planes[:, *box].shape)
-                weight[number, *box] += np.broadcast_to(share, keep.shape).reshape(noise[box].shape)
-    inside = slice(SIDE_PX, SIDE_PX + height), slice(SIDE_PX, SIDE_PX + width)
-    out = total[:, :, *inside] / weight[:, None, *inside]
+                shares[number, row::SIDE_PX, col::SIDE_PX][:rows, :cols] = share[:, 0, :, 0]
+    # A pixel lies in the blocks that begin at it and up to seven pixels before it.
+    weight = SIDE_PX**2 * np.stack([_block_means(each) for each in shares])
+    inside, begun = (
+        [slice(first, first + side) for side in (height, width)] for first in (SIDE_PX, 1)
+    )
+    out = total[:, :, *inside] / weight[:, None, *begun]
     return np.moveaxis(out[:, 0] + 1j * out[:, 1], 0, -1).astype(np.complex64)
 
 
