@@ -1,8 +1,9 @@
 """Specimens of ten kinds for the prior's scans: two pictures, curved, turned and cut out.
 
 Each kind is a pattern of `ptycho.simulation` or a photograph. A picture is drawn larger than the
-scan, cut out anywhere and magnified by up to 2, so that no two scans show the same; a specimen may
-be a window in an empty field, and phase and amplitude may share their edges, as in a real one.
+scan and cut out anywhere, so that no two scans show the same; half of them are as fine as they were
+drawn, the others magnified by up to 2, which blurs them. A specimen may be a window in an empty
+field, and phase and amplitude may share their edges, as in a real one.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ TRAINING_PHOTOGRAPHS = (
 )  # fmt: skip
 KINDS = ("photographs", *PATTERNS)
 PHOTOGRAPH_PX = 400
+"""Side at which a photograph is cut from, or less where a smaller one has room for the cut."""
 
 
 @dataclass(frozen=True)
@@ -108,19 +110,20 @@ def _object(path: str) -> np.ndarray:
 
 def _cut(kind: str, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """(H, W) in [0, 1]: a part of a larger picture of this kind, magnified, mirrored, turned."""
-    zoom = float(np.exp(rng.uniform(np.log(0.7), np.log(2.0))))
-    wanted = tuple(int(np.ceil(side / zoom)) + 4 for side in shape)
+    zoom = float(np.exp(rng.uniform(np.log(0.7), np.log(2.0)))) if rng.uniform() < 0.5 else 1.0
+    wanted = shape if zoom == 1 else tuple(int(np.ceil(side / zoom)) + 4 for side in shape)
     side = int(1.6 * max(wanted))
     if kind == "photographs":
-        name = str(rng.choice(TRAINING_PHOTOGRAPHS))
-        side = max(PHOTOGRAPH_PX, max(wanted) + 1)
-        whole = picture(name, (side, side), rng)
-    else:
-        whole = picture(kind, (side, side), rng)
+        kind = str(rng.choice(TRAINING_PHOTOGRAPHS))
+        least = max(wanted) + 1
+        side = int(np.exp(rng.uniform(np.log(least), np.log(max(least, PHOTOGRAPH_PX)))))
+    whole = picture(kind, (side, side), rng)
     row, col = (int(rng.integers(0, side - length + 1)) for length in wanted)
     part = whole[row : row + wanted[0], col : col + wanted[1]]
     part = part[:: rng.choice((-1, 1)), :: rng.choice((-1, 1))]
-    part = ndimage.zoom(part, [s / w for s, w in zip(shape, part.shape, strict=True)], order=1)
+    if zoom != 1:
+        scale = [side / length for side, length in zip(shape, part.shape, strict=True)]
+        part = ndimage.zoom(part, scale, order=1)
     low, high = float(part.min()), float(part.max())
     return (part - low) / max(high - low, 1e-6)
 
