@@ -69,23 +69,24 @@ class Prior:
         rows, cols = (np.flatnonzero(own.lit.any(axis)) for axis in (1, 0))
         box = slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)
         planes = channels(*(part[box] for part in (own.image, own.freer, own.blocks, own.sigma)))
-        planes = np.where(own.lit[box][..., None], planes, 0)
+        planes[~own.lit[box]] = 0
         afford = VIEWED_PX * (PRIOR_WIDTH / self.width) ** 2 / own.lit[box].size
         views = views or int(np.clip(afford, 1, VIEWS))
         found = np.zeros((views, *own.image.shape, 2), np.float32)
         for view in range(views):
             turn, conjugate = _VIEWS[view]
-            signs = _CONJUGATE if conjugate else np.ones_like(_CONJUGATE)
             # Turning the planes turns re and im of a pixel along: a scalar field has no direction.
-            answer = self._tiled(np.ascontiguousarray(np.rot90(planes * signs, turn)), tile_px)
-            found[view][box] = np.rot90(answer, -turn) * signs[:2]
+            seen = np.rot90(planes * _CONJUGATE if conjugate else planes, turn)
+            answer = np.rot90(self._tiled(np.ascontiguousarray(seen), tile_px), -turn)
+            found[view][box] = answer * _CONJUGATE[:2] if conjugate else answer
         return np.stack([estimate.image + correction(own, answer) for answer in found])
 
     def _tiled(self, planes: np.ndarray, tile_px: int) -> np.ndarray:
         """(H, W, F) → (H, W, 2)."""
         height, width = planes.shape[:2]
         ends = [(0, -side % _STRIDE) for side in (height, width)]
-        planes = np.pad(planes, [*ends, (0, 0)], mode="edge")
+        if any(end for _, end in ends):  # a copy of what is the largest array here
+            planes = np.pad(planes, [*ends, (0, 0)], mode="edge")
         answer = np.empty((*planes.shape[:2], 2), np.float32)
         for rows, take_rows, keep_rows in _tiles(planes.shape[0], tile_px):
             for cols, take_cols, keep_cols in _tiles(planes.shape[1], tile_px):
