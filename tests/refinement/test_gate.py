@@ -198,6 +198,8 @@ def test_a_refused_prior_leaves_the_refinement_as_it_is_and_is_told(tmp_path: Pa
     tried = refine(dim, config=config.model_copy(update={"prior": str(path)}))
     gate = tried.reconstruction.meta["prior"]
     assert gate["chosen"] == SMOOTH and gate["gain"] < 0 and gate["network"]["seed"] == 8
+    (net,) = (row for row in gate["candidates"] if row["image"] == NET)
+    assert net["gain"] < -5 * net["standard_error"] < 0
     assert dim.name in gate["doubt"] and "memory" in gate["doubt"]
     assert tried.reconstruction.plain is None
     np.testing.assert_array_equal(tried.reconstruction.object, plain.reconstruction.object)
