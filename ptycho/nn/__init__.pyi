@@ -1,4 +1,5 @@
 from .prior_net import PRIOR_REACH_PX as PRIOR_REACH_PX
+from .prior_net import PRIOR_STRIDE as PRIOR_STRIDE
 from .prior_net import PRIOR_WIDTH as PRIOR_WIDTH
 from .prior_net import build_prior_net as build_prior_net
 from .registry import NetworkSpec as NetworkSpec

@@ -93,14 +93,18 @@ def residual(x: Any, filters: int, seed: Iterator[int]) -> Any:
     return layers.Add()([x, y])
 
 
-def two_scales(x: Any, seed: Iterator[int], width: int, blocks: tuple[int, int, int]) -> Any:
+def two_scales(
+    x: Any, seed: Iterator[int], width: int, blocks: tuple[int, int, int], *, coarse: int = 0
+) -> Any:
     """(B, H, W, F) → (B, H, W, 2), 0 at the start: a residual network at half and quarter size.
 
     Args:
-        x: H and W are multiples of 4.
+        x: H and W are multiples of 4, or of 8 with `coarse`.
         seed: of the layers, in order.
         width: filters at half size; twice as many at a quarter.
         blocks: residual blocks at half size, at a quarter, and at half size again.
+        coarse: residual blocks at an eighth, of three times as many filters, whose sum is added
+            after the first block at a quarter; 0 at the start. 0: no such scale.
     """
     first, deep, last = blocks
     x = conv(width, 3, next(seed))(SpaceToDepth(2)(x))
@@ -108,8 +112,14 @@ def two_scales(x: Any, seed: Iterator[int], width: int, blocks: tuple[int, int, 
         x = residual(x, width, seed)
     fine = x
     x = conv(2 * width, 1, next(seed))(SpaceToDepth(2)(fine))
-    for _ in range(deep):
+    for number in range(deep):
         x = residual(x, 2 * width, seed)
+        if coarse and number == 0:
+            y = conv(3 * width, 1, next(seed))(SpaceToDepth(2)(x))
+            for _ in range(coarse):
+                y = residual(y, 3 * width, seed)
+            y = DepthToSpace(2)(conv(8 * width, 1, next(seed), gain=0.0)(y))
+            x = layers.Add()([x, y])
     x = DepthToSpace(2)(conv(4 * width, 1, next(seed))(x))
     x = layers.Add()([fine, x])
     for _ in range(last):

@@ -10,7 +10,7 @@ import numpy as np
 from ptycho.pretraining.made import Sample
 from ptycho.prior import channels, gauged, reach
 
-CROP_PX = 64
+CROP_PX = 96
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ def plate(sample: Sample) -> Plate:
 
 
 def batch(plates: list[Plate], size: int, rng: np.random.Generator) -> tuple[Any, Any]:
-    """(B, 64, 64, C) channels, and (B, 64, 64, 6): what is wanted, as the loss takes it.
+    """(B, 96, 96, C) channels, and (B, 96, 96, 6): what is wanted, as the loss takes it.
 
     The wanted correction (target − image), re and im; the unit of the answer; 1 where it counts;
     the image, re and im.

@@ -30,13 +30,13 @@ from ptycho.pretraining.specimens import KINDS
 from ptycho.prior import CHANNELS, load_prior, save_prior
 from ptycho.quiet import keras, ops
 
-BATCH = 8
+BATCH = 4
 RATE, DECAY = 1.2e-3, 1e-4
 TUNING_RATE = 2e-4
 """From weights that are there: the full rate would throw away what they know."""
 VALIDATION_EVERY = 20
 """One scan in so many is not trained on, and tells the curve of what was not seen."""
-VALIDATION_BATCHES = 12
+VALIDATION_BATCHES = 24
 TOLD_EVERY = 100
 CHECKPOINT = "checkpoint.npz"
 

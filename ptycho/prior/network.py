@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ptycho.nn import PRIOR_REACH_PX, PRIOR_WIDTH, build_prior_net
+from ptycho.nn import PRIOR_REACH_PX, PRIOR_STRIDE, PRIOR_WIDTH, build_prior_net
 from ptycho.prior.estimate import Estimate
 from ptycho.prior.features import CHANNELS, channels, correction, gauged
 
@@ -16,7 +16,6 @@ VIEWS = 8
 VIEWED_PX = VIEWS * 200**2
 """So many pixels a network of the usual width looks at, or each pixel once; a wider one at as many
 as cost as much (`docs/evidence/prior.md`, Cost, says what a view adds)."""
-_STRIDE = 4
 _VIEWS = (0, False), (2, True), (1, False), (3, True), (2, False), (0, True), (3, False), (1, True)
 """Quarter turns, and whether of the conjugate."""
 _CONJUGATE = np.array([1, -1, 1, -1, 1, 1, 1, -1, 1, -1], np.float32)  # of the channels
@@ -84,7 +83,7 @@ class Prior:
     def _tiled(self, planes: np.ndarray, tile_px: int) -> np.ndarray:
         """(H, W, F) → (H, W, 2)."""
         height, width = planes.shape[:2]
-        ends = [(0, -side % _STRIDE) for side in (height, width)]
+        ends = [(0, -side % PRIOR_STRIDE) for side in (height, width)]
         if any(end for _, end in ends):  # a copy of what is the largest array here
             planes = np.pad(planes, [*ends, (0, 0)], mode="edge")
         answer = np.empty((*planes.shape[:2], 2), np.float32)
@@ -97,7 +96,7 @@ class Prior:
 
 def _tiles(side: int, tile_px: int) -> Iterator[tuple[slice, slice, slice]]:
     """Of each tile: the pixels it answers, those it takes with the halo, and where they lie."""
-    tile_px = max(_STRIDE, tile_px - tile_px % _STRIDE)
+    tile_px = max(PRIOR_STRIDE, tile_px - tile_px % PRIOR_STRIDE)
     for first in range(0, side, tile_px):
         last = min(first + tile_px, side)
         low, high = max(0, first - PRIOR_REACH_PX), min(side, last + PRIOR_REACH_PX)

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 SIDE_PX = 8
-"""Of a block; blocks begin at every other pixel of each row, as on one colour of a chessboard."""
+"""Of a block; blocks begin at every other pixel of every other row."""
 LEVELS = 3.0, 4.5
 """In units of the error that the counts leave in a pixel."""
 
@@ -57,8 +57,8 @@ def _shrunk(image: np.ndarray, sigma: np.ndarray, levels: Sequence[float]) -> np
     bounds = _block_means(noise)
     total = np.zeros((len(levels), *planes.shape), np.float32)
     shares = np.zeros((len(levels), *noise.shape), np.float32)  # of the block that begins there
-    for row in range(SIDE_PX):
-        for col in range(row % 2, SIDE_PX, 2):
+    for row in range(0, SIDE_PX, 2):
+        for col in range(0, SIDE_PX, 2):
             box = (
                 slice(row, row + noise.shape[0] - SIDE_PX),
                 slice(col, col + noise.shape[1] - SIDE_PX),

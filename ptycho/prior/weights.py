@@ -18,12 +18,17 @@ import numpy as np
 
 from ptycho.data import whole_file
 from ptycho.errors import ArchiveError
+from ptycho.nn import build_prior_net
 from ptycho.prior.features import CHANNELS
 from ptycho.prior.network import Prior
 
-FORMAT, VERSION = "ptycho-prior", 2
-_OLD_VERSION, _OLD_CHANNELS = 1, 6
-"""Before `ptycho.prior.shrinkage`: a network that does not look at the channels from there on."""
+FORMAT, VERSION = "ptycho-prior", 3
+_OLD_VERSIONS = 1, 2
+_OLD_CHANNELS = 6
+"""Of version 1, from before `ptycho.prior.shrinkage`."""
+_SAME, _DEEP, _LATER = slice(0, 16), slice(28, 36), slice(40, 52)
+_NEW_BLOCK_ENDS = 38
+"""Where arrays of version 2 stand now, and the one that makes the new block nothing."""
 AUTO = "auto"
 SHIPPED = Path(__file__).with_name("shipped.npz")
 _MOST_BYTES = 64 << 20
@@ -69,8 +74,7 @@ def load_prior(path: str | Path) -> Prior:
             expected="an NPZ file that `ptycho prior train` wrote",
             got=str(error),
         ) from error
-    old = found["version"] == _OLD_VERSION
-    version = _OLD_VERSION if old else VERSION
+    version = found["version"] if found["version"] in _OLD_VERSIONS else VERSION
     wanted = {"format": FORMAT, "version": version, "sha256": _checksum(arrays)}
     for key, value in wanted.items():
         if found[key] != value:
@@ -85,15 +89,30 @@ def load_prior(path: str | Path) -> Prior:
             )
     weights = [each.astype(np.float32) for each in arrays.values()]
     try:
-        return Prior(_upgraded(weights) if old else weights, record)
+        return Prior(_upgraded(weights, version), record)
     except (ValueError, IndexError) as error:
         raise ArchiveError(
             "the weights are those of another network", where=path, got=str(error)
         ) from error
 
 
-def _upgraded(weights: list[np.ndarray]) -> list[np.ndarray]:
-    """Weights of version 1 that do not look at the new channels: the answers stay the same."""
+def _upgraded(weights: list[np.ndarray], version: int) -> list[np.ndarray]:
+    """Weights of an older version in the network of now, whose answers stay the same.
+
+    Version 1 did not look at the channels from `_OLD_CHANNELS` on; version 2 had no scale of an
+    eighth and one block less at a quarter: what they do is nothing yet, and can be trained.
+    """
+    if version == 1:
+        weights = _looking_past(weights)
+    if version == VERSION:
+        return weights
+    grown = build_prior_net(CHANNELS, width=int(weights[0].shape[-1])).get_weights()
+    grown[_SAME], grown[_DEEP], grown[_LATER] = weights[:16], weights[16:24], weights[24:]
+    grown[_NEW_BLOCK_ENDS] = np.zeros_like(grown[_NEW_BLOCK_ENDS])
+    return grown
+
+
+def _looking_past(weights: list[np.ndarray]) -> list[np.ndarray]:
     first = weights[0]
     pixels = first.reshape(*first.shape[:2], -1, _OLD_CHANNELS, first.shape[-1])
     wider = np.pad(pixels, [(0, 0)] * 3 + [(0, CHANNELS - _OLD_CHANNELS), (0, 0)])

@@ -11,6 +11,7 @@ import pytest
 
 from ptycho.errors import ArchiveError, DataError, ShapeError
 from ptycho.nn import PRIOR_REACH_PX, PRIOR_WIDTH, build_prior_net
+from ptycho.nn.blocks import seeds, two_scales
 from ptycho.prior import (
     CHANNELS,
     SHIPPED,
@@ -22,6 +23,7 @@ from ptycho.prior import (
     save_prior,
     shrunk,
 )
+from ptycho.quiet import keras
 
 
 def made(shape: tuple[int, int], seed: int = 0) -> Estimate:
@@ -56,8 +58,8 @@ def test_the_package_has_weights_that_name_their_origin() -> None:
 
 def test_the_network_has_the_stated_size_and_reach() -> None:
     net = build_prior_net(CHANNELS, seed=1)
-    assert net.count_params() == 325_992
-    assert build_prior_net(CHANNELS, width=48).count_params() == 722_456
+    assert net.count_params() == 781_512
+    assert build_prior_net(CHANNELS, width=48).count_params() == 1_746_728
     net.set_weights(some_weights(width=PRIOR_WIDTH))
     size = 2 * PRIOR_REACH_PX + 40
     x = np.random.default_rng(0).normal(size=(1, size, 8, CHANNELS)).astype(np.float32)
@@ -171,7 +173,7 @@ def test_weights_come_back_with_their_record(tmp_path: Path, prior: Prior) -> No
     save_prior(tmp_path / "a.npz", some_weights(), {"seed": 5})
     assert (tmp_path / "a.npz").stat().st_size < 1.5e6
     again = load_prior(tmp_path / "a.npz")
-    assert again.record["seed"] == 5 and again.record["version"] == 2
+    assert again.record["seed"] == 5 and again.record["version"] == 3
     estimate = made((40, 40))
     np.testing.assert_array_equal(again(estimate), prior(estimate))
     with np.load(tmp_path / "a.npz", allow_pickle=False) as file:
@@ -191,22 +193,21 @@ def rewritten(path: Path, **changes: object) -> Path:
     return path
 
 
-def test_a_prior_of_version_1_answers_as_it_did(tmp_path: Path) -> None:
-    """It saw six channels; the network of now does not look at the others for it."""
-    weights = [
-        np.asarray(each, np.float16).astype(np.float32)
-        for each in build_prior_net(6, width=8, seed=4).get_weights()
-    ]
-    weights[-2] = weights[-2] + np.float32(0.25)
-    save_prior(tmp_path / "a.npz", weights, {})
-    found = load_prior(rewritten(tmp_path / "a.npz", version=1))
-    estimate = made((40, 44))
+@pytest.mark.parametrize(("version", "seen"), [(1, 6), (2, CHANNELS)])
+def test_a_prior_of_an_older_version_answers_as_it_did(
+    tmp_path: Path, version: int, seen: int
+) -> None:
+    """It saw six channels, or had no scale of an eighth: what is new does nothing for it."""
+    inputs = keras.Input((None, None, seen))
+    net = keras.Model(inputs, two_scales(inputs, seeds(4), 8, (2, 3, 2)))
+    net.set_weights([np.float32(np.float16(each + 0.01)) for each in net.get_weights()])
+    save_prior(tmp_path / "a.npz", net.get_weights(), {})
+    found = load_prior(rewritten(tmp_path / "a.npz", version=version))
+    estimate = made((47, 53))  # 40 and 48 of them lit: nothing is added at the border
     own = gauged(estimate)
-    planes = channels(own.image, own.freer, own.blocks, own.sigma)[..., :6]
+    planes = channels(own.image, own.freer, own.blocks, own.sigma)[..., :seen]
     planes[~own.lit] = 0
     box = np.ix_(own.lit.any(axis=1), own.lit.any(axis=0))
-    net = build_prior_net(6, width=8)
-    net.set_weights(weights)
     inside = np.pad(planes[box], [(0, -side % 4) for side in own.lit[box].shape] + [(0, 0)], "edge")
     wanted = np.asarray(net(inside[None]))[0][: own.lit[box].shape[0], : own.lit[box].shape[1]]
     step = (found(estimate, views=1) - estimate.image)[box] / own.unit
@@ -230,7 +231,7 @@ def test_a_file_that_is_no_prior_is_an_error_that_says_what_is_wrong(tmp_path: P
         load_prior(rewritten(path, w000=np.zeros((3, 3, 40, 32), np.float16)))
     save_prior(path, some_weights(), {})
     with pytest.raises(ArchiveError, match="version"):
-        load_prior(rewritten(path, version=3))
+        load_prior(rewritten(path, version=4))
     save_prior(path, some_weights()[:-1], {})
     with pytest.raises(ArchiveError, match="another network"):
         load_prior(path)

@@ -26,8 +26,8 @@ def by_loop(image: np.ndarray, sigma: np.ndarray, level: float) -> np.ndarray:
     room = [(SIDE_PX, SIDE_PX + (-side) % SIDE_PX) for side in image.shape]
     field, noise = np.pad(image, room, mode="symmetric"), np.pad(sigma, room, mode="edge")
     total, weight = np.zeros(field.shape, complex), np.zeros(field.shape)
-    for row in range(field.shape[0] - SIDE_PX):
-        for col in range(row % 2, field.shape[1] - SIDE_PX, 2):
+    for row in range(0, field.shape[0] - SIDE_PX, 2):
+        for col in range(0, field.shape[1] - SIDE_PX, 2):
             box = slice(row, row + SIDE_PX), slice(col, col + SIDE_PX)
             cosines = dctn(field[box].real, norm="ortho") + 1j * dctn(field[box].imag, norm="ortho")
             keep = np.abs(cosines) > level * noise[box].mean()
