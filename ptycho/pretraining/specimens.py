@@ -1,9 +1,9 @@
 """Specimens of ten kinds for the prior's scans: two pictures, curved, turned and cut out.
 
 Each kind is a pattern of `ptycho.simulation` or a photograph. A picture is drawn larger than the
-scan and cut out anywhere, so that no two scans show the same; half of them are as fine as they were
-drawn, the others magnified by up to 2, which blurs them. A specimen may be a window in an empty
-field, and phase and amplitude may share their edges, as in a real one.
+scan and cut out anywhere, so that no two scans show the same; three of four are as fine as they
+were drawn, the others magnified by up to 2, which blurs them. A specimen may be a window in an
+empty field, and phase and amplitude may share their edges, as in a real one.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ TRAINING_PHOTOGRAPHS = (
     "hubble_deep_field", "immunohistochemistry", "microaneurysms", "retina", "stereo_motorcycle",
 )  # fmt: skip
 KINDS = ("photographs", *PATTERNS)
+FINE = 0.75
+"""Share of the pictures that are as fine as they were drawn, and of those that no filter blurs."""
 PHOTOGRAPH_PX = 400
 """Side at which a photograph is cut from, or less where a smaller one has room for the cut."""
 
@@ -110,7 +112,7 @@ def _object(path: str) -> np.ndarray:
 
 def _cut(kind: str, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """(H, W) in [0, 1]: a part of a larger picture of this kind, magnified, mirrored, turned."""
-    zoom = float(np.exp(rng.uniform(np.log(0.7), np.log(2.0)))) if rng.uniform() < 0.5 else 1.0
+    zoom = 1.0 if rng.uniform() < FINE else float(np.exp(rng.uniform(np.log(0.7), np.log(2.0))))
     wanted = shape if zoom == 1 else tuple(int(np.ceil(side / zoom)) + 4 for side in shape)
     side = int(1.6 * max(wanted))
     if kind == "photographs":
@@ -132,4 +134,4 @@ def _curved(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The picture through a power law, inverted half of the time, a little blurred at times."""
     image = np.clip(image, 0, 1) ** np.exp(rng.uniform(-0.6, 0.6))
     image = 1 - image if rng.uniform() < 0.5 else image
-    return ndimage.gaussian_filter(image, rng.uniform(0.3, 0.9)) if rng.uniform() < 0.4 else image
+    return image if rng.uniform() < FINE else ndimage.gaussian_filter(image, rng.uniform(0.3, 0.9))

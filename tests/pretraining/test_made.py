@@ -53,11 +53,11 @@ def test_a_specimen_has_its_contrast_and_is_the_same_again(kind: str) -> None:
     assert not np.allclose(image, Specimen((kind,), 0.4, 1.2, 0.5, seed=7)((70, 60)))
 
 
-def test_half_of_the_pictures_are_as_fine_as_they_are_drawn() -> None:
+def test_most_of_the_pictures_are_as_fine_as_they_are_drawn() -> None:
     """Interpolated ones are blurred: a network that saw only those blurred sharp specimens."""
     cuts = [_cut("letters", (60, 60), np.random.default_rng(seed)) for seed in range(60)]
     sharp = [len(np.unique(each)) < 0.1 * each.size for each in cuts]
-    assert 0.3 < np.mean(sharp) < 0.7
+    assert 0.6 < np.mean(sharp) < 0.9
 
 
 def test_specimens_are_cut_from_objects_of_ones_own(tmp_path: Path) -> None:
