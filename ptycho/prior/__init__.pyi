@@ -1,4 +1,5 @@
 from .estimate import Estimate as Estimate
+from .features import ANSWER as ANSWER
 from .features import CHANNELS as CHANNELS
 from .features import LIT as LIT
 from .features import channels as channels

@@ -20,7 +20,7 @@ from ptycho.prior.shrinkage import LEVELS, shrunk
 CHANNELS = 6 + 2 * len(LEVELS)
 LIT = 0.05
 _PULL, _PULL_LIMIT = 0.3, 5.0
-_ANSWER, _STEP_LIMIT = 0.2, 5.0
+ANSWER, _STEP_LIMIT = 0.2, 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +88,7 @@ def channels(
 
 def reach(sigma: np.ndarray) -> np.ndarray:
     """What one unit of the answer is: 0.2·√σ."""
-    return _ANSWER * np.sqrt(sigma)
+    return ANSWER * np.sqrt(sigma)
 
 
 def correction(gauged: Gauged, answer: np.ndarray) -> np.ndarray:

@@ -63,9 +63,9 @@ def test_the_answer_that_is_wanted_makes_the_target_of_every_crop() -> None:
 
 def test_the_loss_is_that_of_its_formula_relative_to_the_input() -> None:
     rng = np.random.default_rng(0)
-    wanted = rng.standard_normal((2, 20, 20, 6)).astype(np.float32)
-    wanted[..., 2], wanted[..., 3] = 0.1, rng.uniform(size=(2, 20, 20)) < 0.8
-    answer = rng.standard_normal((2, 20, 20, 2)).astype(np.float32)
+    wanted = rng.standard_normal((2, 48, 50, 6)).astype(np.float32)
+    wanted[..., 2], wanted[..., 3] = 0.1, rng.uniform(size=(2, 48, 50)) < 0.8
+    answer = rng.standard_normal((2, 48, 50, 2)).astype(np.float32)
 
     def size(error: np.ndarray) -> float:
         count = ndimage.uniform_filter(np.ones(error.shape[:2]), 9, mode="constant")
@@ -87,6 +87,18 @@ def test_the_loss_is_that_of_its_formula_relative_to_the_input() -> None:
             scores.append(score)
         return 1 - float(np.mean(scores))
 
+    def strange(image: np.ndarray, target: np.ndarray, counts: np.ndarray) -> float:
+        """Excess half-deviance of the expected counts of one frame; the light is 1/(4σ²)."""
+        row, col = np.indices((48, 48)) - 23.5
+        radius = np.hypot(row, col)
+        beam = np.exp(4j * (radius / 18) ** 2) / (1 + np.exp(np.minimum(radius - 18, 50)))
+        photons = 0.1 * np.mean(counts[:, :48]) / (4 * (0.1 / 0.2) ** 4)
+        m, y = (
+            0.02 + photons * np.abs(np.fft.fft2(each[:, :48] * beam, norm="ortho")) ** 2
+            for each in (image, target)
+        )
+        return float(np.mean(m - y + y * np.log(y / m)))
+
     expected = []
     for y, n in zip(wanted.astype(float), answer, strict=True):
         counts = y[..., 3] > 0
@@ -102,7 +114,9 @@ def test_the_loss_is_that_of_its_formula_relative_to_the_input() -> None:
             (unlike(phase + np.angle(after / target), phase, counts) + 0.02)
             / (unlike(phase + np.angle(before / target), phase, counts) + 0.02),
         ]
-        expected.append(0.5 * error + 0.25 * sum(ratios))
+        odd = [strange(each * counts, target * counts, counts) for each in (after, before)]
+        counted = np.sqrt((odd[0] + 1e-4) / (odd[1] + 1e-4))
+        expected.append(0.35 * error + 0.175 * sum(ratios) + 0.3 * counted)
     found = relative_loss(*map(backend.tensor, (wanted, answer)))
     assert float(found) == pytest.approx(np.mean(expected), rel=1e-4)
     nothing = relative_loss(*map(backend.tensor, (wanted, np.zeros_like(answer))))
