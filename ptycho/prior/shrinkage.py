@@ -16,7 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 SIDE_PX = 8
-"""Of a block; blocks begin at every other pixel of every other row."""
+"""Of a block."""
+BEGINS = tuple(
+    (row, col) for row in range(SIDE_PX) for col in sorted({3 * row % SIDE_PX, -3 * row % SIDE_PX})
+)
+"""Where blocks begin, 14 of 64 places, a knight's move apart and the same after quarter turns: the
+image of 32 is nearer to the truth by half a per cent."""
 LEVELS = 3.0, 4.5
 """In units of the error that the counts leave in a pixel."""
 
@@ -57,23 +62,21 @@ def _shrunk(image: np.ndarray, sigma: np.ndarray, levels: Sequence[float]) -> np
     bounds = _block_means(noise)
     total = np.zeros((len(levels), *planes.shape), np.float32)
     shares = np.zeros((len(levels), *noise.shape), np.float32)  # of the block that begins there
-    for row in range(0, SIDE_PX, 2):
-        for col in range(0, SIDE_PX, 2):
-            box = (
-                slice(row, row + noise.shape[0] - SIDE_PX),
-                slice(col, col + noise.shape[1] - SIDE_PX),
-            )
-            cosines = _along(_along(_blocks(planes[:, *box]), COSINES, 2), COSINES, 4)
-            power = cosines[0] ** 2 + cosines[1] ** 2
-            rows, cols = power.shape[0], power.shape[2]
-            own = bounds[row::SIDE_PX, col::SIDE_PX][:rows, None, :cols, None]
-            for number, level in enumerate(levels):
-                keep = (power > (level * own) ** 2).astype(np.float32)
-                keep[:, 0, :, 0] = 1
-                share = 1 / _block_sums(keep)
-                kept = _along(_along(cosines * (keep * share), COSINES.T, 2), COSINES.T, 4)
-                total[number, :, *box] += kept.reshape(planes[:, *box].shape)
-                shares[number, row::SIDE_PX, col::SIDE_PX][:rows, :cols] = share[:, 0, :, 0]
+    for row, col in BEGINS:
+        box = (
+            slice(row, row + noise.shape[0] - SIDE_PX),
+            slice(col, col + noise.shape[1] - SIDE_PX),
+        )
+        cosines = _forward(planes[:, *box])
+        power = cosines[0] ** 2 + cosines[1] ** 2
+        rows, cols = power.shape[0], power.shape[2]
+        own = bounds[row::SIDE_PX, col::SIDE_PX][:rows, None, :cols, None]
+        for number, level in enumerate(levels):
+            keep = power > (level * own) ** 2
+            keep[:, 0, :, 0] = True
+            share = (1 / _counts(keep)).astype(np.float32)
+            total[number, :, *box] += _back(cosines * (keep * share[:, None, :, None]))
+            shares[number, row::SIDE_PX, col::SIDE_PX][:rows, :cols] = share
     # A pixel lies in the blocks that begin at it and up to seven pixels before it.
     weight = SIDE_PX**2 * np.stack([_block_means(each) for each in shares])
     inside, begun = (
@@ -94,12 +97,6 @@ def _cosines() -> np.ndarray:
 COSINES = _cosines()
 
 
-def _blocks(planes: np.ndarray) -> np.ndarray:
-    """(P, H, W) → (P, H/8, 8, W/8, 8)."""
-    count, height, width = planes.shape
-    return planes.reshape(count, height // SIDE_PX, SIDE_PX, width // SIDE_PX, SIDE_PX)
-
-
 def _block_means(noise: np.ndarray) -> np.ndarray:
     """(H − 7, W − 7): the mean of the block that begins at each pixel."""
     sums = np.zeros(np.add(noise.shape, 1))
@@ -108,16 +105,24 @@ def _block_means(noise: np.ndarray) -> np.ndarray:
     return ((high[:, SIDE_PX:] - high[:, :-SIDE_PX]) / SIDE_PX**2).astype(np.float32)
 
 
-def _block_sums(blocks: np.ndarray) -> np.ndarray:
-    """(H/8, 8, W/8, 8) → (H/8, 1, W/8, 1); a product is faster than a sum over two axes."""
-    rows = blocks @ np.ones(SIDE_PX, np.float32)
-    return rows.sum(axis=1)[:, None, :, None]
+def _counts(keep: np.ndarray) -> np.ndarray:
+    """(H/8, 8, W/8, 8) bool → (H/8, W/8): how many are true. A row of a block is one word."""
+    words = keep.view(np.uint64)[..., 0].sum(axis=1)
+    return (words * np.uint64(0x0101010101010101)) >> np.uint64(56)  # the sum of its bytes
 
 
-def _along(blocks: np.ndarray, matrix: np.ndarray, axis: int) -> np.ndarray:
-    """`matrix` applied along one axis."""
-    if axis == blocks.ndim - 1:
-        return blocks @ matrix.T
-    count, rows, side, cols, inner = blocks.shape
-    flat = blocks.reshape(count, rows, side, cols * inner)
-    return (matrix @ flat).reshape(blocks.shape)
+def _forward(planes: np.ndarray) -> np.ndarray:
+    """(P, H, W) → (P, H/8, 8, W/8, 8): the cosines of each block."""
+    count, _, width = planes.shape
+    down = COSINES @ planes.reshape(count, -1, SIDE_PX, width)
+    # Products of a row of blocks each: one of all would wait for the threads of the library.
+    across = down.reshape(count, -1, width, SIDE_PX) @ COSINES.T
+    return across.reshape(count, -1, SIDE_PX, width // SIDE_PX, SIDE_PX)
+
+
+def _back(cosines: np.ndarray) -> np.ndarray:
+    """(P, H/8, 8, W/8, 8) → (P, H, W), the inverse of `_forward`."""
+    count, rows, side, cols, _ = cosines.shape
+    across = cosines.reshape(count, rows, side * cols, side) @ COSINES
+    down = COSINES.T @ across.reshape(count, rows, side, cols * side)
+    return down.reshape(count, rows * side, cols * side)
