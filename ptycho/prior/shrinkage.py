@@ -40,6 +40,14 @@ def shrunk(image: np.ndarray, sigma: np.ndarray, levels: Sequence[float] = LEVEL
         sigma: (H, W), that noise: √ of the mean square of its modulus.
         levels: coefficients stay above them.
     """
+    # Whole blocks, as much added before as behind: a turned image then has its blocks turned.
+    added = [-side % SIDE_PX for side in image.shape]
+    room = [(each // 2, each - each // 2) for each in added]
+    inside = tuple(
+        slice(before, before + side) for (before, _), side in zip(room, image.shape, strict=True)
+    )
+    image = np.pad(image, room, mode="symmetric")
+    sigma = np.pad(sigma, room, mode="edge")
     out = np.empty((*image.shape, len(levels)), np.complex64)
 
     def band(first: int) -> None:
@@ -50,15 +58,14 @@ def shrunk(image: np.ndarray, sigma: np.ndarray, levels: Sequence[float] = LEVEL
 
     with ThreadPoolExecutor(WORKERS) as threads:
         list(threads.map(band, range(0, len(image), BAND_PX)))
-    return out
+    return out[inside]
 
 
 def _shrunk(image: np.ndarray, sigma: np.ndarray, levels: Sequence[float]) -> np.ndarray:
     height, width = image.shape
-    room = [(SIDE_PX, SIDE_PX + (-side) % SIDE_PX) for side in (height, width)]
     planes = np.stack([image.real, image.imag]).astype(np.float32)
-    planes = np.pad(planes, [(0, 0), *room], mode="symmetric")
-    noise = np.pad(sigma.astype(np.float32), room, mode="edge")
+    planes = np.pad(planes, [(0, 0), *[(SIDE_PX, SIDE_PX)] * 2], mode="symmetric")
+    noise = np.pad(sigma.astype(np.float32), SIDE_PX, mode="edge")
     bounds = _block_means(noise)
     total = np.zeros((len(levels), *planes.shape), np.float32)
     shares = np.zeros((len(levels), *noise.shape), np.float32)  # of the block that begins there
