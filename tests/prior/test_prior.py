@@ -243,3 +243,12 @@ def test_a_file_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
         archive.writestr("w000.npy", b"\0" * (65 << 20))
     with pytest.raises(ArchiveError, match="unpacks to"):
         load_prior(path)
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_a_short_file_does_not_ask_for_a_huge_network(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "a.npz"
+    save_prior(path, [np.zeros((1, 6, 200_000))] * 2, {})
+    with pytest.raises(ArchiveError, match="another network") as error:
+        load_prior(rewritten(path, version=version))
+    assert "200000 filters" in str(error.value)
