@@ -89,6 +89,11 @@ def load_prior(path: str | Path) -> Prior:
             )
     weights = [each.astype(np.float32) for each in arrays.values()]
     try:
+        width = weights[0].shape[-1]
+        if 9 * width**2 > sum(
+            each.size for each in weights
+        ):  # or a short file would fill the memory
+            raise ValueError(f"{width} filters, and too few weights for so many")
         return Prior(_upgraded(weights, version), record)
     except (ValueError, IndexError) as error:
         raise ArchiveError(
