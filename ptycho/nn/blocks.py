@@ -115,14 +115,18 @@ def two_scales(
     for number in range(deep):
         x = residual(x, 2 * width, seed)
         if coarse and number == 0:
-            y = conv(3 * width, 1, next(seed))(SpaceToDepth(2)(x))
-            for _ in range(coarse):
-                y = residual(y, 3 * width, seed)
-            y = DepthToSpace(2)(conv(8 * width, 1, next(seed), gain=0.0)(y))
-            x = layers.Add()([x, y])
+            x = _coarser(x, seed, width, coarse)
     x = DepthToSpace(2)(conv(4 * width, 1, next(seed))(x))
     x = layers.Add()([fine, x])
     for _ in range(last):
         x = residual(x, width, seed)
     x = layers.Activation("relu")(x)
     return DepthToSpace(2)(conv(8, 3, next(seed), gain=0.0)(x))
+
+
+def _coarser(x: Any, seed: Iterator[int], width: int, blocks: int) -> Any:
+    """x, at a quarter, and what residual blocks at an eighth add to it: 0 at the start."""
+    y = conv(3 * width, 1, next(seed))(SpaceToDepth(2)(x))
+    for _ in range(blocks):
+        y = residual(y, 3 * width, seed)
+    return layers.Add()([x, DepthToSpace(2)(conv(8 * width, 1, next(seed), gain=0.0)(y))])
