@@ -73,7 +73,7 @@ def tune_prior(
     facts = {"objects_of": sorted({name for name in names if name})}
     with console.progress("tune") as bar:
         record = train_prior(
-            folder / "data", folder, config, resume=asked.resume, facts=facts, progress=bar
+            [folder / "data"], folder, config, resume=asked.resume, facts=facts, progress=bar
         )
     weights = folder / "prior.npz"
     told = {

@@ -47,7 +47,7 @@ def make_data(
 
 
 def train(
-    data: Path = typer.Argument(..., help="The folder that make-data filled."),
+    data: list[Path] = typer.Argument(..., help="Folders that make-data filled."),
     output_dir: Path = typer.Option(..., "--output-dir", "-o", help="prior.npz and curves.csv."),
     steps: int = typer.Option(12000, min=1, help="Of the optimiser."),
     seed: int = typer.Option(0, min=0, help="Of the weights and the crops."),

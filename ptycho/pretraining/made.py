@@ -226,10 +226,10 @@ def samples(folder: Path) -> Iterator[tuple[Path, Sample]]:
             ) from error
 
 
-def data_hash(folder: Path) -> str:
-    """SHA-256 over the names and bytes of the solved scans."""
+def data_hash(folders: Sequence[Path]) -> str:
+    """SHA-256 over the names and bytes of the solved scans, folder by folder."""
     total = sha256()
-    for path in sorted(folder.glob("[0-9]*.npz")):
+    for path in (each for folder in folders for each in sorted(folder.glob("[0-9]*.npz"))):
         total.update(path.name.encode())
         total.update(sha256(path.read_bytes()).digest())
     return total.hexdigest()

@@ -1,4 +1,4 @@
-"""`ptycho prior train`: the prior's weights from a folder of solved scans.
+"""`ptycho prior train`: the prior's weights from folders of solved scans.
 
 The loss is relative to the input's own, crop by crop, so that scans of all doses count alike
 (`ptycho.pretraining.loss`). Every draw is of (seed, step): a run that was cut off and goes on gives
@@ -12,6 +12,7 @@ import json
 import math
 import time
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ class PriorTraining:
 
 
 def train_prior(
-    data: Path,
+    data: Sequence[Path],
     folder: Path,
     config: PriorTraining,
     *,
@@ -100,7 +101,7 @@ def train_prior(
     """Train on the scans of `data`; `folder` gets `prior.npz` and `curves.csv`.
 
     Args:
-        data: what `make_data` filled.
+        data: folders that `make_data` filled; one scan counts as much as another.
         folder: of the result; while it works also the state, from which `resume` goes on.
         config: steps, seeds, what is left out.
         resume: go on from the state that is there.
@@ -111,12 +112,14 @@ def train_prior(
         The record that stands in the weights' file.
 
     Raises:
-        UsageError: there is a state in `folder`, and `resume` was not said.
+        UsageError: there is a state in `folder`, and `resume` was not said; one of `data` is named
+            twice.
         ArchiveError: the state is of other data or settings, or `start` is no prior.
         DataError: no scans.
         ModelError: the loss is not finite.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    _require_once(data)
     hashed = data_hash(data)
     seen, unseen = _plates(data, config)
     begun_with = load_prior(config.start) if config.start else None
@@ -166,21 +169,35 @@ def train_prior(
     return record
 
 
-def _plates(data: Path, config: PriorTraining) -> tuple[list[Plate], list[Plate]]:
+def _require_once(data: Sequence[Path]) -> None:
+    """A folder named twice would count twice, and in another order be another set of data."""
+    paths = [each.resolve() for each in data]
+    for number, path in enumerate(paths):
+        if path in paths[:number]:
+            raise UsageError(
+                "a folder of data is named twice",
+                where=data[number],
+                expected="each folder once",
+                got=" ".join(map(str, data)),
+            )
+
+
+def _plates(data: Sequence[Path], config: PriorTraining) -> tuple[list[Plate], list[Plate]]:
     """What is trained on and what is not; scans of what is left out are neither."""
     seen: list[Plate] = []
     unseen: list[Plate] = []
-    for path, sample in samples(data):
-        if made_of(sample.recipe) & set(config.without):
-            continue
-        (seen if int(path.stem) % VALIDATION_EVERY else unseen).append(plate(sample))
+    for folder in data:
+        for path, sample in samples(folder):
+            if made_of(sample.recipe) & set(config.without):
+                continue
+            (seen if int(path.stem) % VALIDATION_EVERY else unseen).append(plate(sample))
     if not seen or not unseen:
         raise ConfigError(
             "too few scans to train on",
-            where=data,
+            where=", ".join(map(str, data)),
             expected=f"some, and one in {VALIDATION_EVERY} of them kept apart",
             got=f"{len(seen)} and {len(unseen)}",
-            fix=f"ptycho prior make-data {data} --scans 1000",
+            fix=f"ptycho prior make-data {data[0]} --scans 1000",
         )
     return seen, unseen
 

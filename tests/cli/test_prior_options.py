@@ -27,7 +27,7 @@ def test_the_options_of_a_training_reach_it(
 ) -> None:
     asked: dict[str, Any] = {}
 
-    def train(data: Path, folder: Path, config: Any, **more: Any) -> dict[str, Any]:
+    def train(data: list[Path], folder: Path, config: Any, **more: Any) -> dict[str, Any]:
         asked.update(vars(config))
         return {}
 

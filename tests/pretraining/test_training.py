@@ -14,7 +14,7 @@ from ptycho.physics import backend
 from ptycho.pretraining import PriorTraining, train_prior
 from ptycho.pretraining.crops import CROP_PX, batch, plate
 from ptycho.pretraining.loss import relative_loss
-from ptycho.pretraining.made import Sample
+from ptycho.pretraining.made import Sample, data_hash
 from ptycho.pretraining.recipes import PROBES, draw, made_of
 from ptycho.pretraining.specimens import KINDS
 from ptycho.prior import CHANNELS, Estimate, load_prior
@@ -131,7 +131,7 @@ class Cut(Exception):
 def test_a_training_learns_and_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     data = written(tmp_path / "data")
     config = PriorTraining(steps=120, seed=4, checkpoint_s=0.0)
-    record = train_prior(data, tmp_path / "whole", config)
+    record = train_prior([data], tmp_path / "whole", config)
     assert record["scans"] == 22 and record["last"]["unseen"] < 0.95
     assert record["data_sha256"] and record["hours"] > 0
 
@@ -139,12 +139,12 @@ def test_a_training_learns_and_goes_on_to_the_same_weights(tmp_path: Path) -> No
         raise Cut
 
     with pytest.raises(Cut):
-        train_prior(data, tmp_path / "cut", config, progress=cut)
+        train_prior([data], tmp_path / "cut", config, progress=cut)
     with pytest.raises(UsageError, match="cut off"):
-        train_prior(data, tmp_path / "cut", config)
+        train_prior([data], tmp_path / "cut", config)
     with pytest.raises(ArchiveError, match="other data or settings"):
-        train_prior(data, tmp_path / "cut", PriorTraining(steps=300, seed=4), resume=True)
-    train_prior(data, tmp_path / "cut", config, resume=True)
+        train_prior([data], tmp_path / "cut", PriorTraining(steps=300, seed=4), resume=True)
+    train_prior([data], tmp_path / "cut", config, resume=True)
     assert not list((tmp_path / "cut").glob("checkpoint*"))
     with np.load(tmp_path / "whole/prior.npz") as a, np.load(tmp_path / "cut/prior.npz") as b:
         for name in (name for name in a.files if name != "record"):
@@ -158,11 +158,11 @@ def test_a_training_learns_and_goes_on_to_the_same_weights(tmp_path: Path) -> No
     before, after = (np.abs(x - fresh.target)[lit].mean() for x in (fresh.estimate.image, found))
     assert after < 0.95 * before
 
-    wide = train_prior(data, tmp_path / "wide", PriorTraining(steps=1, width=40))
+    wide = train_prior([data], tmp_path / "wide", PriorTraining(steps=1, width=40))
     assert wide["width"] == load_prior(tmp_path / "wide/prior.npz").width == 40
     assert wide["rate"] == 1.2e-3
     tuned = PriorTraining(steps=20, start=str(tmp_path / "whole/prior.npz"))
-    again = train_prior(data, tmp_path / "tuned", tuned)
+    again = train_prior([data], tmp_path / "tuned", tuned)
     assert again["start_sha256"] == load_prior(tmp_path / "whole/prior.npz").record["sha256"]
     assert again["rate"] == 2e-4
     assert again["last"]["unseen"] < 0.95  # a network of chance starts at 1
@@ -183,9 +183,20 @@ def test_a_kind_of_probe_is_left_out_of_training(tmp_path: Path) -> None:
     """Every second of 42 scans has it: numbers 1, 3, … , and none of those kept apart."""
     data = written(tmp_path / "data", 42)
     config = PriorTraining(steps=1, without=(PROBES[1],))
-    record = train_prior(data, tmp_path / "out", config)
+    record = train_prior([data], tmp_path / "out", config)
     assert (record["scans"], record["without"]) == (21, [PROBES[1]])
-    assert train_prior(data, tmp_path / "all", PriorTraining(steps=1))["scans"] == 42
+    assert train_prior([data], tmp_path / "all", PriorTraining(steps=1))["scans"] == 42
+
+
+@pytest.mark.training
+def test_a_training_takes_several_folders(tmp_path: Path) -> None:
+    """One in twenty of each is kept apart; the record's hash is that of all of them."""
+    data = [written(tmp_path / name, count) for name, count in (("a", 22), ("b", 3))]
+    record = train_prior(data, tmp_path / "out", PriorTraining(steps=1))
+    assert record["scans"] == 25
+    assert len({record["data_sha256"], *(data_hash([each]) for each in data)}) == 3
+    with pytest.raises(UsageError, match="twice"):
+        train_prior([data[0], tmp_path / "b/../a"], tmp_path / "out", PriorTraining(steps=1))
 
 
 def test_what_cannot_be_trained_is_told(tmp_path: Path) -> None:
@@ -203,7 +214,7 @@ def test_what_cannot_be_trained_is_told(tmp_path: Path) -> None:
     for config in (PriorTraining(steps=5), PriorTraining(steps=5, without=("blobs",))):
         with pytest.raises(PtychoError, match=r"too few|no solved"):
             if config.without:
-                train_prior(data, tmp_path / "out", config)
+                train_prior([data], tmp_path / "out", config)
             else:
                 (data / "00000.npz").unlink()
-                train_prior(data, tmp_path / "out", config)
+                train_prior([data], tmp_path / "out", config)
