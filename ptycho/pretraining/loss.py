@@ -2,8 +2,9 @@
 
 - 0.35 of it: 0.9·L1 of the error without its mean over 9×9 pixels and 0.1·L1 of the error itself.
 - 0.35: 1 − SSIM (Wang et al. 2004; means over 7×7 pixels, constants (0.01·L)² and (0.03·L)² with L
-  the target's range), of the amplitude and of the phase in equal parts. L1 alone flattens texture
-  of which it is not sure: fine spokes and random fields then lose likeness.
+  the target's range), of the amplitude and of the phase in equal parts, the phase counted from the
+  least one of the target's: that of an empty field, where the eye and SSIM see every wave. L1 alone
+  flattens texture of which it is not sure: fine spokes and random fields then lose likeness.
 - 0.3: how badly the image explains counts, the root of the half-deviance a pixel that it adds to
   the target's own where it is expected, Σ(m − y + y·ln(y/m)) with m and y the intensities of image
   and target (Kullback and Leibler 1951), under a disk with a curved phase on each 48×48 part, with
@@ -70,11 +71,16 @@ def _size(error: Any) -> Any:
 
 
 def _unlikeness(image: Any, target: Any, counts: Any) -> tuple[Any, Any]:
-    """1 − SSIM of amplitude and phase, (B,) each; the phase is the target's plus the difference."""
+    """1 − SSIM of amplitude and phase, (B,) each.
+
+    The image's phase is the target's plus the difference; both are counted from the least one of
+    the target's.
+    """
     re, im = image[..., :1], image[..., 1:]
     own_re, own_im = target[..., :1], target[..., 1:]
     ahead = ops.arctan2(im * own_re - re * own_im, re * own_re + im * own_im)
     phase = ops.arctan2(own_im, own_re)
+    phase = phase - ops.min(ops.where(counts > 0, phase, 4.0), axis=(1, 2, 3), keepdims=True)
     size, own_size = (ops.sqrt(a * a + b * b + 1e-6) for a, b in ((re, im), (own_re, own_im)))
     return 1 - ssim(size, own_size, counts), 1 - ssim(phase + ahead, phase, counts)
 

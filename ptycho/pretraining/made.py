@@ -27,7 +27,9 @@ from ptycho.prior import LIT, Estimate
 from ptycho.scan import Truth
 from ptycho.studies import Outcome, run_arms
 
-SMOOTH_PX = 10.0
+SMOOTH_PX = 40.0
+"""Of what the target takes over: shorter waves are noise of the counts, which the prior can lessen.
+"""
 SOLVED_ERRORS, SOLVED_RMS = 4.0, 0.08
 """A scan is solved when the r.m.s. error is below so many of the counts' own, or below this."""
 

@@ -89,19 +89,24 @@ def test_every_scan_fits_the_canvas_that_all_are_solved_on() -> None:
 
 def test_the_target_is_the_truth_with_the_smooth_phase_of_the_image() -> None:
     rng = np.random.default_rng(0)
-    rows, cols = np.indices((90, 80))
-    truth = 1 + 0.3 * rng.standard_normal((90, 80))
-    slow = np.exp(1j * (0.8 + rows / 60 + (cols / 80) ** 2))
+    rows, cols = np.indices((360, 320))
+    truth = 1 + 0.3 * rng.standard_normal((360, 320))
+    slow = np.exp(1j * (0.8 + rows / 240 + (cols / 320) ** 2))
     found = turned(
-        truth.astype(np.complex64), (truth * slow).astype(np.complex64), np.ones((90, 80))
+        truth.astype(np.complex64), (truth * slow).astype(np.complex64), np.ones((360, 320))
     )
-    assert np.abs(found - truth * slow)[15:-15, 15:-15].max() < 0.1
+    assert np.abs(found - truth * slow)[60:-60, 60:-60].max() < 0.1
     np.testing.assert_allclose(np.abs(found), np.abs(truth), rtol=0.02)
     fine = np.exp(1j * (-1.0) ** (rows + cols))  # of the image alone: not taken over
     other = turned(
-        truth.astype(np.complex64), (truth * fine).astype(np.complex64), np.ones((90, 80))
+        truth.astype(np.complex64), (truth * fine).astype(np.complex64), np.ones((360, 320))
     )
-    assert np.abs(np.angle(other * truth)[15:-15, 15:-15]).max() < 0.3
+    assert np.abs(np.angle(other * truth)[60:-60, 60:-60]).max() < 0.3
+    wave = np.exp(0.2j * np.sin(rows / 10))  # 63 px long: noise of the counts for the most part
+    left = turned(
+        truth.astype(np.complex64), (truth * wave).astype(np.complex64), np.ones((360, 320))
+    )
+    assert np.abs(np.angle(left * truth)[60:-60, 60:-60]).max() < 0.05
 
 
 def test_the_target_has_the_scale_of_the_image() -> None:
