@@ -69,7 +69,10 @@ class Judgement:
     cases: tuple[str, ...] = tuple(CASES)
 
     def arms(self, folder: Path) -> list[dict[str, Any]]:
-        """One dict a solved image."""
+        """One dict a solved image; its file's name says what the prior is fed."""
+        from ptycho.refinement import FED_SHARE, FED_WEIGHT
+
+        fed = f"fed-{FED_WEIGHT:g}-{FED_SHARE:g}"
         rows = [
             (case, photons, weight, seed)
             for photons in self.photons
@@ -86,14 +89,14 @@ class Judgement:
         made = [
             dict(zip(keys, row, strict=True))
             | {"folder": str(folder), "frames": self.frames, "passes": self.passes}
-            | {"name": f"{row[0]}-{row[1]:g}-{row[2]}-{row[3]}-{self.frames}-{self.passes}-fed"}
+            | {"name": f"{row[0]}-{row[1]:g}-{row[2]}-{row[3]}-{self.frames}-{self.passes}-{fed}"}
             for row in rows
         ]
         return made + [
             {"case": case, "photons": SPARSE_PHOTONS, "weight": BY_COUNTS, "seed": seed}
             | {"overlap": overlap, "folder": str(folder), "passes": SPARSE_PASSES}
             | {"frames": self.sparse_frames(overlap)}
-            | {"name": f"{case}-{seed}-{self.frames}-overlap-{overlap:g}-fed"}
+            | {"name": f"{case}-{seed}-{self.frames}-overlap-{overlap:g}-{fed}"}
             for overlap in self.sparse
             for case in SPARSE_CASES
             for seed in range(1, self.seeds + 1)

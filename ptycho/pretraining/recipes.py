@@ -31,7 +31,7 @@ LIGHT = (8.0, 5e4)
 more than 1090, since the prior is for few."""
 PHOTOGRAPHS = 3.0
 """Photographs are drawn so many times as often as each other kind: none is like another."""
-WEIGHTS = (0.1, 0.17, 0.25, 0.4, 0.65)
+WEIGHTS = (0.1, 0.17, 0.25, 0.4, 0.65, 1.0, 1.6)
 PASSES = (28, 46)
 PROBES = ("disk", "gaussian", "focused")
 

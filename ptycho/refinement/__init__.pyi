@@ -2,8 +2,10 @@ from .checkpoint import clear_checkpoint as clear_checkpoint
 from .checkpoint import require_resume as require_resume
 from .config import RefineConfig as RefineConfig
 from .gate import FED_PASSES as FED_PASSES
+from .gate import FED_SHARE as FED_SHARE
 from .gate import FED_WEIGHT as FED_WEIGHT
 from .gate import Solved as Solved
+from .gate import fed_weight as fed_weight
 from .gate import solved as solved
 from .optics import optics_behind as optics_behind
 from .orientation import Orientation as Orientation

@@ -41,10 +41,9 @@ if TYPE_CHECKING:
 
 FREE_PASSES = 6
 """Of the likelihood alone; as many as in the training of the prior."""
-FED_WEIGHT, FED_PASSES = 0.5, 10
-"""Total variation of the prior's input, whatever the descent chose, and its passes where that is
-another: .65 gains .002 more over all draws that training kept apart, and less where photons are
-fewest (`docs/evidence/prior.md`, What it is fed)."""
+FED_WEIGHT, FED_SHARE, FED_PASSES = 0.5, 0.625, 10
+"""Total variation of the prior's input: this, or this share of a heavier one that the descent chose
+(`fed_weight`), and the passes where that is another than the descent's."""
 PULL_PASSES = 12
 PULLS = (0.25, 0.65)
 """Weights of total variation on the difference to the prior's image that are tried."""
@@ -99,6 +98,16 @@ def wanted_prior(config: RefineConfig) -> Prior | None:
     if config.prior == "off":
         return None
     return load_prior(config.prior)
+
+
+def fed_weight(chosen: float) -> float:
+    """Total variation of what the prior is fed, by the weight that the descent chose.
+
+    Over draws that training kept apart .5 is best up to a chosen .65, and a step less than the
+    chosen weight above (`docs/evidence/prior.md`, What it is fed): where counts ask for that much,
+    the specimen is smooth, or so little is known that noise would be taken for structure.
+    """
+    return max(FED_WEIGHT, FED_SHARE * chosen)
 
 
 def judge(engine: Engine, loss: str, weight: float, prior: Prior) -> Verdict:
@@ -269,8 +278,12 @@ def _judged(engine: Engine) -> Judged:
     return Judged(engine.held_out_deviances(), engine.held_out_deviance(report=True))
 
 
-def _fed(engine: Engine, loss: str, weight: float, wanted: float = FED_WEIGHT) -> Estimate:
-    """What the prior sees of the engine's image, which has total variation of `weight`."""
+def _fed(engine: Engine, loss: str, weight: float, wanted: float | None = None) -> Estimate:
+    """What the prior sees of the engine's image, which has total variation of `weight`.
+
+    `wanted`: of what it sees; None: that of `fed_weight`.
+    """
+    wanted = fed_weight(weight) if wanted is None else wanted
     if weight != wanted:
         engine.begin_whole()
         for _ in range(FED_PASSES):
@@ -291,7 +304,7 @@ class Solved(NamedTuple):
 
 
 def solved(
-    scan: Scan, weight: float, passes: int, *, least_px: int, fed_weight: float = FED_WEIGHT
+    scan: Scan, weight: float, passes: int, *, least_px: int, fed: float | None = None
 ) -> Solved:
     """Whole-scan Poisson passes with total variation and a known probe.
 
@@ -299,7 +312,7 @@ def solved(
         scan: with its probe. weight: of total variation (`RefineConfig.regularise`).
         passes: with it.
         least_px: shortest side of the canvas.
-        fed_weight: of total variation in what the prior is to see.
+        fed: weight of total variation in what the prior is to see; None: that of `fed_weight`.
     """
     config = RefineConfig(update_probe=False, regularise=weight, clean="off", held_out_fraction=0)
     engine = prepare(scan, take_over(scan, None), config, least_px=least_px)
@@ -307,4 +320,4 @@ def solved(
     for _ in range(passes):
         engine.run_whole("poisson", weight)
     image, _ = engine.fields()
-    return Solved(image, _fed(engine, "poisson", weight, fed_weight), engine.canvas.origin_px)
+    return Solved(image, _fed(engine, "poisson", weight, fed), engine.canvas.origin_px)

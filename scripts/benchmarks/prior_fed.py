@@ -42,7 +42,7 @@ def fed_rows(prior: Prior, data: Path) -> list[Row]:
                 recipe.weight,
                 recipe.passes,
                 least_px=CANVAS_PX,
-                fed_weight=recipe.weight if weight is None else weight,
+                fed=recipe.weight if weight is None else weight,
             )
             light = found.fed.light
             scores = []

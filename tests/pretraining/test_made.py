@@ -119,7 +119,7 @@ def test_the_target_has_the_scale_of_the_image() -> None:
 
 
 def test_a_sample_is_what_the_prior_will_see(tmp_path: Path) -> None:
-    """Of a scan solved as its recipe says, and then with the weight that every prior is fed."""
+    """Of a scan solved as its recipe says, and then with the weight that the prior is fed."""
     make_data(tmp_path, 1, seed=434)
     sample = next(samples(tmp_path))[1]
     recipe = draw(434, 0)

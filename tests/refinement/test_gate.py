@@ -11,7 +11,7 @@ from ptycho.errors import ArchiveError
 from ptycho.nn import build_prior_net
 from ptycho.pretraining.made import lit, on_canvas, turned
 from ptycho.prior import CHANNELS, Estimate, load_prior, save_prior
-from ptycho.refinement import FED_WEIGHT, RefineConfig, refine
+from ptycho.refinement import FED_WEIGHT, RefineConfig, fed_weight, refine
 from ptycho.refinement.gate import (
     FED_PASSES,
     NET,
@@ -239,13 +239,14 @@ def test_a_prior_that_cannot_be_judged_is_not_used_and_says_why(dim: Scan, tmp_p
         refine(dim, config=config.model_copy(update={"prior": str(tmp_path / "none.npz")}))
 
 
-@pytest.mark.parametrize("weight", [0.0, 0.05, 0.25, 0.65])
-def test_the_prior_sees_the_same_weight_whatever_the_descent_chose(
+@pytest.mark.parametrize("weight", [0.0, 0.05, 0.25, 0.65, 1.6])
+def test_the_prior_sees_the_same_weight_unless_the_descent_chose_a_heavy_one(
     dim: Scan, weight: float
 ) -> None:
     """It improves that one most; the image of the descent itself stays what it was."""
+    assert fed_weight(weight) == (1.0 if weight == 1.6 else FED_WEIGHT)
     plain, fed, _ = solved(dim, weight, 20, least_px=0)
-    same = solved(dim, weight, 20, least_px=0, fed_weight=weight)
+    same = solved(dim, weight, 20, least_px=0, fed=weight)
     np.testing.assert_array_equal(plain, same.image)
     np.testing.assert_array_equal(same.fed.image, same.image)
     inside = lit(fed.light)
@@ -253,6 +254,6 @@ def test_the_prior_sees_the_same_weight_whatever_the_descent_chose(
     def rough(image: np.ndarray) -> float:
         return float(np.sum(np.abs(np.diff(image, axis=0))[inside[1:]]))
 
-    wanted = rough(solved(dim, FED_WEIGHT, 30, least_px=0).image)
+    wanted = rough(solved(dim, fed_weight(weight), 30, least_px=0).image)
     assert rough(fed.image) == pytest.approx(wanted, rel=0.05)
     assert abs(rough(plain) / wanted - 1) > 0.05
