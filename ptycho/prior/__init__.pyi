@@ -4,6 +4,7 @@ from .features import CHANNELS as CHANNELS
 from .features import LIT as LIT
 from .features import channels as channels
 from .features import gauged as gauged
+from .features import noise as noise
 from .features import reach as reach
 from .network import Prior as Prior
 from .shrinkage import shrunk as shrunk

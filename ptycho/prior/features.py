@@ -60,17 +60,28 @@ def gauged(estimate: Estimate) -> Gauged:
         )
     mean = complex(np.sum(estimate.image * light))
     unit = float(np.sqrt(power)) * (mean / abs(mean) if abs(mean) > 0 else 1.0)
-    least = LIT * float(np.quantile(light[light > 0], 0.95))
-    sigma = (1 / (2 * np.sqrt(np.maximum(light, least)) * abs(unit))).astype(np.float32)
+    sigma = (noise(light) / abs(unit)).astype(np.float32)
     freer = (estimate.freer / unit).astype(np.complex64)
     return Gauged(
         (estimate.image / unit).astype(np.complex64),
         freer,
         shrunk(freer, sigma),
         sigma,
-        light >= least,
+        light >= _least(light),
         unit,
     )
+
+
+def noise(light: np.ndarray) -> np.ndarray:
+    """(H, W) of the light (H, W): √ of the mean square that counts leave, 1/(2·√light).
+
+    Below `LIT` of the usual light it is that of so much; some light must be there.
+    """
+    return np.asarray(1 / (2 * np.sqrt(np.maximum(light, _least(light)))))
+
+
+def _least(light: np.ndarray) -> float:
+    return LIT * float(np.quantile(light[light > 0], 0.95))
 
 
 def channels(

@@ -2,9 +2,9 @@
 
 Overlapping blocks of 8×8 pixels go to their cosines (orthonormal DCT-II of real and imaginary
 part); a coefficient stays where its modulus is above `level` times the counts' own error in the
-block, the mean always does; the images of all blocks are averaged, each by one over the number of
-coefficients that it kept (Guleryuz, IEEE TIP 16, 2007; hard thresholds of a translated transform:
-Coifman and Donoho 1995). What the network adds is what such blocks cannot know.
+block, and usually the mean does; the images of all blocks are averaged, each by one over the
+number of coefficients that it kept (Guleryuz, IEEE TIP 16, 2007; hard thresholds of a translated
+transform: Coifman and Donoho 1995). What the network adds is what such blocks cannot know.
 """
 
 from __future__ import annotations
@@ -32,13 +32,20 @@ WORKERS = min(4, os.cpu_count() or 1)
 """Threads: as many bands are in memory at once, so that a machine of many cores fills none."""
 
 
-def shrunk(image: np.ndarray, sigma: np.ndarray, levels: Sequence[float] = LEVELS) -> np.ndarray:
+def shrunk(
+    image: np.ndarray,
+    sigma: np.ndarray,
+    levels: Sequence[float] = LEVELS,
+    *,
+    means: bool = True,
+) -> np.ndarray:
     """(H, W, levels) complex64: the image at each level.
 
     Args:
         image: (H, W) complex, with the noise of its counts.
         sigma: (H, W), that noise: √ of the mean square of its modulus.
         levels: coefficients stay above them.
+        means: of blocks always stay; False: only above the level, for a difference of images.
     """
     # Whole blocks, as much added before as behind: a turned image then has its blocks turned.
     added = [-side % SIDE_PX for side in image.shape]
@@ -54,14 +61,16 @@ def shrunk(image: np.ndarray, sigma: np.ndarray, levels: Sequence[float] = LEVEL
         # With a block's rows around a band its blocks are those of the whole image.
         low, last = max(0, first - SIDE_PX), first + BAND_PX
         rows = slice(low, last + SIDE_PX)
-        out[first:last] = _shrunk(image[rows], sigma[rows], levels)[first - low :][:BAND_PX]
+        out[first:last] = _shrunk(image[rows], sigma[rows], levels, means)[first - low :][:BAND_PX]
 
     with ThreadPoolExecutor(WORKERS) as threads:
         list(threads.map(band, range(0, len(image), BAND_PX)))
     return out[inside]
 
 
-def _shrunk(image: np.ndarray, sigma: np.ndarray, levels: Sequence[float]) -> np.ndarray:
+def _shrunk(
+    image: np.ndarray, sigma: np.ndarray, levels: Sequence[float], means: bool
+) -> np.ndarray:
     height, width = image.shape
     planes = np.stack([image.real, image.imag]).astype(np.float32)
     planes = np.pad(planes, [(0, 0), *[(SIDE_PX, SIDE_PX)] * 2], mode="symmetric")
@@ -80,8 +89,9 @@ def _shrunk(image: np.ndarray, sigma: np.ndarray, levels: Sequence[float]) -> np
         own = bounds[row::SIDE_PX, col::SIDE_PX][:rows, None, :cols, None]
         for number, level in enumerate(levels):
             keep = power > (level * own) ** 2
-            keep[:, 0, :, 0] = True
-            share = (1 / _counts(keep)).astype(np.float32)
+            if means:
+                keep[:, 0, :, 0] = True
+            share = (1 / np.maximum(_counts(keep), 1)).astype(np.float32)
             total[number, :, *box] += _back(cosines * (keep * share[:, None, :, None]))
             shares[number, row::SIDE_PX, col::SIDE_PX][:rows, :cols] = share
     # A pixel lies in the blocks that begin at it and up to seven pixels before it.

@@ -2,37 +2,35 @@
 
 After the trials of the whole-scan descent (`ptycho.refinement.whole`), before the held-out counts
 are given back, four images are judged by those counts: that of the likelihood alone, that with
-total variation, the prior's, and the prior's after passes that pull it back to the counts (total
-variation then acts on the difference to the prior's image). The descent has chosen between the
-first two; an image of the prior wins only where it is better by two standard errors over the
-frames. A trial ends early, and total variation on a difference takes back what it flattened: passes
-and pull would look like a gain of the prior. So the descent's own weight first goes on, for as many
-passes as the image before the prior's has and for as many as the prior's has with input and pull;
-the better of both stands for it. Each image of the prior must beat, by two standard errors as well,
-what an answer of nothing becomes in its place (the false gain, which is told). In all these passes
-probe, positions and what else belongs to the beam stay those of the trial. The passes of the gate
-are extra, and the state goes back to what it was: the plain image beside the prior's is that of a
-refinement without a prior.
+total variation, the prior's, and the prior's with what the counts hold against it: passes of the
+likelihood go on from it, and of what they change stays what `ptycho.prior.shrinkage` can tell from
+noise. The descent has chosen between the first two; an image of the prior wins only where it is
+better by two standard errors over the frames. A trial ends early, and counts hold something against
+total variation too: passes and pull would look like a gain of the prior. So the descent's own
+weight first goes on, for as many passes as the image before the prior's has and for as many as the
+prior's has with input and pull; the better of both stands for it. Each image of the prior must
+beat, by two standard errors as well, what an answer of nothing becomes in its place (the false
+gain, which is told). In all these passes probe, positions and what else belongs to the beam stay
+those of the trial. The passes of the gate are extra, and the state goes back to what it was: the
+plain image beside the prior's is that of a refinement without a prior.
 """
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ptycho.physics import backend
-from ptycho.prior import Estimate, Prior, load_prior
+from ptycho.prior import Estimate, Prior, load_prior, noise, shrunk
 from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.engine import Engine
 from ptycho.refinement.run import prepare
 from ptycho.refinement.takeover import take_over
 from ptycho.refinement.told import Score
-from ptycho.refinement.variation import prox
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan
 
@@ -45,8 +43,10 @@ FED_WEIGHT, FED_SHARE, FED_PASSES = 0.5, 0.625, 10
 """Total variation of the prior's input: this, or this share of a heavier one that the descent chose
 (`fed_weight`), and the passes where that is another than the descent's."""
 PULL_PASSES = 12
-PULLS = (0.25, 0.65)
-"""Weights of total variation on the difference to the prior's image that are tried."""
+PULLS = (4.5, 3.5)
+"""What counts hold against the prior's image is told from noise above so many of its own size, the
+first tried first: above 4.5 hardly any noise comes back, above 3.5 some, with more of what is true.
+"""
 PLAINER = 2.0
 """Standard errors of the held-out gain within which the plainer image stays."""
 SEEN = (
@@ -75,7 +75,7 @@ class Verdict:
 
     Args:
         chosen: one of the four images, by name.
-        pull: weight of the consistency passes where they are chosen, or None.
+        pull: of `PULLS`, where that image is chosen, or None.
         gain: half-deviance per pixel by which the prior's better image beats the descent's own
             (below 0: it is worse). standard_error: of `gain`, over the held-out frames.
         candidates: one row an image; `reported_deviance` is that of the counts that chose nothing,
@@ -141,9 +141,10 @@ def judge(engine: Engine, loss: str, weight: float, prior: Prior) -> Verdict:
     pairs: list[Candidate] = [(PLAIN, None, put(fed.freer) if weight > 0 else own)]
     pairs += [(SMOOTH, None, own if weight > 0 else nothing), (NET, None, put(image))]
     blanks: dict[float | None, np.ndarray] = {None: nothing.each}
-    for pull in PULLS:
-        pairs.append((PULLED, pull, put(consistent(engine, loss, image, pull))))
-        blanks[pull] = put(consistent(engine, loss, fed.image, pull)).each
+    pulled, blank = (consistent(engine, loss, each) for each in (image, fed.image))
+    for number, pull in enumerate(PULLS):
+        pairs.append((PULLED, pull, put(pulled[number])))
+        blanks[pull] = put(blank[number]).each
     engine.resume(before)
     where = quarters(engine.frames.scan.positions_px[engine.frames.held])
     return verdict(SMOOTH if weight > 0 else PLAIN, pairs, where, blanks)
@@ -165,14 +166,14 @@ def verdict(
 
     Args:
         chosen: the image that the descent has chosen.
-        pairs: name, weight of the consistency, and what the held-out counts say.
+        pairs: name, which of `PULLS`, and what the held-out counts say.
         where: (frames,) the quarter of the scan that each held-out frame lies in.
-        blanks: by the weight of the consistency, None without: (frames,) half-deviances of what an
-            answer of nothing becomes.
+        blanks: by the pull, None without: (frames,) half-deviances of what an answer of nothing
+            becomes.
     """
     own = best = next(judged.each for name, _, judged in pairs if name == chosen)
     rows, pull, told = [], None, (-math.inf, 0.0)
-    for name, weight, (values, reported) in pairs:
+    for name, level, (values, reported) in pairs:
         gain, error = _gain(own, values)
         row = {"image": name, "held_out_deviance": float(values.mean())}
         row |= {"gain": gain, "standard_error": error, "reported_deviance": reported}
@@ -181,16 +182,16 @@ def verdict(
             for number, name in enumerate(QUARTERS)
             if (where == number).any()
         }
-        if weight is not None:
-            row["pull"] = weight
+        if level is not None:
+            row["pull"] = level
         rows.append(row)
         if name not in (NET, PULLED):
             continue
-        row["false_gain"], _ = _gain(own, blanks[weight])
+        row["false_gain"], _ = _gain(own, blanks[level])
         if gain > told[0]:
             told = gain, error
-        if _better(best, values) and _better(blanks[weight], values):
-            best, chosen, pull = values, name, weight
+        if _better(best, values) and _better(blanks[level], values):
+            best, chosen, pull = values, name, level
     return Verdict(chosen, pull, *told, rows)
 
 
@@ -228,7 +229,7 @@ def with_prior(
         saved["factors"] = saved["factors"].copy()
         image = prior(_fed(engine, chosen.loss, chosen.weight))
         if (pull := chosen.gate["pull"]) is not None:
-            image = consistent(engine, chosen.loss, image, pull)
+            (image,) = consistent(engine, chosen.loss, image, (pull,))
         engine.resume(saved)
         _put(engine, image)
         facts["plain_deviance_per_pixel"], facts["plain_residual"] = (
@@ -245,27 +246,20 @@ def _in_gauge(image: np.ndarray, before: np.ndarray, rec: Reconstruction) -> np.
     return image * (np.vdot(before, rec.object) / np.vdot(before, before))
 
 
-def consistent(engine: Engine, loss: str, image: np.ndarray, weight: float) -> np.ndarray:
-    """`image` after whole-scan passes with total variation of `weight` on what they change."""
+def consistent(
+    engine: Engine, loss: str, image: np.ndarray, pulls: Sequence[float] = PULLS
+) -> np.ndarray:
+    """(len(pulls), H, W): `image` and what the counts hold against it, above each of `pulls`.
+
+    That is what passes of the likelihood alone change of it, without what the counts cannot tell
+    from noise block by block.
+    """
     _put(engine, image)
-    centre, dual = engine.state.object, backend.tensor(np.zeros((4, *image.shape), np.float32))
     for _ in range(PULL_PASSES):
-        before = engine.state.object
         engine.run_whole(loss, 0.0, hold=True)
-        size = weight / (2 * math.sqrt(float(engine.light().max())))
-        scalar = backend.scalar(size, "float32")
-        now, dual = _compiled_pull()(engine.state.object, centre, dual, scalar)
-        engine.state = engine.state._replace(object=now, object_velocity=now - before)
-    return engine.fields()[0]
-
-
-@functools.cache
-def _compiled_pull() -> Callable[..., Any]:
-    def pull(image: Any, centre: Any, dual: Any, weight: Any) -> tuple[Any, Any]:
-        moved, dual = prox(image - centre, dual, weight)
-        return centre + moved, dual
-
-    return backend.jit(pull)
+    moved = engine.fields()[0] - image
+    held = shrunk(moved, noise(engine.light()), pulls, means=False)
+    return image + np.moveaxis(held, -1, 0)
 
 
 def _put(engine: Engine, image: np.ndarray) -> None:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from ptycho.errors import ArchiveError
 from ptycho.nn import build_prior_net
 from ptycho.pretraining.made import lit, on_canvas, turned
 from ptycho.prior import CHANNELS, Estimate, load_prior, save_prior
 from ptycho.refinement import FED_WEIGHT, RefineConfig, fed_weight, refine
+from ptycho.refinement.engine import Engine
 from ptycho.refinement.gate import (
     FED_PASSES,
     NET,
@@ -21,6 +23,8 @@ from ptycho.refinement.gate import (
     QUARTERS,
     SMOOTH,
     Judged,
+    _put,
+    consistent,
     judge,
     quarters,
     solved,
@@ -81,19 +85,18 @@ class Knows:
         return (self.answer * turn / abs(turn)).astype(np.complex64)
 
 
-def test_the_truth_wins_and_noise_loses_and_the_engine_is_as_before(dim: Scan) -> None:
-    config = RefineConfig(update_probe=False)
-    engine = prepare(dim, take_over(dim, None), config)
+def begun(scan: Scan, passes: int) -> tuple[Engine, np.ndarray]:
+    """An engine after passes with total variation, and the truth on its canvas."""
+    engine = prepare(scan, take_over(scan, None), RefineConfig(update_probe=False))
     engine.begin_whole()
-    for _ in range(20):
+    for _ in range(passes):
         engine.run_whole("poisson", 0.25)
-    assert dim.truth is not None
-    row, col = (
-        int(a - b) for a, b in zip(engine.canvas.origin_px, dim.truth.origin_px, strict=True)
-    )
-    truth = np.ones(engine.canvas.shape, np.complex64)
-    part = dim.truth.object[row:, col:][: truth.shape[0], : truth.shape[1]]
-    truth[: part.shape[0], : part.shape[1]] = part
+    assert scan.truth is not None
+    return engine, on_canvas(scan.truth, engine.canvas.origin_px, engine.canvas.shape)
+
+
+def test_the_truth_wins_and_noise_loses_and_the_engine_is_as_before(dim: Scan) -> None:
+    engine, truth = begun(dim, 20)
     before = engine.fields()[0]
     rng = np.random.default_rng(0)
     good = judge(engine, "poisson", 0.25, Knows(truth))  # type: ignore[arg-type]
@@ -112,6 +115,29 @@ def test_the_truth_wins_and_noise_loses_and_the_engine_is_as_before(dim: Scan) -
     told = engine.run_whole("poisson", 0.25)
     engine.restore(engine.snapshot())
     assert np.isfinite(told.residual)
+
+
+def test_what_counts_hold_against_an_image_comes_back_and_their_noise_does_not() -> None:
+    """A square that is missing in the prior's image, and everywhere else the truth."""
+    scan = simulate(DIM.model_copy(update={"photons": 3e3}))
+    engine, truth = begun(scan, 30)
+    light = engine.light()
+    truth = turned(truth, engine.fields()[0], light)
+    inside = lit(light)
+    row, col = (int(np.median(each)) for each in np.nonzero(inside))
+    square = np.zeros(truth.shape, bool)
+    square[row - 6 : row + 6, col - 6 : col + 6] = True
+    missing = np.where(square, 0.6 * truth, truth).astype(np.complex64)
+    away = inside & ~ndimage.binary_dilation(square, iterations=12)
+    found = consistent(engine, "poisson", missing, (4.5, 3.5))
+    _put(engine, missing)
+    for _ in range(PULL_PASSES):
+        engine.run_whole("poisson", 0.0, hold=True)
+    noisy = np.abs(engine.fields()[0] - truth)[away].mean()
+    for image, share in zip(found, (0.2, 0.4), strict=True):
+        error = np.abs(image - truth)
+        assert error[square].mean() < 0.25 * np.abs(missing - truth)[square].mean()
+        assert error[away].mean() < share * noisy
 
 
 @pytest.mark.parametrize("update_probe", [False, True])
