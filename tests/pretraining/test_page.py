@@ -124,14 +124,17 @@ def judged_probe() -> str:
     return max(alike, key=lambda kind: alike[kind])
 
 
-def test_the_rows_of_what_the_prior_is_fed_tell_each_range_of_light() -> None:
+def test_the_rows_of_what_the_prior_is_fed_tell_light_and_chosen_weight_apart() -> None:
     rows = [
-        {"weight": weight, "light": light, "plain": (0.5, 0.5), "prior": (0.5 + light / 1e4, 0.4)}
+        {"weight": weight, "light": light, "chosen": chosen}
+        | {"plain": (0.5, 0.5), "prior": (0.5 + light / 1e4, 0.4)}
         for weight in prior_fed.WEIGHTS
-        for light in (50.0, 500.0)
+        for light, chosen in ((50.0, 0.65), (500.0, 1.6))
     ]
     told = list(prior_fed.fed_words(rows))
-    assert told[2].startswith("| 0 to 100 | 1 | +0.005 / -0.100 |")
-    assert told[3].startswith("| 100 to 1000 | 1 | +0.050 / -0.100 |")
+    assert told[2].startswith("| 0 to 100 photons a pixel | 1 | +0.005 / -0.100 |")
+    assert told[3].startswith("| 100 to 1000 photons a pixel | 1 | +0.050 / -0.100 |")
+    assert told[4].startswith("| 0.5 to 0.8 chosen | 1 | +0.005 / -0.100 |")
+    assert told[5].startswith("| 1.2 to inf chosen | 1 | +0.050 / -0.100 |")
     assert told[-1].startswith("| all | 2 | +0.028 / -0.100 |")
     assert "--data" in next(prior_fed.fed_words([]))
