@@ -213,11 +213,11 @@ def _told_of_prior(gate: dict[str, Any]) -> dict[str, Any]:
     by = f"{gate['gain']:.3g}{spread} per pixel of held-out counts"
     by += "" if error else " of one frame, whose error is unknown"
     rows = [dict(row) for row in gate["candidates"]]
-    where = {(row["image"], row.get("pull")): row.pop("gain_by_quarter") for row in rows}
+    where = {row["image"]: row.pop("gain_by_quarter") for row in rows}
     told = {"chosen_image": gate["chosen"], "prior_gains": by, "images": rows}
     if doubt := gate.get("doubt"):
         told["prior_doubtful"] = doubt
-    won = where[gate["chosen"], gate["pull"]]
+    won = where[gate["chosen"]]
     if worse := [name for name, gain in won.items() if gain < 0]:
         told["worse_in"] = worse
     return told

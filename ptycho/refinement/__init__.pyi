@@ -4,11 +4,11 @@ from .config import RefineConfig as RefineConfig
 from .gate import FED_PASSES as FED_PASSES
 from .gate import FED_SHARE as FED_SHARE
 from .gate import FED_WEIGHT as FED_WEIGHT
-from .gate import PULLS as PULLS
+from .gate import TOLD_ABOVE as TOLD_ABOVE
 from .gate import Solved as Solved
-from .gate import consistent as consistent
 from .gate import fed_weight as fed_weight
 from .gate import solved as solved
+from .gate import told_by_counts as told_by_counts
 from .optics import optics_behind as optics_behind
 from .orientation import Orientation as Orientation
 from .orientation import find_orientation as find_orientation

@@ -1,24 +1,26 @@
 """Whether the prior's image or the plain one is the result: held-out counts decide.
 
 After the trials of the whole-scan descent (`ptycho.refinement.whole`), before the held-out counts
-are given back, four images are judged by those counts: that of the likelihood alone, that with
-total variation, the prior's, and the prior's with what the counts hold against it: passes of the
-likelihood go on from it, and of what they change stays what `ptycho.prior.shrinkage` can tell from
-noise. The descent has chosen between the first two; an image of the prior wins only where it is
-better by two standard errors over the frames. A trial ends early, and counts hold something against
-total variation too: passes and pull would look like a gain of the prior. So the descent's own
-weight first goes on, for as many passes as the image before the prior's has and for as many as the
-prior's has with input and pull; the better of both stands for it. Each image of the prior must
-beat, by two standard errors as well, what an answer of nothing becomes in its place (the false
-gain, which is told). In all these passes probe, positions and what else belongs to the beam stay
-those of the trial. The passes of the gate are extra, and the state goes back to what it was: the
-plain image beside the prior's is that of a refinement without a prior.
+are given back, five images are judged by those counts: that of the likelihood alone, that with
+total variation, the prior's, and two of the prior's after passes that go on from it: pulled back to
+the counts with total variation on what they change (the better where frames overlap little), and
+with what of their change `ptycho.prior.shrinkage` can tell from noise (the better where there is
+enough light). The descent has chosen between the first two; an image of the prior wins only where
+it is better by two standard errors over the frames. A trial ends early, and passes on an image with
+total variation take back what it flattened: they would look like a gain of the prior. So the
+descent's own weight first goes on, for as many passes as the image before the prior's has and for
+as many as the prior's has with input and passes; the better of both stands for it. Each image of
+the prior must beat, by two standard errors as well, what an answer of nothing becomes in its place
+(the false gain, which is told). In all these passes probe, positions and what else belongs to the
+beam stay those of the trial. The passes of the gate are extra, and the state goes back to what it
+was: the plain image beside the prior's is that of a refinement without a prior.
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,6 +33,7 @@ from ptycho.refinement.engine import Engine
 from ptycho.refinement.run import prepare
 from ptycho.refinement.takeover import take_over
 from ptycho.refinement.told import Score
+from ptycho.refinement.variation import prox
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan
 
@@ -43,17 +46,20 @@ FED_WEIGHT, FED_SHARE, FED_PASSES = 0.5, 0.625, 10
 """Total variation of the prior's input: this, or this share of a heavier one that the descent chose
 (`fed_weight`), and the passes where that is another than the descent's."""
 PULL_PASSES = 12
-PULLS = (4.5, 3.5)
-"""What counts hold against the prior's image is told from noise above so many of its own size, the
-first tried first: above 4.5 hardly any noise comes back, above 3.5 some, with more of what is true.
-"""
+PULL_WEIGHT = 0.65
+"""Of total variation on the difference to the prior's image; a lighter one lets noise back in."""
+TOLD_ABOVE = 4.5
+"""Times their own error that counts must ask for a change of the prior's image: hardly any noise
+comes back then."""
 PLAINER = 2.0
 """Standard errors of the held-out gain within which the plainer image stays."""
 SEEN = (
     "the prior was tuned on an image of {name}, which holds the counts that judge it: "
     "its gain may be memory; judge it by another scan"
 )
-PLAIN, SMOOTH, NET, PULLED = "plain", "total variation", "prior", "prior + consistency"
+PLAIN, SMOOTH, NET = "plain", "total variation", "prior"
+PULLED, TOLD = "prior + consistency", "prior + what counts tell"
+PRIORS = NET, PULLED, TOLD
 
 
 QUARTERS = "upper left", "upper right", "lower left", "lower right"
@@ -66,7 +72,7 @@ class Judged(NamedTuple):
     reported: float | None  # of those that only report
 
 
-Candidate = tuple[str, float | None, Judged]
+Candidate = tuple[str, Judged]
 
 
 @dataclass(frozen=True)
@@ -74,8 +80,7 @@ class Verdict:
     """What the gate said.
 
     Args:
-        chosen: one of the four images, by name.
-        pull: of `PULLS`, where that image is chosen, or None.
+        chosen: one of the images, by name.
         gain: half-deviance per pixel by which the prior's better image beats the descent's own
             (below 0: it is worse). standard_error: of `gain`, over the held-out frames.
         candidates: one row an image; `reported_deviance` is that of the counts that chose nothing,
@@ -83,7 +88,6 @@ class Verdict:
     """
 
     chosen: str
-    pull: float | None
     gain: float
     standard_error: float
     candidates: list[dict[str, Any]]
@@ -111,7 +115,7 @@ def fed_weight(chosen: float) -> float:
 
 
 def judge(engine: Engine, loss: str, weight: float, prior: Prior) -> Verdict:
-    """Judge the four images by the held-out counts; the engine is as before afterwards.
+    """Judge the images by the held-out counts; the engine is as before afterwards.
 
     Args:
         engine: with the image of the best trial.
@@ -138,13 +142,12 @@ def judge(engine: Engine, loss: str, weight: float, prior: Prior) -> Verdict:
     fed = _fed(engine, loss, weight)
     image = prior(fed)
     nothing = put(fed.image)
-    pairs: list[Candidate] = [(PLAIN, None, put(fed.freer) if weight > 0 else own)]
-    pairs += [(SMOOTH, None, own if weight > 0 else nothing), (NET, None, put(image))]
-    blanks: dict[float | None, np.ndarray] = {None: nothing.each}
-    pulled, blank = (consistent(engine, loss, each) for each in (image, fed.image))
-    for number, pull in enumerate(PULLS):
-        pairs.append((PULLED, pull, put(pulled[number])))
-        blanks[pull] = put(blank[number]).each
+    pairs: list[Candidate] = [(PLAIN, put(fed.freer) if weight > 0 else own)]
+    pairs += [(SMOOTH, own if weight > 0 else nothing), (NET, put(image))]
+    blanks = {NET: nothing.each}
+    for name, after in AFTER.items():
+        pairs.append((name, put(after(engine, loss, image))))
+        blanks[name] = put(after(engine, loss, fed.image)).each
     engine.resume(before)
     where = quarters(engine.frames.scan.positions_px[engine.frames.held])
     return verdict(SMOOTH if weight > 0 else PLAIN, pairs, where, blanks)
@@ -160,20 +163,19 @@ def verdict(
     chosen: str,
     pairs: list[Candidate],
     where: np.ndarray,
-    blanks: Mapping[float | None, np.ndarray],
+    blanks: Mapping[str, np.ndarray],
 ) -> Verdict:
     """Which image wins.
 
     Args:
         chosen: the image that the descent has chosen.
-        pairs: name, which of `PULLS`, and what the held-out counts say.
+        pairs: name, and what the held-out counts say.
         where: (frames,) the quarter of the scan that each held-out frame lies in.
-        blanks: by the pull, None without: (frames,) half-deviances of what an answer of nothing
-            becomes.
+        blanks: by the name: (frames,) half-deviances of what an answer of nothing becomes.
     """
-    own = best = next(judged.each for name, _, judged in pairs if name == chosen)
-    rows, pull, told = [], None, (-math.inf, 0.0)
-    for name, level, (values, reported) in pairs:
+    own = best = next(judged.each for name, judged in pairs if name == chosen)
+    rows, told = [], (-math.inf, 0.0)
+    for name, (values, reported) in pairs:
         gain, error = _gain(own, values)
         row = {"image": name, "held_out_deviance": float(values.mean())}
         row |= {"gain": gain, "standard_error": error, "reported_deviance": reported}
@@ -182,17 +184,15 @@ def verdict(
             for number, name in enumerate(QUARTERS)
             if (where == number).any()
         }
-        if level is not None:
-            row["pull"] = level
         rows.append(row)
-        if name not in (NET, PULLED):
+        if name not in PRIORS:
             continue
-        row["false_gain"], _ = _gain(own, blanks[level])
+        row["false_gain"], _ = _gain(own, blanks[name])
         if gain > told[0]:
             told = gain, error
-        if _better(best, values) and _better(blanks[level], values):
-            best, chosen, pull = values, name, level
-    return Verdict(chosen, pull, *told, rows)
+        if _better(best, values) and _better(blanks[name], values):
+            best, chosen = values, name
+    return Verdict(chosen, *told, rows)
 
 
 def _better(before: np.ndarray, after: np.ndarray) -> bool:
@@ -223,13 +223,13 @@ def with_prior(
     facts = {**chosen.gate, "network": prior.record}
     if (name := rec.meta["scan"]) in prior.record.get("objects_of", ()):
         facts["doubt"] = SEEN.format(name=name)
-    if chosen.gate["chosen"] in (NET, PULLED):
+    if chosen.gate["chosen"] in PRIORS:
         before, _ = engine.fields()
         saved = engine.saved()
         saved["factors"] = saved["factors"].copy()
         image = prior(_fed(engine, chosen.loss, chosen.weight))
-        if (pull := chosen.gate["pull"]) is not None:
-            (image,) = consistent(engine, chosen.loss, image, (pull,))
+        if after := AFTER.get(chosen.gate["chosen"]):
+            image = after(engine, chosen.loss, image)
         engine.resume(saved)
         _put(engine, image)
         facts["plain_deviance_per_pixel"], facts["plain_residual"] = (
@@ -246,20 +246,40 @@ def _in_gauge(image: np.ndarray, before: np.ndarray, rec: Reconstruction) -> np.
     return image * (np.vdot(before, rec.object) / np.vdot(before, before))
 
 
-def consistent(
-    engine: Engine, loss: str, image: np.ndarray, pulls: Sequence[float] = PULLS
-) -> np.ndarray:
-    """(len(pulls), H, W): `image` and what the counts hold against it, above each of `pulls`.
+def consistent(engine: Engine, loss: str, image: np.ndarray) -> np.ndarray:
+    """`image` after whole-scan passes with total variation on what they change."""
+    _put(engine, image)
+    centre, dual = engine.state.object, backend.tensor(np.zeros((4, *image.shape), np.float32))
+    for _ in range(PULL_PASSES):
+        before = engine.state.object
+        engine.run_whole(loss, 0.0, hold=True)
+        size = PULL_WEIGHT / (2 * math.sqrt(float(engine.light().max())))
+        scalar = backend.scalar(size, "float32")
+        now, dual = _compiled_pull()(engine.state.object, centre, dual, scalar)
+        engine.state = engine.state._replace(object=now, object_velocity=now - before)
+    return engine.fields()[0]
 
-    That is what passes of the likelihood alone change of it, without what the counts cannot tell
-    from noise block by block.
-    """
+
+def told_by_counts(engine: Engine, loss: str, image: np.ndarray) -> np.ndarray:
+    """`image` and what passes change of it that the counts can tell from noise, block by block."""
     _put(engine, image)
     for _ in range(PULL_PASSES):
         engine.run_whole(loss, 0.0, hold=True)
     moved = engine.fields()[0] - image
-    held = shrunk(moved, noise(engine.light()), pulls, means=False)
-    return image + np.moveaxis(held, -1, 0)
+    kept = shrunk(moved, noise(engine.light()), (TOLD_ABOVE,), means=False)[..., 0]
+    return np.asarray(image + kept)
+
+
+AFTER = {PULLED: consistent, TOLD: told_by_counts}
+
+
+@functools.cache
+def _compiled_pull() -> Callable[..., Any]:
+    def pull(image: Any, centre: Any, dual: Any, weight: Any) -> tuple[Any, Any]:
+        moved, dual = prox(image - centre, dual, weight)
+        return centre + moved, dual
+
+    return backend.jit(pull)
 
 
 def _put(engine: Engine, image: np.ndarray) -> None:

@@ -50,13 +50,13 @@ from ptycho.refinement import (
     FED_PASSES,
     FED_SHARE,
     FED_WEIGHT,
-    PULLS,
+    TOLD_ABOVE,
     Solved,
-    consistent,
     fed_weight,
     prepare,
     solved,
     take_over,
+    told_by_counts,
 )
 from ptycho.studies.quality import star_path
 
@@ -74,7 +74,7 @@ UNSEEN_PHOTONS = (1e3, 1e4)
 UNSEEN_SEEDS = 2
 Key = tuple[str, float, int]
 Row = dict[str, Any]
-IMAGES = "total variation", "prior", "prior + consistency", "bm3d"
+IMAGES = "total variation", "prior", "prior + what counts tell", "bm3d"
 STRENGTHS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
 """Of BM3D, in units of the counts' own error; it gets the best by the truth."""
 
@@ -141,7 +141,7 @@ def unseen(prior: Prior, folder: Path, weights: dict[Key, float], frames: int) -
         facts = {"case": case, "photons": photons, "seed": seed}
         usual = np.zeros(0)
         images = {"total variation": smooth, "prior": prior(fed)}
-        images["prior + consistency"] = _held_against(scan, images["prior"])
+        images["prior + what counts tell"] = _told(scan, images["prior"])
         for name, image in images.items():
             rec = Reconstruction(image, fed.light, origin)
             each = unseen_deviances(rec, other)
@@ -160,11 +160,11 @@ def unseen(prior: Prior, folder: Path, weights: dict[Key, float], frames: int) -
     return rows
 
 
-def _held_against(scan: Scan, image: np.ndarray) -> np.ndarray:
-    """`image` with what the scan's counts hold against it, as the gate tries it first."""
+def _told(scan: Scan, image: np.ndarray) -> np.ndarray:
+    """`image` with what the counts of the scan tell, as the gate tries it."""
     known = RefineConfig(update_probe=False, clean="off", held_out_fraction=0)
     engine = prepare(scan, take_over(scan, None), known, least_px=0)
-    return consistent(engine, "poisson", image, PULLS[:1])[0]
+    return told_by_counts(engine, "poisson", image)
 
 
 def _kept(path: Path, scan: Scan, weight: float) -> Solved:
@@ -304,7 +304,7 @@ def _bm3d(image: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
 
 def bm3d_words(rows: list[dict[str, Any]]) -> Iterator[str]:
     """SSIM and deviance of `IMAGES`, means over the seeds; bold: the best."""
-    yield "| photons | case | total variation | prior | prior + consistency | BM3D |"
+    yield "| photons | case | total variation | prior | prior + what counts tell | BM3D |"
     yield "|---|---|---|---|---|---|"
     for photons in sorted({row["photons"] for row in rows}):
         for case in CASES:
@@ -354,11 +354,7 @@ def star_words(row: dict[str, Any]) -> str:
     gate = row["gate"]
     if "why" in gate:
         return f"- {row['share']:.0%} of the photons: the prior was not used: {gate['why']}."
-    arms = ", ".join(
-        f"{arm['image']}{' (' + format(arm['pull']) + ')' if 'pull' in arm else ''} "
-        f"{arm['held_out_deviance']:.5f}"
-        for arm in gate["candidates"]
-    )
+    arms = ", ".join(f"{arm['image']} {arm['held_out_deviance']:.5f}" for arm in gate["candidates"])
     likeness = ", ".join(f"{name} {value:.4f}" for name, value in row["likeness"].items())
     false = max(arm.get("false_gain", 0.0) for arm in gate["candidates"])
     return (
@@ -486,11 +482,10 @@ def page(found: dict[str, Any]) -> str:
         "## Beside BM3D",
         "",
         "SSIM of amplitude / phase, in brackets the half-deviance a pixel of counts that no image",
-        "saw. To the prior's image `refine` adds what the counts hold against it, where held-out",
-        f"counts ask for it (here at {PULLS[0]} times their error, without asking). BM3D denoises "
-        "real and",
-        "imaginary part of 80 passes of the likelihood alone and has, of six strengths, the best",
-        "**by the truth**; the other three know nothing of it. Its rows were run at "
+        "saw. `refine` tries the prior's image as it is, and with what its own counts tell apart",
+        f"from noise ({TOLD_ABOVE} times their error) of what passes change of it. BM3D denoises",
+        "real and imaginary part of 80 passes of the likelihood alone and has, of six strengths,",
+        "the best **by the truth**; the other three know nothing of it. Its rows were run at",
         f"{_commits(found['unseen'])}.",
         "",
         *(

@@ -232,7 +232,7 @@ def page(rows: list[dict[str, Any]], minutes: float) -> str:
             lines.append(f"| {photons:.0e} | " + " | ".join(cells) + " |")
         lines.append("")
     gates = [row for row in rows if row["method"] == "prior"]
-    taken = sum(row["gate"] in ("prior", "prior + consistency") for row in gates)
+    taken = sum(row["gate"].startswith("prior") for row in gates)
     lines += [
         f"The gate took an image of the prior in {taken} of {len(gates)} scans.",
         "",

@@ -45,7 +45,7 @@ def test_a_name_with_brackets_is_printed_as_it_is(capsys: pytest.CaptureFixture[
 
 def test_an_error_that_one_frame_cannot_tell_is_not_called_nought() -> None:
     row = {"image": "own", "held_out_deviance": 0.5, "gain_by_quarter": {}}
-    gate = {"gain": 0.01, "chosen": "own", "pull": None, "candidates": [row]}
+    gate = {"gain": 0.01, "chosen": "own", "candidates": [row]}
     said = _told_of_prior({**gate, "standard_error": 0.0})["prior_gains"]
     assert "±" not in said and "one frame" in said
     assert "0.01 ± 0.002" in _told_of_prior({**gate, "standard_error": 0.002})["prior_gains"]
