@@ -118,8 +118,8 @@ def train_prior(
         DataError: no scans.
         ModelError: the loss is not finite.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     _require_once(data)
+    folder.mkdir(parents=True, exist_ok=True)
     hashed = data_hash(data)
     seen, unseen = _plates(data, config)
     begun_with = load_prior(config.start) if config.start else None
@@ -170,16 +170,14 @@ def train_prior(
 
 
 def _require_once(data: Sequence[Path]) -> None:
-    """A folder named twice would count twice, and in another order be another set of data."""
-    paths = [each.resolve() for each in data]
-    for number, path in enumerate(paths):
-        if path in paths[:number]:
-            raise UsageError(
-                "a folder of data is named twice",
-                where=data[number],
-                expected="each folder once",
-                got=" ".join(map(str, data)),
-            )
+    """A folder named twice would count twice."""
+    if len({each.resolve() for each in data}) < len(data):
+        raise UsageError(
+            "a folder of data is named twice",
+            where="data",
+            expected="each folder once",
+            got=" ".join(map(str, data)),
+        )
 
 
 def _plates(data: Sequence[Path], config: PriorTraining) -> tuple[list[Plate], list[Plate]]:

@@ -15,6 +15,7 @@ sys.path.append(str(ROOT / "scripts/benchmarks"))
 
 import prior as page  # noqa: E402
 import prior_fed  # noqa: E402
+import prior_unseen  # noqa: E402
 import prior_without  # noqa: E402
 
 from ptycho.pretraining import EMPTIED, judged_scan  # noqa: E402
@@ -26,10 +27,10 @@ from ptycho.simulation.probes import make_probe  # noqa: E402
 def test_each_part_of_the_scan_has_its_own_mean_and_error() -> None:
     rng = np.random.default_rng(0)
     positions, gain = rng.uniform(5, 90, (600, 2)), rng.standard_normal(600)
-    found = page.regions(gain, positions)
-    side = np.ptp(positions, axis=0) / page.SIDE
-    for row in range(page.SIDE):
-        for col in range(page.SIDE):
+    found = prior_unseen.regions(gain, positions)
+    side = np.ptp(positions, axis=0) / prior_unseen.SIDE
+    for row in range(prior_unseen.SIDE):
+        for col in range(prior_unseen.SIDE):
             low = positions.min(axis=0) + side * (row, col)
             mine = gain[((positions >= low) & (positions <= low + side + 1e-9)).all(axis=1)]
             assert found[row][col] == pytest.approx(
@@ -48,7 +49,7 @@ def test_the_halves_are_those_of_the_specimen() -> None:
     share = np.array(
         [even[r - 10 : r + 10, c - 10 : c + 10].mean() for r, c in zip(rows, cols, strict=True)]
     )
-    found = page.halves(share, scan)
+    found = prior_unseen.halves(share, scan)
     assert found["emptied"][0] == pytest.approx(1) and found["full"][0] < 0.05
 
 
@@ -72,7 +73,7 @@ def test_a_part_that_is_run_again_leaves_the_others_and_names_its_commit(
     shutil.copy(evidence.with_suffix(".json"), tmp_path)
     cost = {**before["cost"], "mib": 1234.0}
     monkeypatch.setattr(page, "cost", lambda prior: cost)
-    monkeypatch.setattr(page, "_commit", lambda: "0123abc")
+    monkeypatch.setattr(page, "commit", lambda: "0123abc")
     out = tmp_path / "prior.md"
     monkeypatch.setattr(sys, "argv", ["prior.py", str(tmp_path), str(out), "--only", "cost"])
     assert page.main() == 0
