@@ -116,7 +116,7 @@ def test_the_loss_is_that_of_its_formula_relative_to_the_input() -> None:
         ]
         odd = [strange(each * counts, target * counts, counts) for each in (after, before)]
         counted = np.sqrt((odd[0] + 1e-4) / (odd[1] + 1e-4))
-        expected.append(0.35 * error + 0.175 * sum(ratios) + 0.3 * counted)
+        expected.append(0.2 * error + 0.25 * sum(ratios) + 0.3 * counted)
     found = relative_loss(*map(backend.tensor, (wanted, answer)))
     assert float(found) == pytest.approx(np.mean(expected), rel=1e-4)
     nothing = relative_loss(*map(backend.tensor, (wanted, np.zeros_like(answer))))
