@@ -70,9 +70,9 @@ class Judgement:
 
     def arms(self, folder: Path) -> list[dict[str, Any]]:
         """One dict a solved image; its file's name says what the prior is fed."""
-        from ptycho.refinement import FED_SHARE, FED_WEIGHT
+        from ptycho.refinement import FED_SHARE, FED_WEIGHT, LONG_PASSES
 
-        fed = f"fed-{FED_WEIGHT:g}-{FED_SHARE:g}"
+        fed = f"fed-{FED_WEIGHT:g}-{FED_SHARE:g}-{LONG_PASSES}"
         rows = [
             (case, photons, weight, seed)
             for photons in self.photons

@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 from ptycho.config import Progress
 from ptycho.data import load_reconstruction, whole_file, write_json
 from ptycho.errors import ArchiveError, DataError
 from ptycho.pretraining.recipes import CANVAS_PX, draw, measured
-from ptycho.prior import LIT, Estimate
+from ptycho.prior import LIT, Estimate, long_waves
 from ptycho.scan import Truth
 from ptycho.studies import Outcome, run_arms
 
@@ -171,9 +170,7 @@ def turned(truth: np.ndarray, image: np.ndarray, light: np.ndarray) -> np.ndarra
     squares), or the network would learn to change it.
     """
     weight = np.minimum(light, np.quantile(light[light > 0], 0.95)) * lit(light)
-    between = image * truth.conj() * weight
-    smooth = [ndimage.gaussian_filter(part, SMOOTH_PX) for part in (between.real, between.imag)]
-    alike = truth * np.exp(1j * np.arctan2(smooth[1], smooth[0]))
+    alike = truth * long_waves(image, truth, light, SMOOTH_PX)
     scale = np.sum((image * alike.conj()).real * weight) / np.sum(np.abs(truth) ** 2 * weight)
     return (scale * alike).astype(np.complex64)
 

@@ -4,6 +4,7 @@ from .config import RefineConfig as RefineConfig
 from .gate import FED_PASSES as FED_PASSES
 from .gate import FED_SHARE as FED_SHARE
 from .gate import FED_WEIGHT as FED_WEIGHT
+from .gate import LONG_PASSES as LONG_PASSES
 from .gate import TOLD_ABOVE as TOLD_ABOVE
 from .gate import Solved as Solved
 from .gate import fed_weight as fed_weight

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ptycho.physics import backend
-from ptycho.prior import Estimate, Prior, load_prior, noise, shrunk
+from ptycho.prior import OWN_PX, Estimate, Prior, load_prior, long_waves, noise, shrunk
 from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.engine import Engine
 from ptycho.refinement.run import prepare
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 FREE_PASSES = 6
 """Of the likelihood alone; as many as in the training of the prior."""
+LONG_PASSES = 40
+"""Of the likelihood alone, those among them, until long waves of the phase are its own again."""
 FED_WEIGHT, FED_SHARE, FED_PASSES = 0.5, 0.625, 10
 """Total variation of the prior's input: this, or this share of a heavier one that the descent chose
 (`fed_weight`), and the passes where that is another than the descent's."""
@@ -136,7 +138,7 @@ def judge(engine: Engine, loss: str, weight: float, prior: Prior) -> Verdict:
         engine.run_whole(loss, weight, hold=True)
     further, _ = engine.fields()
     own = _judged(engine)
-    for _ in range(FED_PASSES + PULL_PASSES):
+    for _ in range(FED_PASSES + LONG_PASSES + PULL_PASSES):
         engine.run_whole(loss, weight, hold=True)
     own = min(own, _judged(engine), key=lambda judged: float(judged.each.mean()))
     _put(engine, further)
@@ -296,6 +298,7 @@ def _judged(engine: Engine) -> Judged:
 def _fed(engine: Engine, loss: str, weight: float, wanted: float | None = None) -> Estimate:
     """What the prior sees of the engine's image, which has total variation of `weight`.
 
+    That flattens the phase's long waves; they are those of passes without it (`long_waves`).
     `wanted`: of what it sees; None: that of `fed_weight`.
     """
     wanted = fed_weight(weight) if wanted is None else wanted
@@ -307,7 +310,11 @@ def _fed(engine: Engine, loss: str, weight: float, wanted: float | None = None) 
     engine.begin_whole()
     for _ in range(FREE_PASSES):
         engine.run_whole(loss, 0.0, hold=True)
-    return Estimate(image, engine.fields()[0], engine.light())
+    freer, _ = engine.fields()
+    for _ in range(LONG_PASSES - FREE_PASSES):
+        engine.run_whole(loss, 0.0, hold=True)
+    turn = long_waves(engine.fields()[0], image, engine.light(), OWN_PX)
+    return Estimate(image * turn, freer * turn, engine.light())
 
 
 class Solved(NamedTuple):

@@ -19,7 +19,15 @@ from ptycho import Reconstruction, RefineConfig, Scan, SimulationConfig, evaluat
 from ptycho.data import whole_file, write_json
 from ptycho.pretraining import CASES, EMPTIED, judged_scan
 from ptycho.prior import Estimate, Prior
-from ptycho.refinement import Solved, fed_weight, prepare, solved, take_over, told_by_counts
+from ptycho.refinement import (
+    LONG_PASSES,
+    Solved,
+    fed_weight,
+    prepare,
+    solved,
+    take_over,
+    told_by_counts,
+)
 
 SIDE = 4
 """Parts of the scan, along each side, in which unseen counts are judged."""
@@ -47,7 +55,7 @@ def unseen(prior: Prior, folder: Path, weights: dict[Key, float], frames: int) -
     rows = []
     for (case, photons, seed), weight in weights.items():
         scan, other = (judged_scan(case, photons, frames, seed, draw=draw) for draw in (0, 1))
-        fed_with = f"{weight:g}-{fed_weight(weight):g}"
+        fed_with = f"{weight:g}-{fed_weight(weight):g}-{LONG_PASSES}"
         path = folder / f"unseen-{case}-{photons:g}-{fed_with}-{seed}-{frames}.npz"
         smooth, fed, origin = _kept(path, scan, weight)
         facts = {"case": case, "photons": photons, "seed": seed}
