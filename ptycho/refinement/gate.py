@@ -6,11 +6,11 @@ total variation, the prior's, and two of the prior's after passes that go on fro
 the counts with total variation on what they change (the better where frames overlap little), and
 with what of their change `ptycho.prior.shrinkage` can tell from noise (the better where there is
 enough light). The descent has chosen between the first two; an image of the prior wins only where
-it is better by two standard errors over the frames. A trial ends early, and passes on an image with
+it is better by 2.4 standard errors over the frames. A trial ends early, and passes on an image with
 total variation take back what it flattened: they would look like a gain of the prior. So the
 descent's own weight first goes on, for as many passes as the image before the prior's has and for
 as many as the prior's has with input and passes; the better of both stands for it. Each image of
-the prior must beat, by two standard errors as well, what an answer of nothing becomes in its place
+the prior must beat, by as many standard errors, what an answer of nothing becomes in its place
 (the false gain, which is told). In all these passes probe, positions and what else belongs to the
 beam stay those of the trial. The passes of the gate are extra, and the state goes back to what it
 was: the plain image beside the prior's is that of a refinement without a prior.
@@ -53,8 +53,9 @@ PULL_WEIGHT = 0.65
 TOLD_ABOVE = 4.5
 """Times their own error that counts must ask for a change of the prior's image: hardly any noise
 comes back then."""
-PLAINER = 2.0
-"""Standard errors of the held-out gain within which the plainer image stays."""
+PLAINER = 2.4
+"""Standard errors of the held-out gain within which the plainer image stays: by chance one of
+the three images of the prior passes them as seldom as a single one would pass two (Bonferroni)."""
 SEEN = (
     "the prior was tuned on an image of {name}, which holds the counts that judge it: "
     "its gain may be memory; judge it by another scan"
