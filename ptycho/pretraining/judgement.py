@@ -37,7 +37,7 @@ CASES = {
 EMPTIED = "emptied"
 """The case whose right half is an even field; the other half has structure."""
 EMPTIED_WEIGHT = 0.5
-"""That of what the prior sees, so that it alone makes the difference."""
+"""That of what the prior sees, so that only its long waves and the prior make the difference."""
 BY_COUNTS = "auto"
 """The weight of total variation that held-out counts choose."""
 EDGE_PX = 8
@@ -121,8 +121,9 @@ def evaluate_prior(
 
     Returns:
         `cases`, `sparse`: one row a case, dose and seed with the weight that held-out counts chose,
-        SSIM (amplitude, phase) of its image (`plain`), of what the prior sees of it (`fed`) and of
-        the prior's answer (`prior`), and in `cases` of the best weight by the truth (`best`);
+        SSIM (amplitude, phase) of its image (`plain`), the same after as many passes more as the
+        prior takes (`longer`), of what the prior sees of it (`fed`) and of the prior's answer
+        (`prior`), and in `cases` of the best weight by the truth (`best`);
         `emptied`: r.m.s. error in the emptied half before and after.
 
     Raises:
@@ -139,32 +140,31 @@ def evaluate_prior(
     cases: dict[tuple[Any, ...], dict[str, Any]] = {}
     emptied, sparse = [], []
     for arm in arms:
-        image, estimate, truth, weight = _read(_path(arm))
+        found = _read(_path(arm))
+        image, estimate, truth, weight, _ = found
         if arm["case"] == EMPTIED:
             emptied.append(_emptied_row(arm, (image, prior(estimate)), estimate, truth))
             continue
         plain = _ssim(image, estimate, truth)
         if "overlap" in arm:
             facts = {name: arm[name] for name in ("case", "photons", "seed", "overlap", "frames")}
-            sparse.append(
-                facts | _judged(prior, estimate, truth) | {"plain": plain, "weight": weight}
-            )
+            sparse.append(facts | _judged(prior, found) | {"plain": plain, "weight": weight})
             continue
         key = tuple(arm[name] for name in ("case", "photons", "seed"))
         row = cases.setdefault(key, dict(zip(("case", "photons", "seed"), key, strict=True)))
         row["best"] = max(row.get("best", plain), plain, key=sum)
         if arm["weight"] == BY_COUNTS:
-            row |= _judged(prior, estimate, truth) | {"plain": plain, "weight": weight}
+            row |= _judged(prior, found) | {"plain": plain, "weight": weight}
     rows = {"cases": list(cases.values()), "sparse": sparse, "emptied": emptied}
     return {"record": prior.record, **rows}
 
 
-def _judged(prior: Prior, estimate: Estimate, truth: tuple[np.ndarray, int]) -> dict[str, Any]:
-    """SSIM of what the prior sees, which an answer of nothing leaves, and of its answer."""
-    return {
-        "fed": _ssim(estimate.image, estimate, truth),
-        "prior": _ssim(prior(estimate), estimate, truth),
-    }
+def _judged(prior: Prior, found: Solution) -> dict[str, Any]:
+    """SSIM without the prior after as many passes, of what it sees, and of its answer."""
+    images = {"fed": found.estimate.image, "prior": prior(found.estimate)}
+    if found.longer is not None:
+        images["longer"] = found.longer
+    return {name: _ssim(image, found.estimate, found.truth) for name, image in images.items()}
 
 
 def judge_apart(prior: Prior, data: Path) -> list[dict[str, Any]]:
@@ -202,7 +202,7 @@ def judge_spread(prior: Prior, folder: Path, config: Judgement) -> list[dict[str
         for arm in config.arms(folder):
             if arm["photons"] != photons or arm["weight"] != BY_COUNTS or "overlap" in arm:
                 continue
-            _, estimate, truth, _ = _read(_path(arm))
+            _, estimate, truth, *_ = _read(_path(arm))
             answers = prior.answers(estimate)
             image, inside = answers.mean(axis=0), lit(estimate.light)
             wanted = turned(truth[0], image, estimate.light)
@@ -233,7 +233,7 @@ def judge_views(prior: Prior, folder: Path, config: Judgement) -> list[dict[str,
         for arm in config.arms(folder):
             if arm["photons"] != photons or arm["weight"] != BY_COUNTS or "overlap" in arm:
                 continue
-            plain, estimate, truth, _ = _read(_path(arm))
+            plain, estimate, truth, *_ = _read(_path(arm))
             before = np.array(_ssim(plain, estimate, truth))
             answers = prior.answers(estimate)
             for views in (1, 2, 4, 8):
@@ -288,7 +288,7 @@ def judged_scan(
 
 def solve_arm(arm: dict[str, Any]) -> dict[str, Any]:
     """Simulate and solve one scan, and keep the images."""
-    from ptycho.refinement import solved
+    from ptycho.refinement import FED_PASSES, LONG_PASSES, solved
 
     names = ("case", "photons", "frames", "seed")
     scan = judged_scan(*(arm[name] for name in names), overlap=arm.get("overlap"))
@@ -304,6 +304,9 @@ def solve_arm(arm: dict[str, Any]) -> dict[str, Any]:
         "light": fed.light,
         "weight": np.array(weight),
     }
+    if arm["weight"] == BY_COUNTS:
+        passes = arm["passes"] + FED_PASSES + LONG_PASSES
+        parts["longer"] = solved(scan, weight, passes, least_px=0).image
     with whole_file(_path(arm)) as temporary, temporary.open("wb") as file:
         np.savez(file, truth=truth, half=np.array(half), **parts)
     return {"solved": arm["name"]}
@@ -323,19 +326,22 @@ def _path(arm: dict[str, Any]) -> Path:
 
 class Solution(NamedTuple):
     """A solved arm: its image, what the prior sees of it, the truth with the column where the
-    emptied half begins, and the weight of total variation."""
+    emptied half begins, the weight of total variation, and, where counts chose it, the image after
+    as many passes more as the prior's input takes."""
 
     plain: np.ndarray
     estimate: Estimate
     truth: tuple[np.ndarray, int]
     weight: float
+    longer: np.ndarray | None
 
 
 def _read(path: Path) -> Solution:
     with np.load(path, allow_pickle=False) as file:
         estimate = Estimate(file["image"], file["freer"], file["light"])
         truth = file["truth"], int(file["half"])
-        return Solution(file["plain"], estimate, truth, float(file["weight"]))
+        longer = file.get("longer")
+        return Solution(file["plain"], estimate, truth, float(file["weight"]), longer)
 
 
 def _ssim(
@@ -353,9 +359,11 @@ def _emptied_row(
     estimate: Estimate,
     truth: tuple[np.ndarray, int],
 ) -> dict[str, Any]:
-    """r.m.s. of what stands in the emptied half besides a constant, without and with the prior."""
+    """r.m.s. of what stands in the emptied half besides a constant: before, in what the prior sees,
+    and with it."""
     inside = lit(estimate.light)
     inside[:, : truth[1] + EDGE_PX] = False
-    before, after = (float(np.std(each[inside])) for each in images)
+    errors = (float(np.std(each[inside])) for each in (images[0], estimate.image, images[1]))
+    before, fed, after = errors
     facts = {name: arm[name] for name in ("photons", "seed")}
-    return facts | {"plain": before, "prior": after, "ratio": after / before}
+    return facts | {"plain": before, "fed": fed, "prior": after, "ratio": after / before}

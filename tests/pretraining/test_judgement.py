@@ -38,13 +38,15 @@ def test_a_prior_is_judged_on_images_that_are_solved_once(tmp_path: Path) -> Non
     for row in same["sparse"]:
         assert row["prior"] == pytest.approx(row["fed"], abs=1e-6)
         assert (row["overlap"], row["frames"]) == (0.4, 9)
-    assert same["emptied"][0]["ratio"] == pytest.approx(1, abs=1e-6)
-    assert 0 < same["emptied"][0]["plain"] < 0.3
+    (emptied,) = same["emptied"]
+    assert emptied["prior"] == pytest.approx(emptied["fed"], rel=1e-6)
+    assert 0 < emptied["plain"] < 0.3
+    assert emptied["ratio"] == pytest.approx(emptied["prior"] / emptied["plain"])
 
     weights[-2] = weights[-2] + 0.05  # its answer follows the image: structure that is not there
     other = evaluate_prior(Prior(weights, {}), tmp_path, config)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")} == files
-    assert other["emptied"][0]["ratio"] != pytest.approx(1, abs=1e-3)
+    assert other["emptied"][0]["prior"] != pytest.approx(emptied["fed"], rel=1e-3)
     assert [row["plain"] for row in other["cases"]] == [row["plain"] for row in same["cases"]]
 
 

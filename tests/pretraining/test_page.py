@@ -55,7 +55,7 @@ def test_the_halves_are_those_of_the_specimen() -> None:
 
 def test_the_rows_of_little_overlap_say_whether_the_gain_is_met() -> None:
     row = {"overlap": 0.4, "frames": 81, "case": "A", "plain": (0.7, 0.6), "prior": (0.76, 0.6)}
-    row["fed"] = (0.71, 0.6)
+    row |= {"longer": (0.7, 0.6), "fed": (0.71, 0.6)}
     rows = [row, {**row, "prior": (0.78, 0.7)}, {**row, "case": "R", "prior": (0.72, 0.7)}]
     told = list(page.sparse_words(rows))[2:]
     assert "+0.070 / +0.050" in told[0] and told[0].endswith("met |") and "| 2 |" in told[0]
