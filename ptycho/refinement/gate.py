@@ -10,10 +10,12 @@ it is better by 2.4 standard errors over the frames. A trial ends early, and pas
 total variation take back what it flattened: they would look like a gain of the prior. So the
 descent's own weight first goes on, for as many passes as the image before the prior's has and for
 as many as the prior's has with input and passes; the better of both stands for it. Each image of
-the prior must beat, by as many standard errors, what an answer of nothing becomes in its place
-(the false gain, which is told). In all these passes probe, positions and what else belongs to the
-beam stay those of the trial. The passes of the gate are extra, and the state goes back to what it
-was: the plain image beside the prior's is that of a refinement without a prior.
+the prior must beat, by as many standard errors, what passes alone make of an answer of nothing in
+its place (the false gain, which is told), and in the mean what such an answer becomes with the long
+waves of the phase that the prior sees: those are a true gain, and no merit of the network. In all
+these passes probe, positions and what else belongs to the beam stay those of the trial. The passes
+of the gate are extra, and the state goes back to what it was: the plain image beside the prior's is
+that of a refinement without a prior.
 """
 
 from __future__ import annotations
@@ -76,6 +78,13 @@ class Judged(NamedTuple):
 
 
 Candidate = tuple[str, Judged]
+
+
+class Blank(NamedTuple):
+    """(frames,) half-deviances of what an answer of nothing becomes in the place of a prior's."""
+
+    passes: np.ndarray  # with the long waves of total variation
+    waves: np.ndarray  # with those that the prior sees
 
 
 @dataclass(frozen=True)
@@ -143,15 +152,15 @@ def judge(engine: Engine, loss: str, weight: float, prior: Prior) -> Verdict:
         engine.run_whole(loss, weight, hold=True)
     own = min(own, _judged(engine), key=lambda judged: float(judged.each.mean()))
     _put(engine, further)
-    fed = _fed(engine, loss, weight)
-    image = prior(fed)
-    nothing = put(fed.image)
+    fed, turn = _fed(engine, loss, weight)
+    image, nothing = prior(fed), (fed.image * turn.conj(), fed.image)
+    blank = [put(each) for each in nothing]
     pairs: list[Candidate] = [(PLAIN, put(fed.freer) if weight > 0 else own)]
-    pairs += [(SMOOTH, own if weight > 0 else nothing), (NET, put(image))]
-    blanks = {NET: nothing.each}
+    pairs += [(SMOOTH, own if weight > 0 else blank[0]), (NET, put(image))]
+    blanks = {NET: Blank(*(judged.each for judged in blank))}
     for name, after in AFTER.items():
         pairs.append((name, put(after(engine, loss, image))))
-        blanks[name] = put(after(engine, loss, fed.image)).each
+        blanks[name] = Blank(*(put(after(engine, loss, each)).each for each in nothing))
     engine.resume(before)
     where = quarters(engine.frames.scan.positions_px[engine.frames.held])
     return verdict(SMOOTH if weight > 0 else PLAIN, pairs, where, blanks)
@@ -167,7 +176,7 @@ def verdict(
     chosen: str,
     pairs: list[Candidate],
     where: np.ndarray,
-    blanks: Mapping[str, np.ndarray],
+    blanks: Mapping[str, Blank],
 ) -> Verdict:
     """Which image wins.
 
@@ -175,7 +184,7 @@ def verdict(
         chosen: the image that the descent has chosen.
         pairs: name, and what the held-out counts say.
         where: (frames,) the quarter of the scan that each held-out frame lies in.
-        blanks: by the name: (frames,) half-deviances of what an answer of nothing becomes.
+        blanks: by the name, what an answer of nothing becomes.
     """
     own = best = next(judged.each for name, judged in pairs if name == chosen)
     rows, told = [], (-math.inf, 0.0)
@@ -191,10 +200,13 @@ def verdict(
         rows.append(row)
         if name not in PRIORS:
             continue
-        row["false_gain"], _ = _gain(own, blanks[name])
+        blank = blanks[name]
+        row["false_gain"], _ = _gain(own, blank.passes)
+        row["long_waves_gain"], _ = _gain(own, blank.waves)
         if gain > told[0]:
             told = gain, error
-        if _better(best, values) and _better(blanks[name], values):
+        own_merit = float(values.mean()) < float(blank.waves.mean())
+        if _better(best, values) and _better(blank.passes, values) and own_merit:
             best, chosen = values, name
     return Verdict(chosen, *told, rows)
 
@@ -231,7 +243,8 @@ def with_prior(
         before, _ = engine.fields()
         saved = engine.saved()
         saved["factors"] = saved["factors"].copy()
-        image = prior(_fed(engine, chosen.loss, chosen.weight))
+        fed, _ = _fed(engine, chosen.loss, chosen.weight)
+        image = prior(fed)
         if after := AFTER.get(chosen.gate["chosen"]):
             image = after(engine, chosen.loss, image)
         engine.resume(saved)
@@ -296,11 +309,13 @@ def _judged(engine: Engine) -> Judged:
     return Judged(engine.held_out_deviances(), engine.held_out_deviance(report=True))
 
 
-def _fed(engine: Engine, loss: str, weight: float, wanted: float | None = None) -> Estimate:
+def _fed(
+    engine: Engine, loss: str, weight: float, wanted: float | None = None
+) -> tuple[Estimate, np.ndarray]:
     """What the prior sees of the engine's image, which has total variation of `weight`.
 
-    That flattens the phase's long waves; they are those of passes without it (`long_waves`).
-    `wanted`: of what it sees; None: that of `fed_weight`.
+    That flattens the phase's long waves; they are those of passes without it, brought in by what
+    is returned beside (`long_waves`). `wanted`: of what it sees; None: that of `fed_weight`.
     """
     wanted = fed_weight(weight) if wanted is None else wanted
     if weight != wanted:
@@ -315,7 +330,7 @@ def _fed(engine: Engine, loss: str, weight: float, wanted: float | None = None) 
     for _ in range(LONG_PASSES - FREE_PASSES):
         engine.run_whole(loss, 0.0, hold=True)
     turn = long_waves(engine.fields()[0], image, engine.light(), OWN_PX)
-    return Estimate(image * turn, freer * turn, engine.light())
+    return Estimate(image * turn, freer * turn, engine.light()), turn
 
 
 class Solved(NamedTuple):
@@ -343,4 +358,5 @@ def solved(
     for _ in range(passes):
         engine.run_whole("poisson", weight)
     image, _ = engine.fields()
-    return Solved(image, _fed(engine, "poisson", weight, fed), engine.canvas.origin_px)
+    seen, _ = _fed(engine, "poisson", weight, fed)
+    return Solved(image, seen, engine.canvas.origin_px)

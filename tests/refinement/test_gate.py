@@ -25,6 +25,7 @@ from ptycho.refinement.gate import (
     QUARTERS,
     SMOOTH,
     TOLD,
+    Blank,
     Judged,
     _put,
     judge,
@@ -50,6 +51,11 @@ def judged(mean: float, spread: float = 0.0) -> Judged:
     return Judged(mean + spread * np.tile([-1.0, 1.0], 32), mean)
 
 
+def alike(deviances: np.ndarray) -> Blank:
+    """An answer of nothing whose long waves change nothing."""
+    return Blank(deviances, deviances)
+
+
 @pytest.mark.parametrize(
     ("net", "pulled", "chosen"),
     [
@@ -67,7 +73,7 @@ def test_the_plainer_image_stays_within_what_chance_shows_of_three_images(
 ) -> None:
     pairs = [(PLAIN, judged(0.6)), (SMOOTH, judged(0.5))]
     where = np.arange(len(net.each)) % 4
-    blanks = {NET: pairs[1][1].each, PULLED: judged(0.499).each}
+    blanks = {NET: alike(pairs[1][1].each), PULLED: alike(judged(0.499).each)}
     found = verdict(SMOOTH, [*pairs, (NET, net), (PULLED, pulled)], where, blanks)
     assert [row["false_gain"] for row in found.candidates[2:]] == pytest.approx([0, 0.001])
     assert found.chosen == chosen
@@ -159,7 +165,7 @@ def test_passes_alone_are_no_gain_of_the_prior(dim: Scan, update_probe: bool) ->
 
     found = judge(engine, "poisson", 0.65, Nothing())  # type: ignore[arg-type]
     assert found.chosen == SMOOTH
-    assert [row["gain"] - row["false_gain"] for row in found.candidates[2:]] == [0, 0, 0]
+    assert [row["gain"] - row["long_waves_gain"] for row in found.candidates[2:]] == [0, 0, 0]
 
 
 def test_what_the_own_weight_gains_by_as_many_passes_is_no_gain_of_the_prior() -> None:
@@ -190,17 +196,28 @@ def test_what_the_own_weight_gains_by_as_many_passes_is_no_gain_of_the_prior() -
 def test_what_an_answer_of_nothing_gains_too_is_no_gain_of_the_prior() -> None:
     where, own, pulled = np.zeros(64), judged(0.5), judged(0.48, 0.001)
     for blank, chosen in ((judged(0.49), PULLED), (judged(0.48), SMOOTH), (judged(0.47), SMOOTH)):
-        blanks = {NET: own.each, PULLED: blank.each}
+        blanks = {NET: alike(own.each), PULLED: alike(blank.each)}
         pairs = [(SMOOTH, own), (PULLED, pulled)]
         found = verdict(SMOOTH, pairs, where, blanks)
         assert (found.chosen, found.gain) == (chosen, pytest.approx(0.02))
+
+
+@pytest.mark.parametrize(("waves", "chosen"), [(0.49, NET), (0.48, SMOOTH), (0.47, SMOOTH)])
+def test_what_long_waves_alone_gain_is_no_merit_of_the_network(waves: float, chosen: str) -> None:
+    """Nor need it beat them by much: they are a gain, and the image that wins has them."""
+    own, net = judged(0.5), judged(0.489, 0.001) if waves == 0.49 else judged(0.48)
+    blank = Blank(own.each, judged(waves, 0.01).each)
+    found = verdict(SMOOTH, [(SMOOTH, own), (NET, net)], np.zeros(64), {NET: blank})
+    assert found.chosen == chosen
+    (row,) = found.candidates[1:]
+    assert row["false_gain"] == 0 and row["long_waves_gain"] == pytest.approx(0.5 - waves)
 
 
 def test_one_held_out_frame_does_not_choose_the_prior() -> None:
     """Its standard error is 0, so that the least gain was one beyond doubt."""
     own, net = np.array([0.5]), np.array([0.499])
     pairs = [(SMOOTH, Judged(own, None)), (NET, Judged(net, None))]
-    assert verdict(SMOOTH, pairs, np.zeros(1, int), {NET: own + 1}).chosen == SMOOTH
+    assert verdict(SMOOTH, pairs, np.zeros(1, int), {NET: alike(own + 1)}).chosen == SMOOTH
 
 
 def test_an_image_that_is_better_here_and_worse_there_is_told_by_quarter() -> None:
@@ -208,7 +225,7 @@ def test_an_image_that_is_better_here_and_worse_there_is_told_by_quarter() -> No
     assert where.tolist() == [0, 1, 2, 3] * 3
     own, net = np.full(12, 0.5), np.where(where == 2, 0.6, 0.3)
     pairs = [(SMOOTH, Judged(own, None)), (NET, Judged(net, None))]
-    row = verdict(SMOOTH, pairs, where, {NET: own}).candidates[1]
+    row = verdict(SMOOTH, pairs, where, {NET: alike(own)}).candidates[1]
     assert row["gain"] == pytest.approx(0.125)
     assert row["gain_by_quarter"] == pytest.approx(
         {"upper left": 0.2, "upper right": 0.2, "lower left": -0.1, "lower right": 0.2}
