@@ -191,12 +191,16 @@ def star_words(row: dict[str, Any]) -> str:
         return f"- {row['share']:.0%} of the photons: the prior was not used: {gate['why']}."
     arms = ", ".join(f"{arm['image']} {arm['held_out_deviance']:.5f}" for arm in gate["candidates"])
     likeness = ", ".join(f"{name} {value:.4f}" for name, value in row["likeness"].items())
-    false = max(arm.get("false_gain", 0.0) for arm in gate["candidates"])
+    false, waves = (
+        max(arm.get(name, -np.inf) for arm in gate["candidates"])
+        for name in ("false_gain", "long_waves_gain")
+    )
     return (
         f"- {row['share']:.0%} of the photons: the gate took **{gate['chosen']}** (gain "
         f"{gate['gain']:.2g} ± {gate['standard_error']:.1g}; an answer of nothing gains at most "
-        f"{false:.1g}; asked: {STAR_ASKED[row['share']]}). Half-deviance of held-out counts: "
-        f"{arms}. Likeness to the image of the other photons: {likeness}."
+        f"{false:.1g}, with the long waves {waves:.1g}; asked: "
+        f"{STAR_ASKED[row['share']]}). Half-deviance of held-out counts: {arms}. "
+        f"Likeness to the image of the other photons: {likeness}."
     )
 
 
