@@ -22,7 +22,7 @@ from ptycho.config import Progress
 from ptycho.data import load_reconstruction, whole_file, write_json
 from ptycho.errors import ArchiveError, DataError
 from ptycho.pretraining.recipes import CANVAS_PX, draw, measured
-from ptycho.prior import LIT, Estimate, long_waves
+from ptycho.prior import LIT, Estimate, counted, long_waves
 from ptycho.scan import Truth
 from ptycho.studies import Outcome, run_arms
 
@@ -169,7 +169,7 @@ def turned(truth: np.ndarray, image: np.ndarray, light: np.ndarray) -> np.ndarra
     Counts fix the product of probe and object: the object's scale is the image's (g by least
     squares), or the network would learn to change it.
     """
-    weight = np.minimum(light, np.quantile(light[light > 0], 0.95)) * lit(light)
+    weight = counted(light)
     alike = truth * long_waves(image, truth, light, SMOOTH_PX)
     scale = np.sum((image * alike.conj()).real * weight) / np.sum(np.abs(truth) ** 2 * weight)
     return (scale * alike).astype(np.complex64)

@@ -9,6 +9,7 @@ from .features import reach as reach
 from .network import Prior as Prior
 from .shrinkage import shrunk as shrunk
 from .waves import OWN_PX as OWN_PX
+from .waves import counted as counted
 from .waves import long_waves as long_waves
 from .weights import SHIPPED as SHIPPED
 from .weights import load_prior as load_prior

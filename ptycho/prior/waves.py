@@ -19,15 +19,19 @@ passes of the likelihood alone."""
 def long_waves(image: np.ndarray, other: np.ndarray, light: np.ndarray, px: float) -> np.ndarray:
     """(H, W) complex64 of size 1: times `other`, its phase has the long waves of the image's.
 
-    exp(iφ) with φ the phase of Σ G·w·image·other*, G a Gaussian and w the light up to the usual;
-    noise that differs from pixel to pixel falls out of the product.
+    exp(iφ) with φ the phase of Σ G·w·image·other*, G a Gaussian and w what the light counts
+    (`counted`); noise that differs from pixel to pixel falls out of the product.
 
     Args:
-        image, other: (H, W) complex. light: (H, W) ≥ 0, what a pixel counts.
+        image, other: (H, W) complex. light: (H, W) ≥ 0.
         px: standard deviation of the Gaussian.
     """
-    usual = float(np.quantile(light[light > 0], 0.95))
-    weight = np.minimum(light, usual) * (light >= LIT * usual)
-    between = image * other.conj() * weight
+    between = image * other.conj() * counted(light)
     re, im = (ndimage.gaussian_filter(part, px) for part in (between.real, between.imag))
     return np.asarray(np.exp(1j * np.arctan2(im, re)), np.complex64)
+
+
+def counted(light: np.ndarray) -> np.ndarray:
+    """(H, W): the light up to the usual, its 95 % quantile; nothing below `LIT` of that."""
+    usual = float(np.quantile(light[light > 0], 0.95))
+    return np.asarray(np.minimum(light, usual) * (light >= LIT * usual))
