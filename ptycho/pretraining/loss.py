@@ -1,11 +1,11 @@
 """What the prior's training makes small, relative to the input's own, crop by crop.
 
-- 0.15 of it: 0.9·L1 of the error without its mean over 9×9 pixels and 0.1·L1 of the error itself.
-- 0.45: 1 − SSIM (Wang et al. 2004; means over 7×7 pixels, constants (0.01·L)² and (0.03·L)² with L
+- 0.2 of it: 0.9·L1 of the error without its mean over 9×9 pixels and 0.1·L1 of the error itself.
+- 0.5: 1 − SSIM (Wang et al. 2004; means over 7×7 pixels, constants (0.01·L)² and (0.03·L)² with L
   the target's range), of the amplitude and of the phase in equal parts, the phase counted from the
   least one of the target's: that of an empty field, where the eye and SSIM see every wave. L1 alone
   flattens texture of which it is not sure: fine spokes and random fields then lose likeness.
-- 0.4: how badly the image explains counts, the root of the half-deviance a pixel that it adds to
+- 0.3: how badly the image explains counts, the root of the half-deviance a pixel that it adds to
   the target's own where it is expected, Σ(m − y + y·ln(y/m)) with m and y the intensities of image
   and target (Kullback and Leibler 1951), under a disk with a curved phase on each 48×48 part, with
   a tenth of the light and a dark count of 0.02. The other two forgive an edge that is too soft;
@@ -26,7 +26,7 @@ LEAST_RANGE = 0.1
 """L of an even field, in the gauge of the network."""
 EVEN = 0.02
 """Added to 1 − SSIM above and below, or crops that are nearly right already would decide."""
-WEIGHTS = 0.15, 0.45, 0.4
+WEIGHTS = 0.2, 0.5, 0.3
 PART_PX, BEAM_PX, BEND_RAD = 48, 36.0, 4.0
 """Sides of the parts that a disk of this diameter lights, and its phase at the edge."""
 SHARE, DARK, EVEN_DEVIANCE = 0.1, 0.02, 1e-4

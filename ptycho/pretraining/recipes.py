@@ -26,12 +26,14 @@ DIAMETERS_PX = {32: (10.0, 20.0), 64: (14.0, 36.0)}
 STEPS = (0.25, 0.95)  # of a diameter
 SHORT_STEP_PX = 5.0
 """Below it a scan has as many frames as fit, or it would show little."""
-LIGHT = (8.0, 5e3)
-"""Photons that a pixel sees in all frames together, as many scans of each order of magnitude."""
-PHOTOGRAPHS = 2.0
+LIGHT = (8.0, 5e4)
+"""Photons that a pixel sees in all frames together: half of the scans have fewer than 71, a quarter
+more than 1090, since the prior is for few."""
+PHOTOGRAPHS = 3.0
 """Photographs are drawn so many times as often as each other kind: none is like another."""
-WEIGHTS = (0.25, 0.4, 0.65, 1.0)
-"""Of total variation; what the prior is fed of the last has more than the usual .5."""
+WEIGHTS = (0.25, 0.4, 0.65, 1.0, 1.28, 1.6)
+"""Of total variation: what the prior is fed of these has .5, in half of the scans more,
+as where frames overlap little and counts choose 1 or more."""
 PASSES = (28, 46)
 PROBES = ("disk", "gaussian", "focused")
 
@@ -83,7 +85,7 @@ def draw(seed: int, number: int, objects: Sequence[str] = ()) -> Recipe:
     sides = [k for k in FORMS[N] if stretch * (k - 0.4) * step <= room] or [FORMS[N][0]]
     side = max(sides) if step < SHORT_STEP_PX else int(rng.choice(sides))
     step = min(step, room / (stretch * (side - 0.4)))
-    light = _log_uniform(rng, *LIGHT)
+    light = LIGHT[0] * (LIGHT[1] / LIGHT[0]) ** (rng.uniform() ** 2)
     simulation = SimulationConfig.model_validate(
         {
             "N": N,

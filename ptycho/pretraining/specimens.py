@@ -25,7 +25,7 @@ TRAINING_PHOTOGRAPHS = (
     "hubble_deep_field", "immunohistochemistry", "microaneurysms", "retina", "stereo_motorcycle",
 )  # fmt: skip
 KINDS = ("photographs", *PATTERNS)
-FINE = 0.9
+FINE = 0.75
 """Share of the pictures that are as fine as they were drawn, and of those that no filter blurs."""
 PHOTOGRAPH_PX = 400
 """Side at which a photograph is cut from, or less where a smaller one has room for the cut."""
