@@ -23,7 +23,7 @@ FORMS = {32: (8, 12), 64: (8,)}
 """Frame side → sides of the grid of positions."""
 SMALL_SHARE = 0.7  # of scans with the smaller frames, which cost a quarter
 DIAMETERS_PX = {32: (10.0, 20.0), 64: (14.0, 36.0)}
-STEPS = (0.25, 0.95)  # of a diameter
+STEPS = (0.18, 0.95)  # of a diameter
 SHORT_STEP_PX = 5.0
 """Below it a scan has as many frames as fit, or it would show little."""
 LIGHT = (8.0, 5e4)
@@ -31,9 +31,7 @@ LIGHT = (8.0, 5e4)
 more than 1090, since the prior is for few."""
 PHOTOGRAPHS = 3.0
 """Photographs are drawn so many times as often as each other kind: none is like another."""
-WEIGHTS = (0.25, 0.4, 0.65, 1.0, 1.28, 1.6)
-"""Of total variation: what the prior is fed of these has .5, in half of the scans more,
-as where frames overlap little and counts choose 1 or more."""
+WEIGHTS = (0.1, 0.17, 0.25, 0.4, 0.65, 1.0, 1.6)
 PASSES = (28, 46)
 PROBES = ("disk", "gaussian", "focused")
 
