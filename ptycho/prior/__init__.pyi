@@ -2,11 +2,13 @@ from .estimate import Estimate as Estimate
 from .features import ANSWER as ANSWER
 from .features import CHANNELS as CHANNELS
 from .features import LIT as LIT
+from .features import Gauged as Gauged
 from .features import channels as channels
 from .features import gauged as gauged
 from .features import noise as noise
 from .features import reach as reach
 from .network import Prior as Prior
+from .ripple import without_ripple as without_ripple
 from .shrinkage import shrunk as shrunk
 from .waves import OWN_PX as OWN_PX
 from .waves import counted as counted

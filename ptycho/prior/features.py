@@ -60,14 +60,15 @@ def gauged(estimate: Estimate) -> Gauged:
         )
     mean = complex(np.sum(estimate.image * light))
     unit = float(np.sqrt(power)) * (mean / abs(mean) if abs(mean) > 0 else 1.0)
-    sigma = (noise(light) / abs(unit)).astype(np.float32)
+    least = _least(light)
+    sigma = (_noise(light, least) / abs(unit)).astype(np.float32)
     freer = (estimate.freer / unit).astype(np.complex64)
     return Gauged(
         (estimate.image / unit).astype(np.complex64),
         freer,
         shrunk(freer, sigma),
         sigma,
-        light >= _least(light),
+        light >= least,
         unit,
     )
 
@@ -77,7 +78,11 @@ def noise(light: np.ndarray) -> np.ndarray:
 
     Below `LIT` of the usual light it is that of so much; some light must be there.
     """
-    return np.asarray(1 / (2 * np.sqrt(np.maximum(light, _least(light)))))
+    return _noise(light, _least(light))
+
+
+def _noise(light: np.ndarray, least: float) -> np.ndarray:
+    return np.asarray(1 / (2 * np.sqrt(np.maximum(light, least))))
 
 
 def _least(light: np.ndarray) -> float:

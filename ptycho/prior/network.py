@@ -9,15 +9,18 @@ import numpy as np
 
 from ptycho.nn import PRIOR_REACH_PX, PRIOR_STRIDE, PRIOR_WIDTH, build_prior_net
 from ptycho.prior.estimate import Estimate
-from ptycho.prior.features import CHANNELS, channels, correction, gauged
+from ptycho.prior.features import CHANNELS, Gauged, channels, correction, gauged
+from ptycho.prior.ripple import without_ripple
 
 TILE_PX = 512
-VIEWS = 8
-VIEWED_PX = VIEWS * 200**2
+VIEWS = 16
+VIEWED_PX = VIEWS * 160**2
 """So many pixels a network of the usual width looks at, or each pixel once; a wider one at as many
 as cost as much (`docs/evidence/prior.md`, Cost, says what a view adds)."""
 _VIEWS = (0, False), (2, True), (1, False), (3, True), (2, False), (0, True), (3, False), (1, True)
-"""Quarter turns, and whether of the conjugate."""
+"""Quarter turns, and whether of the conjugate; once more of the image moved by `MOVED_PX`."""
+MOVED_PX = 3
+"""The network works on squares of 2 and of 4 pixels: by an odd shift others lie in one."""
 _CONJUGATE = np.array([1, -1, 1, -1, 1, 1, 1, -1, 1, -1], np.float32)  # of the channels
 
 
@@ -49,22 +52,28 @@ class Prior:
 
         Args:
             estimate: of a whole-scan descent.
-            views: of the image whose answers are averaged, 1 to 8: its quarter turns, those of its
-                conjugate between them. None: 8 where the image is small, fewer from 200² on, one
-                from 400² on.
+            views: of the image whose answers are averaged, 1 to 16: its quarter turns, those of its
+                conjugate between them, then all of them of the image moved by three pixels. None:
+                16 where the image is small, fewer from 160² on, one above 450².
             tile_px: larger images go through in tiles of this side, with halos as wide as the
                 network reaches: the result is the same, the memory limited.
 
         Raises:
             DataError: an estimate without light, or not finite.
         """
-        return self.answers(estimate, views=views, tile_px=tile_px).mean(axis=0)
+        own = gauged(estimate)
+        image = self._answers(estimate, own, views, tile_px).mean(axis=0)
+        return without_ripple(image, estimate.image, own)
 
     def answers(
         self, estimate: Estimate, *, views: int | None = None, tile_px: int = TILE_PX
     ) -> np.ndarray:
-        """(views, H, W) complex64: the result for each view of the image, brought back."""
-        own = gauged(estimate)
+        """(views, H, W) complex64: what the network makes of each view, brought back."""
+        return self._answers(estimate, gauged(estimate), views, tile_px)
+
+    def _answers(
+        self, estimate: Estimate, own: Gauged, views: int | None, tile_px: int
+    ) -> np.ndarray:
         rows, cols = (np.flatnonzero(own.lit.any(axis)) for axis in (1, 0))
         box = slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)
         planes = channels(*(part[box] for part in (own.image, own.freer, own.blocks, own.sigma)))
@@ -73,10 +82,14 @@ class Prior:
         views = views or int(np.clip(afford, 1, VIEWS))
         found = np.zeros((views, *own.image.shape, 2), np.float32)
         for view in range(views):
-            turn, conjugate = _VIEWS[view]
+            turn, conjugate = _VIEWS[view % len(_VIEWS)]
+            moved = MOVED_PX * (view // len(_VIEWS))
             # Turning the planes turns re and im of a pixel along: a scalar field has no direction.
             seen = np.rot90(planes * _CONJUGATE if conjugate else planes, turn)
-            answer = np.rot90(self._tiled(np.ascontiguousarray(seen), tile_px), -turn)
+            if moved:
+                seen = np.pad(seen, [(moved, 0), (moved, 0), (0, 0)])
+            answer = self._tiled(np.ascontiguousarray(seen), tile_px)[moved:, moved:]
+            answer = np.rot90(answer, -turn)
             found[view][box] = answer * _CONJUGATE[:2] if conjugate else answer
         return np.stack([estimate.image + correction(own, answer) for answer in found])
 

@@ -6,6 +6,7 @@ from .gate import FED_SHARE as FED_SHARE
 from .gate import FED_WEIGHT as FED_WEIGHT
 from .gate import LONG_PASSES as LONG_PASSES
 from .gate import TOLD_ABOVE as TOLD_ABOVE
+from .gate import TOLD_SHARE as TOLD_SHARE
 from .gate import Solved as Solved
 from .gate import fed_weight as fed_weight
 from .gate import solved as solved

@@ -158,8 +158,8 @@ def judge(engine: Engine, loss: str, weight: float, prior: Prior) -> Verdict:
     pairs: list[Candidate] = [(PLAIN, put(fed.freer) if weight > 0 else own)]
     pairs += [(SMOOTH, own if weight > 0 else blank[0]), (NET, put(image))]
     blanks = {NET: Blank(*(judged.each for judged in blank))}
-    for name, after in AFTER.items():
-        pairs.append((name, put(after(engine, loss, image))))
+    for name, (share, after) in AFTER.items():
+        pairs.append((name, put(after(engine, loss, _part(fed, image, share)))))
         blanks[name] = Blank(*(put(after(engine, loss, each)).each for each in nothing))
     engine.resume(before)
     where = quarters(engine.frames.scan.positions_px[engine.frames.held])
@@ -245,8 +245,9 @@ def with_prior(
         saved["factors"] = saved["factors"].copy()
         fed, _ = _fed(engine, chosen.loss, chosen.weight)
         image = prior(fed)
-        if after := AFTER.get(chosen.gate["chosen"]):
-            image = after(engine, chosen.loss, image)
+        if chosen.gate["chosen"] in AFTER:
+            share, after = AFTER[chosen.gate["chosen"]]
+            image = after(engine, chosen.loss, _part(fed, image, share))
         engine.resume(saved)
         _put(engine, image)
         facts["plain_deviance_per_pixel"], facts["plain_residual"] = (
@@ -287,7 +288,15 @@ def told_by_counts(engine: Engine, loss: str, image: np.ndarray) -> np.ndarray:
     return np.asarray(image + kept)
 
 
-AFTER = {PULLED: consistent, TOLD: told_by_counts}
+TOLD_SHARE = 0.5
+"""Of what the prior changes: where it goes too far, counts tell so for all of it at once, and its
+blocks do not."""
+AFTER = {PULLED: (1.0, consistent), TOLD: (TOLD_SHARE, told_by_counts)}
+
+
+def _part(fed: Estimate, image: np.ndarray, share: float) -> np.ndarray:
+    """A share of what the prior changed."""
+    return fed.image + np.float32(share) * (image - fed.image)
 
 
 @functools.cache

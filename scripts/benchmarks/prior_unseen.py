@@ -21,6 +21,7 @@ from ptycho.pretraining import CASES, EMPTIED, judged_scan
 from ptycho.prior import Estimate, Prior
 from ptycho.refinement import (
     LONG_PASSES,
+    TOLD_SHARE,
     Solved,
     fed_weight,
     prepare,
@@ -61,7 +62,7 @@ def unseen(prior: Prior, folder: Path, weights: dict[Key, float], frames: int) -
         facts = {"case": case, "photons": photons, "seed": seed}
         usual = np.zeros(0)
         images = {"total variation": smooth, "prior": prior(fed)}
-        images["prior + what counts tell"] = _told(scan, images["prior"])
+        images["prior + what counts tell"] = _told(scan, fed.image, images["prior"])
         for name, image in images.items():
             rec = Reconstruction(image, fed.light, origin)
             each = unseen_deviances(rec, other)
@@ -80,11 +81,11 @@ def unseen(prior: Prior, folder: Path, weights: dict[Key, float], frames: int) -
     return rows
 
 
-def _told(scan: Scan, image: np.ndarray) -> np.ndarray:
-    """`image` with what the counts of the scan tell, as the gate tries it."""
+def _told(scan: Scan, fed: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """What the gate tries: a share of what the prior changed, and what the counts tell."""
     known = RefineConfig(update_probe=False, clean="off", held_out_fraction=0)
     engine = prepare(scan, take_over(scan, None), known, least_px=0)
-    return told_by_counts(engine, "poisson", image)
+    return told_by_counts(engine, "poisson", fed + np.float32(TOLD_SHARE) * (image - fed))
 
 
 def _kept(path: Path, scan: Scan, weight: float) -> Solved:

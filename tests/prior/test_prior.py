@@ -120,13 +120,13 @@ def test_a_specimen_that_loses_phase_is_answered_like_one_that_gains_it(prior: P
 
 def test_large_images_are_looked_at_less_often(prior: Prior) -> None:
     """So the time stays within what is asked for 512²; each view is another one."""
-    shapes = {(200, 200): 8, (200, 400): 4, (410, 410): 1, (20, 20000): 1}
+    shapes = {(160, 160): 16, (200, 200): 10, (200, 400): 5, (455, 455): 1, (20, 20000): 1}
     for shape, views in shapes.items():
         light = np.full(shape, 300.0)
         image = np.broadcast_to(made((20, 20)).image[:1, :1], shape)
         assert len(prior.answers(Estimate(image, image, light))) == views
     answers = prior.answers(made((48, 48)))
-    assert len({each.tobytes() for each in answers}) == 8
+    assert len({each.tobytes() for each in answers}) == 16
 
 
 def test_a_wider_network_looks_less_often() -> None:
@@ -210,7 +210,7 @@ def test_a_prior_of_an_older_version_answers_as_it_did(
     box = np.ix_(own.lit.any(axis=1), own.lit.any(axis=0))
     inside = np.pad(planes[box], [(0, -side % 4) for side in own.lit[box].shape] + [(0, 0)], "edge")
     wanted = np.asarray(net(inside[None]))[0][: own.lit[box].shape[0], : own.lit[box].shape[1]]
-    step = (found(estimate, views=1) - estimate.image)[box] / own.unit
+    step = (found.answers(estimate, views=1)[0] - estimate.image)[box] / own.unit
     expected = 0.2 * np.sqrt(own.sigma[box]) * (wanted[..., 0] + 1j * wanted[..., 1])
     assert np.abs(step).max() > 1e-3
     np.testing.assert_allclose(step, expected, atol=1e-5)
