@@ -22,7 +22,7 @@ from ptycho.errors import DataError
 from ptycho.evaluation import evaluate
 from ptycho.pretraining.made import lit, on_canvas, samples, turned
 from ptycho.pretraining.training import VALIDATION_EVERY
-from ptycho.prior import Estimate, Prior
+from ptycho.prior import VIEWS, Estimate, Prior
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan, Truth
 from ptycho.simulation import SimulationConfig, picture, simulate
@@ -235,8 +235,8 @@ def judge_views(prior: Prior, folder: Path, config: Judgement) -> list[dict[str,
                 continue
             plain, estimate, truth, *_ = _read(_path(arm))
             before = np.array(_ssim(plain, estimate, truth))
-            answers = prior.answers(estimate)
-            for views in (1, 2, 4, 8):
+            answers = prior.answers(estimate, views=VIEWS)
+            for views in (1, 2, 4, 8, 16):
                 after = _ssim(answers[:views].mean(axis=0), estimate, truth)
                 gains.setdefault(views, []).append(np.array(after) - before)
         for views, each in gains.items():

@@ -7,6 +7,7 @@ from .features import channels as channels
 from .features import gauged as gauged
 from .features import noise as noise
 from .features import reach as reach
+from .network import VIEWS as VIEWS
 from .network import Prior as Prior
 from .ripple import without_ripple as without_ripple
 from .shrinkage import shrunk as shrunk

@@ -62,16 +62,17 @@ class Prior:
             DataError: an estimate without light, or not finite.
         """
         own = gauged(estimate)
-        image = self._answers(estimate, own, views, tile_px).mean(axis=0)
-        return without_ripple(image, estimate.image, own)
+        changed = self._corrections(estimate, own, views, tile_px).mean(axis=0)
+        return without_ripple(estimate.image + changed, changed, own)
 
     def answers(
         self, estimate: Estimate, *, views: int | None = None, tile_px: int = TILE_PX
     ) -> np.ndarray:
         """(views, H, W) complex64: what the network makes of each view, brought back."""
-        return self._answers(estimate, gauged(estimate), views, tile_px)
+        corrections = self._corrections(estimate, gauged(estimate), views, tile_px)
+        return np.asarray(estimate.image + corrections)
 
-    def _answers(
+    def _corrections(
         self, estimate: Estimate, own: Gauged, views: int | None, tile_px: int
     ) -> np.ndarray:
         rows, cols = (np.flatnonzero(own.lit.any(axis)) for axis in (1, 0))
@@ -91,7 +92,7 @@ class Prior:
             answer = self._tiled(np.ascontiguousarray(seen), tile_px)[moved:, moved:]
             answer = np.rot90(answer, -turn)
             found[view][box] = answer * _CONJUGATE[:2] if conjugate else answer
-        return np.stack([estimate.image + correction(own, answer) for answer in found])
+        return np.stack([correction(own, answer) for answer in found])
 
     def _tiled(self, planes: np.ndarray, tile_px: int) -> np.ndarray:
         """(H, W, F) → (H, W, 2)."""

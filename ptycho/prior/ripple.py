@@ -31,14 +31,14 @@ BAND_PX = 128
 """Rows that a thread works on at once, so that they stay in its cache."""
 
 
-def without_ripple(image: np.ndarray, before: np.ndarray, own: Gauged) -> np.ndarray:
+def without_ripple(image: np.ndarray, changed: np.ndarray, own: Gauged) -> np.ndarray:
     """(H, W) complex64: the network's image without its ripple.
 
     Args:
-        image: (H, W) complex64, of the network. before: (H, W) complex64, that it was made of.
-        own: the gauge of that. Pixels without light stay as they are.
+        image: (H, W) complex64, of the network. changed: (H, W) complex64, what it changed.
+        own: the gauge of what it was made of. Pixels without light stay as they are.
     """
-    bound = limits(image, before, own)
+    bound = limits(changed, own)
     out = np.array(image, np.complex64)
 
     def band(first: int) -> None:
@@ -51,10 +51,10 @@ def without_ripple(image: np.ndarray, before: np.ndarray, own: Gauged) -> np.nda
     return out
 
 
-def limits(image: np.ndarray, before: np.ndarray, own: Gauged) -> np.ndarray:
+def limits(changed: np.ndarray, own: Gauged) -> np.ndarray:
     """(H, W) float32: λ."""
-    changed = ndimage.uniform_filter(np.abs(image - before), AROUND_PX)
-    bound = np.minimum(WEIGHT * abs(own.unit) * reach(own.sigma), changed)
+    around = ndimage.uniform_filter(np.abs(changed), AROUND_PX)
+    bound = np.minimum(WEIGHT * abs(own.unit) * reach(own.sigma), around)
     return np.where(own.lit, bound, 0).astype(np.float32)
 
 

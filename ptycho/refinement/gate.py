@@ -3,16 +3,17 @@
 After the trials of the whole-scan descent (`ptycho.refinement.whole`), before the held-out counts
 are given back, five images are judged by those counts: that of the likelihood alone, that with
 total variation, the prior's, and two of the prior's after passes that go on from it: pulled back to
-the counts with total variation on what they change (the better where frames overlap little), and
-with what of their change `ptycho.prior.shrinkage` can tell from noise (the better where there is
-enough light). The descent has chosen between the first two; an image of the prior wins only where
-it is better by 2.4 standard errors over the frames. A trial ends early, and passes on an image with
-total variation take back what it flattened: they would look like a gain of the prior. So the
-descent's own weight first goes on, for as many passes as the image before the prior's has and for
-as many as the prior's has with input and passes; the better of both stands for it. Each image of
-the prior must beat, by as many standard errors, what passes alone make of an answer of nothing in
-its place (the false gain, which is told), and in the mean what such an answer becomes with the long
-waves of the phase that the prior sees: those are a true gain, and no merit of the network. In all
+the counts with total variation on what they change (the better where frames overlap little), and,
+from half of what the prior changes on, with what of their change `ptycho.prior.shrinkage` can tell
+from noise (the better where there is enough light, or where the prior goes too far). The descent
+has chosen between the first two; an image of the prior wins only where it is better by 2.4 standard
+errors over the frames. A trial ends early, and passes on an image with total variation take back
+what it flattened: they would look like a gain of the prior. So the descent's own weight first goes
+on, for as many passes as the image before the prior's has and for as many as the prior's has with
+input and passes; the better of both stands for it. Each image of the prior must beat, by as many
+standard errors, what passes alone make of an answer of nothing in its place (the false gain, which
+is told), and in the mean what such an answer becomes with the long waves of the phase that the
+prior sees: those are a true gain, and no merit of the network. In all
 these passes probe, positions and what else belongs to the beam stay those of the trial. The passes
 of the gate are extra, and the state goes back to what it was: the plain image beside the prior's is
 that of a refinement without a prior.

@@ -69,14 +69,14 @@ def test_the_scans_that_training_kept_apart_tell_their_probe(tmp_path: Path) -> 
 
 
 class Noisy:
-    """Eight answers about the truth, one half of the image noisier than the other."""
+    """Answers about the truth, one half of the image noisier than the other."""
 
     def __init__(self, truth: np.ndarray) -> None:
         self.truth, self.rng = truth, np.random.default_rng(0)
 
-    def answers(self, estimate: Estimate) -> np.ndarray:
+    def answers(self, estimate: Estimate, *, views: int = 8) -> np.ndarray:
         size = np.where(np.arange(self.truth.shape[1]) < self.truth.shape[1] // 2, 0.02, 0.1)
-        noise = self.rng.standard_normal((2, 8, *self.truth.shape)) / np.sqrt(2)
+        noise = self.rng.standard_normal((2, views, *self.truth.shape)) / np.sqrt(2)
         return (self.truth + size * (noise[0] + 1j * noise[1])).astype(np.complex64)
 
 
@@ -106,9 +106,9 @@ def test_the_mean_of_more_views_is_nearer_where_their_errors_are_their_own(tmp_p
         parts = {"plain": noisy, "image": noisy, "freer": truth, "light": np.full(shape, 100.0)}
         np.savez(tmp_path / f"{arm['name']}.npz", truth=truth, half=0, weight=0.1, **parts)
     rows = judge_views(Noisy(truth), tmp_path, config)  # type: ignore[arg-type]
-    assert [(row["views"], row["scans"]) for row in rows] == [(k, 2) for k in (1, 2, 4, 8)]
+    assert [(row["views"], row["scans"]) for row in rows] == [(k, 2) for k in (1, 2, 4, 8, 16)]
     gains = [row["gain"][0] for row in rows]
-    assert 0 < gains[0] < gains[1] < gains[2] < gains[3]
+    assert 0 < gains[0] < gains[1] < gains[2] < gains[3] < gains[4]
 
 
 def test_a_scan_with_little_overlap_covers_as_much_with_fewer_frames() -> None:
