@@ -6,7 +6,7 @@ total variation, the prior's, and two of the prior's after passes that go on fro
 the counts with total variation on what they change (the better where frames overlap little), and,
 from half of what the prior changes on, with what of their change `ptycho.prior.shrinkage` can tell
 from noise (the better where there is enough light, or where the prior goes too far). The descent
-has chosen between the first two; an image of the prior wins only where it is better by 2.4 standard
+has chosen between the first two; an image of the prior wins only where it is better by 2.6 standard
 errors over the frames. A trial ends early, and passes on an image with total variation take back
 what it flattened: they would look like a gain of the prior. So the descent's own weight first goes
 on, for as many passes as the image before the prior's has and for as many as the prior's has with
@@ -56,9 +56,11 @@ PULL_WEIGHT = 0.65
 TOLD_ABOVE = 4.5
 """Times their own error that counts must ask for a change of the prior's image: hardly any noise
 comes back then."""
-PLAINER = 2.4
-"""Standard errors of the held-out gain within which the plainer image stays: by chance one of
-the three images of the prior passes them as seldom as a single one would pass two (Bonferroni)."""
+PLAINER = 2.6
+"""Standard errors of the held-out gain within which the plainer image stays. By chance one of the
+three images of the prior passes 2.4 as seldom as a single one would pass two (Bonferroni); the rest
+is for frames that overlap: errors of the image are common to neighbours, so that their mean is less
+certain than that of as many independent frames."""
 SEEN = (
     "the prior was tuned on an image of {name}, which holds the counts that judge it: "
     "its gain may be memory; judge it by another scan"
