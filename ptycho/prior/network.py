@@ -20,7 +20,7 @@ as cost as much (`docs/evidence/prior.md`, Cost, says what a view adds)."""
 _VIEWS = (0, False), (2, True), (1, False), (3, True), (2, False), (0, True), (3, False), (1, True)
 """Quarter turns, and whether of the conjugate; once more of the image moved by `MOVED_PX`."""
 MOVED_PX = 3
-"""The network works on squares of 2 and of 4 pixels: by an odd shift others lie in one."""
+"""The network works on squares of 2, 4 and 8 pixels: by an odd shift others lie in one."""
 _CONJUGATE = np.array([1, -1, 1, -1, 1, 1, 1, -1, 1, -1], np.float32)  # of the channels
 
 

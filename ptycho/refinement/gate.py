@@ -162,7 +162,7 @@ def judge(engine: Engine, loss: str, weight: float, prior: Prior) -> Verdict:
     pairs += [(SMOOTH, own if weight > 0 else blank[0]), (NET, put(image))]
     blanks = {NET: Blank(*(judged.each for judged in blank))}
     for name, (share, after) in AFTER.items():
-        pairs.append((name, put(after(engine, loss, _part(fed, image, share)))))
+        pairs.append((name, put(after(engine, loss, part_changed(fed, image, share)))))
         blanks[name] = Blank(*(put(after(engine, loss, each)).each for each in nothing))
     engine.resume(before)
     where = quarters(engine.frames.scan.positions_px[engine.frames.held])
@@ -250,7 +250,7 @@ def with_prior(
         image = prior(fed)
         if chosen.gate["chosen"] in AFTER:
             share, after = AFTER[chosen.gate["chosen"]]
-            image = after(engine, chosen.loss, _part(fed, image, share))
+            image = after(engine, chosen.loss, part_changed(fed, image, share))
         engine.resume(saved)
         _put(engine, image)
         facts["plain_deviance_per_pixel"], facts["plain_residual"] = (
@@ -297,8 +297,8 @@ blocks do not."""
 AFTER = {PULLED: (1.0, consistent), TOLD: (TOLD_SHARE, told_by_counts)}
 
 
-def _part(fed: Estimate, image: np.ndarray, share: float) -> np.ndarray:
-    """A share of what the prior changed."""
+def part_changed(fed: Estimate, image: np.ndarray, share: float) -> np.ndarray:
+    """(H, W) complex64: what the prior was fed, with a share of what its `image` changed."""
     return fed.image + np.float32(share) * (image - fed.image)
 
 

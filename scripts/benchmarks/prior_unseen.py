@@ -24,6 +24,7 @@ from ptycho.refinement import (
     TOLD_SHARE,
     Solved,
     fed_weight,
+    part_changed,
     prepare,
     solved,
     take_over,
@@ -62,7 +63,7 @@ def unseen(prior: Prior, folder: Path, weights: dict[Key, float], frames: int) -
         facts = {"case": case, "photons": photons, "seed": seed}
         usual = np.zeros(0)
         images = {"total variation": smooth, "prior": prior(fed)}
-        images["prior + what counts tell"] = _told(scan, fed.image, images["prior"])
+        images["prior + what counts tell"] = _told(scan, fed, images["prior"])
         for name, image in images.items():
             rec = Reconstruction(image, fed.light, origin)
             each = unseen_deviances(rec, other)
@@ -81,11 +82,11 @@ def unseen(prior: Prior, folder: Path, weights: dict[Key, float], frames: int) -
     return rows
 
 
-def _told(scan: Scan, fed: np.ndarray, image: np.ndarray) -> np.ndarray:
+def _told(scan: Scan, fed: Estimate, image: np.ndarray) -> np.ndarray:
     """What the gate tries: a share of what the prior changed, and what the counts tell."""
     known = RefineConfig(update_probe=False, clean="off", held_out_fraction=0)
     engine = prepare(scan, take_over(scan, None), known, least_px=0)
-    return told_by_counts(engine, "poisson", fed + np.float32(TOLD_SHARE) * (image - fed))
+    return told_by_counts(engine, "poisson", part_changed(fed, image, TOLD_SHARE))
 
 
 def _kept(path: Path, scan: Scan, weight: float) -> Solved:

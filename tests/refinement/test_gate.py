@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from ptycho.errors import ArchiveError
 from ptycho.nn import build_prior_net
 from ptycho.pretraining.made import lit, on_canvas, turned
 from ptycho.prior import CHANNELS, Estimate, load_prior, long_waves, save_prior
-from ptycho.refinement import FED_WEIGHT, RefineConfig, fed_weight, refine
+from ptycho.refinement import FED_WEIGHT, RefineConfig, fed_weight, gate, refine
 from ptycho.refinement.engine import Engine
 from ptycho.refinement.gate import (
     FED_PASSES,
@@ -166,6 +167,39 @@ def test_passes_alone_are_no_gain_of_the_prior(dim: Scan, update_probe: bool) ->
     found = judge(engine, "poisson", 0.65, Nothing())  # type: ignore[arg-type]
     assert found.chosen == SMOOTH
     assert [row["gain"] - row["long_waves_gain"] for row in found.candidates[2:]] == [0, 0, 0]
+
+
+def test_what_counts_tell_goes_on_from_half_of_what_the_prior_changes(
+    dim: Scan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = prepare(dim, take_over(dim, None), RefineConfig(update_probe=False))
+    engine.begin_whole()
+    for _ in range(3):
+        engine.run_whole("poisson", 0.65)
+    seen: list[Estimate] = []
+    begun: dict[str, list[np.ndarray]] = {PULLED: [], TOLD: []}
+
+    class Brighter:
+        record = {"what": "the image, a tenth brighter"}
+
+        def __call__(self, estimate: Estimate) -> np.ndarray:
+            seen.append(estimate)
+            return np.float32(1.1) * estimate.image
+
+    def kept(name: str) -> tuple[float, Any]:
+        share, after = gate.AFTER[name]
+
+        def call(engine: Any, loss: str, image: np.ndarray) -> np.ndarray:
+            begun[name].append(image)
+            return after(engine, loss, image)
+
+        return share, call
+
+    monkeypatch.setattr(gate, "AFTER", {name: kept(name) for name in begun})
+    judge(engine, "poisson", 0.65, Brighter())  # type: ignore[arg-type]
+    for name, factor in ((PULLED, 1.1), (TOLD, 1.05)):
+        np.testing.assert_allclose(begun[name][0], factor * seen[0].image, rtol=1e-5)
+        np.testing.assert_array_equal(begun[name][2], seen[0].image)  # an answer of nothing
 
 
 def test_what_the_own_weight_gains_by_as_many_passes_is_no_gain_of_the_prior() -> None:
