@@ -11,6 +11,7 @@ from .network import VIEWS as VIEWS
 from .network import Prior as Prior
 from .ripple import without_ripple as without_ripple
 from .shrinkage import shrunk as shrunk
+from .told import told_apart as told_apart
 from .waves import OWN_PX as OWN_PX
 from .waves import counted as counted
 from .waves import long_waves as long_waves

@@ -81,6 +81,11 @@ def noise(light: np.ndarray) -> np.ndarray:
     return _noise(light, _least(light))
 
 
+def lit(light: np.ndarray) -> np.ndarray:
+    """(H, W) bool of the light (H, W): where the prior's answer counts."""
+    return np.asarray(light >= _least(light))
+
+
 def _noise(light: np.ndarray, least: float) -> np.ndarray:
     return np.asarray(1 / (2 * np.sqrt(np.maximum(light, least))))
 

@@ -5,11 +5,9 @@ from .gate import FED_PASSES as FED_PASSES
 from .gate import FED_SHARE as FED_SHARE
 from .gate import FED_WEIGHT as FED_WEIGHT
 from .gate import LONG_PASSES as LONG_PASSES
-from .gate import TOLD_ABOVE as TOLD_ABOVE
-from .gate import TOLD_SHARE as TOLD_SHARE
+from .gate import TOLD_PASSES as TOLD_PASSES
 from .gate import Solved as Solved
 from .gate import fed_weight as fed_weight
-from .gate import part_changed as part_changed
 from .gate import solved as solved
 from .gate import told_by_counts as told_by_counts
 from .optics import optics_behind as optics_behind

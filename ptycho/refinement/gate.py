@@ -3,20 +3,19 @@
 After the trials of the whole-scan descent (`ptycho.refinement.whole`), before the held-out counts
 are given back, five images are judged by those counts: that of the likelihood alone, that with
 total variation, the prior's, and two of the prior's after passes that go on from it: pulled back to
-the counts with total variation on what they change (the better where frames overlap little), and,
-from half of what the prior changes on, with what of their change `ptycho.prior.shrinkage` can tell
-from noise (the better where there is enough light, or where the prior goes too far). The descent
-has chosen between the first two; an image of the prior wins only where it is better by 2.6 standard
-errors over the frames. A trial ends early, and passes on an image with total variation take back
-what it flattened: they would look like a gain of the prior. So the descent's own weight first goes
-on, for as many passes as the image before the prior's has and for as many as the prior's has with
-input and passes; the better of both stands for it. Each image of the prior must beat, by as many
-standard errors, what passes alone make of an answer of nothing in its place (the false gain, which
-is told), and in the mean what such an answer becomes with the long waves of the phase that the
-prior sees: those are a true gain, and no merit of the network. In all
-these passes probe, positions and what else belongs to the beam stay those of the trial. The passes
-of the gate are extra, and the state goes back to what it was: the plain image beside the prior's is
-that of a refinement without a prior.
+the counts with total variation on what they change (the better where frames overlap little), and
+with what of their change `ptycho.prior.told` can tell from noise (the better where there is enough
+light, or where the prior goes too far). The descent has chosen between the first two; an image of
+the prior wins only where it is better by 2.6 standard errors over the frames. A trial ends early,
+and passes on an image with total variation take back what it flattened: they would look like a gain
+of the prior. So the descent's own weight first goes on, for as many passes as the image before the
+prior's has and for as many as the prior's has with input and passes; the better of both stands for
+it. Each image of the prior must beat, by as many standard errors, what passes alone make of an
+answer of nothing in its place (the false gain, which is told), and in the mean what such an answer
+becomes with the long waves of the phase that the prior sees: those are a true gain, and no merit of
+the network. In all these passes probe, positions and what else belongs to the beam stay those of
+the trial. The passes of the gate are extra, and the state goes back to what it was: the plain image
+beside the prior's is that of a refinement without a prior.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ptycho.physics import backend
-from ptycho.prior import OWN_PX, Estimate, Prior, load_prior, long_waves, noise, shrunk
+from ptycho.prior import OWN_PX, Estimate, Prior, load_prior, long_waves, told_apart
 from ptycho.refinement.config import RefineConfig
 from ptycho.refinement.engine import Engine
 from ptycho.refinement.run import prepare
@@ -53,9 +52,8 @@ FED_WEIGHT, FED_SHARE, FED_PASSES = 0.5, 0.625, 10
 PULL_PASSES = 12
 PULL_WEIGHT = 0.65
 """Of total variation on the difference to the prior's image; a lighter one lets noise back in."""
-TOLD_ABOVE = 4.5
-"""Times their own error that counts must ask for a change of the prior's image: hardly any noise
-comes back then."""
+TOLD_PASSES = 48
+"""Of the likelihood alone from the prior's image on, of which what counts tell apart stays."""
 PLAINER = 2.6
 """Standard errors of the held-out gain within which the plainer image stays. By chance one of the
 three images of the prior passes 2.4 as seldom as a single one would pass two (Bonferroni); the rest
@@ -151,7 +149,7 @@ def judge(engine: Engine, loss: str, weight: float, prior: Prior) -> Verdict:
         engine.run_whole(loss, weight, hold=True)
     further, _ = engine.fields()
     own = _judged(engine)
-    for _ in range(FED_PASSES + LONG_PASSES + PULL_PASSES):
+    for _ in range(FED_PASSES + LONG_PASSES + TOLD_PASSES):
         engine.run_whole(loss, weight, hold=True)
     own = min(own, _judged(engine), key=lambda judged: float(judged.each.mean()))
     _put(engine, further)
@@ -161,8 +159,8 @@ def judge(engine: Engine, loss: str, weight: float, prior: Prior) -> Verdict:
     pairs: list[Candidate] = [(PLAIN, put(fed.freer) if weight > 0 else own)]
     pairs += [(SMOOTH, own if weight > 0 else blank[0]), (NET, put(image))]
     blanks = {NET: Blank(*(judged.each for judged in blank))}
-    for name, (share, after) in AFTER.items():
-        pairs.append((name, put(after(engine, loss, part_changed(fed, image, share)))))
+    for name, after in AFTER.items():
+        pairs.append((name, put(after(engine, loss, image))))
         blanks[name] = Blank(*(put(after(engine, loss, each)).each for each in nothing))
     engine.resume(before)
     where = quarters(engine.frames.scan.positions_px[engine.frames.held])
@@ -249,8 +247,7 @@ def with_prior(
         fed, _ = _fed(engine, chosen.loss, chosen.weight)
         image = prior(fed)
         if chosen.gate["chosen"] in AFTER:
-            share, after = AFTER[chosen.gate["chosen"]]
-            image = after(engine, chosen.loss, part_changed(fed, image, share))
+            image = AFTER[chosen.gate["chosen"]](engine, chosen.loss, image)
         engine.resume(saved)
         _put(engine, image)
         facts["plain_deviance_per_pixel"], facts["plain_residual"] = (
@@ -282,24 +279,14 @@ def consistent(engine: Engine, loss: str, image: np.ndarray) -> np.ndarray:
 
 
 def told_by_counts(engine: Engine, loss: str, image: np.ndarray) -> np.ndarray:
-    """`image` and what passes change of it that the counts can tell from noise, block by block."""
+    """`image` and what passes change of it that the counts tell apart from noise."""
     _put(engine, image)
-    for _ in range(PULL_PASSES):
+    for _ in range(TOLD_PASSES):
         engine.run_whole(loss, 0.0, hold=True)
-    moved = engine.fields()[0] - image
-    kept = shrunk(moved, noise(engine.light()), (TOLD_ABOVE,), means=False)[..., 0]
-    return np.asarray(image + kept)
+    return np.asarray(image + told_apart(engine.fields()[0] - image, image, engine.light()))
 
 
-TOLD_SHARE = 0.5
-"""Of what the prior changes: where it goes too far, counts tell so for all of it at once, and its
-blocks do not."""
-AFTER = {PULLED: (1.0, consistent), TOLD: (TOLD_SHARE, told_by_counts)}
-
-
-def part_changed(fed: Estimate, image: np.ndarray, share: float) -> np.ndarray:
-    """(H, W) complex64: what the prior was fed, with a share of what its `image` changed."""
-    return fed.image + np.float32(share) * (image - fed.image)
+AFTER = {PULLED: consistent, TOLD: told_by_counts}
 
 
 @functools.cache

@@ -58,7 +58,7 @@ from ptycho.refinement import (
     FED_SHARE,
     FED_WEIGHT,
     LONG_PASSES,
-    TOLD_ABOVE,
+    TOLD_PASSES,
 )
 from ptycho.studies.quality import star_path
 
@@ -321,9 +321,8 @@ def page(found: dict[str, Any]) -> str:
         "## Beside BM3D",
         "",
         "SSIM of amplitude / phase, in brackets the half-deviance a pixel of counts that no image",
-        "saw. `refine` tries the prior's image as it is, and half of what the prior changes with",
-        f"what its own counts tell apart from noise ({TOLD_ABOVE} times their error) of what",
-        "passes change of that. BM3D denoises",
+        "saw. `refine` tries the prior's image as it is, and with what its own counts tell apart",
+        f"from noise of what {TOLD_PASSES} passes of the likelihood change of it. BM3D denoises",
         "real and imaginary part of 80 passes of the likelihood alone and has, of six strengths,",
         "the best **by the truth**; the other three know nothing of it. Its rows were run at",
         f"{commits(found['unseen'])}.",

@@ -21,10 +21,8 @@ from ptycho.pretraining import CASES, EMPTIED, judged_scan
 from ptycho.prior import Estimate, Prior
 from ptycho.refinement import (
     LONG_PASSES,
-    TOLD_SHARE,
     Solved,
     fed_weight,
-    part_changed,
     prepare,
     solved,
     take_over,
@@ -63,7 +61,7 @@ def unseen(prior: Prior, folder: Path, weights: dict[Key, float], frames: int) -
         facts = {"case": case, "photons": photons, "seed": seed}
         usual = np.zeros(0)
         images = {"total variation": smooth, "prior": prior(fed)}
-        images["prior + what counts tell"] = _told(scan, fed, images["prior"])
+        images["prior + what counts tell"] = _told(scan, images["prior"])
         for name, image in images.items():
             rec = Reconstruction(image, fed.light, origin)
             each = unseen_deviances(rec, other)
@@ -82,11 +80,11 @@ def unseen(prior: Prior, folder: Path, weights: dict[Key, float], frames: int) -
     return rows
 
 
-def _told(scan: Scan, fed: Estimate, image: np.ndarray) -> np.ndarray:
-    """What the gate tries: a share of what the prior changed, and what the counts tell."""
+def _told(scan: Scan, image: np.ndarray) -> np.ndarray:
+    """What the gate tries: the prior's image and what the counts tell of it."""
     known = RefineConfig(update_probe=False, clean="off", held_out_fraction=0)
     engine = prepare(scan, take_over(scan, None), known, least_px=0)
-    return told_by_counts(engine, "poisson", part_changed(fed, image, TOLD_SHARE))
+    return told_by_counts(engine, "poisson", image)
 
 
 def _kept(path: Path, scan: Scan, weight: float) -> Solved:

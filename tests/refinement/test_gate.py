@@ -26,6 +26,7 @@ from ptycho.refinement.gate import (
     QUARTERS,
     SMOOTH,
     TOLD,
+    TOLD_PASSES,
     Blank,
     Judged,
     _put,
@@ -142,7 +143,7 @@ def test_what_counts_hold_against_an_image_comes_back_and_their_noise_does_not()
     away = inside & ~ndimage.binary_dilation(square, iterations=12)
     image = told_by_counts(engine, "poisson", missing)
     _put(engine, missing)
-    for _ in range(PULL_PASSES):
+    for _ in range(TOLD_PASSES):
         engine.run_whole("poisson", 0.0, hold=True)
     noisy = np.abs(engine.fields()[0] - truth)[away].mean()
     error = np.abs(image - truth)

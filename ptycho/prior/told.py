@@ -1,0 +1,32 @@
+"""What the counts of a scan tell of an image, apart from noise. NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ptycho.prior.alike import heard_together
+from ptycho.prior.edges import heard_at_edges
+from ptycho.prior.features import lit, noise
+
+ALONE = 0.3
+"""Share of a block's variance that is not in its like, from where on an edge is heard by itself;
+one that has its like has been heard with them, which brings less noise in."""
+
+
+def told_apart(moved: np.ndarray, image: np.ndarray, light: np.ndarray) -> np.ndarray:
+    """(H, W) complex64: what of a move the counts tell apart from noise.
+
+    Args:
+        moved: (H, W) complex, what passes of the likelihood changed of the image.
+        image: (H, W) complex, with little noise, as a prior leaves it.
+        light: (H, W), photons that each pixel saw. Blocks are compared where
+            the prior answers.
+    """
+    seen = lit(light)
+    rows, cols = (np.flatnonzero(seen.any(axis)) for axis in (1, 0))
+    box = slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)
+    sigma = noise(light)
+    kept, alone = np.zeros(image.shape, np.complex64), np.ones(image.shape, np.float32)
+    kept[box], alone[box] = heard_together(moved[box], image[box], sigma[box])
+    rest = heard_at_edges(moved - kept, image, sigma, seen)
+    return np.asarray(kept + np.minimum(alone / ALONE, 1) * rest, np.complex64)
