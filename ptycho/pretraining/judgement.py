@@ -20,9 +20,9 @@ from ptycho.config import Progress
 from ptycho.data import whole_file
 from ptycho.errors import DataError
 from ptycho.evaluation import evaluate
-from ptycho.pretraining.made import lit, on_canvas, samples, turned
+from ptycho.pretraining.made import on_canvas, samples, turned
 from ptycho.pretraining.training import VALIDATION_EVERY
-from ptycho.prior import VIEWS, Estimate, Prior
+from ptycho.prior import VIEWS, Estimate, Prior, lit
 from ptycho.result import Reconstruction
 from ptycho.scan import Scan, Truth
 from ptycho.simulation import SimulationConfig, picture, simulate

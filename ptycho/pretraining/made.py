@@ -22,7 +22,7 @@ from ptycho.config import Progress
 from ptycho.data import load_reconstruction, whole_file, write_json
 from ptycho.errors import ArchiveError, DataError
 from ptycho.pretraining.recipes import CANVAS_PX, draw, measured
-from ptycho.prior import LIT, Estimate, counted, long_waves
+from ptycho.prior import Estimate, counted, lit, long_waves
 from ptycho.scan import Truth
 from ptycho.studies import Outcome, run_arms
 
@@ -156,11 +156,6 @@ def on_canvas(truth: Truth, origin: tuple[int, int], shape: tuple[int, ...]) -> 
     top, left = low[0] - row, low[1] - col
     out[top : top + part.shape[0], left : left + part.shape[1]] = part
     return out
-
-
-def lit(light: np.ndarray) -> np.ndarray:
-    """(H, W) bool: where the light is at least `LIT` of the usual."""
-    return light >= LIT * np.quantile(light[light > 0], 0.95)
 
 
 def turned(truth: np.ndarray, image: np.ndarray, light: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from .features import LIT as LIT
 from .features import Gauged as Gauged
 from .features import channels as channels
 from .features import gauged as gauged
+from .features import lit as lit
 from .features import noise as noise
 from .features import reach as reach
 from .network import VIEWS as VIEWS

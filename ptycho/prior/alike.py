@@ -16,9 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-from scipy.fft import dct
 
-from ptycho.prior.shrinkage import SIDE_PX, WORKERS
+from ptycho.prior.shrinkage import COSINES, SIDE_PX, WORKERS, block_means
 
 GROUP = 32
 """Blocks that are judged together, at most; a power of two."""
@@ -34,8 +33,7 @@ TAPER = np.outer(np.kaiser(SIDE_PX, 2.0), np.kaiser(SIDE_PX, 2.0)).ravel().astyp
 BLOCKS_AT_ONCE = 1024
 """That a thread asks for at once: about 80 MB."""
 
-_COSINES = dct(np.eye(SIDE_PX), axis=0, norm="ortho")
-_COSINES = np.kron(_COSINES, _COSINES).astype(np.float32)
+_COSINES = np.kron(COSINES, COSINES).astype(np.float32)
 
 
 class Heard(NamedTuple):
@@ -58,12 +56,13 @@ def heard_together(moved: np.ndarray, image: np.ndarray, sigma: np.ndarray) -> H
         return Heard(kept, alone)
     moved, image = (np.asarray(each, np.complex64) for each in (moved, image))
     rows, cols = (_begins(side) for side in image.shape)
+    group = _group(image.shape)
     each = max(1, BLOCKS_AT_ONCE // len(cols))
     bands = [rows[first : first + each] for first in range(0, len(rows), each)]
-    power = _sums(sigma.astype(np.float64) ** 2) / SIDE_PX**2
+    power = block_means(sigma.astype(np.float64) ** 2)
 
     def band(begins: np.ndarray) -> tuple[slice, np.ndarray]:
-        return _heard(moved, image, power, begins, cols)
+        return _heard(moved, image, power, begins, cols, group)
 
     total = np.zeros((5, *image.shape))
     with ThreadPoolExecutor(WORKERS) as threads:
@@ -75,6 +74,13 @@ def heard_together(moved: np.ndarray, image: np.ndarray, sigma: np.ndarray) -> H
     return Heard(kept, (unlike / number).astype(np.float32))
 
 
+def _group(shape: tuple[int, ...]) -> int:
+    """How many blocks are judged together in an image of that shape: a small one has fewer."""
+    down, across = (min(side - SIDE_PX, FAR_PX) + 1 for side in shape)
+    found = down * across - (2 * NEAR_PX - 1) ** 2 + 1  # by each block, at least
+    return int(min(GROUP, 1 << (max(1, found).bit_length() - 1)))
+
+
 def _begins(side: int) -> np.ndarray:
     """Where blocks that are asked for begin; the last one ends with the image."""
     last = side - SIDE_PX
@@ -82,12 +88,17 @@ def _begins(side: int) -> np.ndarray:
 
 
 def _heard(
-    moved: np.ndarray, image: np.ndarray, power: np.ndarray, rows: np.ndarray, cols: np.ndarray
+    moved: np.ndarray,
+    image: np.ndarray,
+    power: np.ndarray,
+    rows: np.ndarray,
+    cols: np.ndarray,
+    group: int,
 ) -> tuple[slice, np.ndarray]:
     """The rows that the groups reach, and their sums (5, rows, W): of re, im and weight of what
     stays, of how unlike the blocks are and of their number. `power`: σ² of each block.
     """
-    where, distance = _alike(image, rows, cols)
+    where, distance = _alike(image, rows, cols, group)
     low, high = int(where[..., 0].min()), int(where[..., 0].max()) + SIDE_PX
     blocks = _blocks(image, where)
     along = blocks.mean((1, 2))
@@ -104,9 +115,7 @@ def _heard(
     re, im = (haar.T @ (found * stay)) @ _COSINES
     back = (re + 1j * im) * along
     weight = np.broadcast_to(weight, (*where.shape[:2], SIDE_PX**2))
-    own = blocks[:, 0]
-    spread = np.mean(np.abs(own - own.mean(axis=1, keepdims=True)) ** 2, axis=1)
-    unlike = np.minimum(distance / np.maximum(2 * spread, 1e-20), 1)[:, None, None]
+    unlike = _unlike(blocks[:, 0], distance)[:, None, None]
     unlike = np.broadcast_to(unlike, (len(where), 1, SIDE_PX**2))
     shape = high - low, image.shape[1]
 
@@ -118,7 +127,15 @@ def _heard(
     return slice(low, high), np.stack([summed(part) for part in parts])
 
 
-def _alike(image: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _unlike(blocks: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    """(B,) of blocks (B, 64): 0 where others are the same to 1 where they are as any block is."""
+    spread = np.mean(np.abs(blocks - blocks.mean(axis=1, keepdims=True)) ** 2, axis=1)
+    return np.minimum(distance / np.maximum(2 * spread, np.finfo(np.float32).tiny), 1)
+
+
+def _alike(
+    image: np.ndarray, rows: np.ndarray, cols: np.ndarray, group: int
+) -> tuple[np.ndarray, np.ndarray]:
     """(B, G, 2) where each block and those like it begin, (B,) their mean square distance."""
     last = np.array(image.shape) - SIDE_PX
     span = image[rows[0] : rows[-1] + SIDE_PX]
@@ -142,8 +159,6 @@ def _alike(image: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> tuple[np.nd
             np.copyto(each, sums, where=np.logical_and.outer(*inside))
     apart = planes.reshape(len(moves), -1)
     apart[0] = -1  # the block itself comes first
-    fewest = int(np.isfinite(apart).sum(axis=0).min())
-    group = min(GROUP, 1 << (fewest.bit_length() - 1))
     chosen = np.argpartition(apart, group - 1, axis=0)[:group]
     found = np.take_along_axis(apart, chosen, axis=0)
     order = np.argsort(found, axis=0, kind="stable")
@@ -154,15 +169,10 @@ def _alike(image: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> tuple[np.nd
     return begins + np.array(moves)[chosen.T], distance
 
 
-def _sums(
-    plane: np.ndarray, rows: np.ndarray | None = None, cols: np.ndarray | None = None
-) -> np.ndarray:
-    """Sums of a plane over the blocks that begin there; None: everywhere."""
+def _sums(plane: np.ndarray, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+    """Sums of a plane over the blocks that begin there."""
     for axis, begins in enumerate((rows, cols)):
-        run = np.cumsum(plane, axis=axis, dtype=np.float64)
-        run = np.insert(run, 0, 0, axis=axis)
-        if begins is None:
-            begins = np.arange(plane.shape[axis] - SIDE_PX + 1)
+        run = np.insert(np.cumsum(plane, axis=axis, dtype=np.float64), 0, 0, axis=axis)
         plane = run.take(begins + SIDE_PX, axis) - run.take(begins, axis)
     return plane
 

@@ -55,9 +55,8 @@ def heard_at_edges(
 
 def _share(part: np.ndarray, varies: np.ndarray, own: np.ndarray, lit: np.ndarray) -> np.ndarray:
     square = part**2 / own
-    usual = float(np.median(square[lit])) / _MEDIAN
-    moves = np.maximum(_around(square, MOVE_PX), np.finfo(np.float64).tiny)
-    more = 1 - np.minimum(ABOVE * usual / moves, 1) ** SHARP
+    noise = max(ABOVE * float(np.median(square[lit])) / _MEDIAN, np.finfo(np.float64).tiny)
+    more = 1 - (noise / np.maximum(_around(square, MOVE_PX), noise)) ** SHARP
     return np.asarray(varies / (1 + varies) * more)
 
 

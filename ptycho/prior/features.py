@@ -68,7 +68,7 @@ def gauged(estimate: Estimate) -> Gauged:
         freer,
         shrunk(freer, sigma),
         sigma,
-        light >= least,
+        lit(light),
         unit,
     )
 
@@ -82,7 +82,7 @@ def noise(light: np.ndarray) -> np.ndarray:
 
 
 def lit(light: np.ndarray) -> np.ndarray:
-    """(H, W) bool of the light (H, W): where the prior's answer counts."""
+    """(H, W) bool of the light (H, W): where it is at least `LIT` of the usual."""
     return np.asarray(light >= _least(light))
 
 

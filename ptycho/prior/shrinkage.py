@@ -36,8 +36,6 @@ def shrunk(
     image: np.ndarray,
     sigma: np.ndarray,
     levels: Sequence[float] = LEVELS,
-    *,
-    means: bool = True,
 ) -> np.ndarray:
     """(H, W, levels) complex64: the image at each level.
 
@@ -45,7 +43,6 @@ def shrunk(
         image: (H, W) complex, with the noise of its counts.
         sigma: (H, W), that noise: √ of the mean square of its modulus.
         levels: coefficients stay above them.
-        means: of blocks always stay; False: only above the level, for a difference of images.
     """
     # Whole blocks, as much added before as behind: a turned image then has its blocks turned.
     added = [-side % SIDE_PX for side in image.shape]
@@ -61,21 +58,19 @@ def shrunk(
         # With a block's rows around a band its blocks are those of the whole image.
         low, last = max(0, first - SIDE_PX), first + BAND_PX
         rows = slice(low, last + SIDE_PX)
-        out[first:last] = _shrunk(image[rows], sigma[rows], levels, means)[first - low :][:BAND_PX]
+        out[first:last] = _shrunk(image[rows], sigma[rows], levels)[first - low :][:BAND_PX]
 
     with ThreadPoolExecutor(WORKERS) as threads:
         list(threads.map(band, range(0, len(image), BAND_PX)))
     return out[inside]
 
 
-def _shrunk(
-    image: np.ndarray, sigma: np.ndarray, levels: Sequence[float], means: bool
-) -> np.ndarray:
+def _shrunk(image: np.ndarray, sigma: np.ndarray, levels: Sequence[float]) -> np.ndarray:
     height, width = image.shape
     planes = np.stack([image.real, image.imag]).astype(np.float32)
     planes = np.pad(planes, [(0, 0), *[(SIDE_PX, SIDE_PX)] * 2], mode="symmetric")
     noise = np.pad(sigma.astype(np.float32), SIDE_PX, mode="edge")
-    bounds = _block_means(noise)
+    bounds = block_means(noise)
     total = np.zeros((len(levels), *planes.shape), np.float32)
     shares = np.zeros((len(levels), *noise.shape), np.float32)  # of the block that begins there
     for row, col in BEGINS:
@@ -89,13 +84,12 @@ def _shrunk(
         own = bounds[row::SIDE_PX, col::SIDE_PX][:rows, None, :cols, None]
         for number, level in enumerate(levels):
             keep = power > (level * own) ** 2
-            if means:
-                keep[:, 0, :, 0] = True
-            share = (1 / np.maximum(_counts(keep), 1)).astype(np.float32)
+            keep[:, 0, :, 0] = True
+            share = (1 / _counts(keep)).astype(np.float32)
             total[number, :, *box] += _back(cosines * (keep * share[:, None, :, None]))
             shares[number, row::SIDE_PX, col::SIDE_PX][:rows, :cols] = share
     # A pixel lies in the blocks that begin at it and up to seven pixels before it.
-    weight = SIDE_PX**2 * np.stack([_block_means(each) for each in shares])
+    weight = SIDE_PX**2 * np.stack([block_means(each) for each in shares])
     inside, begun = (
         [slice(first, first + side) for side in (height, width)] for first in (SIDE_PX, 1)
     )
@@ -114,7 +108,7 @@ def _cosines() -> np.ndarray:
 COSINES = _cosines()
 
 
-def _block_means(noise: np.ndarray) -> np.ndarray:
+def block_means(noise: np.ndarray) -> np.ndarray:
     """(H − 7, W − 7): the mean of the block that begins at each pixel."""
     sums = np.zeros(np.add(noise.shape, 1))
     np.cumsum(np.cumsum(noise, axis=0, dtype=np.float64), axis=1, out=sums[1:, 1:])

@@ -12,6 +12,10 @@ ALONE = 0.3
 """Share of a block's variance that is not in its like, from where on an edge is heard by itself;
 one that has its like has been heard with them, which brings less noise in."""
 
+TOO_MUCH = 4.0
+"""Times the mean square error that counts leave in a pixel: a usual move above it is not theirs,
+but of positions, a probe or light that are not quite known; it counts as so much more noise."""
+
 
 def told_apart(moved: np.ndarray, image: np.ndarray, light: np.ndarray) -> np.ndarray:
     """(H, W) complex64: what of a move the counts tell apart from noise.
@@ -19,13 +23,14 @@ def told_apart(moved: np.ndarray, image: np.ndarray, light: np.ndarray) -> np.nd
     Args:
         moved: (H, W) complex, what passes of the likelihood changed of the image.
         image: (H, W) complex, with little noise, as a prior leaves it.
-        light: (H, W), photons that each pixel saw. Blocks are compared where
-            the prior answers.
+        light: (H, W), photons that each pixel saw. Blocks are compared where the prior answers.
     """
     seen = lit(light)
     rows, cols = (np.flatnonzero(seen.any(axis)) for axis in (1, 0))
     box = slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)
     sigma = noise(light)
+    usual = float(np.median(np.abs(moved[seen] / sigma[seen]) ** 2)) / np.log(2)  # a mean square
+    sigma *= np.sqrt(max(usual / TOO_MUCH, 1))
     kept, alone = np.zeros(image.shape, np.complex64), np.ones(image.shape, np.float32)
     kept[box], alone[box] = heard_together(moved[box], image[box], sigma[box])
     rest = heard_at_edges(moved - kept, image, sigma, seen)

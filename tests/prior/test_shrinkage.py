@@ -57,16 +57,6 @@ def test_each_block_keeps_what_stands_above_the_noise(shape: tuple[int, int]) ->
         np.testing.assert_allclose(found[..., number], by_loop(image, sigma, level), atol=2e-6)
 
 
-def test_a_block_of_a_difference_keeps_its_mean_only_above_the_noise() -> None:
-    """Noise leaves nothing; what is much above it stays, its mean too."""
-    image, sigma = noisy((64, 64))
-    smooth = np.where(np.arange(64) < 32, 0.6, np.exp(0.4j)).astype(np.complex64)
-    found = shrunk(image - smooth, sigma, (4.5,), means=False)[..., 0]
-    assert np.sqrt(np.mean(np.abs(found) ** 2)) < 0.1 * sigma.mean()
-    found = shrunk(image - smooth + 5 * sigma.max(), sigma, (4.5,), means=False)[..., 0]
-    assert found.mean() == pytest.approx(5 * sigma.max(), rel=0.1)
-
-
 def test_bands_of_rows_give_the_image_of_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     image, sigma = noisy((83, 40), 3)
     whole = shrunk(image, sigma)
