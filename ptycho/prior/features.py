@@ -68,7 +68,7 @@ def gauged(estimate: Estimate) -> Gauged:
         freer,
         shrunk(freer, sigma),
         sigma,
-        lit(light),
+        light >= least,
         unit,
     )
 
