@@ -31,7 +31,7 @@ MEAN_LEVEL = 10.0
 """The common mean, where blocks move as if they were one."""
 TAPER = np.outer(np.kaiser(SIDE_PX, 2.0), np.kaiser(SIDE_PX, 2.0)).ravel().astype(np.float32)
 BLOCKS_AT_ONCE = 1024
-"""That a thread asks for at once: about 80 MB."""
+"""That a thread asks for at once: some 150 MB."""
 
 _COSINES = np.kron(COSINES, COSINES).astype(np.float32)
 
