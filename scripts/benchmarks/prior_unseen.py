@@ -33,7 +33,7 @@ SIDE = 4
 """Parts of the scan, along each side, in which unseen counts are judged."""
 BASELINES = Path(".venv-baselines/bin/python")
 UNSEEN_PHOTONS = (1e3, 1e4)
-UNSEEN_SEEDS = 2
+UNSEEN_SEEDS = 3
 Key = tuple[str, float, int]
 Row = dict[str, Any]
 IMAGES = "total variation", "prior", "prior + what counts tell", "bm3d"
