@@ -22,7 +22,7 @@ from ptycho.config import Progress
 from ptycho.data import load_reconstruction, whole_file, write_json
 from ptycho.errors import ArchiveError, DataError
 from ptycho.pretraining.recipes import CANVAS_PX, draw, measured
-from ptycho.prior import Estimate, counted, lit, long_waves
+from ptycho.prior import Estimate, box, counted, lit, long_waves
 from ptycho.scan import Truth
 from ptycho.studies import Outcome, run_arms
 
@@ -173,10 +173,9 @@ def turned(truth: np.ndarray, image: np.ndarray, light: np.ndarray) -> np.ndarra
 def _sample(estimate: Estimate, truth: np.ndarray) -> Sample:
     """The sample cut to what is lit."""
     target = turned(truth, estimate.image, estimate.light)
-    rows, cols = (np.flatnonzero(lit(estimate.light).any(axis)) for axis in (1, 0))
-    box = slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)
-    cut = Estimate(estimate.image[box], estimate.freer[box], estimate.light[box])
-    return Sample(cut, target[box], {})
+    at = box(lit(estimate.light))
+    cut = Estimate(estimate.image[at], estimate.freer[at], estimate.light[at])
+    return Sample(cut, target[at], {})
 
 
 def _errors(sample: Sample) -> tuple[float, float]:

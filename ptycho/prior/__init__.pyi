@@ -3,6 +3,7 @@ from .features import ANSWER as ANSWER
 from .features import CHANNELS as CHANNELS
 from .features import LIT as LIT
 from .features import Gauged as Gauged
+from .features import box as box
 from .features import channels as channels
 from .features import gauged as gauged
 from .features import lit as lit

@@ -28,10 +28,10 @@ FAR_PX, NEAR_PX = 19, 3
 LEVEL = 5.0
 """Coefficients of amplitude and of phase stay above so many times the error of a pixel."""
 MEAN_LEVEL = 10.0
-"""The common mean, where blocks move as if they were one."""
+"""Times the root of their number: the common mean of blocks, which may have all moved as one."""
 TAPER = np.outer(np.kaiser(SIDE_PX, 2.0), np.kaiser(SIDE_PX, 2.0)).ravel().astype(np.float32)
 BLOCKS_AT_ONCE = 1024
-"""That a thread asks for at once: some 150 MB."""
+"""That a thread asks for at once, so that memory does not grow with the image."""
 
 _COSINES = np.kron(COSINES, COSINES).astype(np.float32)
 
@@ -105,7 +105,7 @@ def _heard(
     size = np.abs(along)
     along = np.divide(along, size, out=np.ones_like(along), where=size > 0)[:, None, None]
     turned = _blocks(moved, where) * along.conj()
-    haar = _haar(where.shape[1])
+    haar = _haar(group)
     found = haar @ (np.stack([turned.real, turned.imag]) @ _COSINES.T)
     bound = np.full(found.shape[2:], LEVEL)
     bound[0, 0] = MEAN_LEVEL * np.sqrt(len(bound))

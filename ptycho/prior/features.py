@@ -86,6 +86,12 @@ def lit(light: np.ndarray) -> np.ndarray:
     return np.asarray(light >= _least(light))
 
 
+def box(inside: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns of the smallest rectangle with all that is true in (H, W) bool."""
+    rows, cols = (np.flatnonzero(inside.any(axis)) for axis in (1, 0))
+    return slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)
+
+
 def _noise(light: np.ndarray, least: float) -> np.ndarray:
     return np.asarray(1 / (2 * np.sqrt(np.maximum(light, least))))
 

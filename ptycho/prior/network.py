@@ -9,7 +9,7 @@ import numpy as np
 
 from ptycho.nn import PRIOR_REACH_PX, PRIOR_STRIDE, PRIOR_WIDTH, build_prior_net
 from ptycho.prior.estimate import Estimate
-from ptycho.prior.features import CHANNELS, Gauged, channels, correction, gauged
+from ptycho.prior.features import CHANNELS, Gauged, box, channels, correction, gauged
 from ptycho.prior.ripple import without_ripple
 
 TILE_PX = 512
@@ -75,11 +75,10 @@ class Prior:
     def _corrections(
         self, estimate: Estimate, own: Gauged, views: int | None, tile_px: int
     ) -> np.ndarray:
-        rows, cols = (np.flatnonzero(own.lit.any(axis)) for axis in (1, 0))
-        box = slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)
-        planes = channels(*(part[box] for part in (own.image, own.freer, own.blocks, own.sigma)))
-        planes[~own.lit[box]] = 0
-        afford = VIEWED_PX * (PRIOR_WIDTH / self.width) ** 2 / own.lit[box].size
+        at = box(own.lit)
+        planes = channels(*(part[at] for part in (own.image, own.freer, own.blocks, own.sigma)))
+        planes[~own.lit[at]] = 0
+        afford = VIEWED_PX * (PRIOR_WIDTH / self.width) ** 2 / own.lit[at].size
         views = views or int(np.clip(afford, 1, VIEWS))
         found = np.zeros((views, *own.image.shape, 2), np.float32)
         for view in range(views):
@@ -91,7 +90,7 @@ class Prior:
                 seen = np.pad(seen, [(moved, 0), (moved, 0), (0, 0)])
             answer = self._tiled(np.ascontiguousarray(seen), tile_px)[moved:, moved:]
             answer = np.rot90(answer, -turn)
-            found[view][box] = answer * _CONJUGATE[:2] if conjugate else answer
+            found[view][at] = answer * _CONJUGATE[:2] if conjugate else answer
         return np.stack([correction(own, answer) for answer in found])
 
     def _tiled(self, planes: np.ndarray, tile_px: int) -> np.ndarray:

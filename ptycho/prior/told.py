@@ -6,7 +6,7 @@ import numpy as np
 
 from ptycho.prior.alike import heard_together
 from ptycho.prior.edges import heard_at_edges
-from ptycho.prior.features import lit, noise
+from ptycho.prior.features import box, lit, noise
 
 ALONE = 0.3
 """Share of a block's variance that is not in its like, from where on an edge is heard by itself;
@@ -26,12 +26,11 @@ def told_apart(moved: np.ndarray, image: np.ndarray, light: np.ndarray) -> np.nd
         light: (H, W), photons that each pixel saw. Blocks are compared where the prior answers.
     """
     seen = lit(light)
-    rows, cols = (np.flatnonzero(seen.any(axis)) for axis in (1, 0))
-    box = slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)
+    at = box(seen)
     sigma = noise(light)
     usual = float(np.median(np.abs(moved[seen] / sigma[seen]) ** 2)) / np.log(2)  # a mean square
     sigma *= np.sqrt(max(usual / TOO_MUCH, 1))
     kept, alone = np.zeros(image.shape, np.complex64), np.ones(image.shape, np.float32)
-    kept[box], alone[box] = heard_together(moved[box], image[box], sigma[box])
+    kept[at], alone[at] = heard_together(moved[at], image[at], sigma[at])
     rest = heard_at_edges(moved - kept, image, sigma, seen)
     return np.asarray(kept + np.minimum(alone / ALONE, 1) * rest, np.complex64)

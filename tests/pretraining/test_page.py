@@ -62,6 +62,23 @@ def test_the_rows_of_little_overlap_say_whether_the_gain_is_met() -> None:
     assert "+0.020 / +0.100" in told[1] and told[1].endswith("missed |")
 
 
+def test_the_lead_over_bm3d_is_that_of_the_rows() -> None:
+    """Of the mean over seeds, case by case; one lead is none."""
+    rows = []
+    for number, case in enumerate(prior_unseen.CASES):
+        for seed in (1, 2):
+            for name in prior_unseen.IMAGES:
+                better = 0.01 * (number + 1) if "tell" in name else 0.0
+                phase = 0.5 - better if case == "T" else 0.5 + better
+                row = {"case": case, "photons": 1e4, "seed": seed, "image": name}
+                row |= {"ssim": [0.6 + better + 0.1 * seed, phase], "deviance": 0.2 * (1 - better)}
+                rows.append(row)
+    (told,) = (line for line in prior_unseen.bm3d_words(rows) if line.startswith("With"))
+    worst = -0.01 * (list(prior_unseen.CASES).index("T") + 1)
+    assert "amplitude in 4 of 4 cases (least lead +0.0100)" in told
+    assert f"phase in 3 ({worst:+.4f})" in told and "counts in 4 (+1.00 %)" in told
+
+
 def test_a_part_that_is_run_again_leaves_the_others_and_names_its_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
