@@ -8,6 +8,9 @@ what the counts say in one place is faint, in 32 alike it is not. Amplitude and 
 across the mean of the blocks, are judged apart. The common mean of the blocks must be larger: long
 waves move blocks that lie beside each other together, and have been taken from the counts already
 (`ptycho.prior.waves`).
+
+The image itself goes the same way, with a higher level: what is left is what its like has in common
+(`ptycho.prior.slow` takes from it what changes slowly in the phase).
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ LEVEL = 5.0
 """Coefficients of amplitude and of phase stay above so many times the error of a pixel."""
 MEAN_LEVEL = 10.0
 """Times the root of their number: the common mean of blocks, which may have all moved as one."""
+LIKE_LEVEL = 12.0
+"""Times the error of a pixel: coefficients of the image itself stay above it, and the mean."""
 TAPER = np.outer(np.kaiser(SIDE_PX, 2.0), np.kaiser(SIDE_PX, 2.0)).ravel().astype(np.float32)
 BLOCKS_AT_ONCE = 1024
 """That a thread asks for at once, so that memory does not grow with the image."""
@@ -37,24 +42,24 @@ _COSINES = np.kron(COSINES, COSINES).astype(np.float32)
 
 
 class Heard(NamedTuple):
-    """Of a move (H, W): what of it stays, complex64; and where the image has nothing alike."""
+    """What groups of alike blocks say (H, W)."""
 
-    kept: np.ndarray
-    alone: np.ndarray  # (H, W) float32, 0 where it has its like around to 1 where it has none
+    kept: np.ndarray  # complex64, what of the move they agree on
+    alone: np.ndarray  # float32, 0 where the image has its like around to 1 where it has none
+    like: np.ndarray  # complex64, the image as its like has it
 
 
 def heard_together(moved: np.ndarray, image: np.ndarray, sigma: np.ndarray) -> Heard:
-    """What of a move groups of alike blocks agree on.
+    """What of a move, and of an image, groups of alike blocks agree on.
 
     Args:
         moved: (H, W) complex, what passes of the likelihood changed of the image.
         image: (H, W) complex, in which blocks are compared; with little noise.
         sigma: (H, W), √ of the mean square error that counts leave in a pixel (`noise`).
     """
-    kept, alone = np.zeros(image.shape, np.complex64), np.ones(image.shape, np.float32)
-    if min(image.shape) < SIDE_PX:
-        return Heard(kept, alone)
     moved, image = (np.asarray(each, np.complex64) for each in (moved, image))
+    if min(image.shape) < SIDE_PX:
+        return Heard(np.zeros_like(image), np.ones(image.shape, np.float32), image)
     rows, cols = (_begins(side) for side in image.shape)
     group = _group(image.shape)
     each = max(1, BLOCKS_AT_ONCE // len(cols))
@@ -64,14 +69,16 @@ def heard_together(moved: np.ndarray, image: np.ndarray, sigma: np.ndarray) -> H
     def band(begins: np.ndarray) -> tuple[slice, np.ndarray]:
         return _heard(moved, image, power, begins, cols, group)
 
-    total = np.zeros((5, *image.shape))
+    total = np.zeros((8, *image.shape))
     with ThreadPoolExecutor(WORKERS) as threads:
         for at, part in threads.map(band, bands):
             total[:, at] += part
-    re, im, weight, unlike, number = total
-    seen = weight > 0
-    kept[seen] = (re[seen] + 1j * im[seen]) / weight[seen]
-    return Heard(kept, (unlike / number).astype(np.float32))
+    unlike, number = total[6:]
+    kept, like = (
+        np.asarray((re + 1j * im) / weight, np.complex64)
+        for re, im, weight in (total[:3], total[3:6])
+    )
+    return Heard(kept, (unlike / number).astype(np.float32), like)
 
 
 def _group(shape: tuple[int, ...]) -> int:
@@ -95,8 +102,9 @@ def _heard(
     cols: np.ndarray,
     group: int,
 ) -> tuple[slice, np.ndarray]:
-    """The rows that the groups reach, and their sums (5, rows, W): of re, im and weight of what
-    stays, of how unlike the blocks are and of their number. `power`: σ² of each block.
+    """The rows that the groups reach, and their sums (8, rows, W): of re, im and weight of what
+    stays of the move and of the image, of how unlike the blocks are and of their number. `power`:
+    σ² of each block.
     """
     where, distance = _alike(image, rows, cols, group)
     low, high = int(where[..., 0].min()), int(where[..., 0].max()) + SIDE_PX
@@ -104,17 +112,15 @@ def _heard(
     along = blocks.mean((1, 2))
     size = np.abs(along)
     along = np.divide(along, size, out=np.ones_like(along), where=size > 0)[:, None, None]
-    turned = _blocks(moved, where) * along.conj()
-    haar = _haar(group)
-    found = haar @ (np.stack([turned.real, turned.imag]) @ _COSINES.T)
-    bound = np.full(found.shape[2:], LEVEL)
-    bound[0, 0] = MEAN_LEVEL * np.sqrt(len(bound))
     error = np.sqrt(power[where[..., 0], where[..., 1]].mean(axis=1))
-    stay = np.abs(found) > (error[:, None, None] * bound).astype(np.float32)
-    weight = 1 / np.maximum(stay.sum((0, 2, 3)) / 2, 1)[:, None, None] * TAPER
-    re, im = (haar.T @ (found * stay)) @ _COSINES
-    back = (re + 1j * im) * along
-    weight = np.broadcast_to(weight, (*where.shape[:2], SIDE_PX**2))
+    bound, common = (np.full((group, SIDE_PX**2), each) for each in (LEVEL, LIKE_LEVEL))
+    bound[0, 0], common[0, 0] = MEAN_LEVEL * np.sqrt(group), 0
+    sums = []
+    for each, level in ((_blocks(moved, where), bound), (blocks, common)):
+        stays, weight = _stays(each * along.conj(), error[:, None, None] * level)
+        weight = np.broadcast_to(weight[:, None, None] * TAPER, stays.shape)
+        stays *= along
+        sums += [stays.real * weight, stays.imag * weight, weight]
     unlike = _unlike(blocks[:, 0], distance)[:, None, None]
     unlike = np.broadcast_to(unlike, (len(where), 1, SIDE_PX**2))
     shape = high - low, image.shape[1]
@@ -123,8 +129,17 @@ def _heard(
         at = _places(where[:, : values.shape[1]], low, shape[1])
         return np.bincount(at.ravel(), values.ravel(), shape[0] * shape[1]).reshape(shape)
 
-    parts = back.real * weight, back.imag * weight, weight, unlike, np.ones_like(unlike)
-    return slice(low, high), np.stack([summed(part) for part in parts])
+    sums += [unlike, np.ones_like(unlike)]
+    return slice(low, high), np.stack([summed(part) for part in sums])
+
+
+def _stays(blocks: np.ndarray, bound: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of groups (B, G, 64) what is above its bound (B, G, 64), and (B,) what each counts for."""
+    haar = _haar(blocks.shape[1])
+    found = haar @ (np.stack([blocks.real, blocks.imag]) @ _COSINES.T)
+    stay = np.abs(found) > bound.astype(np.float32)
+    re, im = (haar.T @ (found * stay)) @ _COSINES
+    return re + 1j * im, (1 / np.maximum(stay.sum((0, 2, 3)) / 2, 1)).astype(np.float32)
 
 
 def _unlike(blocks: np.ndarray, distance: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 from ptycho.prior.alike import heard_together
 from ptycho.prior.edges import heard_at_edges
 from ptycho.prior.features import box, lit, noise
+from ptycho.prior.slow import slow_phase
 
 ALONE = 0.3
 """Share of a block's variance that is not in its like, from where on an edge is heard by itself;
@@ -18,7 +19,8 @@ but of positions, a probe or light that are not quite known; it counts as so muc
 
 
 def told_apart(moved: np.ndarray, image: np.ndarray, light: np.ndarray) -> np.ndarray:
-    """(H, W) complex64: what of a move the counts tell apart from noise.
+    """(H, W) complex64: what of a move the counts tell apart from noise, with the slow phase that
+    alike places have in common.
 
     Args:
         moved: (H, W) complex, what passes of the likelihood changed of the image.
@@ -30,7 +32,10 @@ def told_apart(moved: np.ndarray, image: np.ndarray, light: np.ndarray) -> np.nd
     sigma = noise(light)
     usual = float(np.median(np.abs(moved[seen] / sigma[seen]) ** 2)) / np.log(2)  # a mean square
     sigma *= np.sqrt(max(usual / TOO_MUCH, 1))
-    kept, alone = np.zeros(image.shape, np.complex64), np.ones(image.shape, np.float32)
-    kept[at], alone[at] = heard_together(moved[at], image[at], sigma[at])
-    rest = heard_at_edges(moved - kept, image, sigma, seen)
-    return np.asarray(kept + np.minimum(alone / ALONE, 1) * rest, np.complex64)
+    told, alone = np.zeros(image.shape, np.complex64), np.ones(image.shape, np.float32)
+    told[at], alone[at], like = heard_together(moved[at], image[at], sigma[at])
+    alone = np.minimum(alone / ALONE, 1)
+    told += alone * heard_at_edges(moved - told, image, sigma, seen)
+    parts = (each[at] for each in (image, image + told, image + moved, alone, sigma))
+    told[at] += (image + told)[at] * np.expm1(1j * slow_phase(like, *parts))
+    return told

@@ -100,9 +100,9 @@ def test_what_has_its_like_is_not_heard_by_itself(monkeypatch: pytest.MonkeyPatc
     alone = np.zeros((SIDE_PX, SIDE_PX), np.float32)
     alone[:48] = ALONE
     nothing = np.zeros((SIDE_PX, SIDE_PX), np.complex64)
-    monkeypatch.setattr(told, "heard_together", lambda *_: Heard(nothing, alone))
+    monkeypatch.setattr(told, "heard_together", lambda *_: Heard(nothing, alone, image))
     found = told_apart(disc(0.5) - image + noise(ERROR), image, light)
-    assert np.abs(found[:48]).max() > ERROR and not found[48:].any()
+    assert np.abs(found[:48]).max() > ERROR and np.abs(found[48:]).max() < 1e-6
 
 
 def test_what_is_not_of_counts_must_be_larger() -> None:
