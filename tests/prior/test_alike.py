@@ -12,6 +12,7 @@ from ptycho.prior.alike import (
     FAR_PX,
     GROUP,
     LEVEL,
+    LIKE_LEVEL,
     MEAN_LEVEL,
     NEAR_PX,
     heard_together,
@@ -42,14 +43,25 @@ def unhaar(values: np.ndarray) -> np.ndarray:
     return np.stack([low + high, low - high], axis=1).reshape(values.shape) / np.sqrt(2)
 
 
+def above(blocks: list[np.ndarray], bound: np.ndarray) -> tuple[np.ndarray, float]:
+    """Of a group what is above its bound, and what it counts for."""
+    back, kept = np.zeros(bound.shape, complex), 0
+    for part, factor in ((np.real, 1), (np.imag, 1j)):
+        waves = haar(np.array([dctn(part(each), norm="ortho") for each in blocks]))
+        stay = np.abs(waves) > bound
+        kept += int(stay.sum())
+        back += factor * np.array([idctn(each, norm="ortho") for each in unhaar(waves * stay)])
+    return back, 1 / max(kept / 2, 1)
+
+
 def by_loop(
     moved: np.ndarray, image: np.ndarray, sigma: np.ndarray, group: int
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Each group by itself, in float64."""
     ends = [side - SIDE_PX for side in image.shape]
     begins = [sorted({*range(0, end, EVERY_PX), end}) for end in ends]
     taper = np.outer(np.kaiser(SIDE_PX, 2.0), np.kaiser(SIDE_PX, 2.0))
-    total, weights = np.zeros(image.shape, complex), np.zeros(image.shape)
+    totals, weights = np.zeros((2, *image.shape), complex), np.zeros((2, *image.shape))
     alone, number = np.zeros(image.shape), np.zeros(image.shape)
 
     def block(plane: np.ndarray, at: tuple[int, int]) -> np.ndarray:
@@ -69,28 +81,24 @@ def by_loop(
             members = [(row, col), *(at for _, at in found[: group - 1])]
             mean = np.mean([block(image, at) for at in members])
             along = mean / abs(mean)
-            turned = [block(moved, at) * np.conj(along) for at in members]
             error = np.sqrt(np.mean([np.mean(block(sigma, at) ** 2) for at in members]))
-            bound = np.full((group, SIDE_PX, SIDE_PX), LEVEL * error)
-            bound[0, 0, 0] = MEAN_LEVEL * np.sqrt(group) * error
-            back, kept = np.zeros((group, SIDE_PX, SIDE_PX), complex), 0
-            for part, factor in ((np.real, 1), (np.imag, 1j)):
-                waves = haar(np.array([dctn(part(each), norm="ortho") for each in turned]))
-                stay = np.abs(waves) > bound
-                kept += int(stay.sum())
-                cosines = unhaar(waves * stay)
-                back += factor * np.array([idctn(each, norm="ortho") for each in cosines])
-            weight = taper / max(kept / 2, 1)
-            for at, each in zip(members, back * along, strict=True):
-                block(total, at)[...] += each * weight
-                block(weights, at)[...] += weight
+            for number_of, plane, level, of_mean in (
+                (0, moved, LEVEL, MEAN_LEVEL * np.sqrt(group)),
+                (1, image, LIKE_LEVEL, 0),
+            ):
+                bound = np.full((group, SIDE_PX, SIDE_PX), level * error)
+                bound[0, 0, 0] = of_mean * error
+                back, weight = above([block(plane, at) * np.conj(along) for at in members], bound)
+                for at, each in zip(members, back * along, strict=True):
+                    block(totals[number_of], at)[...] += each * weight * taper
+                    block(weights[number_of], at)[...] += weight * taper
             apart = np.mean([size for size, _ in found[: group - 1]]) / SIDE_PX**2
             block(alone, (row, col))[...] += min(
                 apart / (2 * np.mean(abs(own - own.mean()) ** 2)), 1
             )
             block(number, (row, col))[...] += 1
-    reached = np.maximum(weights, 1e-30)
-    return total / reached, alone / number
+    kept, like = totals / weights
+    return kept, alone / number, like
 
 
 @pytest.mark.parametrize(("shape", "group"), [((21, 26), GROUP), ((14, 13), 16), ((12, 10), 1)])
@@ -100,17 +108,23 @@ def test_groups_are_those_of_a_loop(shape: tuple[int, int], group: int) -> None:
     sigma = np.linspace(0.05, 0.2, shape[0])[:, None] * np.ones(shape)
     found = heard_together(moved, image, sigma)
     assert found.kept.dtype == np.complex64 and found.alone.dtype == np.float32
+    assert found.like.dtype == np.complex64
     if group == 1:
         np.testing.assert_array_equal(found.alone, 1)
         return
-    kept, alone = by_loop(moved, image, sigma, group)
-    assert np.abs(kept).max() > 0.1
+    kept, alone, like = by_loop(moved, image, sigma, group)
+    assert np.abs(kept).max() > 0.1 and np.abs(like - image).max() > 0.1
     np.testing.assert_allclose(found.kept, kept, atol=2e-5)
     np.testing.assert_allclose(found.alone, alone, atol=1e-5)
+    np.testing.assert_allclose(found.like, like, atol=2e-5)
 
 
 def stripes(side_px: int = 64) -> np.ndarray:
     return 1 + 0.5j * np.sin(2 * np.pi * np.arange(side_px) / 6) * np.ones((side_px, 1))
+
+
+def sigma_of(error: float) -> np.ndarray:
+    return np.full((64, 64), error)
 
 
 def test_many_blocks_hear_what_one_does_not() -> None:
@@ -143,11 +157,19 @@ def test_like_and_unlike_places_are_told_apart() -> None:
     assert regular.max() < 0.01 and random.min() > 0.5
 
 
+def test_what_alike_places_do_not_share_is_not_of_the_image() -> None:
+    """Stripes with a little of their own in each place: their like has the stripes alone."""
+    pure = stripes()
+    like = heard_together(noise((64, 64), 0.1), pure + noise((64, 64), 0.1), sigma_of(0.1)).like
+    assert np.sqrt(np.mean(np.abs(like - pure) ** 2)) < 0.35 * 0.1
+
+
 def test_a_turned_phase_has_a_turned_answer() -> None:
     image, moved = stripes(40) + noise((40, 40), 0.1, 1), noise((40, 40), 0.4, 2)
     sigma, turn = np.full((40, 40), 0.1), np.exp(2.1j)
     found, again = (heard_together(moved * t, image * t, sigma) for t in (1, turn))
     np.testing.assert_allclose(again.kept, found.kept * turn, atol=1e-4)
+    np.testing.assert_allclose(again.like, found.like * turn, atol=1e-4)
     np.testing.assert_allclose(again.alone, found.alone, atol=1e-5)
 
 
@@ -159,11 +181,13 @@ def test_bands_of_blocks_give_the_image_of_one_piece(monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(alike, "BLOCKS_AT_ONCE", blocks)
         again = heard_together(moved, image, sigma)
         np.testing.assert_allclose(again.kept, whole.kept, atol=1e-6)
+        np.testing.assert_allclose(again.like, whole.like, atol=1e-6)
         np.testing.assert_allclose(again.alone, whole.alone, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(7, 30), (8, 8), (9, 40), (64, 8)])
 def test_small_images_have_small_groups_or_none(shape: tuple[int, int]) -> None:
     found = heard_together(noise(shape, 1.0), 1 + noise(shape, 0.1, 1), np.full(shape, 0.1))
-    assert np.isfinite(found.kept).all() and found.kept.shape == shape
+    for each in (found.kept, found.like):
+        assert np.isfinite(each).all() and each.shape == shape
     assert ((found.alone >= 0) & (found.alone <= 1)).all()
