@@ -28,7 +28,7 @@ SHARP = 4
 SLOW_PX = 1.5
 """Of the Gaussian: what is taken from alike places is as slow as that."""
 OCTAVES_PX = (2.0, 4.0), (4.0, 8.0), (8.0, 16.0)
-ABOVE = 2.0
+ABOVE = 4.0
 """Times the usual mean square of an octave of the change, from where on the image's own is more."""
 BACK = 0.7
 """Of an octave comes back; the rest is noise, of which the prior's image has less."""

@@ -15,7 +15,8 @@ one that has its like has been heard with them, which brings less noise in."""
 
 TOO_MUCH = 4.0
 """Times the mean square error that counts leave in a pixel: a usual move above it is not theirs,
-but of positions, a probe or light that are not quite known; it counts as so much more noise."""
+but of positions, a probe or light that are not quite known, or of the prior; it counts as so much
+more noise, and the slow phase, which such errors have most of, is turned by so much less."""
 
 
 def told_apart(moved: np.ndarray, image: np.ndarray, light: np.ndarray) -> np.ndarray:
@@ -31,11 +32,12 @@ def told_apart(moved: np.ndarray, image: np.ndarray, light: np.ndarray) -> np.nd
     at = box(seen)
     sigma = noise(light)
     usual = float(np.median(np.abs(moved[seen] / sigma[seen]) ** 2)) / np.log(2)  # a mean square
-    sigma *= np.sqrt(max(usual / TOO_MUCH, 1))
+    excess = max(usual / TOO_MUCH, 1)
+    sigma *= np.sqrt(excess)
     told, alone = np.zeros(image.shape, np.complex64), np.ones(image.shape, np.float32)
     told[at], alone[at], like = heard_together(moved[at], image[at], sigma[at])
     alone = np.minimum(alone / ALONE, 1)
     told += alone * heard_at_edges(moved - told, image, sigma, seen)
     parts = (each[at] for each in (image, image + told, image + moved, alone, sigma))
-    told[at] += (image + told)[at] * np.expm1(1j * slow_phase(like, *parts))
+    told[at] += (image + told)[at] * np.expm1(1j * slow_phase(like, *parts) / excess)
     return told
