@@ -15,7 +15,7 @@ from ptycho.prior.edges import (
     SHARP,
     heard_at_edges,
 )
-from ptycho.prior.told import ALONE, told_apart
+from ptycho.prior.told import ALONE, TOO_MUCH, told_apart
 
 SIDE_PX = 96
 ERROR = 0.1
@@ -117,3 +117,13 @@ def test_what_is_not_of_counts_must_be_larger() -> None:
     )
     edge = np.abs(missing) > 2 * ERROR
     assert rms(known - missing, edge) < 0.5 * rms(missing, edge) < rms(less - missing, edge)
+
+
+def test_moves_that_are_not_of_counts_turn_the_slow_phase_less(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    light, image = np.full((SIDE_PX, SIDE_PX), 1 / (4 * ERROR**2), np.float32), disc(0.5)
+    monkeypatch.setattr(told, "slow_phase", lambda *_: np.full(light.shape, 0.2))
+    for times, turn in ((1, 0.2), (4, 0.2 * TOO_MUCH / 16)):  # sixteen times the mean square
+        found = image + told_apart(noise(times * ERROR), image, light)
+        assert np.median(np.angle(found / image)) == pytest.approx(turn, rel=0.05)
