@@ -15,13 +15,13 @@ one that has its like has been heard with them, which brings less noise in."""
 
 TOO_MUCH = 4.0
 """Times the mean square error that counts leave in a pixel: a usual move above it is not theirs,
-but of positions, a probe or light that are not quite known, or of the prior; it counts as so much
-more noise, and the slow phase, which such errors have most of, is turned by so much less."""
+but of positions, a probe or light that are not quite known, or of the prior: it counts as so much
+more noise, and as such errors are slow, the slow phase is turned by so much less."""
 
 
 def told_apart(moved: np.ndarray, image: np.ndarray, light: np.ndarray) -> np.ndarray:
-    """(H, W) complex64: what of a move the counts tell apart from noise, with the slow phase that
-    alike places have in common.
+    """(H, W) complex64: what of a move the counts tell apart from noise: in pixels, in the slow
+    phase, and in the slow phase that alike places have in common (even without a move).
 
     Args:
         moved: (H, W) complex, what passes of the likelihood changed of the image.
@@ -38,6 +38,6 @@ def told_apart(moved: np.ndarray, image: np.ndarray, light: np.ndarray) -> np.nd
     told[at], alone[at], like = heard_together(moved[at], image[at], sigma[at])
     alone = np.minimum(alone / ALONE, 1)
     told += alone * heard_at_edges(moved - told, image, sigma, seen)
-    parts = (each[at] for each in (image, image + told, image + moved, alone, sigma))
+    parts = (each[at] for each in (image, image + told, image + moved, alone, sigma, seen))
     told[at] += (image + told)[at] * np.expm1(1j * slow_phase(like, *parts) / excess)
     return told

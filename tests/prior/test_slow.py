@@ -14,6 +14,7 @@ from ptycho.prior.slow import (
     SHARP,
     SLOW_PX,
     STRONG,
+    TURN_PX,
     VARIES_PX,
     slow_phase,
 )
@@ -55,12 +56,15 @@ def after(moved: np.ndarray, image: np.ndarray, error: float = ERROR) -> np.ndar
 
 
 def test_the_turn_is_that_of_its_formula() -> None:
-    """Against phases that need no unwrapping, of images of modulus 1, by sums over the kernel."""
+    """Against phases that need no unwrapping, by sums over the kernel."""
     phase = rough(3.0, 0.05, 1) + 0.8 * stripes()
     error = np.linspace(0.02, 0.06, SIDE_PX)[:, None] * np.ones((1, SIDE_PX))
-    image, told = (np.exp(1j * (phase + rough(2.0, 0.01, seed))) for seed in (2, 3))
+    modulus = 1 + rough(4.0, 0.2, 6)
+    image, told = (modulus * np.exp(1j * (phase + rough(2.0, 0.01, seed))) for seed in (2, 3))
     like, passed = (image * np.exp(1j * rough(2.0, 0.02, seed)) for seed in (4, 5))
     alone = np.linspace(0, 1, SIDE_PX)[:, None] * np.ones((1, SIDE_PX))
+    lit = np.arange(SIDE_PX) > SIDE_PX // 3
+    lit = lit & np.ones((SIDE_PX, 1), bool)
 
     def around(plane: np.ndarray, px: float) -> np.ndarray:
         reach = int(4 * px + 0.5)
@@ -75,29 +79,57 @@ def test_the_turn_is_that_of_its_formula() -> None:
         narrow, wide = (np.angle(around(plane, px)) for px in ends)
         return narrow - wide
 
-    share = 1 - np.abs(around(image, VARIES_PX)) ** 2
-    ratio = share / np.maximum(MUCH * error**2, STRONG)
+    change = passed * told.conj()
+    square = around(np.abs(image) ** 2, VARIES_PX)
+    ratio = square - np.abs(around(image, VARIES_PX)) ** 2
+    ratio /= np.maximum(MUCH * error**2, STRONG * square)
+    turned = np.angle(around(like * image.conj(), SLOW_PX))
+    usual = ABOVE * np.median(np.angle(around(change, SLOW_PX))[lit] ** 2) / 0.4549
     common = 1 - 1 / (1 + ratio**SHARP)
+    common = common / (1 + (around(turned**2, TURN_PX) / usual) ** SHARP)
     back = 0
     for ends in OCTAVES_PX:
-        change = octave(passed * told.conj(), ends)
-        floor = ABOVE * np.median(change**2) / 0.4549
+        octave_of = octave(change, ends)
+        floor = ABOVE * np.median(octave_of[lit] ** 2) / 0.4549
         varies = around(octave(told, ends) ** 2, ends[1])
-        back = back + BACK * change * np.clip(1 - floor / varies, 0, None)
-    turned = np.angle(around(like * image.conj(), SLOW_PX))
+        back = back + BACK * octave_of * np.clip(1 - floor / varies, 0, None)
     wanted = common * turned + (1 - common) * alone * back
-    found = slow_phase(like, image, told, passed, alone, error)
+    found = slow_phase(like, image, told, passed, alone, error, lit)
     assert np.ptp(common) > 0.5 and np.abs(alone * back).max() > 0.005
     np.testing.assert_allclose(found, wanted, atol=1e-9)
 
 
 def test_stripes_have_the_slow_phase_of_their_like() -> None:
     """Their errors differ from place to place: the mean of the like has less of them."""
-    wrong = rough(1.5, 0.03, 1)
+    wrong = rough(1.5, 0.015, 1)
     image = np.exp(1j * (stripes() + wrong))
     found = after(noise(ERROR, 2), image)
     assert slow_error(found, stripes()) < 0.75 * slow_error(image, stripes())
     np.testing.assert_allclose(np.abs(found), 1, atol=0.05)
+
+
+@pytest.mark.parametrize("size", [1.0, 3.0])
+def test_strong_phase_without_its_like_stays_its_own(size: float) -> None:
+    """It varies as stripes do, and no place looks like another: little is taken from any."""
+    phase = rough(1.5, size, 5)
+    image = np.exp(1j * phase)
+    found = after(noise(ERROR, 2), image)
+    assert np.std(np.angle(found / image)) < 0.15 * ERROR
+
+
+def test_a_dark_rim_does_not_count_as_noise_free() -> None:
+    """The usual change is that of what is lit: nothing comes back of an even phase in a disc."""
+    row, col = np.indices((SIDE_PX, SIDE_PX)) - SIDE_PX / 2
+    inside = np.abs(row) + np.abs(col) < 44
+    image = np.where(inside, np.exp(1j * rough(3.0, 0.002, 1)), 1).astype(np.complex64)
+    moved, seen = np.where(inside, noise(ERROR, 2), 0), light() * inside
+    found = image + told_apart(moved, image, seen.astype(np.float32))
+    assert np.std(np.angle(found / image)[inside]) < 0.02 * ERROR
+
+
+def test_without_a_move_an_even_image_stays() -> None:
+    image = np.ones((SIDE_PX, SIDE_PX), np.complex64)
+    assert not told_apart(np.zeros_like(image), image, light()).any()
 
 
 def test_texture_that_was_smoothed_comes_back_from_counts() -> None:
