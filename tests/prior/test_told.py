@@ -119,11 +119,27 @@ def test_what_is_not_of_counts_must_be_larger() -> None:
     assert rms(known - missing, edge) < 0.5 * rms(missing, edge) < rms(less - missing, edge)
 
 
-def test_moves_that_are_not_of_counts_turn_the_slow_phase_less(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("times", [1, 4])
+def test_the_slow_phase_is_turned_after_pixels_and_less_by_moves_that_are_not_of_counts(
+    times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    light, image = np.full((SIDE_PX, SIDE_PX), 1 / (4 * ERROR**2), np.float32), disc(0.5)
-    monkeypatch.setattr(told, "slow_phase", lambda *_: np.full(light.shape, 0.2))
-    for times, turn in ((1, 0.2), (4, 0.2 * TOO_MUCH / 16)):  # sixteen times the mean square
-        found = image + told_apart(noise(times * ERROR), image, light)
-        assert np.median(np.angle(found / image)) == pytest.approx(turn, rel=0.05)
+    image, asked = disc(2.0), {}
+    moved = disc(0.5) - image + noise(times * ERROR)
+    light = np.full((SIDE_PX, SIDE_PX), 1 / (4 * ERROR**2), np.float32)
+    light[:10] = 0
+
+    def turn(*parts: np.ndarray) -> np.ndarray:
+        names = "like", "image", "told", "passed", "alone", "sigma", "lit"
+        asked.update(zip(names, parts, strict=True))
+        return np.full(parts[0].shape, 0.2)
+
+    monkeypatch.setattr(told, "slow_phase", turn)
+    inside = slice(10, None)
+    found = (image + told_apart(moved, image, light))[inside]
+    usual = np.median(np.abs(moved[inside] / ERROR) ** 2) / np.log(2)
+    excess = max(usual / TOO_MUCH, 1)
+    assert excess == 1 if times == 1 else excess > 3
+    np.testing.assert_allclose(found, asked["told"] * np.exp(0.2j / excess), atol=1e-5)
+    np.testing.assert_allclose(asked["passed"], (image + moved)[inside], atol=1e-6)
+    np.testing.assert_allclose(asked["sigma"], ERROR * np.sqrt(excess), rtol=1e-3)
+    assert np.abs(asked["told"] - asked["image"]).max() > ERROR and asked["lit"].all()
