@@ -15,6 +15,7 @@ from ptycho.cli.outputs import check_output
 from ptycho.cli.scan_options import Opening, scan_options
 
 POSITIONS = ("off", "frames", "shared", "all")
+JUDGED_BY = "half-deviance per pixel of held-out counts, less is better"
 
 
 def register(app: typer.Typer) -> None:
@@ -198,10 +199,14 @@ def refine(
         console.print_json(facts)
     else:
         if "images" in facts:
-            facts["images"] = [
-                f"{row['image']} {row['held_out_deviance']:.5g}" for row in facts["images"]
-            ]
+            facts["images"] = [JUDGED_BY, *map(_line_of, facts["images"])]
         console.print_facts("refined", facts)
+
+
+def _line_of(row: dict[str, Any]) -> str:
+    """One image of the gate, and why not, if it is one of the prior that was refused."""
+    line = f"{row['image']} {row['held_out_deviance']:.5g}"
+    return f"{line}, {row['refused']}" if row.get("refused") else line
 
 
 def _told_of_prior(gate: dict[str, Any]) -> dict[str, Any]:
@@ -212,6 +217,7 @@ def _told_of_prior(gate: dict[str, Any]) -> dict[str, Any]:
     spread = f" ± {error:.2g}" if error else ""
     by = f"{gate['gain']:.3g}{spread} per pixel of held-out counts"
     by += "" if error else " of one frame, whose error is unknown"
+    by += ": worse than without it" if gate["gain"] < 0 else ""
     rows = [dict(row) for row in gate["candidates"]]
     where = {row["image"]: row.pop("gain_by_quarter") for row in rows}
     told = {"chosen_image": gate["chosen"], "prior_gains": by, "images": rows}

@@ -97,7 +97,9 @@ class Verdict:
         gain: half-deviance per pixel by which the prior's better image beats the descent's own
             (below 0: it is worse). standard_error: of `gain`, over the held-out frames.
         candidates: one row an image; `reported_deviance` is that of the counts that chose nothing,
-            `gain_by_quarter` of the scan tells an image that is better here and worse there.
+            `gain_by_quarter` of the scan tells an image that is better here and worse there,
+            `refused` of a prior's why it did not take the place of the one before it (None: it
+            did).
     """
 
     chosen: str
@@ -187,7 +189,8 @@ def verdict(
         where: (frames,) the quarter of the scan that each held-out frame lies in.
         blanks: by the name, what an answer of nothing becomes.
     """
-    own = best = next(judged.each for name, judged in pairs if name == chosen)
+    own = next(judged.each for name, judged in pairs if name == chosen)
+    best = chosen, own
     rows, told = [], (-math.inf, 0.0)
     for name, (values, reported) in pairs:
         gain, error = _gain(own, values)
@@ -206,10 +209,27 @@ def verdict(
         row["long_waves_gain"], _ = _gain(own, blank.waves)
         if gain > told[0]:
             told = gain, error
-        own_merit = float(values.mean()) < float(blank.waves.mean())
-        if _better(best, values) and _better(blank.passes, values) and own_merit:
-            best, chosen = values, name
-    return Verdict(chosen, *told, rows)
+        row["refused"] = _refusal(*best, values, blank)
+        if row["refused"] is None:
+            best = name, values
+    return Verdict(best[0], *told, rows)
+
+
+def _refusal(name: str, before: np.ndarray, values: np.ndarray, blank: Blank) -> str | None:
+    """Why an image of the prior does not take the place of `name`, or None."""
+    gain, error = _gain(before, values)
+    if gain <= 0:
+        return f"no better than {name}"
+    if len(before) == 1:
+        return f"better than {name} in one frame, whose error is unknown"
+    if not _better(before, values):
+        errors = f"{gain / error:.2f} standard errors; more than {PLAINER} are asked"
+        return f"better than {name} by {errors}"
+    if not _better(blank.passes, values):
+        return "not clearly better than an answer of nothing after the same passes"
+    if float(values.mean()) >= float(blank.waves.mean()):
+        return "no better than the long waves of the phase, without the network"
+    return None
 
 
 def _better(before: np.ndarray, after: np.ndarray) -> bool:

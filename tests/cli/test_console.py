@@ -11,7 +11,7 @@ import pytest
 from ptycho.cli import console
 from ptycho.cli.app import main
 from ptycho.cli.outputs import check_file, check_scan_file
-from ptycho.cli.refine import _told_of_prior
+from ptycho.cli.refine import _line_of, _told_of_prior
 from ptycho.data import save_reconstruction
 from ptycho.errors import UsageError
 from ptycho.result import Reconstruction
@@ -48,7 +48,18 @@ def test_an_error_that_one_frame_cannot_tell_is_not_called_nought() -> None:
     gate = {"gain": 0.01, "chosen": "own", "candidates": [row]}
     said = _told_of_prior({**gate, "standard_error": 0.0})["prior_gains"]
     assert "±" not in said and "one frame" in said
-    assert "0.01 ± 0.002" in _told_of_prior({**gate, "standard_error": 0.002})["prior_gains"]
+    said = _told_of_prior({**gate, "standard_error": 0.002})["prior_gains"]
+    assert "0.01 ± 0.002" in said and "worse" not in said
+    said = _told_of_prior({**gate, "gain": -0.01, "standard_error": 0.002})["prior_gains"]
+    assert said.endswith("worse than without it")
+
+
+def test_a_refused_image_of_the_prior_says_why_beside_its_number() -> None:
+    row = {"image": "prior", "held_out_deviance": 0.123456, "refused": "no better than plain"}
+    assert _line_of(row) == "prior 0.12346, no better than plain"
+    assert _line_of({**row, "refused": None}) == "prior 0.12346"
+    del row["refused"]  # of an image that is no prior's, and in files of before
+    assert _line_of(row) == "prior 0.12346"
 
 
 def test_a_scan_takes_the_place_of_no_result(tmp_path: Path) -> None:

@@ -252,7 +252,34 @@ def test_one_held_out_frame_does_not_choose_the_prior() -> None:
     """Its standard error is 0, so that the least gain was one beyond doubt."""
     own, net = np.array([0.5]), np.array([0.499])
     pairs = [(SMOOTH, Judged(own, None)), (NET, Judged(net, None))]
-    assert verdict(SMOOTH, pairs, np.zeros(1, int), {NET: alike(own + 1)}).chosen == SMOOTH
+    found = verdict(SMOOTH, pairs, np.zeros(1, int), {NET: alike(own + 1)})
+    assert found.chosen == SMOOTH and "error is unknown" in found.candidates[1]["refused"]
+
+
+@pytest.mark.parametrize(
+    ("net", "passes", "waves", "why"),
+    [
+        (judged(0.48), judged(0.5), judged(0.5), None),
+        (judged(0.51), judged(0.52), judged(0.52), "no better than total variation"),
+        (judged(0.48, 0.08), judged(0.5), judged(0.5), "2.00 standard errors; more than 2.6"),
+        (judged(0.48), judged(0.48), judged(0.5), "an answer of nothing after the same passes"),
+        (judged(0.48), judged(0.5), judged(0.48), "long waves of the phase, without the network"),
+    ],
+)
+def test_an_image_that_is_refused_says_why(
+    net: Judged, passes: Judged, waves: Judged, why: str | None
+) -> None:
+    blanks = {NET: Blank(passes.each, waves.each), PULLED: Blank(passes.each, waves.each)}
+    pairs = [(SMOOTH, judged(0.5)), (NET, net), (PULLED, judged(0.53))]
+    found = verdict(SMOOTH, pairs, np.zeros(64), blanks)
+    own, first, last = found.candidates
+    assert "refused" not in own
+    if why is None:
+        assert found.chosen == NET and first["refused"] is None
+        assert last["refused"] == "no better than prior"
+    else:
+        assert found.chosen == SMOOTH and why in first["refused"]
+        assert last["refused"] == "no better than total variation"
 
 
 def test_an_image_that_is_better_here_and_worse_there_is_told_by_quarter() -> None:
