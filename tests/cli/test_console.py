@@ -43,15 +43,22 @@ def test_a_name_with_brackets_is_printed_as_it_is(capsys: pytest.CaptureFixture[
     assert "out [red].h5  refine [bold]" in capsys.readouterr().out
 
 
-def test_an_error_that_one_frame_cannot_tell_is_not_called_nought() -> None:
+def test_the_gain_of_the_prior_says_whose_it_is_and_how_sure() -> None:
     row = {"image": "own", "held_out_deviance": 0.5, "gain_by_quarter": {}}
-    gate = {"gain": 0.01, "chosen": "own", "candidates": [row]}
-    said = _told_of_prior({**gate, "standard_error": 0.0})["prior_gains"]
-    assert "±" not in said and "one frame" in said
-    said = _told_of_prior({**gate, "standard_error": 0.002})["prior_gains"]
-    assert "0.01 ± 0.002" in said and "worse" not in said
-    said = _told_of_prior({**gate, "gain": -0.01, "standard_error": 0.002})["prior_gains"]
-    assert said.endswith("worse than without it")
+    gate = {"gain": 0.01, "chosen": "own", "candidates": [row], "gain_of": "prior"}
+    gate["gain_over"] = "plain"
+
+    def said(gain: float, error: float | None) -> str:
+        told = _told_of_prior({**gate, "gain": gain, "standard_error": error})
+        return str(told["prior_gains"])
+
+    assert said(0.01, 0.002).startswith("0.01 ± 0.002")
+    assert said(0.01, 0.002).endswith("(prior over plain)")
+    assert said(0.01, 0.0).startswith("0.01 ± 0 ")
+    assert "±" not in said(0.01, None) and "one frame, whose error is unknown" in said(0.01, None)
+    assert said(-0.01, 0.002).endswith("(prior is worse than plain)")
+    assert said(-0.003, 0.002).endswith("(prior is no better than plain)")
+    assert said(-0.003, None).endswith("(prior is no better than plain)")
 
 
 def test_a_refused_image_of_the_prior_says_why_beside_its_number() -> None:

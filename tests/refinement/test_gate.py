@@ -256,12 +256,48 @@ def test_one_held_out_frame_does_not_choose_the_prior() -> None:
     assert found.chosen == SMOOTH and "error is unknown" in found.candidates[1]["refused"]
 
 
+@pytest.mark.parametrize("frames", [2, 3, 8, 14, 48, 400])
+def test_chance_passes_no_more_often_where_few_frames_are_held_out(frames: int) -> None:
+    """The frames' own scatter is uncertain where they are few: of two, 15.6 % passed by chance."""
+    rng, draws = np.random.default_rng(frames), 4000
+    passed = 0
+    for values in rng.normal(0.5, 0.01, (draws, frames)):
+        own, far = np.full(frames, 0.5), np.full(frames, 9.0)
+        pairs = [(SMOOTH, Judged(own, None)), (NET, Judged(values, None))]
+        found = verdict(SMOOTH, pairs, np.zeros(frames, int), {NET: alike(far)})
+        passed += found.chosen == NET
+    expected = 0.0228 / 3
+    assert passed < draws * expected + 4 * np.sqrt(draws * expected)
+
+
+def test_frames_that_all_gain_the_same_are_not_one_frame() -> None:
+    own = np.array([0.5, 0.6])
+    pairs = [(SMOOTH, Judged(own, None)), (NET, Judged(own - 0.25, None))]
+    found = verdict(SMOOTH, pairs, np.zeros(2, int), {NET: alike(own + 1)})
+    assert found.chosen == NET and found.standard_error == 0.0
+    pairs = [(SMOOTH, Judged(own[:1], None)), (NET, Judged(own[:1] - 0.25, None))]
+    found = verdict(SMOOTH, pairs, np.zeros(1, int), {NET: alike(own[:1] + 1)})
+    assert found.chosen == SMOOTH and found.standard_error is None
+
+
+def test_the_gain_is_that_of_the_image_that_was_taken() -> None:
+    """A refused one may gain more: its gain is not that of the result."""
+    own, net, pulled = judged(0.5), judged(0.49), judged(0.48)
+    pairs = [(PLAIN, judged(0.6)), (SMOOTH, own), (NET, net), (PULLED, pulled)]
+    blanks = {NET: alike(own.each), PULLED: alike(pulled.each)}
+    found = verdict(SMOOTH, pairs, np.zeros(64, int), blanks)
+    assert (found.chosen, found.gain_of, found.gain_over) == (NET, NET, SMOOTH)
+    assert found.gain == pytest.approx(0.01)
+    found = verdict(SMOOTH, pairs, np.zeros(64, int), {**blanks, NET: alike(net.each)})
+    assert (found.chosen, found.gain_of, found.gain) == (SMOOTH, PULLED, pytest.approx(0.02))
+
+
 @pytest.mark.parametrize(
     ("net", "passes", "waves", "why"),
     [
         (judged(0.48), judged(0.5), judged(0.5), None),
         (judged(0.51), judged(0.52), judged(0.52), "no better than total variation"),
-        (judged(0.48, 0.08), judged(0.5), judged(0.5), "2.00 standard errors; more than 2.6"),
+        (judged(0.48, 0.08), judged(0.5), judged(0.5), "1.98 standard errors; more than 2.6"),
         (judged(0.48), judged(0.48), judged(0.5), "an answer of nothing after the same passes"),
         (judged(0.48), judged(0.5), judged(0.48), "long waves of the phase, without the network"),
     ],
@@ -337,12 +373,25 @@ def test_the_shipped_prior_brings_an_image_nearer_to_what_it_never_saw(
     assert after < 0.95 * before
 
 
-def test_a_prior_that_cannot_be_judged_is_not_used_and_says_why(dim: Scan, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"regularise": "off"}, "regularise=off"),
+        ({"seconds": 1.0}, "seconds"),
+        ({}, "6 passes are too few to choose, 36 would do"),
+        ({"regularise": 0.3}, "6 passes are too few to choose"),
+        ({"regularise": 0.3, "loss": "poisson"}, "both given"),
+        ({"regularise": 0.3, "held_out_fraction": 0.0}, "no counts can be held out"),
+    ],
+)
+def test_a_prior_that_cannot_be_judged_is_not_used_and_says_why(
+    dim: Scan, tmp_path: Path, settings: dict[str, Any], why: str
+) -> None:
     path = tmp_path / "any.npz"
     save_prior(path, build_prior_net(CHANNELS).get_weights(), {})
-    config = RefineConfig(passes=6, update_probe=False, prior=str(path), regularise="off")
+    config = RefineConfig(passes=6, update_probe=False, prior=str(path), **settings)
     told = refine(dim, config=config).reconstruction.meta["prior"]
-    assert told["chosen"] == "none" and "held-out" in told["why"] and "doubt" not in told
+    assert told["chosen"] == "none" and why in told["why"] and "doubt" not in told
     with pytest.raises(ArchiveError, match="prior"):
         refine(dim, config=config.model_copy(update={"prior": str(tmp_path / "none.npz")}))
 

@@ -85,3 +85,29 @@ def test_a_wrong_setting_in_python_is_a_config_error(kind: type) -> None:
         kind(colour="red")
     with pytest.raises(ConfigError, match="clean"):
         resolve(kind, overrides=["clean=perhaps"])
+
+
+@pytest.mark.parametrize("word", ["off", "no", "false"])
+def test_a_prior_can_be_left_off_in_every_way_that_yaml_has(word: str, tmp_path: Path) -> None:
+    """`--prior off`, as the help says, was "expected a value that is not true or false"."""
+    assert resolve(RefineConfig, flags=[f"prior={word}"]).prior == "off"
+    assert resolve(RefineConfig, overrides=[f"prior={word}"]).prior == "off"
+    file = tmp_path / "c.yaml"
+    file.write_text(f"prior: {word}\n")
+    assert resolve(RefineConfig, file=file).prior == "off"
+
+
+@pytest.mark.parametrize("text", ["3", "1e3", "2026-12-01", "null", "true", "a: b"])
+def test_a_setting_that_is_text_is_taken_as_it_was_typed(text: str) -> None:
+    """A file may be called 3, whatever YAML makes of the word."""
+    assert resolve(RefineConfig, flags=[f"prior={text}"]).prior == text
+    assert resolve(RefineConfig, flags=['prior="a b"']).prior == "a b"
+
+
+def test_what_is_wrong_names_the_option_that_was_typed() -> None:
+    with pytest.raises(ConfigError, match="prior") as caught:
+        resolve(RefineConfig, flags=["prior="])
+    assert caught.value.where == "--prior"
+    with pytest.raises(ConfigError, match="regularise") as caught:
+        resolve(RefineConfig, flags=["regularise=much"], overrides=["passes=3"])
+    assert caught.value.where == "--regularise much"
