@@ -1,8 +1,8 @@
 """Configuration: frozen, checked, and resolved at one place.
 
-Precedence: defaults < YAML file < `--set key=value`. Unknown keys are errors, never ignored;
-nested keys are written with dots (`network_options.width=32`). The resolved configuration is
-passed as an argument everywhere; nothing reads a global.
+Precedence: defaults < YAML file < options < `--set key=value`. Unknown keys are errors, never
+ignored; nested keys are written with dots (`network_options.width=32`). The resolved configuration
+is passed as an argument everywhere; nothing reads a global.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import difflib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, cast, get_args
+from types import UnionType
+from typing import Annotated, Any, Literal, Self, TypeVar, Union, cast, get_args, get_origin
 
 import yaml
 from pydantic import (
@@ -259,15 +260,19 @@ def resolve(
     kind: type[Config],
     *,
     file: str | Path | None = None,
+    flags: Iterable[str] = (),
     overrides: Iterable[str] = (),
     base: dict[str, Any] | None = None,
 ) -> Config:
-    """A configuration of class `kind`: defaults < `base` < YAML `file` < `key=value` overrides.
+    """A configuration of class `kind`: defaults < `base` < YAML `file` < `flags` < `overrides`.
 
     Args:
         kind: a frozen pydantic model with `extra="forbid"`.
         file: YAML mapping of keys to values, or None.
-        overrides: texts `key=value`; the value is read as YAML (`true`, `1e-3`, `null`, `[1, 2]`).
+        flags: texts `key=value` of what was typed as `--key value`.
+        overrides: texts `key=value` of what was typed as `--set key=value`. The value is read as
+            YAML (`true`, `1e-3`, `null`, `[1, 2]`); that of a setting which is text is taken as it
+            stands.
         base: values below the file, such as those of a resumed run.
 
     Raises:
@@ -280,10 +285,11 @@ def resolve(
         from_file = read_yaml(Path(file))
         values |= from_file
         sources |= dict.fromkeys(from_file, str(file))
-    for text in overrides:
-        key, value = _split(text)
-        _put(values, key.split("."), value, text)
-        sources[key.split(".")[0]] = f"--set {text}"
+    said = [(f"--{text.replace('=', ' ', 1)}".strip(), text) for text in flags]
+    for source, text in [*said, *((f"--set {text}", text) for text in overrides)]:
+        key, value = _split(kind, text, source)
+        _put(values, key.split("."), value, source)
+        sources[key.split(".")[0]] = source
     try:
         return cast(Config, kind.__pydantic_validator__.validate_python(values))
     except ValidationError as error:
@@ -310,27 +316,37 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def _split(text: str) -> tuple[str, Any]:
-    key, sign, value = text.partition("=")
-    if not sign or not key.strip():
-        raise ConfigError(
-            "this is no setting", where=f"--set {text}", expected="key=value", got=text
-        )
+def _split(kind: type[BaseModel], text: str, source: str) -> tuple[str, Any]:
+    key, sign, written = text.partition("=")
+    key, written = key.strip(), written.strip()
+    if not sign or not key:
+        raise ConfigError("this is no setting", where=source, expected="key=value", got=text)
     try:
-        return key.strip(), yaml.safe_load(value)
+        value = yaml.safe_load(written)
     except yaml.YAMLError as error:
         raise ConfigError(
-            "the value of a setting cannot be read", where=f"--set {text}", got=error
+            "the value of a setting cannot be read", where=source, got=error
         ) from error
+    return key, value if isinstance(value, str) or not _is_text(kind, key, value) else written
 
 
-def _put(values: dict[str, Any], path: list[str], value: Any, text: str) -> None:
+def _is_text(kind: type[BaseModel], key: str, value: Any) -> bool:
+    """Whether the setting takes any text, and `value` is nothing else that it takes."""
+    if key not in kind.model_fields:
+        return False
+    annotation = kind.model_fields[key].annotation
+    if value is False and "off" in _types(annotation):
+        return False
+    choices = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else [annotation]
+    taken = {get_args(each)[0] if get_origin(each) is Annotated else each for each in choices}
+    return str in taken and type(value) not in taken
+
+
+def _put(values: dict[str, Any], path: list[str], value: Any, source: str) -> None:
     for key in path[:-1]:
         inner = values.get(key, {})
         if not isinstance(inner, dict):
-            raise ConfigError(
-                f"{key} holds a value, not further keys", where=f"--set {text}", got=inner
-            )
+            raise ConfigError(f"{key} holds a value, not further keys", where=source, got=inner)
         values[key] = values = dict(inner)  # a copy: never write into the caller's mapping
     values[path[-1]] = value
 

@@ -129,7 +129,8 @@ def refine(
         prior=prior,
         layers=layers,
     )
-    config_ = resolve(RefineConfig, file=config, overrides=[*flags, *settings, *opening.settings()])
+    overrides = [*settings, *opening.settings()]
+    config_ = resolve(RefineConfig, file=config, flags=flags, overrides=overrides)
     check_output(output, [scan], beside=[".png"] if figure else [])
     checkpoint = output.with_name(f"{output.name}.checkpoint")
     require_resume(checkpoint, resume)
@@ -213,11 +214,14 @@ def _told_of_prior(gate: dict[str, Any]) -> dict[str, Any]:
     """Which image won, and by how much."""
     if "why" in gate:
         return {"prior": f"not used: {gate['why']}"}
-    error = gate["standard_error"]  # 0 of a single held-out frame, where it is not known
-    spread = f" ± {error:.2g}" if error else ""
-    by = f"{gate['gain']:.3g}{spread} per pixel of held-out counts"
-    by += "" if error else " of one frame, whose error is unknown"
-    by += ": worse than without it" if gate["gain"] < 0 else ""
+    gain, error = gate["gain"], gate["standard_error"]
+    spread = " of one frame, whose error is unknown" if error is None else f" ± {error:.2g}"
+    if gain > 0:
+        is_so = "over"
+    else:
+        is_so = "is worse than" if error is not None and gain < -2 * error else "is no better than"
+    by = f"{gain:.3g}{spread} per pixel of held-out counts "
+    by += f"({gate['gain_of']} {is_so} {gate['gain_over']})"
     rows = [dict(row) for row in gate["candidates"]]
     where = {row["image"]: row.pop("gain_by_quarter") for row in rows}
     told = {"chosen_image": gate["chosen"], "prior_gains": by, "images": rows}

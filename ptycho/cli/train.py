@@ -70,7 +70,8 @@ def train(
     from ptycho.report import contents_of, not_yet, of_training
 
     own = [] if gridsize is None else [f"gridsize={gridsize}"]
-    config_ = resolve(TrainConfig, file=config, overrides=[*settings, *own, *opening.settings()])
+    overrides = [*settings, *opening.settings()]
+    config_ = resolve(TrainConfig, file=config, flags=own, overrides=overrides)
     loaded = [opening.open(path, config_.clean) for path in scans]
     for scan in loaded:
         console.print_findings(scan)

@@ -74,12 +74,11 @@ class RefineConfig(Settings):
         "choose, where the budget is 60 passes or more (36 with a known probe) and not seconds; "
         "off: no whole-scan passes",
     )
-    prior: str = Field(
+    prior: Literal["auto", "off"] | Annotated[str, Field(min_length=1)] = Field(
         default="off",
-        min_length=1,
         description="off; auto: the network in the package; or a file of `ptycho prior train`. It "
         "is tried on the whole-scan image, and held-out counts decide whether its image is the "
-        "result (needs `regularise: auto`)",
+        "result (where `loss` or `regularise` is auto)",
     )
     whole_share: Annotated[float, Field(ge=0, le=1)] | None = Field(
         default=None,

@@ -6,7 +6,8 @@ total variation, the prior's, and two of the prior's after passes that go on fro
 the counts with total variation on what they change (the better where frames overlap little), and
 with what of their change `ptycho.prior.told` can tell from noise (the better where there is enough
 light, or where the prior goes too far). The descent has chosen between the first two; an image of
-the prior wins only where it is better by 2.6 standard errors over the frames. A trial ends early,
+the prior wins only where it is better by 2.6 standard errors over the frames (more where they are
+few). A trial ends early,
 and passes on an image with total variation take back what it flattened: they would look like a gain
 of the prior. So the descent's own weight first goes on, for as many passes as the image before the
 prior's has and for as many as the prior's has with input and passes; the better of both stands for
@@ -27,6 +28,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from scipy.special import stdtrit
 
 from ptycho.physics import backend
 from ptycho.prior import OWN_PX, Estimate, Prior, load_prior, long_waves, told_apart
@@ -54,11 +56,13 @@ PULL_WEIGHT = 0.65
 """Of total variation on the difference to the prior's image; a lighter one lets noise back in."""
 TOLD_PASSES = 48
 """Of the likelihood alone from the prior's image on, of which what counts tell apart stays."""
+CHANCE = 0.0228 / 3
+"""Of passing without merit: each of the prior's three images a third (Bonferroni) of what a single
+one has of passing two standard errors."""
 PLAINER = 2.6
-"""Standard errors of the held-out gain within which the plainer image stays. By chance one of the
-three images of the prior passes 2.4 as seldom as a single one would pass two (Bonferroni); the rest
-is for frames that overlap: errors of the image are common to neighbours, so that their mean is less
-certain than that of as many independent frames."""
+"""Standard errors of the held-out gain within which the plainer image stays, however many frames.
+`CHANCE` alone asks for 2.4; the rest is for frames that overlap: errors of the image are common to
+neighbours, so that their mean is less certain than that of as many independent frames."""
 SEEN = (
     "the prior was tuned on an image of {name}, which holds the counts that judge it: "
     "its gain may be memory; judge it by another scan"
@@ -94,8 +98,9 @@ class Verdict:
 
     Args:
         chosen: one of the images, by name.
-        gain: half-deviance per pixel by which the prior's better image beats the descent's own
-            (below 0: it is worse). standard_error: of `gain`, over the held-out frames.
+        gain: half-deviance per pixel by which `gain_of` beats the descent's own image, `gain_over`
+            (below 0: it is worse). gain_of: the prior's image that was chosen; none: its best.
+        standard_error: of `gain`, over the held-out frames; None: there was one frame.
         candidates: one row an image; `reported_deviance` is that of the counts that chose nothing,
             `gain_by_quarter` of the scan tells an image that is better here and worse there,
             `refused` of a prior's why it did not take the place of the one before it (None: it
@@ -104,7 +109,9 @@ class Verdict:
 
     chosen: str
     gain: float
-    standard_error: float
+    standard_error: float | None
+    gain_of: str
+    gain_over: str
     candidates: list[dict[str, Any]]
 
 
@@ -191,10 +198,10 @@ def verdict(
     """
     own = next(judged.each for name, judged in pairs if name == chosen)
     best = chosen, own
-    rows, told = [], (-math.inf, 0.0)
+    rows: list[dict[str, Any]] = []
     for name, (values, reported) in pairs:
         gain, error = _gain(own, values)
-        row = {"image": name, "held_out_deviance": float(values.mean())}
+        row: dict[str, Any] = {"image": name, "held_out_deviance": float(values.mean())}
         row |= {"gain": gain, "standard_error": error, "reported_deviance": reported}
         row["gain_by_quarter"] = {
             name: float((own - values)[where == number].mean())
@@ -207,12 +214,12 @@ def verdict(
         blank = blanks[name]
         row["false_gain"], _ = _gain(own, blank.passes)
         row["long_waves_gain"], _ = _gain(own, blank.waves)
-        if gain > told[0]:
-            told = gain, error
         row["refused"] = _refusal(*best, values, blank)
         if row["refused"] is None:
             best = name, values
-    return Verdict(best[0], *told, rows)
+    of = [best[0]] if best[0] in PRIORS else PRIORS
+    told = max((row for row in rows if row["image"] in of), key=lambda row: float(row["gain"]))
+    return Verdict(best[0], told["gain"], told["standard_error"], told["image"], chosen, rows)
 
 
 def _refusal(name: str, before: np.ndarray, values: np.ndarray, blank: Blank) -> str | None:
@@ -220,11 +227,11 @@ def _refusal(name: str, before: np.ndarray, values: np.ndarray, blank: Blank) ->
     gain, error = _gain(before, values)
     if gain <= 0:
         return f"no better than {name}"
-    if len(before) == 1:
+    if error is None:
         return f"better than {name} in one frame, whose error is unknown"
     if not _better(before, values):
-        errors = f"{gain / error:.2f} standard errors; more than {PLAINER} are asked"
-        return f"better than {name} by {errors}"
+        asked = f"more than {_asked(len(values)):.3g} are asked of {len(values)} frames"
+        return f"better than {name} by {gain / error:.2f} standard errors; {asked}"
     if not _better(blank.passes, values):
         return "not clearly better than an answer of nothing after the same passes"
     if float(values.mean()) >= float(blank.waves.mean()):
@@ -234,17 +241,28 @@ def _refusal(name: str, before: np.ndarray, values: np.ndarray, blank: Blank) ->
 
 def _better(before: np.ndarray, after: np.ndarray) -> bool:
     gain, error = _gain(before, after)
-    return len(before) > 1 and gain > PLAINER * error  # one frame has no error to be believed by
+    return error is not None and gain > _asked(len(after)) * error
 
 
-def _gain(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
-    """Mean gain over the frames, and its standard error."""
+def _asked(frames: int) -> float:
+    """Standard errors: `PLAINER`, or Student's for `CHANCE` where the frames are few."""
+    return max(PLAINER, float(stdtrit(frames - 1, 1 - CHANCE)))
+
+
+def _gain(before: np.ndarray, after: np.ndarray) -> tuple[float, float | None]:
+    """Mean gain over the frames, and its standard error; None: one frame has none."""
     gain = before - after
-    return float(gain.mean()), float(gain.std()) / math.sqrt(len(gain))
+    count = len(gain)
+    return float(gain.mean()), float(gain.std(ddof=1)) / math.sqrt(count) if count > 1 else None
 
 
 def with_prior(
-    engine: Engine, chosen: Descent | None, prior: Prior, rec: Reconstruction, score: Score
+    engine: Engine,
+    chosen: Descent | None,
+    prior: Prior,
+    rec: Reconstruction,
+    score: Score,
+    why: str,
 ) -> tuple[Reconstruction, Score]:
     """The reconstruction with the prior's image, if the gate chose it, and the record of both.
 
@@ -253,9 +271,10 @@ def with_prior(
         chosen: by the whole-scan passes; None: there were none.
         prior: the network.
         rec, score: of the plain image, which is kept as `rec.plain` where the prior's wins.
+        why: nothing was tried on held-out counts, where that is so.
     """
     if chosen is None or chosen.gate is None:
-        why = "it needs trials on held-out counts: whole counts, regularise=auto, enough passes"
+        why = f"nothing is tried on held-out counts: {why}"
         return rec.with_meta(prior={"chosen": "none", "why": why}), score
     facts = {**chosen.gate, "network": prior.record}
     if (name := rec.meta["scan"]) in prior.record.get("objects_of", ()):

@@ -291,7 +291,8 @@ def _refine(
     ]
     rec = _result(engine, scan, config, taken, odd)
     if prior is not None:
-        rec, score = with_prior(engine, chosen, prior, rec, score)
+        untried = why or _why_none_is_tried(engine, config)
+        rec, score = with_prior(engine, chosen, prior, rec, score, untried)
     seconds = time.monotonic() - began
     kept = least if math.isfinite(least) else None
     held_out = kept if chosen is None else chosen.held_out_deviance
@@ -342,6 +343,17 @@ def _why_none_is_chosen(config: RefineConfig) -> str:
     if config.passes < fewest:
         return f"{config.passes} passes are too few to choose, {fewest} would do"
     return ""
+
+
+def _why_none_is_tried(engine: Engine, config: RefineConfig) -> str:
+    """Which of what trials on held-out counts need is missing, if they were left out."""
+    if not len(engine.frames.held):
+        return "no counts can be held out (they are not whole, or held_out_fraction is 0)"
+    if config.regularise == "off":
+        return "regularise=off leaves the whole-scan passes out (auto has them)"
+    if "auto" not in (config.regularise, config.loss):
+        return "loss and regularise are both given (one of them auto would do)"
+    return f"{config.passes} passes are too few to choose"
 
 
 def _of_no_use(config: RefineConfig) -> dict[str, str]:
