@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from ptycho.cli.app import app
 from ptycho.data import load_reconstruction, save_reconstruction, save_scan
+from ptycho.errors import ArchiveError, UsageError
 from ptycho.prior import load_prior
 from ptycho.simulation import SimulationConfig, simulate
 
@@ -42,9 +43,23 @@ def test_a_prior_is_tuned_on_the_objects_of_a_scan_and_of_a_result(tmp_path: Pat
 
     # A result is taken as it is: what its folder holds is of other objects than the scan's.
     save_reconstruction(taken.with_meta(scan="measured.cxi"), tmp_path / "result.h5")
-    words = ("train", tmp_path / "result.h5", "-o", out, "--prior", out / "prior.npz")
+    first = (out / "prior.npz").rename(tmp_path / "first.npz")
+    words = ("train", tmp_path / "result.h5", "-o", out, "--prior", first)
     with pytest.raises(Exception, match="scans of other objects"):
         said(*words, "--prior-scans", 2, "--prior-steps", 1)
+
+
+def test_what_is_wrong_is_told_before_data_are_made(tmp_path: Path) -> None:
+    save_scan(simulate(SimulationConfig(N=32, n_frames=36, photons=1e4)), tmp_path / "made.npz")
+    out = tmp_path / "own"
+    words = ("train", tmp_path / "made.npz", "-o", out, "--prior")
+    with pytest.raises(ArchiveError, match="no such file"):
+        said(*words, tmp_path / "nothere.npz")
+    out.mkdir()
+    (out / "prior.npz").write_bytes(b"finished")
+    with pytest.raises(UsageError, match="finished"):
+        said(*words, "auto")
+    assert [path.name for path in out.rglob("*")] == ["prior.npz"]
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
+from ptycho.errors import ConfigError
 from ptycho.nn import build_prior_net
 from ptycho.pretraining import Judgement, evaluate_prior, judge_apart, judge_spread, judge_views
 from ptycho.pretraining.judgement import CASES, EMPTIED, SPARSE_CASES, judged_scan
@@ -121,3 +123,11 @@ def test_a_scan_with_little_overlap_covers_as_much_with_fewer_frames() -> None:
         assert areas[1] == pytest.approx(areas[0], rel=0.05)
         extents = [np.ptp(each.positions_px, axis=0).mean() for each in (usual, scan)]
         assert extents[1] == pytest.approx(extents[0], rel=0.12)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"frames": 65}, {"frames": 36}, {"photons": (-5.0,)}, {"photons": (float("nan"),)}]
+)
+def test_what_cannot_be_judged_is_told_at_once(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        Judgement(**wrong)

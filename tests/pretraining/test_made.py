@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -159,3 +160,58 @@ def test_data_are_made_once_and_go_on_and_a_damaged_file_is_told(tmp_path: Path)
         left.unlink()
     with pytest.raises(DataError, match="make-data"):
         list(samples(tmp_path))
+
+
+def _scan(path: Path, **changes: object) -> None:
+    """A scan's file as make-data writes it, of 9 × 9 pixels, but for what is changed."""
+    arrays: dict[str, Any] = {name: np.ones((9, 9), np.complex64) for name in ("image", "freer")}
+    arrays |= {"light": np.ones((9, 9), np.float32), "target": np.ones((9, 9), np.complex64)}
+    facts: Any = {"recipe": draw(1, 0).record()}
+    facts = changes.pop("facts", facts)
+    text = np.frombuffer(json.dumps(facts).encode(), np.uint8)
+    np.savez(path, **(arrays | changes), facts=text)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"target": np.ones((9, 8), np.complex64)},
+        {"target": np.full((9, 9), np.nan)},
+        {"light": np.ones(9)},
+        {"light": np.array(["much"])},
+        {"facts": {}},
+        {"facts": {"recipe": {}}},
+        {"facts": {"recipe": 3}},
+        {"facts": [1]},
+    ],
+)
+def test_a_scan_that_teaches_nothing_is_told(tmp_path: Path, changes: dict[str, Any]) -> None:
+    _scan(tmp_path / "00000.npz")
+    assert len(list(samples(tmp_path))) == 1
+    _scan(tmp_path / "00001.npz", **changes)
+    with pytest.raises(ArchiveError, match="cannot be read") as caught:
+        list(samples(tmp_path))
+    assert caught.value.where == tmp_path / "00001.npz" and "make-data" in str(caught.value.fix)
+
+
+def test_a_file_of_another_name_is_not_left_out_unsaid(tmp_path: Path) -> None:
+    _scan(tmp_path / "00000.npz")
+    _scan(tmp_path / "00000 copy.npz")
+    for call in (lambda: list(samples(tmp_path)), lambda: data_hash([tmp_path])):
+        with pytest.raises(DataError, match="00000 copy"):
+            call()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "{}", '{"seed": 1, "objects": 3}', "\\xff"])
+def test_a_set_that_does_not_say_what_it_is_of_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "set.json").write_text(text)
+    with pytest.raises(ArchiveError, match=r"set\.json") as caught:
+        make_data(tmp_path, 1, seed=1)
+    assert caught.value.fix
+
+
+def test_scans_of_a_seed_that_nobody_knows_are_not_added_to(tmp_path: Path) -> None:
+    _scan(tmp_path / "00000.npz")
+    with pytest.raises(DataError, match="nothing says of which seed"):
+        make_data(tmp_path, 1, seed=1)
+    assert not (tmp_path / "set.json").exists()

@@ -145,6 +145,11 @@ def test_a_training_learns_and_goes_on_to_the_same_weights(tmp_path: Path) -> No
     with pytest.raises(ArchiveError, match="other data or settings"):
         train_prior([data], tmp_path / "cut", PriorTraining(steps=300, seed=4), resume=True)
     train_prior([data], tmp_path / "cut", config, resume=True)
+    before = (tmp_path / "cut/prior.npz").read_bytes()
+    for resume in (False, True):
+        with pytest.raises(UsageError, match="finished"):
+            train_prior([data], tmp_path / "cut", PriorTraining(steps=1), resume=resume)
+    assert (tmp_path / "cut/prior.npz").read_bytes() == before
     assert not list((tmp_path / "cut").glob("checkpoint*"))
     with np.load(tmp_path / "whole/prior.npz") as a, np.load(tmp_path / "cut/prior.npz") as b:
         for name in (name for name in a.files if name != "record"):
@@ -166,6 +171,42 @@ def test_a_training_learns_and_goes_on_to_the_same_weights(tmp_path: Path) -> No
     assert again["start_sha256"] == load_prior(tmp_path / "whole/prior.npz").record["sha256"]
     assert again["rate"] == 2e-4
     assert again["last"]["unseen"] < 0.95  # a network of chance starts at 1
+
+
+@pytest.mark.training
+def test_a_second_training_in_the_folder_is_told_from_the_first_step_on(tmp_path: Path) -> None:
+    data = written(tmp_path / "data")
+
+    def second(done: int, total: int, info: dict[str, float]) -> None:
+        with pytest.raises(UsageError, match="under way"):
+            train_prior([data], tmp_path / "out", PriorTraining(steps=1))
+        raise Cut
+
+    with pytest.raises(Cut):
+        train_prior([data], tmp_path / "out", PriorTraining(steps=1), progress=second)
+
+
+@pytest.mark.training
+@pytest.mark.parametrize("damage", ["half", "other", "empty"])
+def test_a_state_that_cannot_be_gone_on_from_is_told(tmp_path: Path, damage: str) -> None:
+    data, config = written(tmp_path / "data"), PriorTraining(steps=1)
+
+    def cut(done: int, total: int, info: dict[str, float]) -> None:
+        raise Cut
+
+    with pytest.raises(Cut):
+        train_prior([data], tmp_path / "out", config, progress=cut)
+    state = tmp_path / "out" / "checkpoint.npz"
+    with np.load(state) as file:
+        arrays = {name: file[name] for name in file.files}
+    if damage == "half":
+        state.write_bytes(state.read_bytes()[:-5000])
+    else:
+        changed = {"v000": np.ones(3)} if damage == "other" else {"facts": np.zeros(0, np.uint8)}
+        np.savez(state, **(arrays | changed))
+    with pytest.raises(ArchiveError, match="cannot be read") as caught:
+        train_prior([data], tmp_path / "out", config, resume=True)
+    assert str(state) in str(caught.value.fix)
 
 
 def test_a_recipe_is_made_of_its_kinds_of_specimen_and_its_probe() -> None:
@@ -207,7 +248,7 @@ def test_what_cannot_be_trained_is_told(tmp_path: Path) -> None:
         PriorTraining(without=("horses", "disk"))
     with pytest.raises(ConfigError, match="rate"):
         PriorTraining(rate=0.0)
-    for start, width in ((None, 0), ("auto", 48)):
+    for start, width in ((None, 0), (None, 129), ("auto", 48)):
         with pytest.raises(ConfigError, match="width"):
             PriorTraining(start=start, width=width)
     data = written(tmp_path / "data", 2)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from ptycho.errors import ArchiveError, DataError, ShapeError
+from ptycho.errors import ArchiveError, DataError, ShapeError, UsageError
 from ptycho.nn import PRIOR_REACH_PX, PRIOR_WIDTH, build_prior_net
 from ptycho.nn.blocks import seeds, two_scales
 from ptycho.prior import (
@@ -18,11 +20,16 @@ from ptycho.prior import (
     Estimate,
     Prior,
     channels,
+    counted,
     gauged,
+    lit,
     load_prior,
+    long_waves,
     save_prior,
     shrunk,
+    told_apart,
 )
+from ptycho.prior.weights import _checksum
 from ptycho.quiet import keras
 
 
@@ -169,6 +176,30 @@ def test_an_estimate_that_cannot_be_used_says_why(prior: Prior) -> None:
             prior(Estimate(image, estimate.freer, light))
 
 
+@pytest.mark.parametrize("views", [-1, 0, 17])
+def test_a_number_of_views_that_there_is_not_is_told(prior: Prior, views: int) -> None:
+    with pytest.raises(UsageError, match="1 to 16"):
+        prior(made((16, 16)), views=views)
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda image, light: gauged(Estimate(image, image, light)),
+        lambda image, light: lit(light),
+        lambda image, light: counted(light),
+        lambda image, light: long_waves(image, image, light, 8.0),
+        lambda image, light: told_apart(image, image, light),
+    ],
+)
+def test_what_needs_light_says_that_there_is_none(call: Any, value: float) -> None:
+    image, light = np.ones((24, 24), np.complex64), np.zeros((24, 24), np.float32)
+    light[12, 12] = value
+    with pytest.raises(DataError, match="without light"):
+        call(image, light)
+
+
 def test_weights_come_back_with_their_record(tmp_path: Path, prior: Prior) -> None:
     save_prior(tmp_path / "a.npz", some_weights(), {"seed": 5})
     assert (tmp_path / "a.npz").stat().st_size < 1.5e6
@@ -235,6 +266,89 @@ def test_a_file_that_is_no_prior_is_an_error_that_says_what_is_wrong(tmp_path: P
     save_prior(path, some_weights()[:-1], {})
     with pytest.raises(ArchiveError, match="another network"):
         load_prior(path)
+
+
+def _zip(path: Path, content: bytes, **how: Any) -> None:
+    with zipfile.ZipFile(path, "w", **how) as archive:
+        archive.writestr("w000.npy", content)
+
+
+def _header(shape: str, kind: str = "<f2") -> bytes:
+    text = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+def _flipped(path: Path) -> None:
+    save_prior(path, some_weights(), {})
+    damaged = bytearray(path.read_bytes())
+    damaged[3000:3200] = bytes(200)
+    path.write_bytes(bytes(damaged))
+
+
+def _marked(path: Path, offset: int, value: int) -> None:
+    """A zip whose entry claims a flag or a method, in both of its headers."""
+    _zip(path, _header("(1,)") + b"\0\0")
+    data = bytearray(path.read_bytes())
+    for signature, place in ((b"PK\x03\x04", offset), (b"PK\x01\x02", offset + 2)):
+        data[data.index(signature) + place] = value
+    path.write_bytes(bytes(data))
+
+
+def _with(path: Path, **changes: object) -> None:
+    """A file of which everything is right, its checksum too, but what is changed."""
+    arrays: dict[str, Any] = {f"w{n:03d}": w.astype("f2") for n, w in enumerate(some_weights())}
+    record = {key: changes.pop(key) for key in [*changes] if not key.startswith("w")}
+    arrays |= {key: np.asarray(value) for key, value in changes.items()}
+    told = {"format": "ptycho-prior", "version": 3, "sha256": _checksum(arrays)} | record
+    text = json.dumps(told).encode()
+    np.savez(path, **arrays, record=np.frombuffer(text, np.uint8))
+
+
+HOSTILE = {
+    "flipped bytes": _flipped,
+    "half a file": lambda path: (_flipped(path), path.write_bytes(path.read_bytes()[:-5000])),
+    "a size beyond memory": lambda path: _zip(path, _header("(1000000000000, 1000)")),
+    "a size beyond any number": lambda path: _zip(path, _header("(9" + "0" * 60 + ",)")),
+    "a negative size": lambda path: _zip(path, _header("(-1,)")),
+    "an encrypted entry": lambda path: _marked(path, 6, 1),
+    "a method of which nobody heard": lambda path: _marked(path, 8, 99),
+    "a nested record": lambda path: np.savez(
+        path, w000=np.ones(1), record=np.frombuffer(b"[" * 100_000, np.uint8)
+    ),
+    "a list for a record": lambda path: np.savez(
+        path, w000=np.ones(1), record=np.frombuffer(b"[1]", np.uint8)
+    ),
+    "no record": lambda path: np.savez(path, w000=np.ones(1)),
+    "nothing": lambda path: path.write_bytes(b""),
+    "a folder": lambda path: path.mkdir(),
+    "a pipe": os.mkfifo,
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "text for weights": lambda path: _with(path, w000="weights"),
+    "complex weights": lambda path: _with(path, w000=np.ones((3, 3, 40, 32), np.complex64)),
+    "whole numbers": lambda path: _with(path, w000=np.ones((3, 3, 40, 32), np.int16)),
+    "a weight that is not finite": lambda path: _with(path, w001=np.full(32, np.nan, "f2")),
+    "a number for the first array": lambda path: _with(path, w000=np.float16(1)),
+    "no filter": lambda path: _with(path, w000=np.ones((3, 3, 40, 0), np.float16)),
+    "too many filters": lambda path: _with(path, w000=np.ones((1, 1, 1, 1000), np.float16)),
+    "true for a version": lambda path: _with(path, version=True),
+    "a mapping for a version": lambda path: _with(path, version={"a": 1}),
+    "a number for names": lambda path: _with(path, objects_of=7),
+    "more arrays": lambda path: _with(path, w999=np.ones(3, np.float16)),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_damaged_or_hostile_file_is_told_with_what_to_do(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    HOSTILE[kind](path)
+    with pytest.raises(ArchiveError) as caught:
+        load_prior(path)
+    assert caught.value.where == path and caught.value.got and "prior train" in caught.value.fix
+
+
+def test_the_files_of_the_test_above_are_priors_but_for_what_is_changed(tmp_path: Path) -> None:
+    _with(tmp_path / "a.npz", objects_of=["one"])
+    assert load_prior(tmp_path / "a.npz").record["objects_of"] == ["one"]
 
 
 def test_a_file_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
