@@ -58,10 +58,14 @@ def tune_prior(
     paths: list[Path], folder: Path, asked: Asked, opening: Opening, *, json_output: bool
 ) -> None:
     """Objects, scans of them, training; then tells what there is and how it is judged."""
-    from ptycho.pretraining import PriorTraining, make_data, train_prior
+    from ptycho.pretraining import PriorTraining, make_data, require_free, train_prior
+    from ptycho.prior import load_prior
 
     assert asked.start is not None
+    require_free(folder, asked.resume)
+    config = PriorTraining(steps=asked.steps or STEPS, start=asked.start)
     quiet.load_tensorflow()
+    load_prior(asked.start)  # what is wrong with it is told before an hour of making data
     objects, names = [], []
     for number, path in enumerate(paths):
         each, name = _object(path, folder / "objects" / f"{number:02d}-{path.stem}.h5", opening)
@@ -69,7 +73,6 @@ def tune_prior(
         names.append(name)
     with console.progress("simulate and solve") as bar:
         made = make_data(folder / "data", asked.scans or SCANS, objects=objects, progress=bar)
-    config = PriorTraining(steps=asked.steps or STEPS, start=asked.start)
     facts = {"objects_of": sorted({name for name in names if name})}
     with console.progress("tune") as bar:
         record = train_prior(

@@ -106,12 +106,14 @@ def evaluate(
     brackets the best weight by the truth.
     """
     from ptycho.data import write_json
-    from ptycho.pretraining import Judgement, evaluate_prior, judge_apart
+    from ptycho.pretraining import EMPTIED_LIMIT, Judgement, evaluate_prior, judge_apart, samples
     from ptycho.prior import load_prior
 
     config = Judgement(frames=frames, passes=passes, photons=tuple(photons), seeds=seeds)
     quiet.load_tensorflow()
     loaded = load_prior(prior)
+    if data is not None:
+        next(samples(data))
     with console.progress("evaluate prior") as bar:
         table = evaluate_prior(loaded, output_dir, config, scheduler=scheduler, progress=bar)
     if data is not None:
@@ -140,6 +142,9 @@ def evaluate(
         )
         for row in table["emptied"]
     ]
+    worst = max(row["ratio"] for row in table["emptied"])
+    verdict = "nothing is invented" if worst <= EMPTIED_LIMIT else "structure is INVENTED"
+    rows.append((f"the largest, of {EMPTIED_LIMIT} at most", f"{worst:.2f}: {verdict}"))
     console.print_table("SSIM of amplitude, of phase: total variation → prior", rows)
 
 

@@ -26,13 +26,16 @@ METADATA = "_metadata"
 MAX_METADATA_BYTES = 1 << 20
 
 
-def load_arrays(path: Path, stacks: Collection[str] = ()) -> dict[str, Any]:
+def load_arrays(
+    path: Path, stacks: Collection[str] = (), *, most_bytes: int | None = None
+) -> dict[str, Any]:
     """All arrays of the file; `_metadata` of the earlier package comes as a text array.
 
     Args:
         path: the file.
         stacks: names of arrays with one image a frame; they stay in the file as a `Member` where
             memory need not hold them (`ptycho.frames.fits_in_memory`).
+        most_bytes: that all entries may unpack to; None: what is likely, and memory takes.
 
     Raises:
         DamagedFileError: no complete archive. TooLargeError: more is declared than is read.
@@ -43,6 +46,9 @@ def load_arrays(path: Path, stacks: Collection[str] = ()) -> dict[str, Any]:
         stay: set[str] = set()
         try:
             with zipfile.ZipFile(source) as archive:
+                declared = sum(entry.file_size for entry in archive.infolist())
+                if most_bytes is not None and declared > most_bytes:
+                    raise ValueError(f"unpacks to {declared} bytes, more than {most_bytes}")
                 found = npz_archive.members(archive, source, path)
                 _refuse_objects(found, path)
                 large = {key for key in found if key in stacks and not found[key].fits_in_memory}

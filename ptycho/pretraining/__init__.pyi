@@ -1,5 +1,6 @@
 from .judgement import CASES as CASES
 from .judgement import EMPTIED as EMPTIED
+from .judgement import EMPTIED_LIMIT as EMPTIED_LIMIT
 from .judgement import EMPTIED_WEIGHT as EMPTIED_WEIGHT
 from .judgement import SPARSE_CASES as SPARSE_CASES
 from .judgement import Judgement as Judgement
@@ -10,8 +11,10 @@ from .judgement import judge_spread as judge_spread
 from .judgement import judge_views as judge_views
 from .judgement import judged_scan as judged_scan
 from .made import make_data as make_data
+from .made import samples as samples
 from .own import own_object as own_object
 from .specimens import KINDS as KINDS
 from .specimens import TEST_PHOTOGRAPHS as TEST_PHOTOGRAPHS
 from .training import PriorTraining as PriorTraining
+from .training import require_free as require_free
 from .training import train_prior as train_prior

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ptycho.config import Progress
-from ptycho.data import whole_file
-from ptycho.errors import DataError
+from ptycho.data import load_own, whole_file
+from ptycho.errors import ArchiveError, ConfigError, DataError, PtychoError
 from ptycho.evaluation import evaluate
 from ptycho.pretraining.made import on_canvas, samples, turned
 from ptycho.pretraining.training import VALIDATION_EVERY
@@ -40,6 +40,8 @@ EMPTIED_WEIGHT = 0.5
 """That of what the prior sees, so that only its long waves and the prior make the difference."""
 BY_COUNTS = "auto"
 """The weight of total variation that held-out counts choose."""
+EMPTIED_LIMIT = 1.05
+"""Error there of the prior's image over that of the plain one; above it, it invents structure."""
 EDGE_PX = 8
 """Between the halves, where neither is judged."""
 FIFTHS = 5
@@ -67,6 +69,23 @@ class Judgement:
     emptied_seeds: int = 3
     sparse: tuple[float, ...] = ()
     cases: tuple[str, ...] = tuple(CASES)
+
+    def __post_init__(self) -> None:
+        if math.isqrt(max(0, self.frames)) ** 2 != self.frames or self.frames < 64:
+            raise ConfigError(
+                "the frames lie on a square",
+                where="frames",
+                expected="64, 81, 100, 121, 144, …",
+                got=self.frames,
+            )
+        for photons in self.photons:
+            if not 0 < photons < math.inf:
+                raise ConfigError(
+                    "no frame has so many photons",
+                    where="photons",
+                    expected="a number above 0",
+                    got=photons,
+                )
 
     def arms(self, folder: Path) -> list[dict[str, Any]]:
         """One dict a solved image; its file's name says what the prior is fed."""
@@ -337,11 +356,14 @@ class Solution(NamedTuple):
 
 
 def _read(path: Path) -> Solution:
-    with np.load(path, allow_pickle=False) as file:
-        estimate = Estimate(file["image"], file["freer"], file["light"])
-        truth = file["truth"], int(file["half"])
-        longer = file.get("longer")
-        return Solution(file["plain"], estimate, truth, float(file["weight"]), longer)
+    what, fix = "a solved image cannot be read", f"rm {path}, and the same command again"
+    found, _ = load_own(path, what, told=None, writer="ptycho prior evaluate", fix=fix)
+    try:
+        estimate = Estimate(found["image"], found["freer"], found["light"])
+        truth, weight = (found["truth"], int(found["half"])), float(found["weight"])
+        return Solution(found["plain"], estimate, truth, weight, found.get("longer"))
+    except (PtychoError, ValueError, KeyError, TypeError) as error:
+        raise ArchiveError(what, where=path, got=error, fix=fix) from error
 
 
 def _ssim(

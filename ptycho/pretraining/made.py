@@ -9,7 +9,7 @@ Scans that the solver did not solve teach nothing; a note is kept instead.
 from __future__ import annotations
 
 import json
-import zipfile
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -19,13 +19,15 @@ from typing import Any
 import numpy as np
 
 from ptycho.config import Progress
-from ptycho.data import load_reconstruction, whole_file, write_json
-from ptycho.errors import ArchiveError, DataError
-from ptycho.pretraining.recipes import CANVAS_PX, draw, measured
+from ptycho.data import load_own, load_reconstruction, whole_file, write_json
+from ptycho.errors import ArchiveError, DataError, PtychoError, ShapeError
+from ptycho.pretraining.recipes import CANVAS_PX, draw, made_of, measured
 from ptycho.prior import Estimate, box, counted, lit, long_waves
 from ptycho.scan import Truth
 from ptycho.studies import Outcome, run_arms
 
+SET = "set.json"
+"""Beside the scans: the seed and the objects that they are of."""
 SMOOTH_PX = 40.0
 """Of what the target takes over: shorter waves are noise of the counts, which the prior can lessen.
 """
@@ -35,11 +37,22 @@ SOLVED_ERRORS, SOLVED_RMS = 4.0, 0.08
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One solved scan: `target` (H, W) complex64 is what the image should be."""
+    """One solved scan: `target` (H, W) complex64 is what the image should be.
+
+    Raises:
+        ShapeError: the target is not of the estimate's shape. DataError: it is not finite.
+    """
 
     estimate: Estimate
     target: np.ndarray
     recipe: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        shape = self.estimate.image.shape
+        if self.target.shape != shape:
+            raise ShapeError("target and image", expected=shape, got=self.target.shape)
+        if not np.isfinite(self.target).all():
+            raise DataError("the target is not finite")
 
 
 def make_data(
@@ -81,34 +94,51 @@ def make_data(
     ]
     outcomes = run_arms(arms, make_one, scheduler=scheduler, progress=progress)
     _require_made(outcomes)
-    solved = len(list(folder.glob("[0-9]*.npz")))
     return {
         "made": len(arms),
-        "solved": solved,
+        "solved": len(scan_files(folder)),
         "unsolved": len(list(folder.glob("[0-9]*.json"))),
     }
 
 
 def _require_same(folder: Path, seed: int, objects: list[str]) -> None:
     """The folder's scans, if there are any, are of this seed and these objects."""
-    note = folder / "set.json"
+    note = folder / SET
     if not note.exists():
+        if there := scan_files(folder):
+            raise DataError(
+                "the folder holds scans, and nothing says of which seed and objects",
+                where=folder,
+                expected=SET,
+                got=f"{len(there)} scans without it",
+                fix="another folder",
+            )
         write_json(note, {"seed": seed, "objects": objects})
-    found = json.loads(note.read_text(encoding="utf-8"))
+    try:
+        found = json.loads(note.read_text(encoding="utf-8"))
+        found = {"seed": found["seed"], "objects": list(map(str, found.get("objects", [])))}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ArchiveError(
+            "what the scans of this folder are of cannot be read",
+            where=note,
+            expected='{"seed": …, "objects": […]}',
+            got=error,
+            fix="another folder",
+        ) from error
     if found.get("seed") != seed:
         raise DataError(
             "the folder holds scans of another seed",
             where=folder,
             expected=f"seed {seed}",
-            got=f"seed {found.get('seed')}",
-            fix=f"--seed {found.get('seed')}, or another folder",
+            got=f"seed {found['seed']}",
+            fix=f"--seed {found['seed']}, or another folder",
         )
-    if found.get("objects", []) != objects:
+    if found["objects"] != objects:
         raise DataError(
             "the folder holds scans of other objects",
             where=folder,
             expected=f"{len(objects)} objects (SHA-256 {', '.join(o[:8] for o in objects) or '-'})",
-            got=f"{', '.join(o[:8] for o in found.get('objects', [])) or 'none'}",
+            got=", ".join(o[:8] for o in found["objects"]) or "none",
             fix="the same --object files in the same order, or another folder",
         )
 
@@ -194,7 +224,7 @@ def samples(folder: Path) -> Iterator[tuple[Path, Sample]]:
     Raises:
         DataError: there is none. ArchiveError: one cannot be read.
     """
-    paths = sorted(folder.glob("[0-9]*.npz"))
+    paths = scan_files(folder)
     if not paths:
         raise DataError(
             "no solved scan in this folder",
@@ -204,25 +234,41 @@ def samples(folder: Path) -> Iterator[tuple[Path, Sample]]:
             fix=f"ptycho prior make-data {folder} --scans 1000",
         )
     for path in paths:
+        fix = f"rm {path}, and the same make-data again (its seed is in {folder / SET})"
+        what = "a scan of the training set cannot be read"
+        arrays, facts = load_own(path, what, told="facts", writer="ptycho prior make-data", fix=fix)
         try:
-            with np.load(path, allow_pickle=False) as file:
-                parts = [file[name] for name in ("image", "freer", "light")]
-                facts = json.loads(file["facts"].tobytes())
-                yield path, Sample(Estimate(*parts), file["target"], facts["recipe"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            parts = [arrays[name] for name in ("image", "freer", "light")]
+            made_of(facts["recipe"])
+            yield path, Sample(Estimate(*parts), arrays["target"], facts["recipe"])
+        except (PtychoError, ValueError, KeyError, TypeError) as error:
             raise ArchiveError(
-                "a scan of the training set cannot be read",
-                where=path,
-                expected="a file that `ptycho prior make-data` wrote",
-                got=str(error),
-                fix=f"rm {path}; ptycho prior make-data {folder}",
+                what, where=path, expected="image, freer, light, target, facts", got=error, fix=fix
             ) from error
+
+
+def scan_files(folder: Path) -> list[Path]:
+    """Those of the solved scans in a folder, in order.
+
+    Raises:
+        DataError: an NPZ file of another name is there: it would be left out.
+    """
+    found = sorted(folder.glob("*.npz"))
+    if strange := [path for path in found if not re.fullmatch("[0-9]{5,}", path.stem)]:
+        raise DataError(
+            "a file that make-data did not write lies between the scans",
+            where=strange[0],
+            expected="names of five digits, such as 00012.npz",
+            got=strange[0].name,
+            fix=f"mv '{strange[0]}' somewhere else",
+        )
+    return found
 
 
 def data_hash(folders: Sequence[Path]) -> str:
     """SHA-256 over the names and bytes of the solved scans, folder by folder."""
     total = sha256()
-    for path in (each for folder in folders for each in sorted(folder.glob("[0-9]*.npz"))):
+    for path in (each for folder in folders for each in scan_files(folder)):
         total.update(path.name.encode())
         total.update(sha256(path.read_bytes()).digest())
     return total.hexdigest()

@@ -11,7 +11,6 @@ import csv
 import json
 import math
 import time
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ptycho.config import Progress
-from ptycho.data import whole_file
+from ptycho.data import load_own, whole_file
 from ptycho.errors import ArchiveError, ConfigError, ModelError, UsageError
 from ptycho.nn import PRIOR_WIDTH, build_prior_net
 from ptycho.pretraining.crops import Plate, batch, plate
@@ -28,7 +27,7 @@ from ptycho.pretraining.loss import relative_loss
 from ptycho.pretraining.made import data_hash, samples
 from ptycho.pretraining.recipes import PROBES, made_of
 from ptycho.pretraining.specimens import KINDS
-from ptycho.prior import CHANNELS, load_prior, save_prior
+from ptycho.prior import CHANNELS, MOST_WIDTH, load_prior, save_prior
 from ptycho.quiet import keras, ops
 
 BATCH = 4
@@ -39,7 +38,8 @@ VALIDATION_EVERY = 20
 """One scan in so many is not trained on, and tells the curve of what was not seen."""
 VALIDATION_BATCHES = 24
 TOLD_EVERY = 100
-CHECKPOINT = "checkpoint.npz"
+_CLOCKS = "seconds", "cpu_seconds"
+CHECKPOINT, PRIOR = "checkpoint.npz", "prior.npz"
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,13 @@ class PriorTraining:
     def __post_init__(self) -> None:
         if self.steps < 1:
             raise ConfigError("a training needs steps", where="steps", got=self.steps)
-        if self.width is not None and (self.width < 1 or self.start):
+        if self.width is not None and (not 1 <= self.width <= MOST_WIDTH or self.start):
             raise ConfigError(
                 "a network that begins with weights has their width"
                 if self.start
-                else "a network needs filters",
+                else "no network has so many filters",
                 where="width",
+                expected=f"1 to {MOST_WIDTH} filters at half size",
                 got=self.width,
             )
         if self.rate is not None and not 0 < self.rate <= 0.1:
@@ -112,13 +113,14 @@ def train_prior(
         The record that stands in the weights' file.
 
     Raises:
-        UsageError: there is a state in `folder`, and `resume` was not said; one of `data` is named
-            twice.
+        UsageError: a training in `folder` is finished, or there is a state and `resume` was not
+            said; one of `data` is named twice.
         ArchiveError: the state is of other data or settings, or `start` is no prior.
         DataError: no scans.
         ModelError: the loss is not finite.
     """
     _require_once(data)
+    require_free(folder, resume)
     folder.mkdir(parents=True, exist_ok=True)
     hashed = data_hash(data)
     seen, unseen = _plates(data, config)
@@ -134,17 +136,11 @@ def train_prior(
         net.set_weights(begun_with.weights)
         before = _unseen_loss(net, _apart(unseen))
         identity["start_sha256"] = begun_with.record["sha256"]
-    begun = {"step": 0, "seconds": 0.0, "cpu_seconds": 0.0, "rows": []}
+    begun = {"step": 0, "seconds": 0.0, "cpu_seconds": 0.0, "rows": [], "losses": []}
     if state.exists():
-        if not resume:
-            raise UsageError(
-                "a training was cut off here",
-                where=folder,
-                expected="--resume, or another folder",
-                got=state,
-                fix=f"--resume, or rm {state}",
-            )
         begun = _restore(net, state, identity)
+    else:  # so that a second training in the folder is told, and one that may not write here
+        _save(net, state, identity, begun)
     told = _loop(net, config, seen, unseen, begun, state, identity, progress)
     record = {
         "data_sha256": hashed,
@@ -163,10 +159,35 @@ def train_prior(
         "last": told["rows"][-1],
         **(facts or {}),
     }
-    save_prior(folder / "prior.npz", net.get_weights(), record)
+    save_prior(folder / PRIOR, net.get_weights(), record)
     _write_curves(folder / "curves.csv", told["rows"])
     state.unlink(missing_ok=True)
     return record
+
+
+def require_free(folder: Path, resume: bool) -> None:
+    """Whether a training may write into `folder`; `resume`: it is to go on with what is there.
+
+    Raises:
+        UsageError: a training there is finished; or it was cut off, and `resume` is not said.
+    """
+    state, prior = folder / CHECKPOINT, folder / PRIOR
+    if prior.exists():
+        raise UsageError(
+            "a training is finished here",
+            where=folder,
+            expected="a folder without a prior",
+            got=prior,
+            fix="another folder; weights are gone on from with --start (ptycho prior train)",
+        )
+    if state.exists() and not resume:
+        raise UsageError(
+            "a training was cut off here, or is under way",
+            where=folder,
+            expected="--resume, or another folder",
+            got=state,
+            fix=f"--resume, or rm {state}",
+        )
 
 
 def _require_once(data: Sequence[Path]) -> None:
@@ -229,7 +250,7 @@ def _loop(
     progress: Progress | None,
 ) -> dict[str, Any]:
     rows: list[dict[str, Any]] = list(begun["rows"])
-    losses: list[float] = list(begun.get("losses", []))
+    losses: list[float] = list(begun["losses"])
     start, cpu, written = time.monotonic(), time.process_time(), time.monotonic()
 
     def facts(step: int) -> dict[str, Any]:
@@ -284,26 +305,23 @@ def _save(net: Any, path: Path, identity: dict[str, Any], facts: dict[str, Any])
 
 
 def _restore(net: Any, path: Path, identity: dict[str, Any]) -> dict[str, Any]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            facts = json.loads(file["facts"].tobytes())
-            if facts["identity"] == identity:
-                for number, variable in enumerate(_variables(net)):
-                    variable.assign(file[f"v{number:03d}"])
-                return dict(facts)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ArchiveError(
-            "the state of the training cannot be read",
-            where=path,
-            got=str(error),
-            fix=f"rm {path}, and train anew",
-        ) from error
+    fix = f"rm {path}, and train anew"
+    what = "the state of the training cannot be read"
+    arrays, facts = load_own(path, what, told="facts", writer="ptycho prior train", fix=fix)
+    if facts.get("identity") == identity:
+        try:
+            for number, variable in enumerate(_variables(net)):
+                variable.assign(arrays[f"v{number:03d}"])
+            return {name: facts[name] for name in ("step", "rows", "losses", *_CLOCKS)}
+        except (ValueError, KeyError, TypeError) as error:
+            raise ArchiveError(what, where=path, got=str(error), fix=fix) from error
     raise ArchiveError(
         "the state is one of other data or settings",
         where=path,
         expected=identity,
-        got=facts["identity"],
-        fix="the same data, --steps, --seed and --without; or another folder",
+        got=facts.get("identity"),
+        fix="the same data and settings (--steps, --seed, --without, --start, --width, --rate); or "
+        "another folder",
     )
 
 

@@ -17,6 +17,7 @@ from .told import told_apart as told_apart
 from .waves import OWN_PX as OWN_PX
 from .waves import counted as counted
 from .waves import long_waves as long_waves
+from .weights import MOST_WIDTH as MOST_WIDTH
 from .weights import SHIPPED as SHIPPED
 from .weights import load_prior as load_prior
 from .weights import save_prior as save_prior

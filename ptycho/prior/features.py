@@ -50,17 +50,16 @@ def gauged(estimate: Estimate) -> Gauged:
         DataError: there is no light, or an image that is nothing in the light or not finite.
     """
     light = estimate.light.astype(np.float64)
-    total = float(light.sum())
-    power = float(np.sum(np.abs(estimate.image) ** 2 * light) / total) if total > 0 else 0.0
+    least = _least(light)
+    power = float(np.sum(np.abs(estimate.image) ** 2 * light) / light.sum())
     if not (power > 0 and np.isfinite(power) and np.isfinite(estimate.freer).all()):
         raise DataError(
             "the prior cannot be used on this image",
-            expected="finite values and some light",
-            got=f"mean square {power:.3g} in the light, total light {total:.3g}",
+            expected="finite values, not 0 everywhere in the light",
+            got=f"mean square {power:.3g} in the light",
         )
     mean = complex(np.sum(estimate.image * light))
     unit = float(np.sqrt(power)) * (mean / abs(mean) if abs(mean) > 0 else 1.0)
-    least = _least(light)
     sigma = (_noise(light, least) / abs(unit)).astype(np.float32)
     freer = (estimate.freer / unit).astype(np.complex64)
     return Gauged(
@@ -97,7 +96,23 @@ def _noise(light: np.ndarray, least: float) -> np.ndarray:
 
 
 def _least(light: np.ndarray) -> float:
-    return LIT * float(np.quantile(light[light > 0], 0.95))
+    return LIT * usual_light(light)
+
+
+def usual_light(light: np.ndarray) -> float:
+    """The 95 % quantile of the light (H, W) where there is some.
+
+    Raises:
+        DataError: there is none, or it is not finite: the prior has nothing to go by.
+    """
+    lit_up = light[light > 0]
+    if not (len(lit_up) and np.isfinite(light).all()):
+        raise DataError(
+            "the prior cannot be used without light",
+            expected="finite numbers of photons, some above 0",
+            got=f"{len(lit_up)} pixels of {light.size} above 0",
+        )
+    return float(np.quantile(lit_up, 0.95))
 
 
 def channels(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ptycho.errors import UsageError
 from ptycho.nn import PRIOR_REACH_PX, PRIOR_STRIDE, PRIOR_WIDTH, build_prior_net
 from ptycho.prior.estimate import Estimate
 from ptycho.prior.features import CHANNELS, Gauged, box, channels, correction, gauged
@@ -59,7 +60,7 @@ class Prior:
                 network reaches: the result is the same, the memory limited.
 
         Raises:
-            DataError: an estimate without light, or not finite.
+            DataError: an estimate without light, or not finite. UsageError: no such `views`.
         """
         own = gauged(estimate)
         changed = self._corrections(estimate, own, views, tile_px).mean(axis=0)
@@ -75,6 +76,13 @@ class Prior:
     def _corrections(
         self, estimate: Estimate, own: Gauged, views: int | None, tile_px: int
     ) -> np.ndarray:
+        if views is not None and not 1 <= views <= VIEWS:
+            raise UsageError(
+                "an image has no such number of views",
+                where="views",
+                expected=f"1 to {VIEWS}",
+                got=views,
+            )
         at = box(own.lit)
         planes = channels(*(part[at] for part in (own.image, own.freer, own.blocks, own.sigma)))
         planes[~own.lit[at]] = 0

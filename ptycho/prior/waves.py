@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from ptycho.prior.features import LIT
+from ptycho.prior.features import LIT, usual_light
 
 OWN_PX = 16.0
 """Of the Gaussian: waves of the phase that are longer than some five times this are taken from
@@ -33,5 +33,5 @@ def long_waves(image: np.ndarray, other: np.ndarray, light: np.ndarray, px: floa
 
 def counted(light: np.ndarray) -> np.ndarray:
     """(H, W): the light up to the usual, its 95 % quantile; nothing below `LIT` of that."""
-    usual = float(np.quantile(light[light > 0], 0.95))
+    usual = usual_light(light)
     return np.asarray(np.minimum(light, usual) * (light >= LIT * usual))

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ptycho.data import whole_file
+from ptycho.data import load_own, whole_file
 from ptycho.errors import ArchiveError
 from ptycho.nn import build_prior_net
 from ptycho.prior.features import CHANNELS
@@ -31,7 +30,10 @@ _NEW_BLOCK_ENDS = 38
 """Where arrays of version 2 stand now, and the one that makes the new block nothing."""
 AUTO = "auto"
 SHIPPED = Path(__file__).with_name("shipped.npz")
+MOST_WIDTH = 128
+"""Filters at half size: 12.5 million weights."""
 _MOST_BYTES = 64 << 20
+_OTHER = "ptycho prior train DATA -o DIR, and give DIR/prior.npz; or `auto`"
 
 
 def save_prior(path: Path, weights: Sequence[np.ndarray], record: dict[str, Any]) -> None:
@@ -58,47 +60,55 @@ def load_prior(path: str | Path) -> Prior:
         ArchiveError: no such file, no prior, another version, damaged, or of another network.
     """
     path = SHIPPED if str(path) == AUTO else Path(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            declared = sum(entry.file_size for entry in archive.infolist())
-        if declared > _MOST_BYTES:
-            raise ValueError(f"unpacks to {declared} bytes, more than {_MOST_BYTES}")
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in sorted(file.files) if name != "record"}
-            record = json.loads(file["record"].tobytes())
-        found = {name: record.get(name) for name in ("format", "version", "sha256")}
-    except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as error:
-        raise ArchiveError(
-            "this file cannot be read as a prior",
-            where=path,
-            expected="an NPZ file that `ptycho prior train` wrote",
-            got=str(error),
-        ) from error
-    version = found["version"] if found["version"] in _OLD_VERSIONS else VERSION
+    arrays, record = load_own(
+        path,
+        "this file cannot be read as a prior",
+        told="record",
+        writer="ptycho prior train",
+        fix=_OTHER,
+        most_bytes=_MOST_BYTES,
+    )
+    version = next((old for old in _OLD_VERSIONS if record.get("version") == old), VERSION)
     wanted = {"format": FORMAT, "version": version, "sha256": _checksum(arrays)}
     for key, value in wanted.items():
-        if found[key] != value:
+        if record.get(key) != value or isinstance(record[key], bool):  # True is 1
             raise ArchiveError(
                 "these bytes are not those that were written"
                 if key == "sha256"
                 else "this is no prior that this version reads",
                 where=path,
                 expected=f"{key} {value}",
-                got=f"{key} {found[key]}",
-                fix="train it again (ptycho prior train)",
+                got=f"{key} {record.get(key)}",
+                fix=_OTHER,
             )
-    weights = [each.astype(np.float32) for each in arrays.values()]
     try:
-        width = weights[0].shape[-1]
-        if 9 * width**2 > sum(
-            each.size for each in weights
-        ):  # or a short file would fill the memory
-            raise ValueError(f"{width} filters, and too few weights for so many")
+        _require_record(record)
+        weights = _numbers(arrays)
+        width = weights[0].shape[-1] if weights[0].ndim else 0
+        if not 1 <= width <= MOST_WIDTH:  # or a short file would fill the memory
+            raise ValueError(f"{width} filters, 1 to {MOST_WIDTH} are read")
         return Prior(_upgraded(weights, version), record)
     except (ValueError, IndexError) as error:
         raise ArchiveError(
-            "the weights are those of another network", where=path, got=str(error)
+            "the weights are those of another network", where=path, got=str(error), fix=_OTHER
         ) from error
+
+
+def _numbers(arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """In the order of the layers, as float32."""
+    if not arrays:
+        raise ValueError("no weights")
+    for name, array in arrays.items():
+        if array.dtype.kind != "f" or not np.isfinite(array).all():
+            raise ValueError(f"{name} ({array.dtype}) holds what is no finite real number")
+    return [arrays[name].astype(np.float32) for name in sorted(arrays)]
+
+
+def _require_record(record: dict[str, Any]) -> None:
+    """Of what is read of it later, the kind is what it should be."""
+    names = record.get("objects_of", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"objects_of is no list of names: {names!r:.80}")
 
 
 def _upgraded(weights: list[np.ndarray], version: int) -> list[np.ndarray]:
