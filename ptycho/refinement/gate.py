@@ -103,8 +103,8 @@ class Verdict:
         standard_error: of `gain`, over the held-out frames; None: there was one frame.
         candidates: one row an image; `reported_deviance` is that of the counts that chose nothing,
             `gain_by_quarter` of the scan tells an image that is better here and worse there,
-            `refused` of a prior's why it did not take the place of the one before it (None: it
-            did).
+            `refused` why it did not take the place of the one before it (of the prior's, None: it
+            did; of the likelihood alone or total variation, where it would seem better).
     """
 
     chosen: str
@@ -210,6 +210,8 @@ def verdict(
         }
         rows.append(row)
         if name not in PRIORS:
+            if gain > 0:
+                row["refused"] = f"the trials before the gate chose {chosen}"
             continue
         blank = blanks[name]
         row["false_gain"], _ = _gain(own, blank.passes)

@@ -318,6 +318,14 @@ def test_an_image_that_is_refused_says_why(
         assert last["refused"] == "no better than total variation"
 
 
+def test_a_plain_image_that_seems_better_than_the_chosen_one_says_why_it_is_not_taken() -> None:
+    own, net = judged(0.5), judged(0.51)
+    for plain, why in ((0.49, "the trials before the gate chose total variation"), (0.51, None)):
+        pairs = [(PLAIN, judged(plain)), (SMOOTH, own), (NET, net)]
+        found = verdict(SMOOTH, pairs, np.zeros(64), {NET: alike(own.each)})
+        assert found.chosen == SMOOTH and found.candidates[0].get("refused") == why
+
+
 def test_an_image_that_is_better_here_and_worse_there_is_told_by_quarter() -> None:
     where = quarters(np.array([(0, 0), (0, 9), (9, 0), (9, 9)] * 3))
     assert where.tolist() == [0, 1, 2, 3] * 3
