@@ -6,6 +6,7 @@ from .opening import open_scan as open_scan
 from .opening import require_format as require_format
 from .opening import save_scan as save_scan
 from .own_npz import load_own as load_own
+from .own_npz import own_file as own_file
 from .peers import peer_reconstruction as peer_reconstruction
 from .product import require_geometry as require_geometry
 from .product import save_product as save_product

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ptycho.config import Progress
-from ptycho.data import load_own, whole_file
-from ptycho.errors import ArchiveError, ConfigError, DataError, PtychoError
+from ptycho.data import load_own, own_file, whole_file
+from ptycho.errors import ConfigError, DataError
 from ptycho.evaluation import evaluate
 from ptycho.pretraining.made import on_canvas, samples, turned
 from ptycho.pretraining.training import VALIDATION_EVERY
@@ -357,13 +357,11 @@ class Solution(NamedTuple):
 
 def _read(path: Path) -> Solution:
     what, fix = "a solved image cannot be read", f"rm {path}, and the same command again"
-    found, _ = load_own(path, what, told=None, writer="ptycho prior evaluate", fix=fix)
-    try:
+    with own_file(path, what, writer="ptycho prior evaluate", fix=fix):
+        found, _ = load_own(path, None)
         estimate = Estimate(found["image"], found["freer"], found["light"])
         truth, weight = (found["truth"], int(found["half"])), float(found["weight"])
         return Solution(found["plain"], estimate, truth, weight, found.get("longer"))
-    except (PtychoError, ValueError, KeyError, TypeError) as error:
-        raise ArchiveError(what, where=path, got=error, fix=fix) from error
 
 
 def _ssim(

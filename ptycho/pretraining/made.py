@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from ptycho.config import Progress
-from ptycho.data import load_own, load_reconstruction, whole_file, write_json
-from ptycho.errors import ArchiveError, DataError, PtychoError, ShapeError
+from ptycho.data import load_own, load_reconstruction, own_file, whole_file, write_json
+from ptycho.errors import ArchiveError, DataError, ShapeError
 from ptycho.pretraining.recipes import CANVAS_PX, draw, made_of, measured
 from ptycho.prior import Estimate, box, counted, lit, long_waves
 from ptycho.scan import Truth
@@ -50,7 +50,9 @@ class Sample:
     def __post_init__(self) -> None:
         shape = self.estimate.image.shape
         if self.target.shape != shape:
-            raise ShapeError("target and image", expected=shape, got=self.target.shape)
+            raise ShapeError(
+                "the target has another shape than the image", expected=shape, got=self.target.shape
+            )
         if not np.isfinite(self.target).all():
             raise DataError("the target is not finite")
 
@@ -236,15 +238,12 @@ def samples(folder: Path) -> Iterator[tuple[Path, Sample]]:
     for path in paths:
         fix = f"rm {path}, and the same make-data again (its seed is in {folder / SET})"
         what = "a scan of the training set cannot be read"
-        arrays, facts = load_own(path, what, told="facts", writer="ptycho prior make-data", fix=fix)
-        try:
+        with own_file(path, what, writer="ptycho prior make-data", fix=fix):
+            arrays, facts = load_own(path, "facts")
             parts = [arrays[name] for name in ("image", "freer", "light")]
             made_of(facts["recipe"])
-            yield path, Sample(Estimate(*parts), arrays["target"], facts["recipe"])
-        except (PtychoError, ValueError, KeyError, TypeError) as error:
-            raise ArchiveError(
-                what, where=path, expected="image, freer, light, target, facts", got=error, fix=fix
-            ) from error
+            sample = Sample(Estimate(*parts), arrays["target"], facts["recipe"])
+        yield path, sample
 
 
 def scan_files(folder: Path) -> list[Path]:

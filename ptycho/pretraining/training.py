@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ptycho.config import Progress
-from ptycho.data import load_own, whole_file
+from ptycho.data import load_own, own_file, whole_file
 from ptycho.errors import ArchiveError, ConfigError, ModelError, UsageError
 from ptycho.nn import PRIOR_WIDTH, build_prior_net
 from ptycho.pretraining.crops import Plate, batch, plate
@@ -307,19 +307,17 @@ def _save(net: Any, path: Path, identity: dict[str, Any], facts: dict[str, Any])
 def _restore(net: Any, path: Path, identity: dict[str, Any]) -> dict[str, Any]:
     fix = f"rm {path}, and train anew"
     what = "the state of the training cannot be read"
-    arrays, facts = load_own(path, what, told="facts", writer="ptycho prior train", fix=fix)
-    if facts.get("identity") == identity:
-        try:
+    with own_file(path, what, writer="ptycho prior train", fix=fix):
+        arrays, facts = load_own(path, "facts")
+        if facts["identity"] == identity:
             for number, variable in enumerate(_variables(net)):
                 variable.assign(arrays[f"v{number:03d}"])
             return {name: facts[name] for name in ("step", "rows", "losses", *_CLOCKS)}
-        except (ValueError, KeyError, TypeError) as error:
-            raise ArchiveError(what, where=path, got=str(error), fix=fix) from error
     raise ArchiveError(
         "the state is one of other data or settings",
         where=path,
         expected=identity,
-        got=facts.get("identity"),
+        got=facts["identity"],
         fix="the same data and settings (--steps, --seed, --without, --start, --width, --rate); or "
         "another folder",
     )

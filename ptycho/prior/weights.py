@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ptycho.data import load_own, whole_file
+from ptycho.data import load_own, own_file, whole_file
 from ptycho.errors import ArchiveError
 from ptycho.nn import build_prior_net
 from ptycho.prior.features import CHANNELS
@@ -60,14 +60,9 @@ def load_prior(path: str | Path) -> Prior:
         ArchiveError: no such file, no prior, another version, damaged, or of another network.
     """
     path = SHIPPED if str(path) == AUTO else Path(path)
-    arrays, record = load_own(
-        path,
-        "this file cannot be read as a prior",
-        told="record",
-        writer="ptycho prior train",
-        fix=_OTHER,
-        most_bytes=_MOST_BYTES,
-    )
+    what = "this file cannot be read as a prior"
+    with own_file(path, what, writer="ptycho prior train", fix=_OTHER):
+        arrays, record = load_own(path, "record", most_bytes=_MOST_BYTES)
     version = next((old for old in _OLD_VERSIONS if record.get("version") == old), VERSION)
     wanted = {"format": FORMAT, "version": version, "sha256": _checksum(arrays)}
     for key, value in wanted.items():

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from ptycho.errors import ConfigError
+from ptycho.errors import ArchiveError, ConfigError
 from ptycho.nn import build_prior_net
 from ptycho.pretraining import Judgement, evaluate_prior, judge_apart, judge_spread, judge_views
-from ptycho.pretraining.judgement import CASES, EMPTIED, SPARSE_CASES, judged_scan
+from ptycho.pretraining.judgement import CASES, EMPTIED, SPARSE_CASES, _read, judged_scan
 from ptycho.pretraining.specimens import KINDS, TEST_PHOTOGRAPHS
 from ptycho.prior import CHANNELS, Estimate, Prior
 
@@ -131,3 +131,21 @@ def test_a_scan_with_little_overlap_covers_as_much_with_fewer_frames() -> None:
 def test_what_cannot_be_judged_is_told_at_once(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         Judgement(**wrong)
+
+
+@pytest.mark.parametrize("damage", [{"half": "left"}, {"light": np.ones(3)}, None])
+def test_a_kept_image_that_cannot_be_read_is_told(
+    tmp_path: Path, damage: dict[str, Any] | None
+) -> None:
+    image = np.ones((9, 9), np.complex64)
+    arrays: dict[str, Any] = dict.fromkeys(("plain", "image", "freer", "truth"), image)
+    arrays |= {"light": np.ones((9, 9), np.float32), "half": np.array(4), "weight": np.array(0.5)}
+    path = tmp_path / "a.npz"
+    np.savez(path, **arrays)
+    assert _read(path).weight == 0.5
+    if damage is None:
+        path.write_bytes(path.read_bytes()[:-300])
+    else:
+        np.savez(path, **(arrays | damage))
+    with pytest.raises(ArchiveError, match=f"rm {path}"):
+        _read(path)
