@@ -41,16 +41,25 @@ def check_file(target: Path, inputs: Iterable[Path] = (), flag: str = "--output"
                 expected="another name",
                 got=given,
             )
+    check_folder(target.parent, f"{flag} {target}")
+
+
+def check_folder(folder: Path, where: str) -> None:
+    """Make the folder, and see that a file can be made in it.
+
+    Raises:
+        UsageError: nothing can be written there.
+    """
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=target.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise UsageError(
             "nothing can be written there",
-            where=f"{flag} {target}",
+            where=where,
             expected="a folder that you may write to",
-            got=f"{error.strerror}: {target.parent}",
+            got=f"{error.strerror}: {folder}",
         ) from error
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ptycho import quiet
 from ptycho.cli import console
+from ptycho.cli.outputs import check_folder
 from ptycho.cli.scan_options import Opening
 from ptycho.errors import ArchiveError, UsageError
 
@@ -62,6 +63,7 @@ def tune_prior(
     from ptycho.prior import load_prior
 
     assert asked.start is not None
+    check_folder(folder, f"--output {folder}")
     require_free(folder, asked.resume)
     config = PriorTraining(steps=asked.steps or STEPS, start=asked.start)
     quiet.load_tensorflow()

@@ -9,6 +9,7 @@ import typer
 
 from ptycho import quiet
 from ptycho.cli import console
+from ptycho.cli.outputs import check_folder
 
 
 def register(app: typer.Typer) -> None:
@@ -40,6 +41,7 @@ def make_data(
     """
     from ptycho.pretraining import make_data as run
 
+    check_folder(folder, str(folder))
     quiet.load_tensorflow()
     with console.progress("make data") as bar:
         facts = run(folder, scans, seed=seed, objects=objects, scheduler=scheduler, progress=bar)
@@ -77,6 +79,7 @@ def train(
     config = PriorTraining(
         steps=steps, seed=seed, without=tuple(without), start=start, width=width, rate=rate
     )
+    check_folder(output_dir, f"--output-dir {output_dir}")
     quiet.load_tensorflow()
     facts = {"commit": commit} if commit else {}
     with console.progress("train prior") as bar:
@@ -110,6 +113,7 @@ def evaluate(
     from ptycho.prior import load_prior
 
     config = Judgement(frames=frames, passes=passes, photons=tuple(photons), seeds=seeds)
+    check_folder(output_dir, f"--output-dir {output_dir}")
     quiet.load_tensorflow()
     loaded = load_prior(prior)
     if data is not None:

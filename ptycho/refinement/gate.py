@@ -227,6 +227,8 @@ def verdict(
 def _refusal(name: str, before: np.ndarray, values: np.ndarray, blank: Blank) -> str | None:
     """Why an image of the prior does not take the place of `name`, or None."""
     gain, error = _gain(before, values)
+    if not math.isfinite(gain):
+        return "a deviance is not finite, and says nothing"
     if gain <= 0:
         return f"no better than {name}"
     if error is None:

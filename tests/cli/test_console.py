@@ -90,6 +90,28 @@ def test_a_device_and_a_pipe_are_not_replaced_by_a_file(tmp_path: Path) -> None:
             check_file(place)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("prior", "make-data", "{}"),
+        ("prior", "train", ".", "-o", "{}"),
+        ("prior", "evaluate", "auto", "-o", "{}"),
+        ("train", "scan.npz", "-o", "{}", "--prior", "auto"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["a file", "nowhere"])
+def test_a_folder_that_cannot_be_is_told_before_the_work(
+    words: tuple[str, ...], kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "a file" if kind == "a file" else Path("/proc/nowhere")
+    (tmp_path / "a file").write_bytes(b"")
+    with pytest.raises(SystemExit) as caught:
+        main([word.format(place) for word in words])
+    said = capsys.readouterr().err
+    assert caught.value.code == 2 and "nothing can be written there" in said
+    assert str(place) in said and "a folder that you may write to" in said
+
+
 @pytest.mark.parametrize("command", ["inspect", "refine"])
 def test_an_interruption_is_told_and_how_to_go_on(
     command: str,

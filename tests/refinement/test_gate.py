@@ -270,6 +270,15 @@ def test_chance_passes_no_more_often_where_few_frames_are_held_out(frames: int) 
     assert passed < draws * expected + 4 * np.sqrt(draws * expected)
 
 
+def test_a_deviance_that_is_not_finite_chooses_nothing_and_says_so() -> None:
+    own, odd = np.full(14, 0.5), np.full(14, 0.4)
+    odd[3] = np.nan
+    for first, second in ((own, odd), (odd, own - 0.2)):
+        pairs = [(SMOOTH, Judged(first, None)), (NET, Judged(second, None))]
+        found = verdict(SMOOTH, pairs, np.zeros(14, int), {NET: alike(own + 1)})
+        assert found.chosen == SMOOTH and "not finite" in found.candidates[1]["refused"]
+
+
 def test_frames_that_all_gain_the_same_are_not_one_frame() -> None:
     own = np.array([0.5, 0.6])
     pairs = [(SMOOTH, Judged(own, None)), (NET, Judged(own - 0.25, None))]
