@@ -55,7 +55,7 @@ def test_what_is_wrong_is_told_before_data_are_made(tmp_path: Path) -> None:
     words = ("train", tmp_path / "made.npz", "-o", out, "--prior")
     with pytest.raises(ArchiveError, match="no such file"):
         said(*words, tmp_path / "nothere.npz")
-    out.mkdir()
+    out.mkdir(exist_ok=True)
     (out / "prior.npz").write_bytes(b"finished")
     with pytest.raises(UsageError, match="finished"):
         said(*words, "auto")
